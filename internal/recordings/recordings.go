@@ -1,0 +1,113 @@
+// Package recordings gives tests the traffic recorded from a real ZITADEL, the
+// judge of what "exactly as v1" means. testdata/README.md says what it holds.
+package recordings
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// The files.
+const (
+	V1RESTMatrix = "v1_rest_matrix.jsonl"
+	V1RESTEdges  = "v1_rest_edges.jsonl"
+	V1GRPCWeb    = "v1_grpc_web.jsonl"
+	V1GRPC       = "v1_grpc.jsonl"
+	V2Calls      = "v2_calls.jsonl"
+	Fixture      = "fixture.json"
+)
+
+// Recording is one exchange.
+type Recording struct {
+	Name     string   `json:"name"`
+	Request  Request  `json:"request"`
+	Response Response `json:"response"`
+}
+
+// Request is what was sent.
+type Request struct {
+	Method     string            `json:"method"`
+	Path       string            `json:"path"`
+	Headers    map[string]string `json:"headers"`
+	Text       *string           `json:"body"`
+	BodyBase64 *string           `json:"body_base64"`
+}
+
+// Response is what came back. HeadersAndTrailers stands for Headers over gRPC.
+type Response struct {
+	Status             int         `json:"status"`
+	Headers            [][2]string `json:"headers"`
+	HeadersAndTrailers [][2]string `json:"headers_and_trailers"`
+	Text               *string     `json:"body"`
+	BodyBase64         *string     `json:"body_base64"`
+}
+
+// Body is the request's body; nil when none was sent.
+func (r Request) Body(t testing.TB) []byte { t.Helper(); return body(t, r.Text, r.BodyBase64) }
+
+// Body is the response's body.
+func (r Response) Body(t testing.TB) []byte { t.Helper(); return body(t, r.Text, r.BodyBase64) }
+
+// Header collects headers, and over gRPC trailers, by canonical name.
+func (r Response) Header() http.Header {
+	header := http.Header{}
+	for _, pair := range append(r.Headers, r.HeadersAndTrailers...) {
+		header.Add(pair[0], pair[1])
+	}
+	return header
+}
+
+func body(t testing.TB, text, encoded *string) []byte {
+	t.Helper()
+	if encoded == nil {
+		if text == nil {
+			return nil
+		}
+		return []byte(*text)
+	}
+	decoded, err := base64.StdEncoding.DecodeString(*encoded)
+	if err != nil {
+		t.Fatalf("body_base64: %v", err)
+	}
+	return decoded
+}
+
+// Path is where a file stands: beside the checkout, where the recordings are
+// kept up to date, or else in the copy that comes with the project.
+func Path(t testing.TB, file string) string {
+	t.Helper()
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("no caller information")
+	}
+	folder := filepath.Dir(here)
+	beside := filepath.Join(folder, "..", "..", "..", "shared", "recordings", file)
+	if _, err := os.Stat(beside); err == nil {
+		return beside
+	}
+	return filepath.Join(folder, "testdata", file)
+}
+
+// Load reads one of the .jsonl files.
+func Load(t testing.TB, file string) []Recording {
+	t.Helper()
+	content, err := os.ReadFile(Path(t, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recordings []Recording
+	for line := range bytes.Lines(content) {
+		var recording Recording
+		if err := json.Unmarshal(line, &recording); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		recordings = append(recordings, recording)
+	}
+	return recordings
+}

@@ -1,0 +1,73 @@
+package v2client
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// BreakerConfig says when calls to a failing upstream are refused without
+// trying. What counts as a failure is decided in [Error], never by a caller's
+// mistake.
+type BreakerConfig struct {
+	// MinimumCalls within Window before the failure rate means anything.
+	// At least 1.
+	MinimumCalls int
+	// FailureRate above 0 and up to 1, from which on the breaker opens.
+	FailureRate float64
+	// Window is how far back calls are counted, in ten rolling steps. At least
+	// 100ms.
+	Window time.Duration
+	// OpenFor is how long no call is let through before a single probe is.
+	// Above 0.
+	OpenFor time.Duration
+}
+
+// windowSteps is how many buckets roll through BreakerConfig.Window.
+const windowSteps = 10
+
+func (c BreakerConfig) validate() error {
+	switch {
+	case c.MinimumCalls < 1:
+		return fmt.Errorf("breaker.minimumCalls: %d: use 1 or more", c.MinimumCalls)
+	case !(c.FailureRate > 0 && c.FailureRate <= 1): // written so that NaN fails too
+		return fmt.Errorf("breaker.failureRate: %v: use a share above 0 and up to 1, such as 0.5", c.FailureRate)
+	case c.Window < windowSteps*10*time.Millisecond:
+		return fmt.Errorf("breaker.window: %v: use 100ms or more, such as 10s", c.Window)
+	case c.OpenFor <= 0:
+		return fmt.Errorf("breaker.openFor: %v: use a duration above 0, such as 5s", c.OpenFor)
+	}
+	return nil
+}
+
+type breaker = gobreaker.TwoStepCircuitBreaker[struct{}]
+
+func newBreaker(config BreakerConfig, log *slog.Logger) *breaker {
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:         "upstream",
+		MaxRequests:  1,
+		Interval:     config.Window,
+		BucketPeriod: config.Window / windowSteps,
+		Timeout:      config.OpenFor,
+		ReadyToTrip: func(counts gobreaker.Counts) bool {
+			if uint64(counts.Requests) < uint64(config.MinimumCalls) {
+				return false
+			}
+			return float64(counts.TotalFailures) >= config.FailureRate*float64(counts.Requests)
+		},
+		OnStateChange: func(name string, from, to gobreaker.State) {
+			log.Warn("breaker changed state", "breaker", name, "from", from.String(), "to", to.String())
+		},
+		IsSuccessful: func(err error) bool {
+			var failure *Error
+			return !errors.As(err, &failure) || !failure.upstreamFailed()
+		},
+		IsExcluded: func(err error) bool {
+			var failure *Error
+			return errors.As(err, &failure) && failure.excluded()
+		},
+	})
+}

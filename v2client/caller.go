@@ -1,0 +1,76 @@
+package v2client
+
+import "net/http"
+
+// forwarded names, in canonical form, every header of an incoming request that
+// is sent on. Whatever does not stand here stays with the adapter.
+//
+//   - Authorization and X-Zitadel-Orgid decide what the caller may do;
+//   - Origin, because ZITADEL compares it with the origins that the token's
+//     application allows (error id AUTH-DZG21): leaving it out would widen what
+//     a browser may do;
+//   - X-Zitadel-Instance-Host and X-Zitadel-Public-Host decide which instance
+//     is meant;
+//   - the rest is for ZITADEL's logs and traces.
+func forwarded() []string {
+	return []string{
+		"Authorization",
+		"X-Zitadel-Orgid",
+		"Origin",
+		"X-Zitadel-Instance-Host",
+		"X-Zitadel-Public-Host",
+		"Accept-Language",
+		"Traceparent",
+		"Tracestate",
+		"Baggage",
+		"B3",
+		"X-B3-Traceid",
+		"X-B3-Spanid",
+		"X-B3-Parentspanid",
+		"X-B3-Sampled",
+		"X-B3-Flags",
+		"X-Request-Id",
+	}
+}
+
+// Caller is the client on whose behalf, and with whose token, ZITADEL is
+// called. The zero Caller is a stranger without a token.
+type Caller struct {
+	host   string
+	header http.Header
+}
+
+// NewCaller makes the Caller of a request that arrived for host. get answers
+// the value of the header with the given canonical name, or "" when the request
+// has none; it is asked only for the headers that may be sent on.
+func NewCaller(host string, get func(name string) string) Caller {
+	header := make(http.Header, 4)
+	for _, name := range forwarded() {
+		if value := get(name); value != "" {
+			header[name] = []string{value}
+		}
+	}
+	return Caller{host: host, header: header}
+}
+
+// Authorization is the Authorization header as the client sent it, or "".
+func (c Caller) Authorization() string { return c.header.Get("Authorization") }
+
+// Organization is the x-zitadel-orgid header, or "" when the client sent none.
+func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
+
+// RequestID is the request id that goes upstream, or "".
+func (c Caller) RequestID() string { return c.header.Get("X-Request-Id") }
+
+// Instance distinguishes the ZITADEL instances that one upstream serves: equal
+// ids under different Instance values may name different things.
+func (c Caller) Instance() string {
+	return c.host + "\x00" + c.header.Get("X-Zitadel-Instance-Host") + "\x00" + c.header.Get("X-Zitadel-Public-Host")
+}
+
+// addTo copies the caller's headers into those of an upstream request.
+func (c Caller) addTo(header http.Header) {
+	for name, values := range c.header {
+		header[name] = values
+	}
+}

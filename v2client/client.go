@@ -1,0 +1,304 @@
+// Package v2client is the only door to ZITADEL v2. It makes single calls with
+// the caller's own token and tells what became of them; it knows nothing of v1.
+package v2client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
+	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+)
+
+// Protocol is how the upstream is spoken to.
+type Protocol string
+
+// The protocols. ZITADEL knows Connect from v4 on, gRPC always.
+const (
+	ProtocolConnect Protocol = "connect"
+	ProtocolGRPC    Protocol = "grpc"
+)
+
+// The two values of Config.Host that are not names.
+const (
+	HostUpstream = "upstream"
+	HostClient   = "client"
+)
+
+// maxAnswerBytes bounds what is read of an upstream's answer.
+const maxAnswerBytes = 1 << 20
+
+// Config says where ZITADEL is. It has no defaults: every field but Log is
+// required.
+type Config struct {
+	// URL is ZITADEL's base URL: http or https, a host, at most a path, no
+	// user, query or fragment.
+	URL string
+	// Protocol is ProtocolConnect or ProtocolGRPC.
+	Protocol Protocol
+	// Host is sent as Host (:authority), by which ZITADEL finds its instance:
+	// HostUpstream for the URL's, HostClient for the one the client sent, or a
+	// name.
+	Host    string
+	Breaker BreakerConfig
+	// UserAgent of the upstream calls.
+	UserAgent string
+	// Log receives the breaker's changes of state; nil discards them.
+	Log *slog.Logger
+}
+
+// Client makes ZITADEL v2 calls. It is safe for concurrent use. Every method
+// returns an [*Error] as its error.
+type Client struct {
+	base        string
+	host        string
+	userAgent   string
+	http        *http.Client
+	users       userv2connect.UserServiceClient
+	permissions internal_permissionv2connect.InternalPermissionServiceClient
+	breaker     *breaker
+}
+
+// New checks config and makes a Client; it does not connect yet. The error
+// names the configuration key, its value, and what would be right.
+func New(config Config) (*Client, error) {
+	base, err := parseURL(config.URL)
+	if err != nil {
+		return nil, err
+	}
+	options := []connect.ClientOption{connect.WithAcceptCompression("gzip", nil, nil), connect.WithReadMaxBytes(maxAnswerBytes)}
+	switch config.Protocol {
+	case ProtocolConnect:
+	case ProtocolGRPC:
+		options = append(options, connect.WithGRPC())
+	default:
+		return nil, fmt.Errorf("upstream.protocol: %q: use %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolConnect, ProtocolGRPC)
+	}
+	if config.Host == "" || strings.ContainsAny(config.Host, "/ \t\r\n") {
+		return nil, fmt.Errorf("upstream.host: %q: use %q, %q, or a host name such as \"zitadel.example.com\"", config.Host, HostUpstream, HostClient)
+	}
+	if err := config.Breaker.validate(); err != nil {
+		return nil, err
+	}
+	log := config.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	httpClient := &http.Client{
+		Transport: newTransport(config.Protocol),
+		// ZITADEL's API does not redirect. What does is not ZITADEL, and must
+		// not be sent a token or a password.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &Client{
+		base:        base,
+		host:        config.Host,
+		userAgent:   config.UserAgent,
+		http:        httpClient,
+		users:       userv2connect.NewUserServiceClient(httpClient, base, options...),
+		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(httpClient, base, options...),
+		breaker:     newBreaker(config.Breaker, log),
+	}, nil
+}
+
+// parseURL checks upstream.url and returns it without a trailing slash.
+func parseURL(raw string) (string, error) {
+	const hint = `use the base URL of ZITADEL, such as "https://zitadel.example.com"`
+	if raw == "" {
+		return "", fmt.Errorf("upstream.url: missing: %s", hint)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", fmt.Errorf("upstream.url: not a URL: %s", hint) // the value may hold a password
+	}
+	if u.User != nil {
+		return "", fmt.Errorf("upstream.url: %q holds credentials: the adapter has none of its own, %s", u.Redacted(), hint)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("upstream.url: %q: %s", raw, hint)
+	}
+	return strings.TrimRight(raw, "/"), nil
+}
+
+// Close drops idle connections. Calls under way go on.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// errEmptyPassword is a defect of the program, not of a caller: an empty
+// password has been refused long before.
+var errEmptyPassword = errors.New("refusing to send an empty new password")
+
+// SetPassword gives the user a new password, to be changed at the next login,
+// by one UserService.SetPassword call. An empty password is never sent: v2
+// would take a missing new_password and store the hash of "".
+func (c *Client) SetPassword(ctx context.Context, caller Caller, userID, password string) (*objectv2.Details, error) {
+	if password == "" {
+		return nil, &Error{
+			Code:    connect.CodeInvalidArgument,
+			Message: errEmptyPassword.Error(),
+			Origin:  OriginSelf,
+		}
+	}
+	response, err := unary(ctx, c, caller, c.users.SetPassword, &userv2.SetPasswordRequest{
+		UserId:      userID,
+		NewPassword: &userv2.Password{Password: password, ChangeRequired: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response.GetDetails(), nil
+}
+
+// UserOrganization tells the organization that a user belongs to, by one
+// UserService.GetUserByID call. It never changes.
+func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID string) (string, error) {
+	response, err := unary(ctx, c, caller, c.users.GetUserByID, &userv2.GetUserByIDRequest{UserId: userID})
+	if err != nil {
+		return "", err
+	}
+	organization := response.GetDetails().GetResourceOwner()
+	if organization == "" {
+		return "", unusable(errors.New("GetUserByID named no resource owner"))
+	}
+	return organization, nil
+}
+
+// Administrator is one of a user's administrator roles and where it holds.
+type Administrator struct {
+	// Instance is true for a role on the whole instance.
+	Instance bool
+	// Organizations for which the role counts: that of the resource, and for a
+	// granted project the one it is granted to.
+	Organizations []string
+	// Roles by ZITADEL's names, such as "ORG_OWNER".
+	Roles []string
+}
+
+// administratorsPage is ZITADEL's default, and smallest possible maximum, for
+// the number of results of one call.
+const administratorsPage = 100
+
+// maxAdministratorPages bounds a list that never ends.
+const maxAdministratorPages = 100
+
+// Administrators lists a user's administrator roles, by as many
+// InternalPermissionService.ListAdministrators calls as it has pages. One's own
+// roles may be listed without any permission. ZITADEL before v4 answers
+// CodeUnimplemented.
+func (c *Client) Administrators(ctx context.Context, caller Caller, userID string) ([]Administrator, error) {
+	var all []Administrator
+	for range maxAdministratorPages {
+		response, err := unary(ctx, c, caller, c.permissions.ListAdministrators, &permissionv2.ListAdministratorsRequest{
+			Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
+			Filters: []*permissionv2.AdministratorSearchFilter{{
+				Filter: &permissionv2.AdministratorSearchFilter_InUserIdsFilter{
+					InUserIdsFilter: &filterv2.InIDsFilter{Ids: []string{userID}},
+				},
+			}},
+		})
+		if err != nil {
+			return nil, err
+		}
+		page := response.GetAdministrators()
+		for _, administrator := range page {
+			all = append(all, newAdministrator(administrator))
+		}
+		if len(page) == 0 || uint64(len(all)) >= response.GetPagination().GetTotalResult() {
+			return all, nil
+		}
+	}
+	return nil, unusable(errors.New("ListAdministrators does not end"))
+}
+
+func newAdministrator(from *permissionv2.Administrator) Administrator {
+	to := Administrator{Instance: from.GetInstance(), Roles: from.GetRoles()}
+	for _, organization := range []string{
+		from.GetOrganization().GetId(),
+		from.GetProject().GetOrganizationId(),
+		from.GetProjectGrant().GetOrganizationId(),
+		from.GetProjectGrant().GetGrantedOrganizationId(),
+	} {
+		if organization != "" {
+			to.Organizations = append(to.Organizations, organization)
+		}
+	}
+	return to
+}
+
+// unary makes one call: breaker, headers, error.
+func unary[Req, Res any](
+	ctx context.Context,
+	c *Client,
+	caller Caller,
+	method func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	message *Req,
+) (*Res, error) {
+	request := connect.NewRequest(message)
+	caller.addTo(request.Header())
+	request.Header()["User-Agent"] = []string{c.userAgent}
+	if host := c.hostFor(caller); host != "" {
+		request.Header()["Host"] = []string{host}
+	}
+	return guarded(ctx, c.breaker, func() (*Res, error) {
+		response, err := method(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		return response.Msg, nil
+	})
+}
+
+// guarded runs call unless the breaker is open, and tells the breaker what
+// became of it.
+func guarded[Res any](ctx context.Context, breaker *breaker, call func() (*Res, error)) (*Res, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, stoppedBy(ctx, err)
+	}
+	done, err := breaker.Allow()
+	if err != nil {
+		return nil, newError(ctx, err)
+	}
+	var failure *Error
+	finished := false
+	defer func() {
+		switch {
+		case !finished: // call panicked: a half-open breaker must not wait for it for ever
+			done(&Error{Code: connect.CodeInternal, Origin: OriginSelf})
+		case failure != nil:
+			done(failure)
+		default:
+			done(nil)
+		}
+	}()
+	response, err := call()
+	finished = true
+	if err == nil {
+		return response, nil
+	}
+	if !errors.As(err, &failure) {
+		failure = newError(ctx, err)
+	}
+	return nil, failure
+}
+
+// hostFor is the Host to send, or "" for the URL's.
+func (c *Client) hostFor(caller Caller) string {
+	switch c.host {
+	case HostUpstream:
+		return ""
+	case HostClient:
+		return caller.host
+	default:
+		return c.host
+	}
+}

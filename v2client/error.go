@@ -1,0 +1,206 @@
+package v2client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/sony/gobreaker/v2"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+)
+
+// ErrTimeout is the cancellation cause by which a caller of this package says
+// that a deadline was the adapter's own and not its client's:
+//
+//	ctx, cancel := context.WithTimeoutCause(ctx, timeout, v2client.ErrTimeout)
+//
+// Only such a deadline counts against the upstream.
+var ErrTimeout = errors.New("upstream.timeout passed")
+
+// Origin says who made an Error.
+type Origin int
+
+const (
+	// OriginZITADEL: ZITADEL answered with this status.
+	OriginZITADEL Origin = iota
+	// OriginTransport: no answer, or none that ZITADEL would give: refused or
+	// reset connections, a load balancer's error page, garbage.
+	OriginTransport
+	// OriginDeadline: the deadline of the call passed.
+	OriginDeadline
+	// OriginCanceled: the client went away.
+	OriginCanceled
+	// OriginBreaker: the breaker is open; nothing was sent.
+	OriginBreaker
+	// OriginSelf: this program would not send the call, or broke down in it.
+	OriginSelf
+)
+
+// String is the origin's name in logs.
+func (o Origin) String() string {
+	switch o {
+	case OriginZITADEL:
+		return "zitadel"
+	case OriginTransport:
+		return "transport"
+	case OriginDeadline:
+		return "deadline"
+	case OriginCanceled:
+		return "canceled"
+	case OriginBreaker:
+		return "breaker"
+	case OriginSelf:
+		return "self"
+	}
+	return "unknown"
+}
+
+// Error is the one error type of this package.
+type Error struct {
+	Code connect.Code
+	// Message is safe to show to the client: ZITADEL's own words, or words of
+	// this package that name no address.
+	Message string
+	// Details are ZITADEL's error details as they came, known types or not.
+	Details []*anypb.Any
+	Origin  Origin
+
+	cause     error
+	ownBudget bool // the deadline that passed was ErrTimeout's
+}
+
+// Error says what happened and, unlike Message, why: it may name addresses and
+// is for logs only. It never holds a token or a password, because neither the
+// URL nor the headers of a call are part of any cause.
+func (e *Error) Error() string {
+	text := e.Code.String() + ": " + e.Message
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause, if any.
+func (e *Error) Unwrap() error { return e.cause }
+
+// ID is the id of the first ZITADEL error detail, such as "COMMAND-G8dh3", or
+// "" when there is none.
+func (e *Error) ID() string {
+	for _, detail := range e.Details {
+		var known zitadelv1.ErrorDetail
+		if detail.MessageIs(&known) && detail.UnmarshalTo(&known) == nil {
+			return known.GetId()
+		}
+	}
+	return ""
+}
+
+// upstreamFailed reports whether e counts against the upstream. What a caller
+// can cause never does: an error with a ZITADEL error detail (COMMAND-CahN2
+// with its HTTP 500 above all), a cancelled call, a deadline of the client's.
+func (e *Error) upstreamFailed() bool {
+	switch e.Origin {
+	case OriginTransport:
+		return true
+	case OriginDeadline:
+		return e.ownBudget
+	case OriginZITADEL:
+		return e.Code == connect.CodeUnavailable && e.ID() == ""
+	case OriginCanceled, OriginBreaker, OriginSelf:
+	}
+	return false
+}
+
+// excluded reports whether e says nothing about the upstream, neither good nor
+// bad.
+func (e *Error) excluded() bool {
+	switch e.Origin {
+	case OriginCanceled, OriginSelf:
+		return true
+	case OriginDeadline:
+		return !e.ownBudget
+	case OriginZITADEL, OriginTransport, OriginBreaker:
+	}
+	return false
+}
+
+// newError tells what err, returned by a call made under ctx, means. Codes that
+// connect-go synthesizes are not trusted: it takes a connection reset by the
+// upstream for a cancelled call, and a dial timeout for a passed deadline.
+func newError(ctx context.Context, err error) *Error {
+	var wire *connect.Error
+	if errors.As(err, &wire) && connect.IsWireError(err) {
+		return &Error{
+			Code:    wire.Code(),
+			Message: wire.Message(),
+			Details: anyDetails(wire.Details()),
+			Origin:  OriginZITADEL,
+		}
+	}
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return &Error{
+			Code:    connect.CodeUnavailable,
+			Message: "ZITADEL is unavailable, try again later",
+			Origin:  OriginBreaker,
+			cause:   err,
+		}
+	}
+	if stopped := stoppedBy(ctx, err); stopped != nil {
+		return stopped
+	}
+	return unusable(err)
+}
+
+// stoppedBy returns the Error of a call that ended because ctx did, nil if ctx
+// goes on.
+func stoppedBy(ctx context.Context, err error) *Error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return &Error{
+			Code:    connect.CodeCanceled,
+			Message: context.Canceled.Error(),
+			Origin:  OriginCanceled,
+			cause:   err,
+		}
+	}
+	deadline, ok := ctx.Deadline()
+	// The clock is asked too: the transport may notice the deadline before the
+	// context's timer fires.
+	if ctx.Err() == nil && (!ok || time.Now().Before(deadline)) {
+		return nil
+	}
+	return &Error{
+		Code:      connect.CodeDeadlineExceeded,
+		Message:   context.DeadlineExceeded.Error(),
+		Origin:    OriginDeadline,
+		cause:     err,
+		ownBudget: errors.Is(context.Cause(ctx), ErrTimeout),
+	}
+}
+
+// unusable is the Error of an upstream that gave no answer, or none that
+// ZITADEL would give.
+func unusable(cause error) *Error {
+	return &Error{
+		Code:    connect.CodeUnavailable,
+		Message: "ZITADEL cannot be reached",
+		Origin:  OriginTransport,
+		cause:   cause,
+	}
+}
+
+func anyDetails(details []*connect.ErrorDetail) []*anypb.Any {
+	if len(details) == 0 {
+		return nil
+	}
+	out := make([]*anypb.Any, len(details))
+	for i, detail := range details {
+		out[i] = &anypb.Any{
+			TypeUrl: "type.googleapis.com/" + detail.Type(),
+			Value:   detail.Bytes(),
+		}
+	}
+	return out
+}

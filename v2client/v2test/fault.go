@@ -1,0 +1,59 @@
+package v2test
+
+import (
+	"errors"
+
+	"connectrpc.com/connect"
+
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+)
+
+// fault is an error as ZITADEL raises it: with an id, an error detail is
+// attached and the id follows the message.
+type fault struct {
+	code    connect.Code
+	id      string
+	message string
+}
+
+// ZITADEL's faults, as recorded in v2_calls.jsonl; AUTH-Swrgg2 is from ZITADEL's
+// permission check.
+//
+//nolint:gochecknoglobals // constants, but for the language
+var (
+	faultNoAuthorization    = &fault{connect.CodeUnauthenticated, "", "auth header missing"}
+	faultAuthorization      = &fault{connect.CodeUnauthenticated, "AUTH-toLo1", "invalid auth header"}
+	faultToken              = &fault{connect.CodeUnauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid"}
+	faultOrganization       = &fault{connect.CodePermissionDenied, "AUTH-Bs7Ds", "Organisation doesn't exist"}
+	faultMembershipNotFound = &fault{connect.CodeNotFound, "AUTHZ-cdgFk", "membership not found"}
+	faultNoPermission       = &fault{connect.CodePermissionDenied, "AUTH-AWfge", "No matching permissions found"}
+	faultPermissionOnOther  = &fault{connect.CodePermissionDenied, "AUTH-Swrgg2", "No matching permissions found"}
+	faultUserNotFound       = &fault{connect.CodeNotFound, "QUERY-Dfbg2", "User could not be found"}
+	faultPasswordNotFound   = &fault{connect.CodeFailedPrecondition, "COMMAND-G8dh3", "Password not found"}
+	faultNotInitialized     = &fault{connect.CodeFailedPrecondition, "COMMAND-M9dse", "User is not yet initialized"}
+	faultTooShort           = &fault{connect.CodeInvalidArgument, "DOMAIN-HuJf6", "Password is too short"}
+	faultNoLower            = &fault{connect.CodeInvalidArgument, "DOMAIN-co3Xw", "Password must contain lower case"}
+	faultNoUpper            = &fault{connect.CodeInvalidArgument, "DOMAIN-VoaRj", "Password must contain upper case"}
+	faultNoNumber           = &fault{connect.CodeInvalidArgument, "DOMAIN-ZBv4H", "Password must contain number"}
+	faultNoSymbol           = &fault{connect.CodeInvalidArgument, "DOMAIN-ZDLwA", "Password must contain symbol"}
+	faultHash               = &fault{connect.CodeInternal, "COMMAND-CahN2", "An internal error occurred"}
+)
+
+// invalid is a fault of the request's validation, which carries no detail.
+func invalid(message string) *fault {
+	return &fault{code: connect.CodeInvalidArgument, message: message}
+}
+
+// err is the fault as a Connect error.
+func (f *fault) err() error {
+	if f.id == "" {
+		return connect.NewError(f.code, errors.New(f.message))
+	}
+	err := connect.NewError(f.code, errors.New(f.message+" ("+f.id+")"))
+	detail, detailErr := connect.NewErrorDetail(&zitadelv1.ErrorDetail{Id: f.id, Message: f.message})
+	if detailErr != nil {
+		return connect.NewError(connect.CodeInternal, detailErr)
+	}
+	err.AddDetail(detail)
+	return err
+}

@@ -1,0 +1,163 @@
+package v2test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Fixture is the state of a ZITADEL, in the format of recordings/fixture.json.
+// Every id or token that it does not name is unknown.
+type Fixture struct {
+	// InstanceHosts are the host names, without port, that find the instance.
+	InstanceHosts []string `json:"instance_hosts"`
+	// Orgs maps a name to an organization's id.
+	Orgs    map[string]string `json:"orgs"`
+	Callers map[string]Caller `json:"callers"`
+	Users   map[string]User   `json:"users"`
+}
+
+// Caller is a machine user of its home organization, with a token.
+type Caller struct {
+	// Token is what stands after "Bearer ".
+	Token           string            `json:"token"`
+	UserID          string            `json:"user_id"`
+	HomeOrg         string            `json:"home_org"`
+	AdministratorOf []AdministratorOf `json:"administrator_of"`
+	// UserinfoNamesOrganization is whether the token's scopes make userinfo
+	// name the home organization.
+	UserinfoNamesOrganization bool `json:"userinfo_names_organization"`
+}
+
+// AdministratorOf is one set of roles on exactly one resource.
+type AdministratorOf struct {
+	Instance            bool     `json:"instance,omitempty"`
+	Organization        string   `json:"organization,omitempty"`
+	Project             string   `json:"project,omitempty"`
+	ProjectOrganization string   `json:"project_organization,omitempty"`
+	Roles               []string `json:"roles"`
+}
+
+// User is somebody whose password may be set.
+type User struct {
+	ID    string `json:"id"`
+	Org   string `json:"org"`
+	Type  string `json:"type"`
+	State string `json:"state"`
+}
+
+// What User.Type and User.State may be.
+const (
+	Human   = "human"
+	Machine = "machine"
+
+	Active   = "active"
+	Initial  = "initial"
+	Locked   = "locked"
+	Inactive = "inactive"
+	Deleted  = "deleted"
+)
+
+// LoadFixture reads a Fixture from a file. Unknown keys, and whatever New would
+// refuse, are errors that name the file.
+func LoadFixture(path string) (Fixture, error) {
+	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return Fixture{}, err
+	}
+	var fixture Fixture
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&fixture); err != nil {
+		return Fixture{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Fixture{}, fmt.Errorf("%s: more than one JSON document", path)
+	}
+	if err := fixture.validate(); err != nil {
+		return Fixture{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return fixture, nil
+}
+
+func (f Fixture) validate() error {
+	if len(f.InstanceHosts) == 0 {
+		return errors.New("instance_hosts: empty: nobody could find the instance")
+	}
+	orgs := make(map[string]bool, len(f.Orgs))
+	for name, id := range f.Orgs {
+		if id == "" {
+			return fmt.Errorf("orgs.%s: empty id", name)
+		}
+		orgs[id] = true
+	}
+	ids := map[string]string{}
+	tokens := map[string]string{}
+	for name, caller := range f.Callers {
+		if err := caller.validate(orgs); err != nil {
+			return fmt.Errorf("callers.%s.%w", name, err)
+		}
+		if other, taken := tokens[caller.Token]; taken {
+			return fmt.Errorf("callers.%s.token: also the token of %s", name, other)
+		}
+		if other, taken := ids[caller.UserID]; taken {
+			return fmt.Errorf("callers.%s.user_id: also the id of %s", name, other)
+		}
+		tokens[caller.Token], ids[caller.UserID] = name, name
+	}
+	for name, user := range f.Users {
+		if err := user.validate(orgs); err != nil {
+			return fmt.Errorf("users.%s.%w", name, err)
+		}
+		if other, taken := ids[user.ID]; taken {
+			return fmt.Errorf("users.%s.id: also the id of %s", name, other)
+		}
+		ids[user.ID] = name
+	}
+	return nil
+}
+
+func (c Caller) validate(orgs map[string]bool) error {
+	switch {
+	case c.Token == "":
+		return errors.New("token: empty")
+	case c.UserID == "":
+		return errors.New("user_id: empty")
+	case !orgs[c.HomeOrg]:
+		return fmt.Errorf("home_org: %q is not in orgs", c.HomeOrg)
+	}
+	for i, administrator := range c.AdministratorOf {
+		resources := 0
+		for _, set := range []bool{administrator.Instance, administrator.Organization != "", administrator.Project != ""} {
+			if set {
+				resources++
+			}
+		}
+		if resources != 1 {
+			return fmt.Errorf("administrator_of[%d]: name one of instance, organization, project", i)
+		}
+		if administrator.Project != "" && administrator.ProjectOrganization == "" {
+			return fmt.Errorf("administrator_of[%d].project_organization: missing", i)
+		}
+	}
+	return nil
+}
+
+func (u User) validate(orgs map[string]bool) error {
+	switch {
+	case u.ID == "":
+		return errors.New("id: empty")
+	case !orgs[u.Org]:
+		return fmt.Errorf("org: %q is not in orgs", u.Org)
+	case u.Type != Human && u.Type != Machine:
+		return fmt.Errorf("type: %q: use %q or %q", u.Type, Human, Machine)
+	}
+	switch u.State {
+	case Active, Initial, Locked, Inactive, Deleted:
+		return nil
+	}
+	return fmt.Errorf("state: %q: use %q, %q, %q, %q or %q", u.State, Active, Initial, Locked, Inactive, Deleted)
+}

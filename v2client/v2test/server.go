@@ -1,0 +1,274 @@
+// Package v2test is an in-memory ZITADEL v2: SetPassword, GetUserByID,
+// ListAdministrators and OIDC userinfo over Connect, gRPC and gRPC-Web, faithful
+// to traffic recorded from a real one (v2_calls.jsonl). The demo command runs it
+// and tests stand on it. What the calls do not need, such as user profiles, is
+// not modelled.
+package v2test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+
+	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
+	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+)
+
+// UserinfoPath is OIDC's userinfo endpoint.
+const UserinfoPath = "/oidc/v1/userinfo"
+
+// externalDomain is what ZITADEL calls its configured domain in errors.
+const externalDomain = "localhost"
+
+// Server is an http.Handler; it serves HTTP/1.1 and HTTP/2 alike and is safe
+// for concurrent use.
+type Server struct {
+	state *state
+	mux   *http.ServeMux
+}
+
+// New makes a Server in the state of a fixture. The error names what is wrong
+// with the fixture.
+func New(fixture Fixture) (*Server, error) {
+	if err := fixture.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{state: newState(fixture), mux: http.NewServeMux()}
+	s.mux.Handle(userv2connect.NewUserServiceHandler(users{s.state}))
+	s.mux.Handle(internal_permissionv2connect.NewInternalPermissionServiceHandler(permissions{s.state}))
+	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)
+	return s, nil
+}
+
+// ServeHTTP answers a call.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.state.count(r.URL.Path)
+	s.mux.ServeHTTP(w, r)
+}
+
+// Calls tells how often a path, such as [userv2connect.UserServiceSetPasswordProcedure],
+// was called, well or not.
+func (s *Server) Calls(path string) int {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.state.calls[path]
+}
+
+// Writes tells how often the password of a user was set.
+func (s *Server) Writes(userID string) int {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if found := s.state.users[userID]; found != nil {
+		return found.writes
+	}
+	return 0
+}
+
+// PasswordIs reports whether a user's password was set to this one last.
+func (s *Server) PasswordIs(userID, password string) bool {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	found := s.state.users[userID]
+	return found != nil && found.writes > 0 && found.password == sha256.Sum256([]byte(password))
+}
+
+// Add adds a user, or replaces the one with its id.
+func (s *Server) Add(added User) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.add(added)
+}
+
+// authenticate is what ZITADEL's interceptors do before any v2 method: find the
+// instance, the token, and the organization of the x-zitadel-orgid header.
+func (s *state) authenticate(header http.Header) (*Caller, *fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fault := s.checkInstance(header); fault != nil {
+		return nil, fault
+	}
+	authorization := header.Get("Authorization")
+	if authorization == "" {
+		return nil, faultNoAuthorization
+	}
+	parts := strings.Split(authorization, "Bearer ")
+	if len(parts) != 2 {
+		return nil, faultAuthorization
+	}
+	caller := s.callers[parts[1]]
+	if caller == nil {
+		return nil, faultToken
+	}
+	if org := header.Get("X-Zitadel-Orgid"); org != "" && !s.orgs[org] {
+		return nil, faultOrganization
+	}
+	return caller, nil
+}
+
+func (s *state) checkInstance(header http.Header) *fault {
+	host := header.Get("X-Zitadel-Instance-Host")
+	if host == "" {
+		host = header.Get("Host") // connect-go puts the request's Host there
+	}
+	name := host
+	if withoutPort, _, err := net.SplitHostPort(host); err == nil {
+		name = withoutPort
+	}
+	if s.hosts[name] {
+		return nil
+	}
+	return &fault{code: connect.CodeNotFound, message: fmt.Sprintf(
+		"unable to set instance using origin &{%s %s http} (ExternalDomain is %s): ID=QUERY-1kIjX "+
+			"Message=Instance not found. Make sure you got the domain right. "+
+			"Check out https://zitadel.com/docs/apis/introduction#domains",
+		host, header.Get("X-Zitadel-Public-Host"), externalDomain)}
+}
+
+type users struct{ *state }
+
+// SetPassword looks the user up in any organization before it asks for the
+// permission: v2's order, not v1's.
+func (s users) SetPassword(_ context.Context, req *connect.Request[userv2.SetPasswordRequest]) (*connect.Response[userv2.SetPasswordResponse], error) {
+	caller, refused := s.authenticate(req.Header())
+	if refused == nil {
+		refused = validateSetPassword(req.Msg)
+	}
+	if refused != nil {
+		return nil, refused.err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	target := s.find(req.Msg.GetUserId())
+	if target == nil || target.Type != Human {
+		return nil, faultPasswordNotFound.err()
+	}
+	if target.State == Initial {
+		return nil, faultNotInitialized.err()
+	}
+	if refused := caller.check(userWrite, target.Org); refused != nil {
+		return nil, refused.err()
+	}
+	password := req.Msg.GetNewPassword().GetPassword()
+	// A missing new_password passes: ZITADEL answers 200 and stores the hash
+	// of "". This is what the adapter must never send.
+	if req.Msg.GetNewPassword() != nil {
+		if refused := checkPassword(password); refused != nil {
+			return nil, refused.err()
+		}
+	}
+	target.setPassword(password)
+	details := target.details()
+	return connect.NewResponse(&userv2.SetPasswordResponse{Details: &objectv2.Details{
+		Sequence:      details.GetSequence(),
+		ChangeDate:    details.GetChangeDate(),
+		ResourceOwner: details.GetResourceOwner(),
+	}}), nil
+}
+
+func validateSetPassword(msg *userv2.SetPasswordRequest) *fault {
+	if n := utf8.RuneCountInString(msg.GetUserId()); n < 1 || n > 200 {
+		return invalid("invalid SetPasswordRequest.UserId: value length must be between 1 and 200 runes, inclusive")
+	}
+	if password := msg.GetNewPassword(); password != nil {
+		if n := utf8.RuneCountInString(password.GetPassword()); n < 1 || n > 200 {
+			return invalid("invalid SetPasswordRequest.NewPassword: embedded message failed validation | " +
+				"caused by: invalid Password.Password: value length must be between 1 and 200 runes, inclusive")
+		}
+	}
+	return nil
+}
+
+// GetUserByID shows everybody himself, and others to whom may read them.
+func (s users) GetUserByID(_ context.Context, req *connect.Request[userv2.GetUserByIDRequest]) (*connect.Response[userv2.GetUserByIDResponse], error) {
+	caller, refused := s.authenticate(req.Header())
+	if refused != nil {
+		return nil, refused.err()
+	}
+	if n := utf8.RuneCountInString(req.Msg.GetUserId()); n < 1 || n > 200 {
+		return nil, invalid("invalid GetUserByIDRequest.UserId: value length must be between 1 and 200 runes, inclusive").err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	target := s.find(req.Msg.GetUserId())
+	if target == nil {
+		return nil, faultUserNotFound.err()
+	}
+	if target.ID != caller.UserID {
+		if refused := caller.check(userRead, target.Org); refused != nil {
+			return nil, refused.err()
+		}
+	}
+	return connect.NewResponse(&userv2.GetUserByIDResponse{Details: target.details(), User: target.message()}), nil
+}
+
+type permissions struct{ *state }
+
+// ListAdministrators lists the caller's own roles only: what others hold would
+// need permissions that are not modelled, and is left out.
+func (s permissions) ListAdministrators(_ context.Context, req *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
+	caller, refused := s.authenticate(req.Header())
+	if refused != nil {
+		return nil, refused.err()
+	}
+	var own []*permissionv2.Administrator
+	if asksFor(req.Msg.GetFilters(), caller.UserID) {
+		for _, administrator := range caller.AdministratorOf {
+			own = append(own, administrator.message(caller))
+		}
+	}
+	const defaultLimit = 100
+	limit := uint64(req.Msg.GetPagination().GetLimit())
+	if limit == 0 {
+		limit = defaultLimit
+	}
+	total := uint64(len(own))
+	from := min(req.Msg.GetPagination().GetOffset(), total)
+	to := from + min(limit, total-from)
+	return connect.NewResponse(&permissionv2.ListAdministratorsResponse{
+		Pagination:     &filterv2.PaginationResponse{TotalResult: total, AppliedLimit: limit},
+		Administrators: own[from:to],
+	}), nil
+}
+
+func asksFor(filters []*permissionv2.AdministratorSearchFilter, userID string) bool {
+	for _, filter := range filters {
+		found := false
+		for _, id := range filter.GetInUserIdsFilter().GetIds() {
+			found = found || id == userID
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+func (a AdministratorOf) message(of *Caller) *permissionv2.Administrator {
+	message := &permissionv2.Administrator{
+		User:  &permissionv2.User{Id: of.UserID, OrganizationId: of.HomeOrg},
+		Roles: a.Roles,
+	}
+	switch {
+	case a.Instance:
+		message.Resource = &permissionv2.Administrator_Instance{Instance: true}
+	case a.Organization != "":
+		message.Resource = &permissionv2.Administrator_Organization{
+			Organization: &permissionv2.Organization{Id: a.Organization},
+		}
+	default:
+		message.Resource = &permissionv2.Administrator_Project{
+			Project: &permissionv2.Project{Id: a.Project, OrganizationId: a.ProjectOrganization},
+		}
+	}
+	return message
+}

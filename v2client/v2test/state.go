@@ -1,0 +1,110 @@
+package v2test
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+)
+
+// state is everything that ZITADEL remembers. It is safe for concurrent use.
+type state struct {
+	mu      sync.Mutex
+	hosts   map[string]bool
+	orgs    map[string]bool
+	callers map[string]*Caller // by token
+	users   map[string]*user   // by id, callers included
+	calls   map[string]int     // by procedure or path
+}
+
+// user is a User with its history.
+type user struct {
+	User
+
+	sequence uint64
+	created  time.Time
+	changed  time.Time
+	password [sha256.Size]byte
+	writes   int
+}
+
+func newState(fixture Fixture) *state {
+	s := &state{
+		hosts:   map[string]bool{},
+		orgs:    map[string]bool{},
+		callers: map[string]*Caller{},
+		users:   map[string]*user{},
+		calls:   map[string]int{},
+	}
+	for _, host := range fixture.InstanceHosts {
+		s.hosts[host] = true
+	}
+	for _, org := range fixture.Orgs {
+		s.orgs[org] = true
+	}
+	for _, caller := range fixture.Callers {
+		s.callers[caller.Token] = &caller
+		s.add(User{ID: caller.UserID, Org: caller.HomeOrg, Type: Machine, State: Active})
+	}
+	for _, user := range fixture.Users {
+		s.add(user)
+	}
+	return s
+}
+
+func (s *state) add(added User) {
+	now := timestamp()
+	s.users[added.ID] = &user{User: added, sequence: 1, created: now, changed: now}
+}
+
+// find returns the user with an id unless it is unknown or deleted. The lock
+// must be held.
+func (s *state) find(id string) *user {
+	found := s.users[id]
+	if found == nil || found.State == Deleted {
+		return nil
+	}
+	return found
+}
+
+func (s *state) count(call string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[call]++
+}
+
+// setPassword writes. The lock must be held.
+func (u *user) setPassword(password string) {
+	u.sequence++
+	u.writes++
+	u.changed = timestamp()
+	u.password = sha256.Sum256([]byte(password))
+}
+
+// details are the user's details as queries show them; a write's answer leaves
+// out the creation date.
+func (u *user) details() *objectv2.Details {
+	return &objectv2.Details{
+		Sequence:      u.sequence,
+		ChangeDate:    timestamppb.New(u.changed),
+		CreationDate:  timestamppb.New(u.created),
+		ResourceOwner: u.Org,
+	}
+}
+
+func (u *user) message() *userv2.User {
+	states := map[string]userv2.UserState{
+		Active:   userv2.UserState_USER_STATE_ACTIVE,
+		Initial:  userv2.UserState_USER_STATE_INITIAL,
+		Locked:   userv2.UserState_USER_STATE_LOCKED,
+		Inactive: userv2.UserState_USER_STATE_INACTIVE,
+	}
+	return &userv2.User{UserId: u.ID, State: states[u.State], Details: u.details()}
+}
+
+// timestamp is now with the microseconds that ZITADEL's database keeps.
+func timestamp() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,25 @@
+package v2test
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// userinfo is OpenID Connect Core 1.0 section 5.3 with ZITADEL's claims.
+func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
+	header := r.Header.Clone()
+	header.Set("Host", r.Host)
+	header.Del("X-Zitadel-Orgid") // OIDC knows no such header
+	w.Header().Set("Content-Type", "application/json")
+	caller, refused := s.state.authenticate(header)
+	if refused != nil {
+		w.WriteHeader(http.StatusUnauthorized)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": "access_denied", "error_description": "access token invalid"})
+		return
+	}
+	claims := map[string]string{"sub": caller.UserID}
+	if caller.UserinfoNamesOrganization {
+		claims["urn:zitadel:iam:user:resourceowner:id"] = caller.HomeOrg
+	}
+	_ = json.NewEncoder(w).Encode(claims)
+}

@@ -1,0 +1,84 @@
+package adapter
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"connectrpc.com/connect"
+)
+
+// framePrefixBytes is the length of a gRPC message's prefix: a flag byte and
+// four bytes of length.
+const framePrefixBytes = 5
+
+// readFrame reads the one message of a unary gRPC call and unpacks it. encoding
+// is the grpc-encoding header. Errors are those of v1's server, grpc-go, whose
+// codes and words differ from connect-go's (recordings cut-frame, no-frame).
+func readFrame(body io.Reader, encoding string) ([]byte, *status) {
+	packed := encoding != "" && encoding != "identity"
+	if packed && encoding != "gzip" {
+		return nil, newStatus(connect.CodeUnimplemented,
+			fmt.Sprintf("grpc: Decompressor is not installed for grpc-encoding %q", encoding))
+	}
+	var prefix [framePrefixBytes]byte
+	if _, err := io.ReadFull(body, prefix[:]); err != nil {
+		return nil, readFailure(err)
+	}
+	size := int64(binary.BigEndian.Uint32(prefix[1:]))
+	if size > maxMessageBytes {
+		return nil, tooLarge(size)
+	}
+	// The stated size is not believed before the bytes are there.
+	var message bytes.Buffer
+	if _, err := io.CopyN(&message, body, size); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, readFailure(err)
+	}
+	switch flag := prefix[0]; {
+	case flag == 0:
+		return message.Bytes(), nil
+	case flag != 1:
+		return nil, newStatus(connect.CodeInternal, fmt.Sprintf("grpc: received unexpected payload format %d", flag))
+	case !packed:
+		return nil, newStatus(connect.CodeInternal, "grpc: compressed flag set with identity or empty encoding")
+	}
+	return unpack(&message)
+}
+
+func unpack(packed io.Reader) ([]byte, *status) {
+	reader, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, newStatus(connect.CodeInternal, "grpc: failed to decompress the message: "+err.Error())
+	}
+	message, err := io.ReadAll(io.LimitReader(reader, maxMessageBytes+1))
+	if err != nil {
+		return nil, newStatus(connect.CodeInternal, "grpc: failed to read decompressed data: "+err.Error())
+	}
+	if len(message) > maxMessageBytes {
+		return nil, newStatus(connect.CodeResourceExhausted,
+			fmt.Sprintf("grpc: received message after decompression larger than max %d", maxMessageBytes))
+	}
+	return message, nil
+}
+
+// readFailure is the status of a request body that ended early or could not be
+// read.
+func readFailure(err error) *status {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return newStatus(connect.CodeUnknown, err.Error())
+	}
+	return newStatus(connect.CodeUnknown, fmt.Sprintf("connection error: desc = %q", err.Error()))
+}
+
+// frame is an unpacked message with its prefix.
+func frame(message []byte) []byte {
+	framed := make([]byte, framePrefixBytes, framePrefixBytes+len(message))
+	binary.BigEndian.PutUint32(framed[1:], uint32(len(message))) //nolint:gosec // at most maxMessageBytes
+	return append(framed, message...)
+}

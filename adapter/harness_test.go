@@ -1,0 +1,219 @@
+package adapter_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stack is the adapter in front of the in-memory ZITADEL, over real sockets.
+type stack struct {
+	address  string
+	zitadel  *v2test.Server
+	upstream *witness
+	log      *lockedBuffer
+
+	fixture v2test.Fixture
+	written int
+}
+
+// newWrites tells how many passwords were written since the last time.
+func (s *stack) newWrites(t *testing.T) int {
+	t.Helper()
+	total := 0
+	for _, user := range s.fixture.Users {
+		total += s.zitadel.Writes(user.ID)
+	}
+	added := total - s.written
+	s.written = total
+	return added
+}
+
+// option changes what newStack builds.
+type option func(*stackConfig)
+
+type stackConfig struct {
+	fixture  v2test.Fixture
+	scope    adapter.OrgScope
+	protocol v2client.Protocol
+	timeout  time.Duration
+	upstream http.Handler // instead of ZITADEL
+}
+
+func newStack(t *testing.T, options ...option) *stack {
+	t.Helper()
+	fixture, err := v2test.LoadFixture(recordings.Path(t, recordings.Fixture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stackConfig{
+		fixture: fixture, scope: adapter.OrgScopeStrict,
+		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second,
+	}
+	for _, option := range options {
+		option(&config)
+	}
+	zitadel, err := v2test.New(config.fixture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.upstream == nil {
+		config.upstream = zitadel
+	}
+	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &lockedBuffer{}, fixture: config.fixture}
+	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	client, err := v2client.New(v2client.Config{
+		URL: "http://" + listen(t, s.upstream), Protocol: config.protocol, Host: v2client.HostClient,
+		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
+		Log:     log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	handler, err := adapter.New(adapter.Config{ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.address = listen(t, handler)
+	return s
+}
+
+// listen serves HTTP/1.1 and h2c on a port of its own.
+func listen(t *testing.T, handler http.Handler) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// newTransport is a client's transport, of one protocol.
+func newTransport(t *testing.T, http2 bool) *http.Transport {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	transport := &http.Transport{
+		Protocols: protocols, DisableCompression: true,
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
+// witness notes what arrives upstream, and condemns an empty new password: it
+// proves at the wire that none is ever sent.
+type witness struct {
+	next http.Handler
+
+	mu       sync.Mutex
+	requests []*http.Request
+	guilty   []string
+}
+
+func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	body, err := readAll(r)
+	w.mu.Lock()
+	w.requests = append(w.requests, r.Clone(r.Context()))
+	if r.URL.Path == userv2connect.UserServiceSetPasswordProcedure {
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") && len(body) >= 5 {
+			body = body[5:]
+		}
+		var request userv2.SetPasswordRequest
+		if err != nil || proto.Unmarshal(body, &request) != nil ||
+			request.GetNewPassword().GetPassword() == "" || !request.GetNewPassword().GetChangeRequired() {
+			w.guilty = append(w.guilty, "SetPassword without a new password, or without change_required")
+		}
+	}
+	w.mu.Unlock()
+	w.next.ServeHTTP(out, r)
+}
+
+func readAll(r *http.Request) ([]byte, error) {
+	var body bytes.Buffer
+	_, err := body.ReadFrom(r.Body)
+	r.Body = struct {
+		*bytes.Reader
+		closer
+	}{bytes.NewReader(body.Bytes()), closer{}}
+	return body.Bytes(), err
+}
+
+type closer struct{}
+
+func (closer) Close() error { return nil }
+
+// calls returns the paths called upstream since the last time.
+func (w *witness) calls(t *testing.T) []string {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.guilty) > 0 {
+		t.Error(w.guilty)
+	}
+	paths := make([]string, 0, len(w.requests))
+	for _, request := range w.requests {
+		paths = append(paths, request.URL.Path[strings.LastIndexByte(request.URL.Path, '/')+1:])
+	}
+	w.requests = nil
+	return paths
+}
+
+// setPasswordCalls tells how often SetPassword was called since the last time.
+func (w *witness) setPasswordCalls(t *testing.T) int {
+	t.Helper()
+	return len(slices.DeleteFunc(w.calls(t), func(path string) bool { return path != "SetPassword" }))
+}
+
+// last is the last request that arrived.
+func (w *witness) last(t *testing.T) *http.Request {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.requests) == 0 {
+		t.Fatal("nothing arrived upstream")
+	}
+	return w.requests[len(w.requests)-1]
+}
+
+// lockedBuffer is a log that may be read while it is written.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(data)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}

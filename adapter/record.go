@@ -1,0 +1,117 @@
+package adapter
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"time"
+
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/v2client"
+)
+
+// record is what the log says of one call. It never holds a password or a
+// token, nor any text in which a client could have put one.
+type record struct {
+	protocol     string
+	requestID    string
+	userID       string
+	organization string
+	started      time.Time
+	status       *status // nil: OK
+
+	upstreamCalls int
+	upstreamTime  time.Duration
+}
+
+func newRecord(protocol string, r *http.Request) *record {
+	return &record{protocol: protocol, requestID: requestID(r), started: time.Now()}
+}
+
+// write logs one line.
+func (rec *record) write(ctx context.Context, log *slog.Logger) {
+	level, code, id := slog.LevelInfo, "ok", ""
+	var cause error
+	if rec.status != nil {
+		code, id, cause = rec.status.code.String(), rec.status.id, rec.status.cause
+	}
+	if cause != nil {
+		level = slog.LevelWarn
+	}
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	attributes := []slog.Attr{
+		slog.String("protocol", rec.protocol),
+		slog.String("code", code),
+		slog.String("error_id", id),
+		slog.String("user_id", shortened(rec.userID)),
+		slog.String("organization", shortened(rec.organization)),
+		slog.Int("upstream_calls", rec.upstreamCalls),
+		slog.Duration("upstream_time", rec.upstreamTime),
+		slog.Duration("duration", time.Since(rec.started)),
+		slog.String("request_id", rec.requestID),
+	}
+	if cause != nil {
+		attributes = append(attributes, slog.String("cause", cause.Error()))
+	}
+	log.LogAttrs(ctx, level, "SetHumanInitialPassword", attributes...)
+}
+
+// shortened keeps a stranger's megabytes out of the log. No id of ZITADEL's is
+// longer.
+func shortened(id string) string {
+	const most = 200
+	if len(id) > most {
+		return id[:most] + "…"
+	}
+	return id
+}
+
+// requestID is the X-Request-Id that the client or a proxy before us chose, if
+// it is fit for a log, or else a new one.
+func requestID(r *http.Request) string {
+	const most = 128
+	id := r.Header.Get("X-Request-Id")
+	if id == "" || len(id) > most {
+		return rand.Text()
+	}
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
+			return rand.Text()
+		}
+	}
+	return id
+}
+
+// observed is a ZITADEL that counts and times its calls for the log.
+type observed struct {
+	zitadel ZITADEL
+	record  *record
+}
+
+func (o *observed) called(since time.Time) {
+	o.record.upstreamCalls++
+	o.record.upstreamTime += time.Since(since)
+}
+
+func (o *observed) SetPassword(ctx context.Context, caller v2client.Caller, userID, password string) (*objectv2.Details, error) {
+	defer o.called(time.Now())
+	return o.zitadel.SetPassword(ctx, caller, userID, password)
+}
+
+func (o *observed) UserOrganization(ctx context.Context, caller v2client.Caller, userID string) (string, error) {
+	defer o.called(time.Now())
+	return o.zitadel.UserOrganization(ctx, caller, userID)
+}
+
+func (o *observed) Administrators(ctx context.Context, caller v2client.Caller, userID string) ([]v2client.Administrator, error) {
+	defer o.called(time.Now())
+	return o.zitadel.Administrators(ctx, caller, userID)
+}
+
+func (o *observed) UserInfo(ctx context.Context, caller v2client.Caller) (v2client.Identity, error) {
+	defer o.called(time.Now())
+	return o.zitadel.UserInfo(ctx, caller)
+}

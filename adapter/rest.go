@@ -1,0 +1,195 @@
+package adapter
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/v2client"
+)
+
+// maxMessageBytes is grpc-go's default limit for a received message, which v1
+// never raised.
+const maxMessageBytes = 4 << 20
+
+// restHandler speaks grpc-gateway v2's dialect of REST. Any Content-Type is
+// JSON.
+type restHandler struct {
+	useCase *setHumanInitialPassword
+	log     *slog.Logger
+}
+
+// serve answers a request for userID's path.
+func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID string) {
+	if refusal := overrideMethod(r); refusal != nil {
+		writeStatus(w, http.StatusBadRequest, refusal)
+		return
+	}
+	if r.Method != http.MethodPost {
+		writeStatus(w, http.StatusMethodNotAllowed, newStatus(connect.CodeUnimplemented, "Method Not Allowed"))
+		return
+	}
+	rec := newRecord("rest", r)
+	defer func() { rec.write(r.Context(), h.log) }()
+	ctx, cancel, refusal := withGRPCTimeout(r)
+	defer cancel()
+	if refusal != nil {
+		rec.status = refusal
+		writeStatus(w, httpStatus(refusal.code), refusal)
+		return
+	}
+	request, refusal := readRequest(r, userID)
+	if refusal != nil {
+		rec.status = refusal
+		writeStatus(w, httpStatus(refusal.code), refusal)
+		return
+	}
+	response, refusal := h.useCase.run(ctx, restCaller(r, rec.requestID), request, rec)
+	if refusal == nil {
+		setNoStore(w.Header())
+		w.Header().Add("Vary", "Cookie")
+		writeJSON(w, http.StatusOK, appendResponse(nil, response))
+		return
+	}
+	if refusal.code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
+		setNoStore(w.Header())
+	}
+	if refusal.code == connect.CodeUnauthenticated {
+		w.Header().Set("Www-Authenticate", headerText(refusal.message))
+	}
+	writeStatus(w, httpStatus(refusal.code), refusal)
+}
+
+// overrideMethod is grpc-gateway's "path length fallback": a form POST may name
+// another method. The form is read, and with it the body.
+func overrideMethod(r *http.Request) *status {
+	override := r.Header.Get("X-Http-Method-Override")
+	if override == "" || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		return nil
+	}
+	if err := r.ParseForm(); err != nil {
+		return newStatus(connect.CodeInvalidArgument, "Bad Request")
+	}
+	r.Method = strings.ToUpper(override)
+	return nil
+}
+
+// readRequest reads the body, and puts the path's user id over the body's.
+func readRequest(r *http.Request, userID string) (*managementv1.SetHumanInitialPasswordRequest, *status) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxMessageBytes+1))
+	if len(body) > maxMessageBytes {
+		return nil, tooLarge(max(r.ContentLength, int64(len(body))))
+	}
+	request, refusal := decodeJSON(body, err)
+	if refusal != nil {
+		return nil, refusal
+	}
+	request.UserId = userID
+	// v1's gateway sends the request on over gRPC, with what that refuses: text
+	// that is not UTF-8, which only the path can bring here, and messages over
+	// the limit, which are rarely longer than their JSON.
+	size := proto.Size(request)
+	if size > maxMessageBytes {
+		return nil, tooLarge(int64(size))
+	}
+	if _, err := proto.Marshal(request); err != nil {
+		return nil, newStatus(connect.CodeInternal, "grpc: error while marshaling: "+stableProtoText(err))
+	}
+	return request, nil
+}
+
+// tooLarge is grpc-go's refusal of a message of size bytes.
+func tooLarge(size int64) *status {
+	return newStatus(connect.CodeResourceExhausted,
+		fmt.Sprintf("grpc: received message larger than max (%d vs. %d)", size, maxMessageBytes))
+}
+
+// restCaller takes headers as grpc-gateway passes them on: by their names or
+// with the prefix "Grpc-Metadata-". Values that gRPC could not carry are
+// dropped.
+func restCaller(r *http.Request, requestID string) v2client.Caller {
+	return v2client.NewCaller(r.Host, func(name string) string {
+		if name == "X-Request-Id" {
+			return requestID
+		}
+		if value := r.Header.Get(name); value != "" && isPrintable(value) {
+			return value
+		}
+		if value := r.Header.Get("Grpc-Metadata-" + name); isPrintable(value) {
+			return value
+		}
+		return ""
+	})
+}
+
+func isPrintable(value string) bool {
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// withGRPCTimeout gives the request's context the deadline of a Grpc-Timeout
+// header, read as grpc-gateway reads it: any number that fits 64 bits, with
+// whatever deadline comes of it.
+func withGRPCTimeout(r *http.Request) (context.Context, context.CancelFunc, *status) {
+	text := r.Header.Get("Grpc-Timeout")
+	if text == "" {
+		return r.Context(), func() {}, nil
+	}
+	units := map[byte]time.Duration{
+		'H': time.Hour, 'M': time.Minute, 'S': time.Second,
+		'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+	}
+	last := len(text) - 1
+	count, err := strconv.ParseInt(text[:last], 10, 64)
+	unit, known := units[text[last]]
+	if err != nil || !known {
+		return r.Context(), func() {}, newStatus(connect.CodeInvalidArgument, "invalid grpc-timeout: "+text)
+	}
+	if count == 0 { // grpc-gateway takes none for no deadline
+		return r.Context(), func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(count)*unit)
+	return ctx, cancel, nil
+}
+
+// setNoStore adds what v1's gRPC server adds to every answer of a method.
+func setNoStore(header http.Header) {
+	header["Cache-Control"] = []string{"no-store"}
+	header["Expires"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	header["Pragma"] = []string{"no-cache"}
+}
+
+// headerText makes an error message fit for a header value.
+func headerText(message string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7F {
+			return ' '
+		}
+		return r
+	}, message)
+}
+
+func writeStatus(w http.ResponseWriter, httpStatus int, s *status) {
+	writeJSON(w, httpStatus, appendStatus(nil, s))
+}
+
+func writeJSON(w http.ResponseWriter, httpStatus int, body []byte) {
+	header := w.Header()
+	header["Content-Type"] = []string{"application/json"}
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(httpStatus)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}

@@ -20,8 +20,8 @@ const grpcWebMaxAge = 10 * time.Minute
 func newCORS(maxAge time.Duration, next http.HandlerFunc) http.Handler {
 	return cors.New(cors.Options{
 		OptionsPassthrough: true,
-		AllowOriginFunc:  func(string) bool { return true },
-		AllowCredentials: true,
+		AllowOriginFunc:    func(string) bool { return true },
+		AllowCredentials:   true,
 		AllowedMethods: []string{
 			http.MethodOptions, http.MethodGet, http.MethodHead, http.MethodPost,
 			http.MethodPut, http.MethodPatch, http.MethodDelete,

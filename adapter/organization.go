@@ -36,6 +36,7 @@ func (c *call) setInOrganization(ctx context.Context) (*objectv2.Details, error)
 	if err != nil {
 		return nil, err
 	}
+	c.record.organization = organization
 	refusal := c.validate()
 	if refusal == nil && owner != organization {
 		refusal = passwordNotFound()

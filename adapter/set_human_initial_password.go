@@ -47,14 +47,15 @@ type setHumanInitialPassword struct {
 type call struct {
 	zitadel  ZITADEL
 	memory   *memory
+	record   *record
 	caller   v2client.Caller
 	token    tokenHash
 	userID   string
 	password string
 }
 
-// run answers a v1 call. It observes record.zitadel, and gives up, with v1's
-// words, when ctx or the upstream timeout ends.
+// run answers a v1 call and notes in record what became of it. It gives up, with
+// v1's words, when ctx or the upstream timeout ends.
 func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Caller, request *managementv1.SetHumanInitialPasswordRequest, record *record) (*managementv1.SetHumanInitialPasswordResponse, *status) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, v2client.ErrTimeout)
 	defer cancel()
@@ -62,6 +63,7 @@ func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Calle
 	c := call{
 		zitadel:  &observed{zitadel: s.zitadel, record: record},
 		memory:   s.memory,
+		record:   record,
 		caller:   caller,
 		token:    hashToken(caller),
 		userID:   request.GetUserId(),

@@ -1,6 +1,9 @@
 package v2test
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // permission is a ZITADEL permission that the modelled calls ask for.
 type permission string
@@ -52,4 +55,21 @@ func (c Caller) check(p permission, org string) *fault {
 	default:
 		return faultNoPermission
 	}
+}
+
+// Example finds a caller and an active human of its home organization whose
+// password it may set; false if there are none. The choice is the first by name.
+func (f Fixture) Example() (Caller, User, bool) {
+	for _, callerName := range slices.Sorted(maps.Keys(f.Callers)) {
+		caller := f.Callers[callerName]
+		if caller.check(userWrite, caller.HomeOrg) != nil {
+			continue
+		}
+		for _, userName := range slices.Sorted(maps.Keys(f.Users)) {
+			if user := f.Users[userName]; user.Org == caller.HomeOrg && user.Type == Human && user.State == Active {
+				return caller, user, true
+			}
+		}
+	}
+	return Caller{}, User{}, false
 }

@@ -1,0 +1,224 @@
+package adapter
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/internal/recordings"
+)
+
+// referenceDecode is grpc-gateway v2's way, written down plainly: encoding/json
+// cuts out a document, protojson reads it.
+func referenceDecode(body []byte) (*managementv1.SetHumanInitialPasswordRequest, error) {
+	request := &managementv1.SetHumanInitialPasswordRequest{}
+	var document json.RawMessage
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&document); err != nil {
+		if errors.Is(err, io.EOF) {
+			return request, nil
+		}
+		return nil, err
+	}
+	err := protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(document, request)
+	return request, err
+}
+
+// For every body, decodeJSON answers the same request or the same error text as
+// the reference.
+func FuzzDecodeJSON(f *testing.F) {
+	for _, file := range []string{recordings.V1RESTEdges, recordings.V1RESTMatrix} {
+		for _, recording := range recordings.Load(f, file) {
+			f.Add(recording.Request.Body(f))
+		}
+	}
+	for _, body := range []string{
+		`{"password":"a","userId":"b","user_id":"c"}`, `{"user_id":"b"}`, `{"password":"\ud83d\ude00"}`,
+		`{"password":"\ud83d"}`, "{\"password\":\"\xff\"}", "{\"password\":\"a\x7f\"}", `{"pass\u0077ord":"a"}`,
+		"\t{ \"password\" :\n\"a\" }x", `{"password":"a"`, `{}`, `{"a":{"b":[[[1e400]]]},"password":"x"}`,
+		strings.Repeat("[", 10001), `{"x":` + strings.Repeat("[", 9999), "  ", "{\"password\":\"a\"}\x00",
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		want, wantErr := referenceDecode(body)
+		got, refusal := decodeJSON(body, nil)
+		if wantErr != nil {
+			wantText := strings.ToValidUTF8(stableProtoText(wantErr), "\uFFFD")
+			if refusal == nil || refusal.code != connect.CodeInvalidArgument || refusal.message != wantText {
+				t.Fatalf("got %v, want error %q", refusal, wantText)
+			}
+			return
+		}
+		if refusal != nil || !proto.Equal(got, want) {
+			t.Fatalf("got %v %v, want %v", got, refusal, want)
+		}
+	})
+}
+
+// Text mode decodes as the standard decoder does, segment by segment; whatever
+// arrives, reading ends and a frame or an error comes out; and what is written
+// in text mode reads back.
+func FuzzGRPCWebText(f *testing.F) {
+	for _, recording := range recordings.Load(f, recordings.V1GRPCWeb) {
+		f.Add(recording.Request.Body(f))
+		f.Add([]byte(base64.StdEncoding.EncodeToString(recording.Request.Body(f))))
+		f.Add(recording.Response.Body(f)) // two segments, each padded
+	}
+	for _, text := range []string{"", "=", "A", "AA==AA==", "AA==\r\nAAAA", "A=A=", "AAAAAA==A", "AAAA====", "\n\n"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		request := httptest.NewRequest(http.MethodPost, procedure, bytes.NewReader(text))
+		got, err := io.ReadAll(decodeGRPCWebText(request).Body)
+		want, wantErr := referenceText(text)
+		if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
+			t.Fatalf("decoded %q (%v), want %q (%v)", got, err, want, wantErr)
+		}
+		if message, refusal := readFrame(bytes.NewReader(got), ""); refusal == nil {
+			if !bytes.HasPrefix(got, frame(message)) {
+				t.Fatalf("message %q is not that of %q", message, got)
+			}
+		}
+		checkTextRoundTrip(t, text)
+	})
+}
+
+// referenceText decodes group by group.
+func referenceText(text []byte) ([]byte, error) {
+	text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r"), nil), []byte("\n"), nil)
+	var decoded []byte
+	for len(text) > 0 {
+		group := text[:min(4, len(text))]
+		part, err := base64.StdEncoding.DecodeString(string(group))
+		decoded = append(decoded, part...)
+		if err != nil {
+			return decoded, err
+		}
+		text = text[len(group):]
+	}
+	return decoded, nil
+}
+
+func checkTextRoundTrip(t *testing.T, binary []byte) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	recorder.Header().Set("Content-Type", "application/grpc-web+proto")
+	writer := newGRPCWebTextWriter(recorder)
+	for len(binary) > 0 { // in pieces, as connect-go writes
+		piece := binary[:min(5, len(binary))]
+		if _, err := writer.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+		binary = binary[len(piece):]
+	}
+	writer.close()
+	if got := recorder.Header().Get("Content-Type"); got != "application/grpc-web-text+proto" {
+		t.Fatalf("Content-Type %q", got)
+	}
+	if _, err := base64.StdEncoding.DecodeString(recorder.Body.String()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever details v2 sends, v1's answer has them all: a success is printed as
+// protojson prints it, and an error detail is expanded or kept, never dropped.
+func FuzzDetails(f *testing.F) {
+	for _, details := range []*objectv2.Details{
+		{}, {Sequence: 1, ResourceOwner: "a\"\\\x01\u2028ä"},
+	} {
+		value, err := proto.Marshal(details)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(value, "zitadel.v1.ErrorDetail", "message")
+	}
+	f.Add([]byte("\x12\x06\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01"), "google.protobuf.Struct", "\xff\x00")
+	f.Add([]byte("\x0a\x02id\x12\x02me"), "zitadel.v1.CredentialsCheckError", "a\x7f\u0085")
+	f.Add([]byte("\x0a\x04slug"), "zitadel.error.v2.ErrorDetail", "")
+	f.Add([]byte("\x08\x01"), "google.rpc.BadRequest", "unknown here")
+	f.Add([]byte("\x0a\x00"), "google.protobuf.Any", "nested")
+	f.Fuzz(func(t *testing.T, value []byte, typeName, message string) {
+		details := &objectv2.Details{}
+		if proto.Unmarshal(value, details) == nil {
+			checkResponse(t, details)
+		}
+		checkStatus(t, value, typeName, message)
+	})
+}
+
+func checkResponse(t *testing.T, details *objectv2.Details) {
+	t.Helper()
+	mapped := objectDetails(details)
+	if mapped.GetSequence() != details.GetSequence() || mapped.GetResourceOwner() != details.GetResourceOwner() {
+		t.Fatalf("mapped %v to %v", details, mapped)
+	}
+	if details.GetChangeDate().IsValid() && !proto.Equal(mapped.GetChangeDate(), details.GetChangeDate()) ||
+		details.GetCreationDate().IsValid() && !proto.Equal(mapped.GetCreationDate(), details.GetCreationDate()) {
+		t.Fatalf("mapped %v to %v", details, mapped)
+	}
+	response := &managementv1.SetHumanInitialPasswordResponse{Details: mapped}
+	printed, err := protojson.Marshal(response)
+	if err != nil {
+		t.Fatalf("protojson cannot print %v: %v", response, err)
+	}
+	if got, want := appendResponse(nil, response), compact(t, printed); !bytes.Equal(got, want) {
+		t.Fatalf("printed %s, want %s", got, want)
+	}
+}
+
+func checkStatus(t *testing.T, value []byte, typeName, message string) {
+	t.Helper()
+	s := newStatus(connect.CodeInternal, message)
+	s.details = []*anypb.Any{{TypeUrl: typeURLPrefix + typeName, Value: value}, {TypeUrl: typeURLPrefix + typeName, Value: value}}
+	printed := appendStatus(nil, s)
+	var read struct {
+		Code    int
+		Message string
+		Details []map[string]any
+	}
+	if err := json.Unmarshal(printed, &read); err != nil {
+		t.Fatalf("%v in %q", err, printed)
+	}
+	if read.Message != strings.ToValidUTF8(message, "\uFFFD") || len(read.Details) != 2 {
+		t.Fatalf("%q lost something of %q", printed, message)
+	}
+	if !utf8.ValidString(typeName) {
+		return
+	}
+	if kind, _ := read.Details[1]["@type"].(string); !strings.HasSuffix(kind, typeName) {
+		t.Fatalf("@type %q, want %q", kind, typeName)
+	}
+	if expanded, err := protojson.Marshal(s.details[0]); err == nil {
+		if !bytes.Contains(printed, compact(t, expanded)) {
+			t.Fatalf("%s is not in %s", expanded, printed)
+		}
+	} else if read.Details[0]["value"] != base64.StdEncoding.EncodeToString(value) {
+		t.Fatalf("opaque value of %q lost in %s", value, printed)
+	}
+	if err := s.connectError(); len(err.Details()) != 2 || !bytes.Equal(err.Details()[0].Bytes(), value) {
+		t.Fatalf("gRPC details %v", err.Details())
+	}
+}
+
+func compact(t *testing.T, document []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := json.Compact(&out, document); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+//go:embed demo.json
+var demoFixture []byte
+
+// demo runs the adapter in front of an embedded in-memory ZITADEL v2.
+func (p *program) demo(ctx context.Context, args []string) error {
+	settings := config.Default()
+	settings.Upstream.Host = v2client.HostClient
+	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
+	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR`ess for legacy clients")
+	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR`ess of /healthz and /readyz")
+	if err := p.parse(flags, args); err != nil {
+		return err
+	}
+	fixture, err := loadFixture(*path)
+	if err != nil {
+		return err
+	}
+	for _, host := range []string{"localhost", "127.0.0.1"} {
+		if !slices.Contains(fixture.InstanceHosts, host) {
+			fixture.InstanceHosts = append(fixture.InstanceHosts, host)
+		}
+	}
+	zitadel, err := startZITADEL(ctx, fixture)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = zitadel.Close() }()
+	settings.Upstream.URL = "http://" + zitadel.Addr
+	running, err := p.start(ctx, settings)
+	if err != nil {
+		return err
+	}
+	printDemo(p.stdout, fixture, running.address.String())
+	return running.wait(ctx)
+}
+
+func loadFixture(path string) (v2test.Fixture, error) {
+	if path != "" {
+		fixture, err := v2test.LoadFixture(path)
+		if err != nil {
+			return v2test.Fixture{}, fmt.Errorf("--fixture: %w", err)
+		}
+		return fixture, nil
+	}
+	var fixture v2test.Fixture
+	err := json.Unmarshal(demoFixture, &fixture)
+	return fixture, err
+}
+
+// startZITADEL serves an in-memory ZITADEL on a loopback port.
+func startZITADEL(ctx context.Context, fixture v2test.Fixture) (*http.Server, error) {
+	handler, err := v2test.New(fixture)
+	if err != nil {
+		return nil, err
+	}
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("embedded ZITADEL: %w", err)
+	}
+	server := &http.Server{Handler: handler, Addr: listener.Addr().String()} //nolint:gosec // only the adapter connects
+	go func() { _ = server.Serve(listener) }()
+	return server, nil
+}
+
+// printDemo prints what there is, and commands to paste.
+func printDemo(out io.Writer, fixture v2test.Fixture, address string) {
+	address = reachable(address)
+	fmt.Fprintf(out, "zitadel-v1-adapter demo on http://%s, before an embedded ZITADEL v2\n\n", address)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	orgNames := map[string]string{}
+	for name, id := range fixture.Orgs {
+		orgNames[id] = name + " (" + id + ")"
+	}
+	fmt.Fprintln(table, "CALLER\tTOKEN\tHOME ORGANIZATION\tROLES")
+	for _, name := range slices.Sorted(maps.Keys(fixture.Callers)) {
+		caller := fixture.Callers[name]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", name, caller.Token, orgNames[caller.HomeOrg], roles(caller, orgNames))
+	}
+	fmt.Fprintln(table, "\t\t\t\nUSER\tID\tORGANIZATION\tSTATE")
+	for _, name := range slices.Sorted(maps.Keys(fixture.Users)) {
+		user := fixture.Users[name]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\n", name, user.ID, orgNames[user.Org], user.State, user.Type)
+	}
+	_ = table.Flush()
+	printCommands(out, fixture, address)
+}
+
+func printCommands(out io.Writer, fixture v2test.Fixture, address string) {
+	caller, user, ok := fixture.Example()
+	if !ok {
+		fmt.Fprintln(out, "\nNo caller may set the password of an active human of its own organization.")
+		return
+	}
+	other := "999999999999999999" // nobody
+	for _, name := range slices.Sorted(maps.Keys(fixture.Users)) {
+		if fixture.Users[name].Org != caller.HomeOrg {
+			other = fixture.Users[name].ID
+			break
+		}
+	}
+	curl := func(userID string) string {
+		return fmt.Sprintf(`curl -i http://%s/management/v1/users/%s/password/_initialize \
+  -H 'Authorization: Bearer %s' -d '{"password":"Sup3rPassw0rd!"}'`, address, userID, caller.Token)
+	}
+	fmt.Fprintf(out, `
+Set a password over REST:
+
+%s
+
+Over gRPC (from the root of the source tree, which has the .proto files):
+
+grpcurl -plaintext -import-path proto -proto zitadel/management/v1/management.proto \
+  -H 'Authorization: Bearer %s' -d '{"user_id":"%s","password":"Sup3rPassw0rd!"}' \
+  %s zitadel.management.v1.ManagementService/SetHumanInitialPassword
+
+A refusal, as v1 words it (the user is not in the caller's organization):
+
+%s
+
+Ctrl-C ends the demo.
+`, curl(user.ID), caller.Token, user.ID, address, curl(other))
+}
+
+func roles(caller v2test.Caller, orgNames map[string]string) string {
+	var all []string
+	for _, administrator := range caller.AdministratorOf {
+		on := "instance"
+		switch {
+		case administrator.Organization != "":
+			on = orgNames[administrator.Organization]
+			if on == "" {
+				on = administrator.Organization
+			}
+		case administrator.Project != "":
+			on = "project " + administrator.Project
+		}
+		all = append(all, strings.Join(administrator.Roles, "+")+" on "+on)
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
+
+// reachable is an address that a client on this machine can use, by a name that
+// the demo's instance answers for.
+func reachable(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return net.JoinHostPort("localhost", port)
+}

@@ -1,0 +1,198 @@
+// Package config reads the adapter's configuration: a YAML file, then the
+// environment, then flags, each over the one before.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/v2client"
+)
+
+// Config is the whole configuration. config.yaml at the root of the project
+// shows and explains every key with its default.
+type Config struct {
+	Server   Server           `yaml:"server"`
+	Admin    Admin            `yaml:"admin"`
+	Upstream Upstream         `yaml:"upstream"`
+	OrgScope adapter.OrgScope `yaml:"orgScope"`
+	Breaker  Breaker          `yaml:"breaker"`
+	Log      Log              `yaml:"log"`
+}
+
+// Server is where legacy clients connect.
+type Server struct {
+	// Listen is a host:port; port 0 takes any free port.
+	Listen string `yaml:"listen"`
+	// ShutdownTimeout is how long calls in flight may go on after a signal.
+	ShutdownTimeout time.Duration `yaml:"shutdownTimeout"`
+}
+
+// Admin is where the platform looks in.
+type Admin struct {
+	// Listen is a host:port; port 0 takes any free port.
+	Listen string `yaml:"listen"`
+}
+
+// Upstream is ZITADEL. See [v2client.Config].
+type Upstream struct {
+	URL      string            `yaml:"url"`
+	Protocol v2client.Protocol `yaml:"protocol"`
+	Host     string            `yaml:"host"`
+	// Timeout is the budget of all upstream calls of one v1 call together.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Breaker is [v2client.BreakerConfig].
+type Breaker struct {
+	MinimumCalls int           `yaml:"minimumCalls"`
+	FailureRate  float64       `yaml:"failureRate"`
+	Window       time.Duration `yaml:"window"`
+	OpenFor      time.Duration `yaml:"openFor"`
+}
+
+// Log is what is logged, to standard error.
+type Log struct {
+	Level  slog.Level `yaml:"level"`
+	Format string     `yaml:"format"`
+}
+
+// What Log.Format may be.
+const (
+	FormatJSON = "json"
+	FormatText = "text"
+)
+
+// Default is the configuration where no key is set. Only upstream.url has no
+// default.
+func Default() Config {
+	return Config{
+		Server:   Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 15 * time.Second},
+		Admin:    Admin{Listen: "127.0.0.1:9090"},
+		Upstream: Upstream{Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Timeout: 10 * time.Second},
+		OrgScope: adapter.OrgScopeStrict,
+		Breaker:  Breaker{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
+		Log:      Log{Level: slog.LevelInfo, Format: FormatJSON},
+	}
+}
+
+// Override sets one key, by its path such as "upstream.url", to a value in YAML.
+type Override struct {
+	Key   string
+	Value string
+}
+
+// Load reads the file at path (none if path is ""), then the V1ADAPTER_
+// variables of environ (in os.Environ's form), then overrides. Unknown keys and
+// variables are errors; so is every value that could not work. Errors name the
+// key, the value, and what would be right.
+func Load(path string, environ []string, overrides []Override) (Config, error) {
+	config := Default()
+	if path != "" {
+		content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		if err != nil {
+			return Config{}, fmt.Errorf("--config: %w", err)
+		}
+		if err := decode(content, &config); err != nil {
+			return Config{}, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	fromEnvironment, err := environmentOverrides(environ)
+	if err != nil {
+		return Config{}, err
+	}
+	for _, override := range append(fromEnvironment, overrides...) {
+		if err := set(&config, override); err != nil {
+			return Config{}, err
+		}
+	}
+	return config, config.validate()
+}
+
+func decode(content []byte, config *Config) error {
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(config); err != nil && !errors.Is(err, io.EOF) { // EOF: an empty file
+		return errors.New(explain(err))
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return errors.New("more than one YAML document: keep one")
+	}
+	return nil
+}
+
+// explain takes the Go type names out of a YAML error.
+func explain(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.TrimPrefix(text, "unmarshal errors:\n")
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		line = strings.TrimSpace(line)
+		if at := strings.Index(line, " not found in type "); at >= 0 {
+			line = strings.Replace(line[:at], "field ", "unknown key ", 1) + ": see config.yaml for all keys"
+		}
+		lines[i] = strings.NewReplacer(
+			"into time.Duration", "into a duration such as 10s",
+			"into slog.Level", "into one of debug, info, warn, error",
+			"into int", "into a whole number",
+			"into float64", "into a number",
+		).Replace(line)
+	}
+	return strings.Join(lines, "; ")
+}
+
+// set decodes one value over config, by way of the same strict decoder that
+// reads files.
+func set(config *Config, override Override) error {
+	var value yaml.Node
+	if err := yaml.Unmarshal([]byte(override.Value), &value); err != nil || value.Kind == 0 {
+		value = yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: override.Value}}}
+	}
+	node := value.Content[0]
+	if node.Kind != yaml.ScalarNode { // every key is a scalar: "[::1]:80" is an address, not a list
+		node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: override.Value}
+	}
+	path := strings.Split(override.Key, ".")
+	for i := len(path) - 1; i >= 0; i-- {
+		key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: path[i]}
+		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{key, node}}
+	}
+	document, err := yaml.Marshal(node)
+	if err != nil {
+		return fmt.Errorf("%s: %q: %w", override.Key, override.Value, err)
+	}
+	if err := decode(document, config); err != nil {
+		_, reason, _ := strings.Cut(err.Error(), ": ") // the line number is that of document
+		return fmt.Errorf("%s: %q: %s", override.Key, override.Value, reason)
+	}
+	return nil
+}
+
+// validate checks what neither YAML nor the packages that use a value check.
+func (c Config) validate() error {
+	if c.Upstream.URL == "" {
+		return errors.New(`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`)
+	}
+	for key, address := range map[string]string{"server.listen": c.Server.Listen, "admin.listen": c.Admin.Listen} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf(`%s: %q: use host:port, such as "127.0.0.1:8080" or ":8080"`, key, address)
+		}
+	}
+	if c.Server.ShutdownTimeout <= 0 {
+		return fmt.Errorf("server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout)
+	}
+	if c.Log.Format != FormatJSON && c.Log.Format != FormatText {
+		return fmt.Errorf("log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText)
+	}
+	return nil
+}

@@ -42,7 +42,9 @@ func referenceDecode(body []byte) (*managementv1.SetHumanInitialPasswordRequest,
 func FuzzDecodeJSON(f *testing.F) {
 	for _, file := range []string{recordings.V1RESTEdges, recordings.V1RESTMatrix} {
 		for _, recording := range recordings.Load(f, file) {
-			f.Add(recording.Request.Body(f))
+			if body := recording.Request.Body(f); len(body) < 1<<10 { // long seeds only slow the fuzzer
+				f.Add(body)
+			}
 		}
 	}
 	for _, body := range []string{
@@ -186,9 +188,8 @@ func checkStatus(t *testing.T, value []byte, typeName, message string) {
 	s.details = []*anypb.Any{{TypeUrl: typeURLPrefix + typeName, Value: value}, {TypeUrl: typeURLPrefix + typeName, Value: value}}
 	printed := appendStatus(nil, s)
 	var read struct {
-		Code    int
-		Message string
-		Details []map[string]any
+		Message string           `json:"message"`
+		Details []map[string]any `json:"details"`
 	}
 	if err := json.Unmarshal(printed, &read); err != nil {
 		t.Fatalf("%v in %q", err, printed)

@@ -73,7 +73,7 @@ func shortened(id string) string {
 // it is fit for a log, or else a new one.
 func requestID(r *http.Request) string {
 	const most = 128
-	id := r.Header.Get("X-Request-Id")
+	id := r.Header.Get("X-Request-ID")
 	if id == "" || len(id) > most {
 		return rand.Text()
 	}

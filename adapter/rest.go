@@ -64,7 +64,7 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 		setNoStore(w.Header())
 	}
 	if refusal.code == connect.CodeUnauthenticated {
-		w.Header().Set("Www-Authenticate", headerText(refusal.message))
+		w.Header().Set("WWW-Authenticate", headerText(refusal.message))
 	}
 	writeStatus(w, httpStatus(refusal.code), refusal)
 }

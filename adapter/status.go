@@ -69,19 +69,18 @@ const (
 	idMembershipNotFound = "AUTHZ-cdgFk"
 	idNoPermission       = "AUTH-AWfge"
 	idNoPermissionOnUser = "AUTH-Swrgg2"
-	idPasswordNotFound   = "COMMAND-G8dh3"
+	idPasswordNotFound   = "COMMAND-G8dh3" //nolint:gosec // an error id, no credential
 	idNotInitialized     = "COMMAND-M9dse"
 )
 
 // statusOf maps an error of the v2 client to v1's status: the code, the message
 // and every detail stay as ZITADEL sent them.
 func statusOf(err error) *status {
-	var own *status
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*status](err); ok {
 		return own
 	}
-	var failure *v2client.Error
-	if !errors.As(err, &failure) {
+	failure, ok := errors.AsType[*v2client.Error](err)
+	if !ok {
 		s := newStatus(connect.CodeInternal, "internal error")
 		s.cause = err
 		return s

@@ -53,10 +53,8 @@ func newBreaker(config BreakerConfig, log *slog.Logger) *breaker {
 		BucketPeriod: config.Window / windowSteps,
 		Timeout:      config.OpenFor,
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			if uint64(counts.Requests) < uint64(config.MinimumCalls) {
-				return false
-			}
-			return float64(counts.TotalFailures) >= config.FailureRate*float64(counts.Requests)
+			return int64(counts.Requests) >= int64(config.MinimumCalls) &&
+				float64(counts.TotalFailures) >= config.FailureRate*float64(counts.Requests)
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			log.Warn("breaker changed state", "breaker", name, "from", from.String(), "to", to.String())

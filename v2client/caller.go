@@ -1,6 +1,9 @@
 package v2client
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+)
 
 // forwarded names, in canonical form, every header of an incoming request that
 // is sent on. Whatever does not stand here stays with the adapter.
@@ -60,7 +63,7 @@ func (c Caller) Authorization() string { return c.header.Get("Authorization") }
 func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
 
 // RequestID is the request id that goes upstream, or "".
-func (c Caller) RequestID() string { return c.header.Get("X-Request-Id") }
+func (c Caller) RequestID() string { return c.header.Get("X-Request-ID") }
 
 // Instance distinguishes the ZITADEL instances that one upstream serves: equal
 // ids under different Instance values may name different things.
@@ -70,7 +73,5 @@ func (c Caller) Instance() string {
 
 // addTo copies the caller's headers into those of an upstream request.
 func (c Caller) addTo(header http.Header) {
-	for name, values := range c.header {
-		header[name] = values
-	}
+	maps.Copy(header, c.header)
 }

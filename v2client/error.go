@@ -24,18 +24,19 @@ var ErrTimeout = errors.New("upstream.timeout passed")
 type Origin int
 
 const (
-	// OriginZITADEL: ZITADEL answered with this status.
+	// OriginZITADEL means that ZITADEL answered with this status.
 	OriginZITADEL Origin = iota
-	// OriginTransport: no answer, or none that ZITADEL would give: refused or
-	// reset connections, a load balancer's error page, garbage.
+	// OriginTransport means no answer, or none that ZITADEL would give: refused
+	// or reset connections, a load balancer's error page, garbage.
 	OriginTransport
-	// OriginDeadline: the deadline of the call passed.
+	// OriginDeadline means that the deadline of the call passed.
 	OriginDeadline
-	// OriginCanceled: the client went away.
+	// OriginCanceled means that the client went away.
 	OriginCanceled
-	// OriginBreaker: the breaker is open; nothing was sent.
+	// OriginBreaker means that the breaker is open; nothing was sent.
 	OriginBreaker
-	// OriginSelf: this program would not send the call, or broke down in it.
+	// OriginSelf means that this program would not send the call, or broke down
+	// in it.
 	OriginSelf
 )
 

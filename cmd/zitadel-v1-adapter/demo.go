@@ -147,7 +147,7 @@ Ctrl-C ends the demo.
 }
 
 func roles(caller v2test.Caller, orgNames map[string]string) string {
-	var all []string
+	all := make([]string, 0, len(caller.AdministratorOf))
 	for _, administrator := range caller.AdministratorOf {
 		on := "instance"
 		switch {

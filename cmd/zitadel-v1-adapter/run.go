@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"log/slog"
 	"os/signal"
 	"strings"
-
-	"context"
 	"syscall"
 
 	"zitadel-v1-adapter/internal/config"

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,9 +163,8 @@ func set(config *Config, override Override) error {
 	if node.Kind != yaml.ScalarNode { // every key is a scalar: "[::1]:80" is an address, not a list
 		node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: override.Value}
 	}
-	path := strings.Split(override.Key, ".")
-	for i := len(path) - 1; i >= 0; i-- {
-		key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: path[i]}
+	for _, name := range slices.Backward(strings.Split(override.Key, ".")) {
+		key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}
 		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{key, node}}
 	}
 	document, err := yaml.Marshal(node)

@@ -20,8 +20,7 @@ func Keys() []string { return keysOf(reflect.TypeFor[Config](), "") }
 
 func keysOf(of reflect.Type, prefix string) []string {
 	var keys []string
-	for i := range of.NumField() {
-		field := of.Field(i)
+	for field := range of.Fields() {
 		key := prefix + field.Tag.Get("yaml")
 		if field.Type.Kind() == reflect.Struct {
 			keys = append(keys, keysOf(field.Type, key+".")...)

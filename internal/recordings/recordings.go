@@ -49,10 +49,10 @@ type Response struct {
 }
 
 // Body is the request's body; nil when none was sent.
-func (r Request) Body(t testing.TB) []byte { t.Helper(); return body(t, r.Text, r.BodyBase64) }
+func (r Request) Body(tb testing.TB) []byte { tb.Helper(); return body(tb, r.Text, r.BodyBase64) }
 
 // Body is the response's body.
-func (r Response) Body(t testing.TB) []byte { t.Helper(); return body(t, r.Text, r.BodyBase64) }
+func (r Response) Body(tb testing.TB) []byte { tb.Helper(); return body(tb, r.Text, r.BodyBase64) }
 
 // Header collects headers, and over gRPC trailers, by canonical name.
 func (r Response) Header() http.Header {
@@ -63,8 +63,8 @@ func (r Response) Header() http.Header {
 	return header
 }
 
-func body(t testing.TB, text, encoded *string) []byte {
-	t.Helper()
+func body(tb testing.TB, text, encoded *string) []byte {
+	tb.Helper()
 	if encoded == nil {
 		if text == nil {
 			return nil
@@ -73,18 +73,18 @@ func body(t testing.TB, text, encoded *string) []byte {
 	}
 	decoded, err := base64.StdEncoding.DecodeString(*encoded)
 	if err != nil {
-		t.Fatalf("body_base64: %v", err)
+		tb.Fatalf("body_base64: %v", err)
 	}
 	return decoded
 }
 
 // Path is where a file stands: beside the checkout, where the recordings are
 // kept up to date, or else in the copy that comes with the project.
-func Path(t testing.TB, file string) string {
-	t.Helper()
+func Path(tb testing.TB, file string) string {
+	tb.Helper()
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
-		t.Fatal("no caller information")
+		tb.Fatal("no caller information")
 	}
 	folder := filepath.Dir(here)
 	beside := filepath.Join(folder, "..", "..", "..", "shared", "recordings", file)
@@ -95,17 +95,17 @@ func Path(t testing.TB, file string) string {
 }
 
 // Load reads one of the .jsonl files.
-func Load(t testing.TB, file string) []Recording {
-	t.Helper()
-	content, err := os.ReadFile(Path(t, file))
+func Load(tb testing.TB, file string) []Recording {
+	tb.Helper()
+	content, err := os.ReadFile(Path(tb, file))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var recordings []Recording
 	for line := range bytes.Lines(content) {
 		var recording Recording
 		if err := json.Unmarshal(line, &recording); err != nil {
-			t.Fatalf("%s: %v", file, err)
+			tb.Fatalf("%s: %v", file, err)
 		}
 		recordings = append(recordings, recording)
 	}

@@ -144,9 +144,11 @@ func TestNewRefusesABadFixture(t *testing.T) {
 		"callers.c.administrator_of[0]: name one of": {InstanceHosts: hosts, Orgs: orgs, Callers: map[string]v2test.Caller{
 			"c": {Token: "t", UserID: "8", HomeOrg: "1", AdministratorOf: []v2test.AdministratorOf{{Instance: true, Organization: "1"}}},
 		}},
-		"users.u.id: also the id of c": {InstanceHosts: hosts, Orgs: orgs,
+		"users.u.id: also the id of c": {
+			InstanceHosts: hosts, Orgs: orgs,
 			Callers: map[string]v2test.Caller{"c": {Token: "t", UserID: "9", HomeOrg: "1"}},
-			Users:   map[string]v2test.User{"u": {ID: "9", Org: "1", Type: v2test.Human, State: v2test.Active}}},
+			Users:   map[string]v2test.User{"u": {ID: "9", Org: "1", Type: v2test.Human, State: v2test.Active}},
+		},
 	} {
 		if _, err := v2test.New(fixture); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

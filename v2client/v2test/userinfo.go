@@ -14,12 +14,17 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	caller, refused := s.state.authenticate(header)
 	if refused != nil {
 		w.WriteHeader(http.StatusUnauthorized)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": "access_denied", "error_description": "access token invalid"})
+		_, _ = w.Write([]byte(`{"error":"access_denied","error_description":"access token invalid"}`))
 		return
 	}
 	claims := map[string]string{"sub": caller.UserID}
 	if caller.UserinfoNamesOrganization {
 		claims["urn:zitadel:iam:user:resourceowner:id"] = caller.HomeOrg
 	}
-	_ = json.NewEncoder(w).Encode(claims)
+	body, err := json.Marshal(claims)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(body)
 }

@@ -1,0 +1,306 @@
+package adapter_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+// world is a ZITADEL with every kind of caller and user: each of ZITADEL's roles
+// at each place that can hold it, seen from two organizations.
+func world() v2test.Fixture {
+	const home, other = "1", "2"
+	w := v2test.Fixture{
+		InstanceHosts: []string{"localhost"},
+		Orgs:          map[string]string{"home": home, "other": other},
+		Callers:       map[string]v2test.Caller{},
+		Users:         map[string]v2test.User{},
+	}
+	add := func(name string, administrator ...v2test.AdministratorOf) {
+		for _, named := range []bool{true, false} {
+			id := fmt.Sprintf("%s-%v", name, named)
+			w.Callers[id] = v2test.Caller{
+				Token: "token-" + id, UserID: "caller-" + id, HomeOrg: home,
+				AdministratorOf: administrator, UserinfoNamesOrganization: named,
+			}
+		}
+	}
+	for _, role := range []string{
+		"IAM_OWNER", "IAM_OWNER_VIEWER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER",
+		"IAM_LOGIN_CLIENT", "IAM_ADMIN_IMPERSONATOR",
+	} {
+		add(role, v2test.AdministratorOf{Instance: true, Roles: []string{role}})
+	}
+	for _, role := range []string{
+		"ORG_OWNER", "ORG_USER_MANAGER", "ORG_OWNER_VIEWER", "ORG_SETTINGS_MANAGER",
+		"ORG_USER_PERMISSION_EDITOR", "ORG_PROJECT_CREATOR",
+	} {
+		add(role, v2test.AdministratorOf{Organization: home, Roles: []string{role}})
+		add(role+"-other", v2test.AdministratorOf{Organization: other, Roles: []string{role}})
+	}
+	add("PROJECT_OWNER", v2test.AdministratorOf{Project: "p", ProjectOrganization: home, Roles: []string{"PROJECT_OWNER"}})
+	add("PROJECT_OWNER-other", v2test.AdministratorOf{Project: "p", ProjectOrganization: other, Roles: []string{"PROJECT_OWNER"}})
+	add("two-roles", v2test.AdministratorOf{Organization: home, Roles: []string{"ORG_SETTINGS_MANAGER", "ORG_USER_MANAGER"}})
+	add("viewer-and-owner",
+		v2test.AdministratorOf{Organization: home, Roles: []string{"ORG_OWNER_VIEWER"}},
+		v2test.AdministratorOf{Organization: other, Roles: []string{"ORG_OWNER"}})
+	add("nobody")
+	add("agency", agency(home)...)
+	for _, org := range []string{home, other} {
+		for _, state := range []string{v2test.Active, v2test.Initial, v2test.Locked, v2test.Inactive, v2test.Deleted} {
+			id := org + state
+			w.Users[id] = v2test.User{ID: "user-" + id, Org: org, Type: v2test.Human, State: state}
+		}
+		w.Users[org+"machine"] = v2test.User{ID: "user-" + org + "machine", Org: org, Type: v2test.Machine, State: v2test.Active}
+	}
+	return w
+}
+
+// agency has roles in so many organizations that the one that matters is on the
+// last of several pages.
+func agency(org string) []v2test.AdministratorOf {
+	var all []v2test.AdministratorOf
+	for i := range 250 {
+		all = append(all, v2test.AdministratorOf{Organization: fmt.Sprintf("client-%d", i), Roles: []string{"ORG_OWNER"}})
+	}
+	return append(all, v2test.AdministratorOf{Organization: org, Roles: []string{"ORG_OWNER"}})
+}
+
+// referenceV1 is what v1 does, in its order, as DESIGN section 2 tells it:
+// written for reading, with all of ZITADEL's state at hand.
+func referenceV1(w v2test.Fixture, caller v2test.Caller, header, userID, password string) string {
+	organization := header
+	if organization == "" {
+		organization = caller.HomeOrg
+	}
+	if organization != w.Orgs["home"] && organization != w.Orgs["other"] {
+		return "7 AUTH-Bs7Ds"
+	}
+	var roles []string
+	for _, administrator := range caller.AdministratorOf {
+		if administrator.Instance || administrator.Organization == organization || administrator.ProjectOrganization == organization {
+			roles = append(roles, administrator.Roles...)
+		}
+	}
+	if len(roles) == 0 {
+		return "5 AUTHZ-cdgFk"
+	}
+	writers := []string{"IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER"}
+	if !slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(writers, role) }) {
+		return "7 AUTH-5mWD2"
+	}
+	if password == "" {
+		return "3 "
+	}
+	var user v2test.User
+	for _, candidate := range w.Users {
+		if candidate.ID == userID && candidate.Org == organization && candidate.Type == v2test.Human {
+			user = candidate
+		}
+	}
+	switch {
+	case user.State == "", user.State == v2test.Deleted:
+		return "9 COMMAND-G8dh3"
+	case user.State == v2test.Initial:
+		return "9 COMMAND-M9dse"
+	case password == "short":
+		return "3 DOMAIN-HuJf6"
+	}
+	return "ok"
+}
+
+// For every caller, organization header, user and kind of password the adapter
+// answers what v1 would, in both upstream protocols, fresh and with everything
+// remembered; and a password is written exactly where v1 would have written it.
+func TestOrganizationRule(t *testing.T) {
+	t.Parallel()
+	w := world()
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t, func(c *stackConfig) { c.fixture, c.protocol = w, protocol })
+			transport := newTransport(t, false)
+			userIDs := []string{"nobody", "caller-nobody-true"}
+			for _, user := range w.Users {
+				userIDs = append(userIDs, user.ID)
+			}
+			for _, caller := range w.Callers {
+				for _, header := range []string{"", "1", "2", "3"} {
+					for _, userID := range userIDs {
+						for _, password := range []string{"Sup3rPassw0rd!", "", "short"} {
+							want := referenceV1(w, caller, header, userID, password)
+							got := setPassword(t, transport, s.address, caller.Token, header, userID, password)
+							if got != want {
+								t.Errorf("%s, header %q, %s, %q: got %s, want %s", caller.Token, header, userID, password, got, want)
+							}
+							if writes := s.newWrites(t); (writes == 1) != (want == "ok") || writes > 1 {
+								t.Errorf("%s, header %q, %s, %q: %d writes", caller.Token, header, userID, password, writes)
+							}
+						}
+					}
+				}
+			}
+			s.upstream.calls(t)
+		})
+	}
+}
+
+// setPassword makes the v1 REST call; it returns "ok", or the code and the id.
+func setPassword(t *testing.T, transport http.RoundTripper, address, token, organization, userID, password string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		"http://"+address+"/management/v1/users/"+userID+"/password/_initialize", strings.NewReader(fmt.Sprintf(`{"password":%q}`, password)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "localhost"
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	if organization != "" {
+		request.Header.Set("X-Zitadel-Orgid", organization)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusOK {
+		return "ok"
+	}
+	var body struct {
+		Code    int                 `json:"code"`
+		Details []map[string]string `json:"details"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	id := ""
+	if len(body.Details) > 0 {
+		id = body.Details[0]["id"]
+	}
+	return fmt.Sprintf("%d %s", body.Code, id)
+}
+
+// What is asked of ZITADEL, and how often: the first success of a caller asks
+// for whose token it is and where the user belongs; what never changes is then
+// remembered, a "not found" never is, and no caller profits from what another
+// one was shown.
+func TestUpstreamCalls(t *testing.T) {
+	t.Parallel()
+	w := world()
+	s := newStack(t, func(c *stackConfig) { c.fixture = w })
+	transport := newTransport(t, false)
+	named, unnamed := "token-ORG_OWNER-true", "token-ORG_OWNER-false"
+	steps := []struct {
+		what, token, organization, user, password string
+		want                                      string
+		calls                                     []string
+	}{
+		{"first success", named, "", "user-1active", "Sup3rPassw0rd!", "ok", []string{"GetUserByID", "userinfo", "SetPassword"}},
+		{"again", named, "", "user-1active", "Sup3rPassw0rd!", "ok", []string{"SetPassword"}},
+		{"another user", named, "", "user-1locked", "Sup3rPassw0rd!", "ok", []string{"GetUserByID", "SetPassword"}},
+		{"with the header", named, "1", "user-1locked", "Sup3rPassw0rd!", "ok", []string{"SetPassword"}},
+		{"policy violation", named, "", "user-1active", "short", "3 DOMAIN-HuJf6", []string{"SetPassword", "ListAdministrators"}},
+		{"unknown user", named, "", "later", "Sup3rPassw0rd!", "9 COMMAND-G8dh3", []string{"GetUserByID", "ListAdministrators"}},
+		{"unknown user again", named, "", "later", "Sup3rPassw0rd!", "9 COMMAND-G8dh3", []string{"GetUserByID", "ListAdministrators"}},
+		{
+			"userinfo without organization", unnamed, "", "user-1active", "Sup3rPassw0rd!", "ok",
+			[]string{"GetUserByID", "userinfo", "GetUserByID", "SetPassword"},
+		},
+		{"userinfo without organization, again", unnamed, "", "user-1active", "Sup3rPassw0rd!", "ok", []string{"SetPassword"}},
+		{"stranger, first", "token-nobody-true", "1", "user-1active", "Sup3rPassw0rd!", "5 AUTHZ-cdgFk", []string{"GetUserByID", "userinfo", "ListAdministrators"}},
+		{"no token", "", "", "user-1active", "Sup3rPassw0rd!", "16 ", []string{"GetUserByID"}},
+		{"bad token", "bad", "", "user-1active", "Sup3rPassw0rd!", "16 AUTH-7fs1e", []string{"GetUserByID"}},
+	}
+	for _, step := range steps {
+		got := setPassword(t, transport, s.address, step.token, step.organization, step.user, step.password)
+		if calls := s.upstream.calls(t); got != step.want || !slices.Equal(calls, step.calls) {
+			t.Errorf("%s: %s by %v, want %s by %v", step.what, got, calls, step.want, step.calls)
+		}
+	}
+	s.zitadel.Add(v2test.User{ID: "later", Org: "1", Type: v2test.Human, State: v2test.Active})
+	if got := setPassword(t, transport, s.address, named, "", "later", "Sup3rPassw0rd!"); got != "ok" {
+		t.Errorf("a user created a moment later: %s", got)
+	}
+}
+
+// orgScope off is one upstream call and nothing else, v2's permission check
+// alone, and v1's words.
+func TestOrgScopeOff(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(c *stackConfig) { c.scope = adapter.OrgScopeOff })
+	transport := newTransport(t, false)
+	const userA, userB, initial = "400850336480234534", "400850336731892774", "400850337604308006"
+	set, none := []string{"SetPassword"}, []string{}
+	for _, step := range []struct {
+		token, organization, user, password, want string
+		calls                                     []string
+	}{
+		{"pat-org-owner-a", "", userA, "Sup3rPassw0rd!", "ok", set},
+		{"pat-iam-owner", "", userB, "Sup3rPassw0rd!", "ok", set}, // in another organization: v1 would have refused
+		{"pat-org-owner-a", "123", userA, "Sup3rPassw0rd!", "7 AUTH-Bs7Ds", set},
+		{"pat-viewer-a", "", userA, "Sup3rPassw0rd!", "7 AUTH-5mWD2", set},
+		{"pat-none-a", "", userA, "Sup3rPassw0rd!", "5 AUTHZ-cdgFk", set},
+		{"pat-org-owner-a", "", initial, "Sup3rPassw0rd!", "9 COMMAND-M9dse", set},
+		{"pat-org-owner-a", "", strings.Repeat("9", 201), "Sup3rPassw0rd!", "9 COMMAND-G8dh3", set},
+		{"pat-org-owner-a", "", userA, "short", "3 DOMAIN-HuJf6", set},
+		{"bad", "", userA, "Sup3rPassw0rd!", "16 AUTH-7fs1e", set},
+		{"pat-org-owner-a", "", userA, "", "3 ", none},
+		{"", "", userA, "", "16 ", none},
+		{"two Bearer tokens", "", userA, "", "16 AUTH-toLo1", none},
+	} {
+		got := setPassword(t, transport, s.address, step.token, step.organization, step.user, step.password)
+		if calls := s.upstream.calls(t); got != step.want || !slices.Equal(calls, step.calls) {
+			t.Errorf("%+v: got %s by %v", step, got, calls)
+		}
+	}
+}
+
+// A ZITADEL before v4 cannot list administrators. Refusals that would show
+// whether a user exists are kept back; the others are v2's after its own check.
+func TestWithoutListAdministrators(t *testing.T) {
+	t.Parallel()
+	fixture, err := v2test.LoadFixture(recordings.Path(t, recordings.Fixture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	zitadel, err := v2test.New(fixture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "ListAdministrators") {
+			w.Header().Set("Content-Type", "application/grpc+proto")
+			w.Header().Set("Grpc-Status", "12")
+			w.Header().Set("Grpc-Message", "unknown service zitadel.internal_permission.v2.InternalPermissionService")
+			return
+		}
+		zitadel.ServeHTTP(w, r)
+	})
+	s := newStack(t, func(c *stackConfig) { c.protocol, c.upstream = v2client.ProtocolGRPC, old })
+	transport := newTransport(t, false)
+	const userA, userB, initial = "400850336480234534", "400850336731892774", "400850337604308006"
+	for _, step := range []struct{ token, user, password, want string }{
+		{"pat-org-owner-a", userA, "Sup3rPassw0rd!", "ok"},
+		{"pat-org-owner-a", userA, "short", "3 DOMAIN-HuJf6"},
+		{"pat-org-owner-a", userA, "", "3 "},
+		{"pat-org-owner-a", initial, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
+		{"pat-iam-owner", userB, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
+		{"pat-org-owner-a", "nobody", "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
+		{"pat-viewer-a", userA, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
+		{"bad", userA, "Sup3rPassw0rd!", "16 AUTH-7fs1e"},
+	} {
+		if got := setPassword(t, transport, s.address, step.token, "", step.user, step.password); got != step.want {
+			t.Errorf("%+v: got %s", step, got)
+		}
+	}
+}

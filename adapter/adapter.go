@@ -11,6 +11,7 @@ package adapter
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -147,27 +148,23 @@ func decodedPath(r *http.Request) *http.Request {
 // newRouter routes REST paths.
 func (f *facade) newRouter(log *slog.Logger) *echo.Echo {
 	router := echo.New()
-	router.Logger.SetOutput(discard{})
+	router.Logger.SetOutput(io.Discard)
 	router.HTTPErrorHandler = func(err error, c echo.Context) {
-		log.ErrorContext(c.Request().Context(), "request failed", "cause_type", fmt.Sprintf("%T", err))
-		if !c.Response().Committed {
-			writeStatus(c.Response(), http.StatusInternalServerError, newStatus(connect.CodeInternal, "internal error"))
+		w := c.Response()
+		switch {
+		case errors.Is(err, echo.ErrNotFound):
+			writeStatus(w, http.StatusNotFound, newStatus(connect.CodeNotFound, "Not Found"))
+		case errors.Is(err, echo.ErrMethodNotAllowed): // a method that Echo has never heard of
+			w.Header().Del("Allow") // v1 sends none
+			writeMethodNotAllowed(w)
+		default:
+			log.ErrorContext(c.Request().Context(), "request not answered", "cause", fmt.Sprintf("%T", err))
+			writeStatus(w, http.StatusInternalServerError, newStatus(connect.CodeInternal, "internal error"))
 		}
 	}
-	router.RouteNotFound("/*", func(c echo.Context) error {
-		writeStatus(c.Response(), http.StatusNotFound, newStatus(connect.CodeNotFound, "Not Found"))
-		return nil
-	})
-	const initialize = "/management/v1/users/:user_id/password/_initialize"
-	serve := func(c echo.Context) error {
+	router.Any("/management/v1/users/:user_id/password/_initialize", func(c echo.Context) error {
 		f.rest.serve(c.Response(), c.Request(), c.Param("user_id"))
 		return nil
-	}
-	router.Any(initialize, serve)
-	router.RouteNotFound(initialize, serve) // methods that Echo has never heard of
+	})
 	return router
 }
-
-type discard struct{}
-
-func (discard) Write(data []byte) (int, error) { return len(data), nil }

@@ -128,7 +128,7 @@ func TestOrganizationRule(t *testing.T) {
 			t.Parallel()
 			s := newStack(t, func(c *stackConfig) { c.fixture, c.protocol = w, protocol })
 			transport := newTransport(t, false)
-			userIDs := []string{"nobody", "caller-nobody-true"}
+			userIDs := append(make([]string, 0, 2+len(w.Users)), "nobody", "caller-nobody-true")
 			for _, user := range w.Users {
 				userIDs = append(userIDs, user.ID)
 			}

@@ -35,7 +35,7 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 		return
 	}
 	if r.Method != http.MethodPost {
-		writeStatus(w, http.StatusMethodNotAllowed, newStatus(connect.CodeUnimplemented, "Method Not Allowed"))
+		writeMethodNotAllowed(w)
 		return
 	}
 	rec := newRecord("rest", r)
@@ -180,6 +180,11 @@ func headerText(message string) string {
 		}
 		return r
 	}, message)
+}
+
+// writeMethodNotAllowed answers as ZITADEL taught its grpc-gateway.
+func writeMethodNotAllowed(w http.ResponseWriter) {
+	writeStatus(w, http.StatusMethodNotAllowed, newStatus(connect.CodeUnimplemented, "Method Not Allowed"))
 }
 
 func writeStatus(w http.ResponseWriter, httpStatus int, s *status) {

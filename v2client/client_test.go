@@ -1,0 +1,327 @@
+package v2client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+
+	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const userA, orgA = "400850336480234534", "400849858564525094"
+
+func breaker() v2client.BreakerConfig {
+	return v2client.BreakerConfig{MinimumCalls: 4, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Hour}
+}
+
+func newClient(t *testing.T, upstream http.Handler, change func(*v2client.Config)) *v2client.Client {
+	t.Helper()
+	server := httptest.NewUnstartedServer(upstream)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	config := v2client.Config{
+		URL: server.URL, Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Breaker: breaker(), UserAgent: "test",
+	}
+	if change != nil {
+		change(&config)
+	}
+	client, err := v2client.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func newZITADEL(t *testing.T) *v2test.Server {
+	t.Helper()
+	fixture, err := v2test.LoadFixture(recordings.Path(t, recordings.Fixture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := v2test.New(fixture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+func callerWith(token string) v2client.Caller {
+	return v2client.NewCaller("client.example", func(name string) string {
+		if name == "Authorization" && token != "" {
+			return "Bearer " + token
+		}
+		return ""
+	})
+}
+
+// Every method, over both protocols.
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			zitadel := newZITADEL(t)
+			client := newClient(t, zitadel, func(c *v2client.Config) { c.Protocol = protocol })
+			owner := callerWith("pat-org-owner-a")
+			details, err := client.SetPassword(t.Context(), owner, userA, "Sup3rPassw0rd!")
+			if err != nil || details.GetResourceOwner() != orgA || details.GetSequence() != 2 || details.GetChangeDate() == nil {
+				t.Errorf("SetPassword: %v, %v", details, err)
+			}
+			if !zitadel.PasswordIs(userA, "Sup3rPassw0rd!") {
+				t.Error("the password was not set")
+			}
+			if org, err := client.UserOrganization(t.Context(), owner, userA); err != nil || org != orgA {
+				t.Errorf("UserOrganization: %q, %v", org, err)
+			}
+			identity, err := client.UserInfo(t.Context(), owner)
+			if err != nil || identity.UserID != "400850337704971302" || identity.Organization != orgA {
+				t.Errorf("UserInfo: %+v, %v", identity, err)
+			}
+			administrators, err := client.Administrators(t.Context(), callerWith("pat-iam-owner"), "400849858565049382")
+			if err != nil || len(administrators) != 3 || !administrators[2].Instance || administrators[1].Organizations[0] != orgA {
+				t.Errorf("Administrators: %+v, %v", administrators, err)
+			}
+		})
+	}
+}
+
+// An empty password never leaves the program: v2 would store the hash of "".
+func TestEmptyPasswordIsNeverSent(t *testing.T) {
+	t.Parallel()
+	var arrived atomic.Int32
+	client := newClient(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Add(1) }), nil)
+	_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "")
+	if failure := asError(t, err); failure.Origin != v2client.OriginSelf || arrived.Load() != 0 {
+		t.Errorf("%v; %d requests arrived", err, arrived.Load())
+	}
+}
+
+func asError(t *testing.T, err error) *v2client.Error {
+	t.Helper()
+	failure, ok := errors.AsType[*v2client.Error](err)
+	if !ok {
+		t.Fatalf("got %v, want a *v2client.Error", err)
+	}
+	return failure
+}
+
+func TestErrorsOfZITADEL(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, newZITADEL(t), nil)
+	_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "short")
+	failure := asError(t, err)
+	if failure.Origin != v2client.OriginZITADEL || failure.Code != connect.CodeInvalidArgument ||
+		failure.ID() != "DOMAIN-HuJf6" || failure.Message != "Password is too short (DOMAIN-HuJf6)" {
+		t.Errorf("%+v", failure)
+	}
+	_, err = client.UserInfo(t.Context(), callerWith("bad"))
+	if !errors.Is(err, v2client.ErrTokenRefused) {
+		t.Errorf("UserInfo: %v", err)
+	}
+}
+
+// connect-go takes a connection reset by the upstream for a cancelled call, and
+// a refused one for anything; this package does not.
+func TestErrorsOfTheTransport(t *testing.T) {
+	t.Parallel()
+	reset := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if tcp, ok := connection.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = connection.Close()
+	})
+	client := newClient(t, reset, nil)
+	refused := newClient(t, reset, func(c *v2client.Config) { c.URL = "http://" + closedPort(t) })
+	for name, client := range map[string]*v2client.Client{"reset": client, "refused": refused} {
+		_, setErr := client.SetPassword(t.Context(), callerWith("t"), userA, "x")
+		_, infoErr := client.UserInfo(t.Context(), callerWith("t"))
+		for _, err := range []error{setErr, infoErr} {
+			failure := asError(t, err)
+			if failure.Origin != v2client.OriginTransport || failure.Code != connect.CodeUnavailable ||
+				strings.Contains(failure.Message, "127.0.0.1") || !strings.Contains(failure.Error(), "127.0.0.1") {
+				t.Errorf("%s: %+v", name, failure)
+			}
+		}
+	}
+}
+
+// closedPort is an address on which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = listener.Close()
+	return listener.Addr().String()
+}
+
+// Who ended a call: the client that went away, its deadline, or upstream.timeout.
+func TestErrorsOfTheContext(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // net/http notices only then that the client is gone
+		<-r.Context().Done()
+	}), nil)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancelLate := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancelLate()
+	for want, ctx := range map[v2client.Origin]context.Context{
+		v2client.OriginCanceled: canceled, v2client.OriginDeadline: late,
+	} {
+		_, err := client.SetPassword(ctx, callerWith("t"), userA, "x")
+		if failure := asError(t, err); failure.Origin != want {
+			t.Errorf("%v: %+v", want, failure)
+		}
+	}
+}
+
+// Host is sent as configured, and the User-Agent is the adapter's.
+func TestHost(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var hosts, agents []string
+	upstream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		hosts, agents = append(hosts, r.Host), append(agents, r.UserAgent())
+		w.WriteHeader(http.StatusTeapot)
+	})
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		for host, want := range map[string]string{
+			v2client.HostUpstream: "127.0.0.1:", v2client.HostClient: "client.example", "zitadel.example": "zitadel.example",
+		} {
+			hosts, agents = nil, nil
+			client := newClient(t, upstream, func(c *v2client.Config) { c.Host, c.Protocol = host, protocol })
+			_, _ = client.SetPassword(t.Context(), callerWith("t"), userA, "x")
+			_, _ = client.UserInfo(t.Context(), callerWith("t"))
+			if len(hosts) != 2 || !strings.HasPrefix(hosts[0], want) || !strings.HasPrefix(hosts[1], want) {
+				t.Errorf("%s, %s: Host %q, want %q", protocol, host, hosts, want)
+			}
+			if agents[0] != "test" || agents[1] != "test" {
+				t.Errorf("User-Agent %q", agents)
+			}
+		}
+	}
+}
+
+// The breaker opens on the upstream's own failures, and on no others.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	var status atomic.Int32
+	zitadel := newZITADEL(t)
+	var arrived atomic.Int32
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived.Add(1)
+		if code := status.Load(); code != 0 {
+			w.WriteHeader(int(code))
+			return
+		}
+		zitadel.ServeHTTP(w, r)
+	}), nil)
+	set := func(password string) *v2client.Error {
+		_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, password)
+		return asError(t, err)
+	}
+	for range 20 { // COMMAND-CahN2 is a 500, but the caller's mistake
+		if failure := set(strings.Repeat("aA1!", 20)); failure.Code != connect.CodeInternal || failure.ID() != "COMMAND-CahN2" {
+			t.Fatalf("%+v", failure)
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		_, _ = client.SetPassword(gone, callerWith("pat-org-owner-a"), userA, "x")
+	}
+	arrived.Store(0)
+	status.Store(http.StatusServiceUnavailable)
+	for range 40 {
+		set("Sup3rPassw0rd!")
+	}
+	failure := set("Sup3rPassw0rd!")
+	if failure.Origin != v2client.OriginBreaker || failure.Code != connect.CodeUnavailable {
+		t.Errorf("%+v", failure)
+	}
+	if n := arrived.Load(); n != 20 { // as many failures as successes before: a rate of 0.5
+		t.Errorf("%d calls arrived before the breaker opened", n)
+	}
+}
+
+// After openFor a single probe decides.
+func TestBreakerRecovers(t *testing.T) {
+	t.Parallel()
+	var healthy atomic.Bool
+	zitadel := newZITADEL(t)
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !healthy.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		zitadel.ServeHTTP(w, r)
+	}), func(c *v2client.Config) { c.Breaker.OpenFor = time.Millisecond })
+	for range 10 {
+		_, _ = client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!")
+	}
+	healthy.Store(true)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if _, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!"); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the breaker did not close")
+		}
+	}
+}
+
+// Bad configuration is refused with the key, the value, and what would be right.
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*v2client.Config){
+		`upstream.url: missing: use the base URL of ZITADEL, such as "https://zitadel.example.com"`:               func(c *v2client.Config) { c.URL = "" },
+		`upstream.url: "zitadel.example.com": use the base URL of ZITADEL, such as "https://zitadel.example.com"`: func(c *v2client.Config) { c.URL = "zitadel.example.com" },
+		`upstream.url: "ftp://x": use the base URL of ZITADEL, such as "https://zitadel.example.com"`:             func(c *v2client.Config) { c.URL = "ftp://x" },
+		`upstream.url: "https://x?y=1": use the base URL of ZITADEL, such as "https://zitadel.example.com"`:       func(c *v2client.Config) { c.URL = "https://x?y=1" },
+		`upstream.url: "https://u:xxxxx@x" holds credentials: the adapter has none of its own, use the base URL`:  func(c *v2client.Config) { c.URL = "https://u:pw@x" },
+		`upstream.protocol: "rest": use "connect" (ZITADEL v4 and later) or "grpc"`:                               func(c *v2client.Config) { c.Protocol = "rest" },
+		`upstream.host: "": use "upstream", "client", or a host name such as "zitadel.example.com"`:               func(c *v2client.Config) { c.Host = "" },
+		`upstream.host: "https://x": use "upstream", "client", or a host name such as "zitadel.example.com"`:      func(c *v2client.Config) { c.Host = "https://x" },
+		`breaker.minimumCalls: 0: use 1 or more`:                                                                  func(c *v2client.Config) { c.Breaker.MinimumCalls = 0 },
+		`breaker.failureRate: 1.5: use a share above 0 and up to 1, such as 0.5`:                                  func(c *v2client.Config) { c.Breaker.FailureRate = 1.5 },
+		`breaker.failureRate: NaN: use a share above 0 and up to 1, such as 0.5`:                                  func(c *v2client.Config) { c.Breaker.FailureRate = math.NaN() },
+		`breaker.window: 1ms: use 100ms or more, such as 10s`:                                                     func(c *v2client.Config) { c.Breaker.Window = time.Millisecond },
+		`breaker.openFor: 0s: use a duration above 0, such as 5s`:                                                 func(c *v2client.Config) { c.Breaker.OpenFor = 0 },
+	} {
+		config := v2client.Config{URL: "https://x", Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Breaker: breaker()}
+		change(&config)
+		if _, err := v2client.New(config); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "pw") {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

@@ -101,7 +101,8 @@ func printDemo(out io.Writer, fixture v2test.Fixture, address string) {
 		caller := fixture.Callers[name]
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", name, caller.Token, orgNames[caller.HomeOrg], roles(caller, orgNames))
 	}
-	fmt.Fprintln(table, "\t\t\t\nUSER\tID\tORGANIZATION\tSTATE")
+	_ = table.Flush()
+	fmt.Fprintln(table, "\nUSER\tID\tORGANIZATION\tSTATE")
 	for _, name := range slices.Sorted(maps.Keys(fixture.Users)) {
 		user := fixture.Users[name]
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\n", name, user.ID, orgNames[user.Org], user.State, user.Type)

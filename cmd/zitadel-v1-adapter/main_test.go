@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"zitadel-v1-adapter": main})
+}
+
+// TestScripts runs the real program, as testdata/*.txtar tell.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			root, err := os.Getwd()
+			env.Setenv("ROOT", root+"/../..")
+			return err
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"freeport": freePort,
+			"request":  request,
+		},
+	})
+}
+
+// freePort sets variables to addresses on which nobody listens: freeport VAR...
+// The ports are below those that the system gives to others in the meantime.
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		for {
+			address := fmt.Sprintf("127.0.0.1:%d", 20_000+nextPort.Add(1)%10_000)
+			if listener, err := net.Listen("tcp", address); err == nil {
+				_ = listener.Close()
+				ts.Setenv(name, address)
+				break
+			}
+		}
+	}
+}
+
+var nextPort = func() *atomic.Uint32 {
+	var start atomic.Uint32
+	start.Store(rand.Uint32N(10_000))
+	return &start
+}()
+
+// request makes a call, again and again until somebody listens, and puts the
+// answer in the file "answer": request METHOD URL TOKEN [BODY].
+func request(ts *testscript.TestScript, _ bool, args []string) {
+	body := ""
+	if len(args) > 3 {
+		body = args[3]
+	}
+	client := &http.Client{Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		request, err := http.NewRequest(args[0], args[1], strings.NewReader(body))
+		ts.Check(err)
+		request.Header.Set("Authorization", "Bearer "+args[2])
+		response, err := client.Do(request)
+		if err != nil {
+			if time.Now().After(deadline) {
+				ts.Fatalf("%v", err)
+			}
+			continue
+		}
+		answer, err := io.ReadAll(response.Body)
+		ts.Check(err)
+		_ = response.Body.Close()
+		ts.Check(os.WriteFile(ts.MkAbs("answer"), fmt.Appendf(nil, "%d %s\n", response.StatusCode, answer), 0o600))
+		return
+	}
+}

@@ -1,0 +1,158 @@
+package config_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/v2client"
+)
+
+const example = "../../config.yaml"
+
+// config.yaml at the root shows every key, with its default.
+func TestExampleShowsTheDefaults(t *testing.T) {
+	t.Parallel()
+	got, err := config.Load(example, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Upstream.URL = "https://zitadel.example.com"
+	if got != want {
+		t.Errorf("config.yaml is\n%+v\nthe defaults are\n%+v", got, want)
+	}
+	content, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := yaml.Unmarshal(content, &document); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.Keys() {
+		var value any = document
+		for name := range strings.SplitSeq(key, ".") {
+			section, _ := value.(map[string]any)
+			value = section[name]
+		}
+		if value == nil {
+			t.Errorf("config.yaml does not show %s", key)
+		}
+	}
+}
+
+// The README's table lists every key, its default and its variable.
+func TestREADMEListsEveryKey(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.Keys() {
+		if !strings.Contains(string(content), "| `"+key+"` | ") {
+			t.Errorf("README.md has no row for %s", key)
+		}
+	}
+}
+
+func load(t *testing.T, yaml string, environ ...string) (config.Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(path, environ, nil)
+}
+
+// File, then environment, then flags.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte("upstream: {url: http://file, timeout: 1s}\nlog: {level: warn}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := config.Load(path,
+		[]string{"PATH=/bin", "V1ADAPTER_UPSTREAM_URL=http://environment", "V1ADAPTER_UPSTREAM_TIMEOUT=2s", "V1ADAPTER_SERVER_LISTEN=[::1]:80"},
+		[]config.Override{{Key: "upstream.url", Value: "http://flag"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Upstream.URL != "http://flag" || got.Upstream.Timeout != 2*time.Second || got.Log.Level != slog.LevelWarn || got.Server.Listen != "[::1]:80" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Every key can be set by its variable.
+func TestEveryVariable(t *testing.T) {
+	t.Parallel()
+	values := map[string]string{
+		"server.listen": ":1", "server.shutdownTimeout": "1s", "admin.listen": ":2",
+		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s",
+		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
+		"log.level": "debug", "log.format": "text",
+	}
+	var environ []string
+	for _, key := range config.Keys() {
+		value, ok := values[key]
+		if !ok {
+			t.Errorf("no value for %s in this test", key)
+		}
+		environ = append(environ, config.Variable(key)+"="+value)
+	}
+	got, err := config.Load("", environ, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Config{
+		Server:   config.Server{Listen: ":1", ShutdownTimeout: time.Second},
+		Admin:    config.Admin{Listen: ":2"},
+		Upstream: config.Upstream{URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second},
+		OrgScope: "off",
+		Breaker:  config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
+		Log:      config.Log{Level: slog.LevelDebug, Format: "text"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// Each mistake stops the start with the key's name, the value, and what would
+// be right.
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	const url = "upstream: {url: http://x}\n"
+	for want, given := range map[string][]string{
+		"line 2: unknown key colour: see config.yaml for all keys":        {url + "colour: red"},
+		"line 1: unknown key uri: see config.yaml for all keys":           {"upstream: {uri: http://x}"},
+		"line 1: cannot unmarshal !!int `10` into a duration such as 10s": {"upstream: {url: http://x, timeout: 10}"},
+		"line 2: cannot unmarshal !!str `many` into a whole number":       {url + "breaker: {minimumCalls: many}"},
+		"more than one YAML document: keep one":                           {url + "---\n{}"},
+		`log.format: "xml": use "json" or "text"`:                         {url + "log: {format: xml}"},
+		`unknown name`: {url + "log: {level: loud}"},
+		`server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080"`:                    {url + "server: {listen: '8080'}"},
+		`server.shutdownTimeout: 0s: use a duration above 0, such as 15s`:                              {url + "server: {shutdownTimeout: 0s}"},
+		`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url`:    {""},
+		"V1ADAPTER_UPSTREAM_URI: no such key: a variable is V1ADAPTER_ and the key's path in capitals": {url, "V1ADAPTER_UPSTREAM_URI=x"},
+		"upstream.timeout: \"soon\": cannot unmarshal !!str `soon` into a duration such as 10s":        {url, "V1ADAPTER_UPSTREAM_TIMEOUT=soon"},
+	} {
+		_, err := load(t, given[0], given[1:]...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	t.Parallel()
+	if _, err := config.Load("nowhere.yaml", nil, nil); err == nil || !strings.Contains(err.Error(), "--config: open nowhere.yaml") {
+		t.Errorf("got %v", err)
+	}
+}

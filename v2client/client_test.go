@@ -261,10 +261,10 @@ func TestBreaker(t *testing.T) {
 	}
 	arrived.Store(0)
 	status.Store(http.StatusServiceUnavailable)
-	for range 40 {
-		set("Sup3rPassw0rd!")
+	var failure *v2client.Error
+	for range 41 {
+		failure = set("Sup3rPassw0rd!")
 	}
-	failure := set("Sup3rPassw0rd!")
 	if failure.Origin != v2client.OriginBreaker || failure.Code != connect.CodeUnavailable {
 		t.Errorf("%+v", failure)
 	}

@@ -99,7 +99,7 @@ func TestEveryVariable(t *testing.T) {
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
 		"log.level": "debug", "log.format": "text",
 	}
-	var environ []string
+	environ := make([]string, 0, len(values))
 	for _, key := range config.Keys() {
 		value, ok := values[key]
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"zitadel-v1-adapter/adapter"
@@ -151,6 +152,26 @@ func TestOrganizationRule(t *testing.T) {
 			s.upstream.calls(t)
 		})
 	}
+}
+
+// Callers that call at the same time get their own answers.
+func TestConcurrentCallers(t *testing.T) {
+	t.Parallel()
+	w := world()
+	s := newStack(t, func(c *stackConfig) { c.fixture = w })
+	transport := newTransport(t, false)
+	var group sync.WaitGroup
+	for _, caller := range w.Callers {
+		group.Go(func() {
+			for _, user := range w.Users {
+				want := referenceV1(w, caller, "", user.ID, "Sup3rPassw0rd!")
+				if got := setPassword(t, transport, s.address, caller.Token, "", user.ID, "Sup3rPassw0rd!"); got != want {
+					t.Errorf("%s, %s: got %s, want %s", caller.Token, user.ID, got, want)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // setPassword makes the v1 REST call; it returns "ok", or the code and the id.

@@ -76,6 +76,33 @@ func TestRESTAnswersAsRecorded(t *testing.T) {
 	}
 }
 
+// REST over HTTP/2 without TLS is the same.
+func TestRESTOverHTTP2(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	transport := newTransport(t, true)
+	for _, recording := range recordings.Load(t, recordings.V1RESTMatrix) {
+		request, err := http.NewRequestWithContext(t.Context(), recording.Request.Method,
+			"http://"+s.address+recording.Request.Path, bytes.NewReader(recording.Request.Body(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range recording.Request.Headers {
+			request.Header.Set(name, value)
+		}
+		request.Host = "localhost:8088"
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.ProtoMajor != 2 {
+			t.Errorf("%s: HTTP/%d", recording.Name, response.ProtoMajor)
+		}
+		compareREST(t, recording, response)
+		_ = response.Body.Close()
+	}
+}
+
 // checkWrites proves that a success is one SetPassword call and one write, and
 // that a refusal is no write. Nor is SetPassword called for a refusal, unless it
 // takes v2's word: for what only the command knows (the user's state, the

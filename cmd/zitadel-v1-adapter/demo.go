@@ -30,8 +30,8 @@ func (p *program) demo(ctx context.Context, args []string) error {
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
-	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR`ess for legacy clients")
-	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR`ess of /healthz and /readyz")
+	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR` for legacy clients")
+	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR` of /healthz and /readyz")
 	if err := p.parse(flags, args); err != nil {
 		return err
 	}

@@ -21,12 +21,14 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	path := flags.String("config", "", "configuration `FILE`; without it, defaults and the environment")
 	var overrides []config.Override
-	for name, key := range map[string]string{
-		"listen": "server.listen", "admin-listen": "admin.listen",
-		"upstream-url": "upstream.url", "log-level": "log.level",
+	for _, option := range []struct{ name, key, usage string }{
+		{"listen", "server.listen", "`ADDR` for legacy clients"},
+		{"admin-listen", "admin.listen", "`ADDR` of /healthz and /readyz"},
+		{"upstream-url", "upstream.url", "base `URL` of ZITADEL"},
+		{"log-level", "log.level", "`LEVEL`: debug, info, warn or error"},
 	} {
-		flags.Func(name, "sets `"+key+"`", func(value string) error {
-			overrides = append(overrides, config.Override{Key: key, Value: value})
+		flags.Func(option.name, option.usage+" (key "+option.key+")", func(value string) error {
+			overrides = append(overrides, config.Override{Key: option.key, Value: value})
 			return nil
 		})
 	}

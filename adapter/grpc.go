@@ -75,6 +75,11 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 	}
 	rec := newRecord(protocol, r)
 	defer func() { rec.write(r.Context(), h.log) }()
+	if malformed := checkGRPCTimeout(r.Header.Get("Grpc-Timeout")); malformed != nil {
+		rec.status = newStatus(connect.CodeInternal, "malformed grpc-timeout: "+malformed.Error())
+		http.Error(w, rec.status.message, http.StatusBadRequest)
+		return
+	}
 	message, refusal := readFrame(r.Body, r.Header.Get("Grpc-Encoding"))
 	if refusal != nil {
 		rec.status = refusal

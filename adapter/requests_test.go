@@ -192,6 +192,30 @@ func TestGRPCRequests(t *testing.T) {
 	}
 }
 
+// A grpc-timeout that gRPC does not allow is HTTP 400, as with grpc-go.
+func TestMalformedGRPCTimeout(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	for timeout, want := range map[string]string{
+		"S":          `malformed grpc-timeout: transport: timeout string is too short: "S"`,
+		"123456789S": `malformed grpc-timeout: transport: timeout string is too long: "123456789S"`,
+		"10":         `malformed grpc-timeout: transport: timeout unit is not recognized: "10"`,
+		"-1S":        `malformed grpc-timeout: strconv.ParseUint: parsing "-1": invalid syntax`,
+	} {
+		body := string(grpcFrame(0, grpcMessage(t, userA, "Sup3rPassw0rd!")))
+		response := sendRaw(t, s.address, recordings.Request{
+			Method: http.MethodPost, Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", Text: &body,
+			Headers: map[string]string{"Content-Type": "application/grpc-web+proto", "Grpc-Timeout": timeout},
+		})
+		if got := bodyOf(t, response); response.StatusCode != http.StatusBadRequest || got != want+"\n" {
+			t.Errorf("%d %q, want %q", response.StatusCode, got, want)
+		}
+	}
+	if calls := s.upstream.calls(t); len(calls) != 0 {
+		t.Errorf("upstream calls %v", calls)
+	}
+}
+
 // callRaw sends bytes as a gRPC or gRPC-Web call.
 func callRaw(t *testing.T, s *stack, contentType, encoding string, body []byte) outcome {
 	t.Helper()

@@ -1,7 +1,6 @@
 package adapter
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,7 +39,7 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 	}
 	rec := newRecord("rest", r)
 	defer func() { rec.write(r.Context(), h.log) }()
-	ctx, cancel, refusal := withGRPCTimeout(r)
+	ctx, cancel, refusal := withGatewayTimeout(r)
 	defer cancel()
 	if refusal != nil {
 		rec.status = refusal
@@ -138,31 +137,6 @@ func isPrintable(value string) bool {
 		}
 	}
 	return true
-}
-
-// withGRPCTimeout gives the request's context the deadline of a Grpc-Timeout
-// header, read as grpc-gateway reads it: any number that fits 64 bits, with
-// whatever deadline comes of it.
-func withGRPCTimeout(r *http.Request) (context.Context, context.CancelFunc, *status) {
-	text := r.Header.Get("Grpc-Timeout")
-	if text == "" {
-		return r.Context(), func() {}, nil
-	}
-	units := map[byte]time.Duration{
-		'H': time.Hour, 'M': time.Minute, 'S': time.Second,
-		'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
-	}
-	last := len(text) - 1
-	count, err := strconv.ParseInt(text[:last], 10, 64)
-	unit, known := units[text[last]]
-	if err != nil || !known {
-		return r.Context(), func() {}, newStatus(connect.CodeInvalidArgument, "invalid grpc-timeout: "+text)
-	}
-	if count == 0 { // grpc-gateway takes none for no deadline
-		return r.Context(), func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(count)*unit)
-	return ctx, cancel, nil
 }
 
 // setNoStore adds what v1's gRPC server adds to every answer of a method.

@@ -15,8 +15,8 @@ import (
 //   - X-Zitadel-Instance-Host and X-Zitadel-Public-Host decide which instance
 //     is meant;
 //   - the rest is for ZITADEL's logs and traces.
-func forwarded() []string {
-	return []string{
+func forwarded() [16]string {
+	return [...]string{
 		"Authorization",
 		"X-Zitadel-Orgid",
 		"Origin",

@@ -117,9 +117,6 @@ func (f *facade) serveREST(w http.ResponseWriter, r *http.Request) {
 // cleanLocation is where a path with empty or dot segments is redirected to.
 // The path is taken decoded, so "%2E" counts as a dot.
 func cleanLocation(from *url.URL) (location string, unclean bool) {
-	if from.Path == "" || from.Path == "*" { // OPTIONS *
-		return "", false
-	}
 	clean := path.Clean("/" + from.Path)
 	if strings.HasSuffix(from.Path, "/") && clean != "/" {
 		clean += "/"

@@ -191,17 +191,13 @@ func abort(t *testing.T, w http.ResponseWriter) {
 // An upstream that does not answer in time is code 4 and HTTP 504.
 func TestUpstreamTimeout(t *testing.T) {
 	t.Parallel()
-	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = readAll(r)
-		<-r.Context().Done()
-	})
-	s := newStack(t, func(c *stackConfig) { c.upstream, c.timeout = hang, 50*time.Millisecond })
+	s := newStack(t, func(c *stackConfig) { c.upstream, c.timeout = hanging(), 50*time.Millisecond })
 	response := sendRaw(t, s.address, aCall())
 	if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout || got != `{"code":4,"message":"context deadline exceeded"}` {
 		t.Errorf("%d %s", response.StatusCode, got)
 	}
 	// The client's own deadline goes before, and goes upstream.
-	patient := newStack(t, func(c *stackConfig) { c.upstream = hang })
+	patient := newStack(t, func(c *stackConfig) { c.upstream = hanging() })
 	call := aCall()
 	call.Headers["Grpc-Timeout"] = "50m"
 	response = sendRaw(t, patient.address, call)
@@ -234,10 +230,20 @@ func TestOpenBreaker(t *testing.T) {
 }
 
 // A caller's mistakes never open the breaker for the others: COMMAND-CahN2 with
-// its HTTP 500, bad tokens, deadlines of its own.
+// its HTTP 500, bad tokens, userinfo's refusals.
 func TestCallersCannotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	zitadel := http.Handler(nil)
+	s := newStack(t, func(c *stackConfig) {
+		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/userinfo") && r.Header.Get("Authorization") == "Bearer pat-none-a" {
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			zitadel.ServeHTTP(w, r)
+		})
+	})
+	zitadel = s.zitadel
 	long := `{"password":"` + strings.Repeat("ä", 68) + `A1!y"}`
 	for range 30 {
 		call := aCall()
@@ -249,10 +255,73 @@ func TestCallersCannotOpenTheBreaker(t *testing.T) {
 		call.Headers["Authorization"] = "Bearer bad"
 		sendRaw(t, s.address, call)
 		call = aCall()
-		call.Headers["Grpc-Timeout"] = "1u"
-		sendRaw(t, s.address, call)
+		call.Headers["Authorization"] = "Bearer pat-none-a"
+		if response := sendRaw(t, s.address, call); response.StatusCode != http.StatusTooManyRequests {
+			t.Fatalf("status %d", response.StatusCode)
+		}
 	}
 	if response := sendRaw(t, s.address, aCall()); response.StatusCode != http.StatusOK {
 		t.Errorf("status %d: %s", response.StatusCode, bodyOf(t, response))
 	}
+}
+
+// A deadline that a caller set shorter than usual does not open the breaker for
+// the others; upstream.timeout does.
+func TestWhoseDeadlineOpensTheBreaker(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		handler http.Handler
+		own     bool // the deadline is upstream.timeout
+	}{
+		"client's deadline":                     {hanging(), false},
+		"upstream.timeout":                      {hanging(), true},
+		"client's deadline, noticed by ZITADEL": {impatient(), false},
+		"upstream.timeout, noticed by ZITADEL":  {impatient(), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			call := aCall()
+			s := newStack(t, func(c *stackConfig) {
+				c.upstream = test.handler
+				if test.own {
+					c.timeout = 30 * time.Millisecond
+				}
+			})
+			if !test.own {
+				call.Headers["Grpc-Timeout"] = "30m"
+			}
+			for range 25 {
+				response := sendRaw(t, s.address, call)
+				if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout && !test.own {
+					t.Fatalf("%d %s", response.StatusCode, got)
+				}
+			}
+			if opened := strings.Contains(s.log.String(), `"to":"open"`); opened != test.own {
+				t.Errorf("breaker opened: %v", opened)
+			}
+		})
+	}
+}
+
+// hanging is an upstream that never answers.
+func hanging() http.Handler {
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = readAll(r)
+		<-r.Context().Done()
+	})
+}
+
+// impatient is an upstream that itself says that the deadline passed, a little
+// before it did.
+func impatient() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = readAll(r)
+		timeout, err := time.ParseDuration(r.Header.Get("Connect-Timeout-Ms") + "ms")
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		time.Sleep(timeout - 2*time.Millisecond)
+		_ = connect.NewErrorWriter().Write(w, r, connect.NewError(connect.CodeDeadlineExceeded, errors.New("context deadline exceeded")))
+	})
 }

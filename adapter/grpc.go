@@ -63,6 +63,15 @@ func rpcProtocol(r *http.Request) string {
 
 // serve answers a request that rpcProtocol knows, for any path.
 func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol string) {
+	rec := newRecord(protocol, r)
+	if r.URL.Path == procedure {
+		defer func() { rec.write(r.Context(), h.log) }()
+	}
+	if err := checkGRPCTimeout(r.Header.Get("Grpc-Timeout")); err != nil {
+		rec.status = newStatus(connect.CodeInternal, "malformed grpc-timeout: "+err.Error())
+		http.Error(w, rec.status.message, http.StatusBadRequest)
+		return
+	}
 	if protocol == "grpc-web-text" {
 		text := newGRPCWebTextWriter(w)
 		defer text.close()
@@ -73,13 +82,6 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 		h.writeError(w, r, unknownMethod(r.URL.Path))
 		return
 	}
-	rec := newRecord(protocol, r)
-	defer func() { rec.write(r.Context(), h.log) }()
-	if malformed := checkGRPCTimeout(r.Header.Get("Grpc-Timeout")); malformed != nil {
-		rec.status = newStatus(connect.CodeInternal, "malformed grpc-timeout: "+malformed.Error())
-		http.Error(w, rec.status.message, http.StatusBadRequest)
-		return
-	}
 	message, refusal := readFrame(r.Body, r.Header.Get("Grpc-Encoding"))
 	if refusal != nil {
 		rec.status = refusal
@@ -87,10 +89,10 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 		return
 	}
 	setNoStore(w.Header())
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &exchange{record: rec, host: r.Host}))
 	r.Header.Del("Grpc-Encoding")
 	r.Body = io.NopCloser(bytes.NewReader(frame(message)))
-	h.connect.ServeHTTP(w, r)
+	ctx := context.WithValue(r.Context(), exchangeKey{}, &exchange{record: rec, host: r.Host})
+	h.connect.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // protobufContentType is what connect-go is shown, and answers with: the only

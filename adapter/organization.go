@@ -19,6 +19,8 @@ import (
 //     else the caller's home organization;
 //   - if the user belongs to it, v2's permission check, which is made in the
 //     user's organization, is v1's check, and SetPassword may be called;
+//   - but for the caller's own password, which v2 lets everybody set and v1 only
+//     those who may write users: there the roles are looked at before;
 //   - any refusal that v1 would have given only after its look at the caller's
 //     roles is given only after the same look. So a stranger learns nothing
 //     about users, and SetPassword is not even called for a user of another
@@ -32,33 +34,43 @@ func (c *call) setInOrganization(ctx context.Context) (*objectv2.Details, error)
 	if err != nil && !isUnseen(err) {
 		return nil, err
 	}
-	organization, err := c.organization(ctx)
+	subject, err := c.subject(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organization, err := c.organization(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
 	c.record.organization = organization
-	refusal := c.validate()
-	if refusal == nil && owner != organization {
-		refusal = passwordNotFound()
+	if refusal := c.validate(); refusal != nil {
+		return nil, c.refuse(ctx, subject, organization, refusal)
 	}
-	if refusal == nil {
-		details, err := c.zitadel.SetPassword(ctx, c.caller, c.userID, c.password)
-		if err == nil || !isAfterRoles(statusOf(err)) {
-			return details, err
+	if owner == "" || owner != organization {
+		return nil, c.refuse(ctx, subject, organization, passwordNotFound())
+	}
+	if c.userID == subject {
+		switch err := c.checkRoles(ctx, subject, organization); {
+		case errors.Is(err, errRolesUnknown):
+			return nil, noPermission()
+		case err != nil:
+			return nil, err
 		}
-		refusal = statusOf(err)
 	}
-	return nil, c.afterRoles(ctx, organization, statusOf(refusal))
+	details, err := c.zitadel.SetPassword(ctx, c.caller, c.userID, c.password)
+	if err == nil {
+		return details, nil
+	}
+	if refusal := statusOf(err); isAfterRoles(refusal) {
+		return nil, c.refuse(ctx, subject, organization, refusal)
+	}
+	return nil, err
 }
 
 // organization is the organization of the call.
-func (c *call) organization(ctx context.Context) (string, error) {
+func (c *call) organization(ctx context.Context, subject string) (string, error) {
 	if named := c.caller.Organization(); named != "" {
 		return named, nil
-	}
-	subject, err := c.subject(ctx)
-	if err != nil {
-		return "", err
 	}
 	home, err := c.organizationOf(ctx, subject)
 	if err != nil && isUnseen(err) {
@@ -87,7 +99,7 @@ func (c *call) subject(ctx context.Context) (string, error) {
 	}
 	identity, err := c.zitadel.UserInfo(ctx, c.caller)
 	if errors.Is(err, v2client.ErrTokenRefused) {
-		return "", c.tokenRefusal(ctx)
+		return "", c.tokenRefusal(ctx, err)
 	}
 	if err != nil {
 		return "", err
@@ -100,25 +112,48 @@ func (c *call) subject(ctx context.Context) (string, error) {
 }
 
 // tokenRefusal asks v2 for its words about a token that userinfo did not take.
-func (c *call) tokenRefusal(ctx context.Context) error {
-	_, err := c.zitadel.UserOrganization(ctx, c.caller, c.userID)
-	if err == nil || isUnseen(err) {
-		return noPermission() // v2 takes what userinfo does not: in doubt, refuse
-	}
-	return err
-}
-
-// afterRoles looks at the caller's roles in the organization as v1 does, and
-// returns the refusal at hand if they would have let the call pass.
-func (c *call) afterRoles(ctx context.Context, organization string, refusal *status) error {
-	subject, err := c.subject(ctx)
-	if err != nil {
+// If v2 takes it, nobody can say whose it is, or whether it is the user's own:
+// in doubt, refuse.
+func (c *call) tokenRefusal(ctx context.Context, cause error) error {
+	if _, err := c.zitadel.UserOrganization(ctx, c.caller, c.userID); err != nil && !isUnseen(err) {
 		return err
 	}
+	refusal := noPermission()
+	refusal.cause = cause
+	return refusal
+}
+
+// refuse returns the refusal at hand if v1's look at the caller's roles would
+// have let the call get as far as that, or else what v1 says about the roles.
+func (c *call) refuse(ctx context.Context, subject, organization string, refusal error) error {
+	atHand := statusOf(refusal)
+	err := c.checkRoles(ctx, subject, organization)
+	switch {
+	case errors.Is(err, errRolesUnknown):
+		// What shows whether a user exists is kept back. All else v2 says only
+		// after its own permission check.
+		if atHand.id == idPasswordNotFound || atHand.id == idNotInitialized || isPermissionRefusal(atHand) {
+			return noPermission()
+		}
+	case err != nil:
+		return err
+	case isPermissionRefusal(atHand):
+		return noPermission()
+	}
+	return atHand
+}
+
+// errRolesUnknown is what a ZITADEL before v4 leaves us with: it cannot list
+// administrators.
+var errRolesUnknown = errors.New("this ZITADEL does not list administrators")
+
+// checkRoles looks at the caller's roles in the organization as v1 does; nil
+// lets the call pass.
+func (c *call) checkRoles(ctx context.Context, subject, organization string) error {
 	administrators, err := c.zitadel.Administrators(ctx, c.caller, subject)
 	if err != nil {
 		if statusOf(err).code == connect.CodeUnimplemented {
-			return withoutRoles(refusal)
+			return errRolesUnknown
 		}
 		return err
 	}
@@ -133,20 +168,10 @@ func (c *call) afterRoles(ctx context.Context, organization string, refusal *sta
 	switch {
 	case !member:
 		return membershipNotFound()
-	case !writer, isPermissionRefusal(refusal):
+	case !writer:
 		return noPermission()
 	}
-	return refusal
-}
-
-// withoutRoles is for a ZITADEL before v4, which cannot list administrators: a
-// refusal that shows whether a user exists is kept back. v2 gives all others
-// only after its own permission check.
-func withoutRoles(refusal *status) *status {
-	if refusal.id == idPasswordNotFound || refusal.id == idNotInitialized || isPermissionRefusal(refusal) {
-		return noPermission()
-	}
-	return refusal
+	return nil
 }
 
 // mayWriteUsers reports whether a role holds user.write in ZITADEL's default

@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,7 +10,12 @@ import (
 	"sync"
 	"testing"
 
+	"connectrpc.com/connect"
+
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
@@ -251,6 +257,89 @@ func TestUpstreamCalls(t *testing.T) {
 	s.zitadel.Add(v2test.User{ID: "later", Org: "1", Type: v2test.Human, State: v2test.Active})
 	if got := setPassword(t, transport, s.address, named, "", "later", "Sup3rPassw0rd!"); got != "ok" {
 		t.Errorf("a user created a moment later: %s", got)
+	}
+}
+
+// v2 lets everybody set his own password, without the current one; v1 only those
+// who may write users. A stolen token must not become a stolen account.
+func TestOwnPassword(t *testing.T) {
+	t.Parallel()
+	w := world()
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		s := newStack(t, func(c *stackConfig) { c.fixture, c.protocol = w, protocol })
+		transport := newTransport(t, false)
+		for _, caller := range w.Callers {
+			self := v2test.User{ID: caller.UserID, Org: caller.HomeOrg, Type: v2test.Human, State: v2test.Active}
+			s.zitadel.Add(self)
+			humans := w
+			humans.Users = map[string]v2test.User{"self": self}
+			for _, header := range []string{"", "1", "2"} {
+				for range 2 { // fresh, and with everything remembered
+					want := referenceV1(humans, caller, header, self.ID, "Sup3rPassw0rd!")
+					before := s.zitadel.Writes(self.ID)
+					got := setPassword(t, transport, s.address, caller.Token, header, self.ID, "Sup3rPassw0rd!")
+					wrote := s.zitadel.Writes(self.ID) != before
+					if got != want || wrote != (want == "ok") {
+						t.Errorf("%s, header %q: got %s (wrote: %v), want %s", caller.Token, header, got, wrote, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// In doubt the rule refuses: when nobody can say whose a token is, when a caller
+// cannot see himself, and when his roles are unknown and the password is his own.
+func TestDoubtIsRefused(t *testing.T) {
+	t.Parallel()
+	w := world()
+	const token = "token-ORG_OWNER-false"
+	self := v2test.User{ID: w.Callers["ORG_OWNER-false"].UserID, Org: "1", Type: v2test.Human, State: v2test.Active}
+	unseen := connect.NewError(connect.CodeNotFound, errors.New("User could not be found (QUERY-Dfbg2)"))
+	detail, err := connect.NewErrorDetail(&zitadelv1.ErrorDetail{Id: "QUERY-Dfbg2", Message: "User could not be found"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unseen.AddDetail(detail)
+	unimplemented := connect.NewError(connect.CodeUnimplemented, errors.New("unknown service"))
+	for name, test := range map[string]struct {
+		path   string // called by whom the answer is another one
+		answer func(http.ResponseWriter, *http.Request)
+		user   string
+	}{
+		"userinfo refuses the token": {
+			v2test.UserinfoPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, "user-1active",
+		},
+		"the caller cannot see himself": {
+			userv2connect.UserServiceGetUserByIDProcedure,
+			func(w http.ResponseWriter, r *http.Request) { _ = connect.NewErrorWriter().Write(w, r, unseen) }, "user-1active",
+		},
+		"own password, roles unknown": {
+			internal_permissionv2connect.InternalPermissionServiceListAdministratorsProcedure,
+			func(w http.ResponseWriter, r *http.Request) { _ = connect.NewErrorWriter().Write(w, r, unimplemented) }, self.ID,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			zitadel, err := v2test.New(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			zitadel.Add(self)
+			s := newStack(t, func(c *stackConfig) {
+				c.upstream = http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == test.path {
+						test.answer(out, r)
+						return
+					}
+					zitadel.ServeHTTP(out, r)
+				})
+			})
+			got := setPassword(t, newTransport(t, false), s.address, token, "", test.user, "Sup3rPassw0rd!")
+			if calls := s.upstream.setPasswordCalls(t); got == "ok" || calls != 0 {
+				t.Errorf("got %s by %d SetPassword calls", got, calls)
+			}
+		})
 	}
 }
 

@@ -7,26 +7,34 @@ import (
 	"net/http"
 	"time"
 
+	"connectrpc.com/connect"
+
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	"zitadel-v1-adapter/v2client"
 )
 
-// record is what the log says of one call. It never holds a password or a
-// token, nor any text in which a client could have put one.
+// record is what the log says of one call. It never holds a password, a token,
+// or an error message (protojson's repeat what they do not understand). User id,
+// organization and request id are the client's own words, cut to a length.
 type record struct {
 	protocol     string
 	requestID    string
 	userID       string
 	organization string
 	started      time.Time
-	status       *status // nil: OK
+	status       *status // nil: success
 
 	upstreamCalls int
 	upstreamTime  time.Duration
 }
 
 func newRecord(protocol string, r *http.Request) *record {
-	return &record{protocol: protocol, requestID: requestID(r), started: time.Now()}
+	return &record{
+		protocol:  protocol,
+		requestID: requestID(r),
+		started:   time.Now(),
+		status:    newStatus(connect.CodeUnknown, "not handled"), // until it is
+	}
 }
 
 // write logs one line.

@@ -62,6 +62,10 @@ func TestRESTRequests(t *testing.T) {
 		{name: "method unheard of elsewhere", method: "FROB", path: "/elsewhere", status: 404, want: notFound},
 		{name: "form that names another method", path: userAPath, body: good, headers: map[string]string{"Content-Type": "application/x-www-form-urlencoded", "X-HTTP-Method-Override": "get"}, status: 405, want: notMethod},
 		{name: "form that names the method", path: userAPath, body: good, headers: map[string]string{"Content-Type": "application/x-www-form-urlencoded", "X-HTTP-Method-Override": "post"}, status: 400, want: invalid},
+		{name: "form that cannot be read", path: userAPath, body: "a=%zz", headers: map[string]string{"Content-Type": "application/x-www-form-urlencoded", "X-HTTP-Method-Override": "POST"}, status: 400, want: `{"code":3,"message":"invalid URL escape \"%zz\""}`},
+		{name: "token that gRPC cannot carry", path: userAPath, body: good, headers: map[string]string{"Authorization": "Bearer ä"}, status: 500, want: `{"code":13,"message":"header key \"authorization\" contains value with non-printable ASCII characters"}`},
+		{name: "two organizations, the first of which gRPC cannot carry", path: userAPath, body: good, headers: map[string]string{"x-zitadel-orgid": "ä\r\nX-Zitadel-Orgid: 123"}, status: 403, want: `{"code":7,"message":"Organisation doesn't exist (AUTH-Bs7Ds)","details":[{"@type":"type.googleapis.com/zitadel.v1.ErrorDetail","id":"AUTH-Bs7Ds","message":"Organisation doesn't exist"}]}`},
+		{name: "asterisk", path: "*", body: good, status: 301},
 		{name: "override without form", path: userAPath, body: good, headers: map[string]string{"X-HTTP-Method-Override": "GET"}, status: 200},
 		{name: "timeout without number", path: userAPath, body: good, headers: map[string]string{"Grpc-Timeout": "S"}, status: 400, want: `{"code":3,"message":"invalid grpc-timeout: S"}`},
 		{name: "timeout without unit", path: userAPath, body: good, headers: map[string]string{"Grpc-Timeout": "10"}, status: 400, want: `{"code":3,"message":"invalid grpc-timeout: 10"}`},
@@ -344,7 +348,7 @@ func TestLogLine(t *testing.T) {
 	bodyOf(t, sendRaw(t, s.address, call))
 	for _, part := range []string{
 		`"level":"INFO","msg":"SetHumanInitialPassword","protocol":"rest","code":"ok","error_id":"","user_id":"` + userA +
-			`","organization":"400849858564525094","upstream_calls":2,"upstream_time":`, `"request_id":"r-1"}`,
+			`","organization":"400849858564525094","upstream_calls":3,"upstream_time":`, `"request_id":"r-1"}`,
 	} {
 		if !strings.Contains(s.log.String(), part) {
 			t.Errorf("%q is not in %s", part, s.log.String())

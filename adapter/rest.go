@@ -47,6 +47,9 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 		return
 	}
 	request, refusal := readRequest(r, userID)
+	if refusal == nil {
+		refusal = checkAuthorizationText(r)
+	}
 	if refusal != nil {
 		rec.status = refusal
 		writeStatus(w, httpStatus(refusal.code), refusal)
@@ -76,7 +79,7 @@ func overrideMethod(r *http.Request) *status {
 		return nil
 	}
 	if err := r.ParseForm(); err != nil {
-		return newStatus(connect.CodeInvalidArgument, "Bad Request")
+		return newStatus(connect.CodeInvalidArgument, err.Error())
 	}
 	r.Method = strings.ToUpper(override)
 	return nil
@@ -113,21 +116,37 @@ func tooLarge(size int64) *status {
 }
 
 // restCaller takes headers as grpc-gateway passes them on: by their names or
-// with the prefix "Grpc-Metadata-". Values that gRPC could not carry are
-// dropped.
+// with the prefix "Grpc-Metadata-", the first value that gRPC can carry.
 func restCaller(r *http.Request, requestID string) v2client.Caller {
 	return v2client.NewCaller(r.Host, func(name string) string {
 		if name == "X-Request-Id" {
 			return requestID
 		}
-		if value := r.Header.Get(name); value != "" && isPrintable(value) {
+		if value := firstPrintable(r.Header[name]); value != "" {
 			return value
 		}
-		if value := r.Header.Get("Grpc-Metadata-" + name); isPrintable(value) {
-			return value
-		}
-		return ""
+		return firstPrintable(r.Header["Grpc-Metadata-"+name])
 	})
+}
+
+func firstPrintable(values []string) string {
+	for _, value := range values {
+		if isPrintable(value) {
+			return value
+		}
+	}
+	return ""
+}
+
+// checkAuthorizationText refuses a token that gRPC cannot carry. Of all headers
+// this is the one that grpc-gateway passes on unchecked, for grpc-go to refuse.
+func checkAuthorizationText(r *http.Request) *status {
+	for _, value := range r.Header["Authorization"] {
+		if !isPrintable(value) {
+			return newStatus(connect.CodeInternal, `header key "authorization" contains value with non-printable ASCII characters`)
+		}
+	}
+	return nil
 }
 
 func isPrintable(value string) bool {

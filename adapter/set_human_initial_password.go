@@ -82,6 +82,7 @@ func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Calle
 		record.status = statusOf(err)
 		return nil, record.status
 	}
+	record.status = nil
 	return &managementv1.SetHumanInitialPasswordResponse{Details: objectDetails(details)}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,9 @@ import (
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
+	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
+	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
@@ -200,6 +204,49 @@ func TestErrorsOfTheContext(t *testing.T) {
 			t.Errorf("%v: %+v", want, failure)
 		}
 	}
+}
+
+// An organization counts for a role whether the role is on itself, on a project
+// of it, or on a project that it was granted or grants.
+func TestAdministratorsOfEveryResource(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, permissions{}, nil)
+	administrators, err := client.Administrators(t.Context(), callerWith("t"), "me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []v2client.Administrator{
+		{Instance: true, Roles: []string{"R"}},
+		{Organizations: []string{"o"}, Roles: []string{"R"}},
+		{Organizations: []string{"po"}, Roles: []string{"R"}},
+		{Organizations: []string{"go", "gg"}, Roles: []string{"R"}},
+	}
+	if !reflect.DeepEqual(administrators, want) {
+		t.Errorf("got %+v", administrators)
+	}
+}
+
+// permissions lists a role on every kind of resource.
+type permissions struct{}
+
+func (p permissions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, handler := internal_permissionv2connect.NewInternalPermissionServiceHandler(p)
+	handler.ServeHTTP(w, r)
+}
+
+func (permissions) ListAdministrators(context.Context, *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
+	roles := []string{"R"}
+	all := []*permissionv2.Administrator{
+		{Roles: roles, Resource: &permissionv2.Administrator_Instance{Instance: true}},
+		{Roles: roles, Resource: &permissionv2.Administrator_Organization{Organization: &permissionv2.Organization{Id: "o"}}},
+		{Roles: roles, Resource: &permissionv2.Administrator_Project{Project: &permissionv2.Project{Id: "p", OrganizationId: "po"}}},
+		{Roles: roles, Resource: &permissionv2.Administrator_ProjectGrant{
+			ProjectGrant: &permissionv2.ProjectGrant{Id: "g", ProjectId: "p", OrganizationId: "go", GrantedOrganizationId: "gg"},
+		}},
+	}
+	return connect.NewResponse(&permissionv2.ListAdministratorsResponse{
+		Pagination: &filterv2.PaginationResponse{TotalResult: uint64(len(all))}, Administrators: all,
+	}), nil
 }
 
 // Host is sent as configured, and the User-Agent is the adapter's.

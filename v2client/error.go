@@ -134,6 +134,13 @@ func (e *Error) excluded() bool {
 func newError(ctx context.Context, err error) *Error {
 	var wire *connect.Error
 	if errors.As(err, &wire) && connect.IsWireError(err) {
+		// The deadline goes upstream, rounded down: ZITADEL may be the first to
+		// notice that it passed.
+		if wire.Code() == connect.CodeDeadlineExceeded || wire.Code() == connect.CodeCanceled {
+			if stopped := stoppedBy(ctx, err); stopped != nil {
+				return stopped
+			}
+		}
 		return &Error{
 			Code:    wire.Code(),
 			Message: wire.Message(),
@@ -155,22 +162,26 @@ func newError(ctx context.Context, err error) *Error {
 	return unusable(err)
 }
 
+// deadlineSlack is how long before a deadline what fails because of it may fail:
+// the transport and the upstream look at clocks of their own.
+const deadlineSlack = 10 * time.Millisecond
+
 // stoppedBy returns the Error of a call that ended because ctx did, nil if ctx
 // goes on.
 func stoppedBy(ctx context.Context, err error) *Error {
-	if errors.Is(ctx.Err(), context.Canceled) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < deadlineSlack {
+		<-ctx.Done() // or else its cause is not known yet
+	}
+	switch ctxErr := ctx.Err(); {
+	case ctxErr == nil:
+		return nil
+	case errors.Is(ctxErr, context.Canceled):
 		return &Error{
 			Code:    connect.CodeCanceled,
 			Message: context.Canceled.Error(),
 			Origin:  OriginCanceled,
 			cause:   err,
 		}
-	}
-	deadline, ok := ctx.Deadline()
-	// The clock is asked too: the transport may notice the deadline before the
-	// context's timer fires.
-	if ctx.Err() == nil && (!ok || time.Now().Before(deadline)) {
-		return nil
 	}
 	return &Error{
 		Code:      connect.CodeDeadlineExceeded,

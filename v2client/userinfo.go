@@ -20,8 +20,8 @@ type Identity struct {
 	Organization string
 }
 
-// ErrTokenRefused is the cause of the error of a UserInfo call whose token
-// userinfo does not take. OIDC's words are not those of ZITADEL's API: ask the
+// ErrTokenRefused is the cause of the error of a UserInfo call that userinfo
+// refuses, with 401 or any other 4xx but 429. OIDC's words are not those of ZITADEL's API: ask the
 // API for them.
 var ErrTokenRefused = errors.New("userinfo refused the token")
 
@@ -52,17 +52,8 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (*Identity, error)
 	if err != nil {
 		return nil, err
 	}
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, &Error{
-			Code:    connect.CodeUnauthenticated,
-			Message: ErrTokenRefused.Error(),
-			Origin:  OriginZITADEL,
-			cause:   ErrTokenRefused,
-		}
-	default:
-		return nil, fmt.Errorf("userinfo answered %s", response.Status)
+	if response.StatusCode != http.StatusOK {
+		return nil, userInfoError(response)
 	}
 	var claims struct {
 		Subject      string `json:"sub"`
@@ -72,4 +63,22 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (*Identity, error)
 		return nil, errors.New("userinfo answered no subject")
 	}
 	return &Identity{UserID: claims.Subject, Organization: claims.Organization}, nil
+}
+
+// userInfoError is the error of an answer that is not 200. What a caller can
+// cause, any 4xx, must not count against the upstream.
+func userInfoError(response *http.Response) error {
+	cause := fmt.Errorf("userinfo answered %s", response.Status)
+	switch {
+	case response.StatusCode == http.StatusTooManyRequests:
+		return &Error{Code: connect.CodeResourceExhausted, Message: "too many requests", Origin: OriginZITADEL, cause: cause}
+	case response.StatusCode >= http.StatusBadRequest && response.StatusCode < http.StatusInternalServerError:
+		return &Error{
+			Code:    connect.CodeUnauthenticated,
+			Message: ErrTokenRefused.Error(),
+			Origin:  OriginZITADEL,
+			cause:   errors.Join(ErrTokenRefused, cause),
+		}
+	}
+	return cause
 }

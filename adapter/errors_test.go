@@ -1,9 +1,11 @@
 package adapter_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -262,6 +266,90 @@ func TestCallersCannotOpenTheBreaker(t *testing.T) {
 	}
 	if response := sendRaw(t, s.address, aCall()); response.StatusCode != http.StatusOK {
 		t.Errorf("status %d: %s", response.StatusCode, bodyOf(t, response))
+	}
+}
+
+// What stands before ZITADEL may refuse a caller's request, as for its large
+// headers. That does not open the breaker for the others either.
+func TestRefusalsBeforeZITADELDoNotOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		for status, want := range map[int]int{400: 503, 403: 503, 413: 503, 429: 429, 431: 503} {
+			s := newStack(t, func(c *stackConfig) {
+				c.protocol = protocol
+				c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+			})
+			for range 25 {
+				if response := sendRaw(t, s.address, aCall()); response.StatusCode != want {
+					t.Fatalf("%s, %d: status %d, want %d", protocol, status, response.StatusCode, want)
+				}
+			}
+			if strings.Contains(s.log.String(), `"to":"open"`) {
+				t.Errorf("%s, %d: the breaker opened", protocol, status)
+			}
+		}
+	}
+}
+
+// Over HTTP/2 anything may be called an :authority. It is no instance, and not
+// the upstream's fault.
+func TestHostThatIsNone(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	for range 25 {
+		response := sendH2C(t, s.address, "a b", userAPath, `{"password":"Sup3rPassw0rd!"}`)
+		if response != "404" {
+			t.Fatalf("status %s", response)
+		}
+	}
+	if calls := s.upstream.calls(t); len(calls) != 0 || strings.Contains(s.log.String(), `"to":"open"`) {
+		t.Errorf("upstream calls %v, log %s", calls, s.log.String())
+	}
+}
+
+// sendH2C sends a request that net/http's client would not send; it returns the
+// HTTP status.
+func sendH2C(t *testing.T, address, authority, path, body string) string {
+	t.Helper()
+	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	var headers bytes.Buffer
+	encoder := hpack.NewEncoder(&headers)
+	for _, field := range [][2]string{
+		{":method", http.MethodPost},
+		{":scheme", "http"},
+		{":authority", authority},
+		{":path", path},
+		{"authorization", "Bearer pat-org-owner-a"},
+	} {
+		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := io.WriteString(connection, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(connection, connection)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	err = errors.Join(
+		framer.WriteSettings(),
+		framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers.Bytes(), EndHeaders: true}),
+		framer.WriteData(1, true, []byte(body)),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer, ok := frame.(*http2.MetaHeadersFrame); ok {
+			return answer.PseudoValue("status")
+		}
 	}
 }
 

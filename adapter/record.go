@@ -44,7 +44,7 @@ func (rec *record) write(ctx context.Context, log *slog.Logger) {
 	if rec.status != nil {
 		code, id, cause = rec.status.code.String(), rec.status.id, rec.status.cause
 	}
-	if cause != nil {
+	if cause != nil && rec.status.code != connect.CodeCanceled { // clients may go away
 		level = slog.LevelWarn
 	}
 	if !log.Enabled(ctx, level) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"golang.org/x/net/http/httpguts"
 
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
@@ -96,7 +97,7 @@ func New(config Config) (*Client, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	httpClient := &http.Client{
-		Transport: newTransport(config.Protocol),
+		Transport: statusNoter{newTransport(config.Protocol)},
 		// ZITADEL's API does not redirect. What does is not ZITADEL, and must
 		// not be sent a token or a password.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -235,7 +236,7 @@ func newAdministrator(from *permissionv2.Administrator) Administrator {
 	return to
 }
 
-// unary makes one call: breaker, headers, error.
+// unary makes one call: host, headers, breaker, error.
 func unary[Req, Res any](
 	ctx context.Context,
 	c *Client,
@@ -243,13 +244,17 @@ func unary[Req, Res any](
 	method func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
 	message *Req,
 ) (*Res, error) {
+	host, err := c.hostFor(caller)
+	if err != nil {
+		return nil, err
+	}
 	request := connect.NewRequest(message)
 	caller.addTo(request.Header())
 	request.Header()["User-Agent"] = []string{c.userAgent}
-	if host := c.hostFor(caller); host != "" {
+	if host != "" {
 		request.Header()["Host"] = []string{host}
 	}
-	return guarded(ctx, c.breaker, func() (*Res, error) {
+	return guarded(ctx, c.breaker, func(ctx context.Context) (*Res, error) {
 		response, err := method(ctx, request)
 		if err != nil {
 			return nil, err
@@ -260,7 +265,7 @@ func unary[Req, Res any](
 
 // guarded runs call unless the breaker is open, and tells the breaker what
 // became of it.
-func guarded[Res any](ctx context.Context, breaker *breaker, call func() (*Res, error)) (*Res, error) {
+func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.Context) (*Res, error)) (*Res, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stoppedBy(ctx, err)
 	}
@@ -280,7 +285,8 @@ func guarded[Res any](ctx context.Context, breaker *breaker, call func() (*Res, 
 			done(nil)
 		}
 	}()
-	response, err := call()
+	ctx = noteStatus(ctx)
+	response, err := call(ctx)
 	finished = true
 	if err == nil {
 		return response, nil
@@ -291,14 +297,19 @@ func guarded[Res any](ctx context.Context, breaker *breaker, call func() (*Res, 
 	return nil, failure
 }
 
-// hostFor is the Host to send, or "" for the URL's.
-func (c *Client) hostFor(caller Caller) string {
+// hostFor is the Host to send, or "" for the URL's. What net/http would not send
+// is refused here: over HTTP/2 a client may call any text its :authority, and
+// must not be able to fail calls in a way that looks like the upstream's fault.
+func (c *Client) hostFor(caller Caller) (string, error) {
 	switch c.host {
 	case HostUpstream:
-		return ""
+		return "", nil
 	case HostClient:
-		return caller.host
+		if !httpguts.ValidHostHeader(caller.host) {
+			return "", &Error{Code: connect.CodeNotFound, Message: "Instance not found: the request's host is not a host name", Origin: OriginSelf}
+		}
+		return caller.host, nil
 	default:
-		return c.host
+		return c.host, nil
 	}
 }

@@ -3,6 +3,7 @@ package v2client
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
@@ -71,6 +72,7 @@ type Error struct {
 
 	cause     error
 	ownBudget bool // the deadline that passed was ErrTimeout's
+	byCaller  bool // the answer was a 4xx, which a caller can provoke
 }
 
 // Error says what happened and, unlike Message, why: it may name addresses and
@@ -101,11 +103,12 @@ func (e *Error) ID() string {
 
 // upstreamFailed reports whether e counts against the upstream. What a caller
 // can cause never does: an error with a ZITADEL error detail (COMMAND-CahN2
-// with its HTTP 500 above all), a cancelled call, a deadline of the client's.
+// with its HTTP 500 above all), a cancelled call, a deadline of the client's, a
+// load balancer's 4xx for headers that it finds too large.
 func (e *Error) upstreamFailed() bool {
 	switch e.Origin {
 	case OriginTransport:
-		return true
+		return !e.byCaller
 	case OriginDeadline:
 		return e.ownBudget
 	case OriginZITADEL:
@@ -123,7 +126,9 @@ func (e *Error) excluded() bool {
 		return true
 	case OriginDeadline:
 		return !e.ownBudget
-	case OriginZITADEL, OriginTransport, OriginBreaker:
+	case OriginTransport:
+		return e.byCaller
+	case OriginZITADEL, OriginBreaker:
 	}
 	return false
 }
@@ -159,7 +164,19 @@ func newError(ctx context.Context, err error) *Error {
 	if stopped := stoppedBy(ctx, err); stopped != nil {
 		return stopped
 	}
-	return unusable(err)
+	failure := unusable(err)
+	if status := notedStatus(ctx); isCallersFault(status) {
+		failure.byCaller = true
+		if status == http.StatusTooManyRequests {
+			failure.Code, failure.Message = connect.CodeResourceExhausted, "too many requests, try again later"
+		}
+	}
+	return failure
+}
+
+// isCallersFault reports whether an HTTP status is one that a caller can provoke.
+func isCallersFault(status int) bool {
+	return status >= http.StatusBadRequest && status < http.StatusInternalServerError
 }
 
 // deadlineSlack is how long before a deadline what fails because of it may fail:

@@ -1,8 +1,10 @@
 package v2client
 
 import (
+	"context"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,4 +39,32 @@ func newTransport(protocol Protocol) *http.Transport {
 			PingTimeout:     5 * time.Second,
 		},
 	}
+}
+
+// statusNoter notes the HTTP status of an answer where noteStatus asked for it:
+// connect-go does not tell, and its codes do not say whose fault a failure is.
+type statusNoter struct{ *http.Transport }
+
+func (n statusNoter) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := n.Transport.RoundTrip(request)
+	if noted, ok := request.Context().Value(statusKey{}).(*atomic.Int32); ok && err == nil {
+		noted.Store(int32(response.StatusCode)) //nolint:gosec // three digits
+	}
+	return response, err
+}
+
+type statusKey struct{}
+
+// noteStatus makes a context in which the HTTP status of the answer is noted.
+func noteStatus(ctx context.Context) context.Context {
+	return context.WithValue(ctx, statusKey{}, new(atomic.Int32))
+}
+
+// notedStatus is the HTTP status of the answer to a call made under ctx, 0 if
+// there was none.
+func notedStatus(ctx context.Context) int {
+	if noted, ok := ctx.Value(statusKey{}).(*atomic.Int32); ok {
+		return int(noted.Load())
+	}
+	return 0
 }

@@ -28,21 +28,27 @@ var ErrTokenRefused = errors.New("userinfo refused the token")
 // UserInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3)
 // whose token the caller holds.
 func (c *Client) UserInfo(ctx context.Context, caller Caller) (Identity, error) {
-	identity, err := guarded(ctx, c.breaker, func() (*Identity, error) { return c.userInfo(ctx, caller) })
+	host, err := c.hostFor(caller)
+	if err != nil {
+		return Identity{}, err
+	}
+	identity, err := guarded(ctx, c.breaker, func(ctx context.Context) (*Identity, error) {
+		return c.userInfo(ctx, caller, host)
+	})
 	if err != nil {
 		return Identity{}, err
 	}
 	return *identity, nil
 }
 
-func (c *Client) userInfo(ctx context.Context, caller Caller) (*Identity, error) {
+func (c *Client) userInfo(ctx context.Context, caller Caller, host string) (*Identity, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/oidc/v1/userinfo", http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	caller.addTo(request.Header)
 	request.Header["User-Agent"] = []string{c.userAgent}
-	request.Host = c.hostFor(caller)
+	request.Host = host
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, err
@@ -65,14 +71,10 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (*Identity, error)
 	return &Identity{UserID: claims.Subject, Organization: claims.Organization}, nil
 }
 
-// userInfoError is the error of an answer that is not 200. What a caller can
-// cause, any 4xx, must not count against the upstream.
+// userInfoError is the error of an answer that is not 200.
 func userInfoError(response *http.Response) error {
 	cause := fmt.Errorf("userinfo answered %s", response.Status)
-	switch {
-	case response.StatusCode == http.StatusTooManyRequests:
-		return &Error{Code: connect.CodeResourceExhausted, Message: "too many requests", Origin: OriginZITADEL, cause: cause}
-	case response.StatusCode >= http.StatusBadRequest && response.StatusCode < http.StatusInternalServerError:
+	if isCallersFault(response.StatusCode) && response.StatusCode != http.StatusTooManyRequests {
 		return &Error{
 			Code:    connect.CodeUnauthenticated,
 			Message: ErrTokenRefused.Error(),

@@ -75,3 +75,14 @@ func (c Caller) Instance() string {
 func (c Caller) addTo(header http.Header) {
 	maps.Copy(header, c.header)
 }
+
+// size is the length of all that goes upstream on the caller's behalf.
+func (c Caller) size() int {
+	total := len(c.host)
+	for name, values := range c.header {
+		for _, value := range values {
+			total += len(name) + len(value)
+		}
+	}
+	return total
+}

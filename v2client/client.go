@@ -244,7 +244,7 @@ func unary[Req, Res any](
 	method func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
 	message *Req,
 ) (*Res, error) {
-	host, err := c.hostFor(caller)
+	host, err := c.admit(caller)
 	if err != nil {
 		return nil, err
 	}
@@ -297,14 +297,22 @@ func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.C
 	return nil, failure
 }
 
-// hostFor is the Host to send, or "" for the URL's. What net/http would not send
-// is refused here: over HTTP/2 a client may call any text its :authority, and
-// must not be able to fail calls in a way that looks like the upstream's fault.
-func (c *Client) hostFor(caller Caller) (string, error) {
+// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens
+// are a few kilobytes.
+const maxForwardedBytes = 256 << 10
+
+// admit returns the Host to send, "" for the URL's. It refuses what net/http
+// would not send: a caller must not be able to fail calls in a way that looks
+// like the upstream's fault.
+func (c *Client) admit(caller Caller) (host string, err error) {
+	if caller.size() > maxForwardedBytes {
+		return "", &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
+	}
 	switch c.host {
 	case HostUpstream:
 		return "", nil
 	case HostClient:
+		// Over HTTP/2 a client may call any text its :authority.
 		if !httpguts.ValidHostHeader(caller.host) {
 			return "", &Error{Code: connect.CodeNotFound, Message: "Instance not found: the request's host is not a host name", Origin: OriginSelf}
 		}

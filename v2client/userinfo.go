@@ -28,7 +28,7 @@ var ErrTokenRefused = errors.New("userinfo refused the token")
 // UserInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3)
 // whose token the caller holds.
 func (c *Client) UserInfo(ctx context.Context, caller Caller) (Identity, error) {
-	host, err := c.hostFor(caller)
+	host, err := c.admit(caller)
 	if err != nil {
 		return Identity{}, err
 	}

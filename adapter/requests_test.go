@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"zitadel-v1-adapter/adapter"
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/internal/recordings"
 )
@@ -192,6 +193,28 @@ func TestGRPCRequests(t *testing.T) {
 				}
 				s.upstream.calls(t)
 			})
+		}
+	}
+}
+
+// An id that nobody can have is answered as v1 does, and does not go upstream
+// whole.
+func TestEndlessUserID(t *testing.T) {
+	t.Parallel()
+	for scope, zitadel := range map[adapter.OrgScope]string{adapter.OrgScopeStrict: "GetUserByID", adapter.OrgScopeOff: "SetPassword"} {
+		s := newStack(t, func(c *stackConfig) { c.scope = scope })
+		for _, id := range []string{strings.Repeat("9", 201), strings.Repeat("ä", mebibyte)} {
+			got := callRaw(t, s, "application/grpc", "", grpcFrame(0, grpcMessage(t, id, "Sup3rPassw0rd!")))
+			if got.code != "9" || got.text != "Password not found (COMMAND-G8dh3)" {
+				t.Errorf("%s: %+v", scope, got)
+			}
+			s.upstream.mu.Lock()
+			first := s.upstream.requests[0]
+			s.upstream.mu.Unlock()
+			if !strings.HasSuffix(first.URL.Path, zitadel) || first.ContentLength > 500 {
+				t.Errorf("%s: %s with %d bytes went upstream", scope, first.URL.Path, first.ContentLength)
+			}
+			s.upstream.calls(t)
 		}
 	}
 }

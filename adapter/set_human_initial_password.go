@@ -66,7 +66,7 @@ func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Calle
 		record:   record,
 		caller:   caller,
 		token:    hashToken(caller),
-		userID:   request.GetUserId(),
+		userID:   bounded(request.GetUserId()),
 		password: request.GetPassword(),
 	}
 	set := c.setInOrganization
@@ -84,6 +84,22 @@ func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Calle
 	}
 	record.status = nil
 	return &managementv1.SetHumanInitialPasswordResponse{Details: objectDetails(details)}, nil
+}
+
+// maxUserIDRunes is the longest user id that v2 takes, and so that anybody has.
+const maxUserIDRunes = 200
+
+// bounded cuts a user id that nobody has down to one rune too many, which v2
+// refuses just the same: no stranger's megabytes go upstream.
+func bounded(userID string) string {
+	runes := 0
+	for at := range userID {
+		if runes > maxUserIDRunes {
+			return userID[:at]
+		}
+		runes++
+	}
+	return userID
 }
 
 // ended is the status of a call whose time is up before it began (recording
@@ -135,7 +151,7 @@ func (c *call) setAnywhere(ctx context.Context) (*objectv2.Details, error) {
 		return nil, noPermission()
 	case refusal.cause == nil && refusal.code == connect.CodeInvalidArgument && refusal.id == "":
 		// v2's validation. It is stricter than v1's in one thing: ids of more
-		// than 200 characters, which no user has (recording 201-character-user).
+		// than maxUserIDRunes (recording 201-character-user).
 		return nil, passwordNotFound()
 	}
 	return nil, refusal

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,7 +49,7 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 	}
 	request, refusal := readRequest(r, userID)
 	if refusal == nil {
-		refusal = checkAuthorizationText(r)
+		refusal = checkGRPCRequest(ctx, r, request)
 	}
 	if refusal != nil {
 		rec.status = refusal
@@ -96,17 +97,30 @@ func readRequest(r *http.Request, userID string) (*managementv1.SetHumanInitialP
 		return nil, refusal
 	}
 	request.UserId = userID
-	// v1's gateway sends the request on over gRPC, with what that refuses: text
-	// that is not UTF-8, which only the path can bring here, and messages over
-	// the limit, which are rarely longer than their JSON.
-	size := proto.Size(request)
-	if size > maxMessageBytes {
-		return nil, tooLarge(int64(size))
+	return request, nil
+}
+
+// checkGRPCRequest refuses, in grpc-go's order and words, what v1's gateway
+// cannot send on over gRPC: a token that is not printable ASCII (of all headers
+// the only one that grpc-gateway passes on unchecked), a call whose time is up,
+// text that is not UTF-8, which only the path can bring here, and a message over
+// the limit, which is rarely longer than its JSON.
+func checkGRPCRequest(ctx context.Context, r *http.Request, request *managementv1.SetHumanInitialPasswordRequest) *status {
+	for _, value := range r.Header["Authorization"] {
+		if !isPrintable(value) {
+			return newStatus(connect.CodeInternal, `header key "authorization" contains value with non-printable ASCII characters`)
+		}
+	}
+	if late := ended(ctx); late != nil {
+		return late
 	}
 	if _, err := proto.Marshal(request); err != nil {
-		return nil, newStatus(connect.CodeInternal, "grpc: error while marshaling: "+stableProtoText(err))
+		return newStatus(connect.CodeInternal, "grpc: error while marshaling: "+stableProtoText(err))
 	}
-	return request, nil
+	if size := proto.Size(request); size > maxMessageBytes {
+		return tooLarge(int64(size))
+	}
+	return nil
 }
 
 // tooLarge is grpc-go's refusal of a message of size bytes.
@@ -136,17 +150,6 @@ func firstPrintable(values []string) string {
 		}
 	}
 	return ""
-}
-
-// checkAuthorizationText refuses a token that gRPC cannot carry. Of all headers
-// this is the one that grpc-gateway passes on unchecked, for grpc-go to refuse.
-func checkAuthorizationText(r *http.Request) *status {
-	for _, value := range r.Header["Authorization"] {
-		if !isPrintable(value) {
-			return newStatus(connect.CodeInternal, `header key "authorization" contains value with non-printable ASCII characters`)
-		}
-	}
-	return nil
 }
 
 func isPrintable(value string) bool {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -67,7 +68,8 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 	if r.URL.Path == procedure {
 		defer func() { rec.write(r.Context(), h.log) }()
 	}
-	if err := checkGRPCTimeout(r.Header.Get("Grpc-Timeout")); err != nil {
+	timeout, limited, err := grpcTimeout(r.Header.Get("Grpc-Timeout"))
+	if err != nil {
 		rec.status = newStatus(connect.CodeInternal, "malformed grpc-timeout: "+err.Error())
 		http.Error(w, rec.status.message, http.StatusBadRequest)
 		return
@@ -82,7 +84,15 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 		h.writeError(w, r, unknownMethod(r.URL.Path))
 		return
 	}
-	message, refusal := readFrame(r.Body, r.Header.Get("Grpc-Encoding"))
+	encoding := r.Header.Get("Grpc-Encoding")
+	refusal := checkEncoding(encoding)
+	var message []byte
+	if refusal == nil {
+		message, refusal = readFrame(r.Body, encoding)
+		if limited && time.Since(rec.started) >= timeout { // whatever came in the meantime
+			refusal = newStatus(connect.CodeDeadlineExceeded, context.DeadlineExceeded.Error())
+		}
+	}
 	if refusal != nil {
 		rec.status = refusal
 		h.writeError(w, r, refusal)

@@ -15,17 +15,27 @@ import (
 // four bytes of length.
 const framePrefixBytes = 5
 
-// readFrame reads the one message of a unary gRPC call and unpacks it. encoding
-// is the grpc-encoding header. Errors are those of v1's server, grpc-go, whose
-// codes and words differ from connect-go's (recordings cut-frame, no-frame).
-func readFrame(body io.Reader, encoding string) ([]byte, *status) {
-	packed := encoding != "" && encoding != "identity"
-	if packed && encoding != "gzip" {
-		return nil, newStatus(connect.CodeUnimplemented,
-			fmt.Sprintf("grpc: Decompressor is not installed for grpc-encoding %q", encoding))
+// checkEncoding refuses a grpc-encoding header other than gzip's, before
+// anything is read.
+func checkEncoding(encoding string) *status {
+	switch encoding {
+	case "", "identity", "gzip":
+		return nil
 	}
+	return newStatus(connect.CodeUnimplemented,
+		fmt.Sprintf("grpc: Decompressor is not installed for grpc-encoding %q", encoding))
+}
+
+// readFrame reads the one message of a unary gRPC call and unpacks it. encoding
+// is a grpc-encoding header that checkEncoding allows. Errors are those of v1's
+// server, grpc-go, whose codes and words differ from connect-go's (recordings
+// cut-frame, no-frame).
+func readFrame(body io.Reader, encoding string) ([]byte, *status) {
 	var prefix [framePrefixBytes]byte
 	if _, err := io.ReadFull(body, prefix[:]); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = io.EOF // grpc-go makes no difference between no prefix and a part of one
+		}
 		return nil, readFailure(err)
 	}
 	size := int64(binary.BigEndian.Uint32(prefix[1:]))
@@ -45,7 +55,7 @@ func readFrame(body io.Reader, encoding string) ([]byte, *status) {
 		return message.Bytes(), nil
 	case flag != 1:
 		return nil, newStatus(connect.CodeInternal, fmt.Sprintf("grpc: received unexpected payload format %d", flag))
-	case !packed:
+	case encoding != "gzip":
 		return nil, newStatus(connect.CodeInternal, "grpc: compressed flag set with identity or empty encoding")
 	}
 	return unpack(&message)

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -50,22 +51,31 @@ func withGatewayTimeout(r *http.Request) (context.Context, context.CancelFunc, *
 	return ctx, cancel, nil
 }
 
-// checkGRPCTimeout says what grpc-go finds wrong with a grpc-timeout header, by
-// gRPC's own, stricter rules. connect-go, which applies it, has other words.
-func checkGRPCTimeout(text string) error {
+// grpcTimeout reads a grpc-timeout header by gRPC's own, stricter rules; false
+// means that there is none. The error is grpc-go's. (connect-go applies the
+// timeout, but has other words for a malformed one.)
+func grpcTimeout(text string) (timeout time.Duration, ok bool, err error) {
 	const most = 9 // eight digits and the unit
 	switch {
 	case text == "":
-		return nil
+		return 0, false, nil
 	case len(text) == 1:
-		return fmt.Errorf("transport: timeout string is too short: %q", text)
+		return 0, false, fmt.Errorf("transport: timeout string is too short: %q", text)
 	case len(text) > most:
-		return fmt.Errorf("transport: timeout string is too long: %q", text)
+		return 0, false, fmt.Errorf("transport: timeout string is too long: %q", text)
 	}
 	last := len(text) - 1
-	if _, known := timeoutUnit(text[last]); !known {
-		return fmt.Errorf("transport: timeout unit is not recognized: %q", text)
+	unit, known := timeoutUnit(text[last])
+	if !known {
+		return 0, false, fmt.Errorf("transport: timeout unit is not recognized: %q", text)
 	}
-	_, err := strconv.ParseUint(text[:last], 10, 64)
-	return err
+	count, err := strconv.ParseUint(text[:last], 10, 64)
+	if err != nil {
+		return 0, false, err
+	}
+	const maxHours = uint64(math.MaxInt64 / time.Hour)
+	if unit == time.Hour && count > maxHours {
+		return 0, false, nil // longer than Go can say: as good as none
+	}
+	return time.Duration(count) * unit, true, nil //nolint:gosec // at most eight digits
 }

@@ -36,14 +36,15 @@ type V1 struct {
 }
 
 // New starts the model; Close ends it.
-func New(fixture v2test.Fixture) (*V1, error) {
+func New(ctx context.Context, fixture v2test.Fixture) (*V1, error) {
 	v1 := &V1{fixture: fixture, server: grpc.NewServer()}
 	v1.server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "zitadel.management.v1.ManagementService",
 		HandlerType: (*any)(nil),
 		Methods:     []grpc.MethodDesc{{MethodName: "SetHumanInitialPassword", Handler: v1.handle}},
 	}, v1)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +123,7 @@ func (v *V1) forward(mux *runtime.ServeMux, w http.ResponseWriter, r *http.Reque
 	runtime.ForwardResponseMessage(ctx, mux, outbound, w, r, &response)
 }
 
+//nolint:revive // grpc-go decides on the order
 func (v *V1) handle(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	request := new(managementv1.SetHumanInitialPasswordRequest)
 	if err := decode(request); err != nil {

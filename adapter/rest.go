@@ -42,16 +42,14 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 	defer func() { rec.write(r.Context(), h.log) }()
 	ctx, cancel, refusal := withGatewayTimeout(r)
 	defer cancel()
-	if refusal != nil {
-		rec.status = refusal
-		writeStatus(w, httpStatus(refusal.code), refusal)
-		return
+	var request *managementv1.SetHumanInitialPasswordRequest
+	if refusal == nil {
+		request, refusal = readRequest(r, userID)
 	}
-	request, refusal := readRequest(r, userID)
 	if refusal == nil {
 		refusal = checkGRPCRequest(ctx, r, request)
 	}
-	if refusal != nil {
+	if refusal != nil { // before v1's gRPC server, which adds headers, has the call
 		rec.status = refusal
 		writeStatus(w, httpStatus(refusal.code), refusal)
 		return

@@ -136,6 +136,8 @@ func checkTextRoundTrip(t *testing.T, binary []byte) {
 	}
 }
 
+const typeURLPrefix = "type.googleapis.com/"
+
 // Whatever details v2 sends, v1's answer has them all: a success is printed as
 // protojson prints it, and an error detail is expanded or kept, never dropped.
 func FuzzDetails(f *testing.F) {

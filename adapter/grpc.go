@@ -16,7 +16,6 @@ import (
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
-	"zitadel-v1-adapter/v2client"
 )
 
 // procedure is the path of the translated call over gRPC and gRPC-Web.
@@ -137,12 +136,7 @@ func (h *grpcHandler) setHumanInitialPassword(ctx context.Context, request *conn
 		through.record.status = newStatus(connect.CodeInternal, "grpc: error unmarshalling request: "+stableProtoText(err))
 		return nil, through.record.status.connectError()
 	}
-	caller := v2client.NewCaller(through.host, func(name string) string {
-		if name == "X-Request-Id" {
-			return through.record.requestID
-		}
-		return request.Header().Get(name)
-	})
+	caller := through.record.callerOf(through.host, request.Header().Get)
 	response, refusal := h.useCase.run(ctx, caller, &request.Msg.SetHumanInitialPasswordRequest, through.record)
 	if refusal != nil {
 		return nil, refusal.connectError()

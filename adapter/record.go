@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -82,15 +83,21 @@ func shortened(id string) string {
 func requestID(r *http.Request) string {
 	const most = 128
 	id := r.Header.Get("X-Request-ID")
-	if id == "" || len(id) > most {
+	if id == "" || len(id) > most || !isPrintable(id) || strings.Contains(id, " ") {
 		return rand.Text()
 	}
-	for i := range len(id) {
-		if id[i] <= ' ' || id[i] > '~' {
-			return rand.Text()
-		}
-	}
 	return id
+}
+
+// callerOf is the Caller of a request to host, under the record's request id and
+// with the headers that get answers.
+func (rec *record) callerOf(host string, get func(name string) string) v2client.Caller {
+	return v2client.NewCaller(host, func(name string) string {
+		if name == "X-Request-Id" {
+			return rec.requestID
+		}
+		return get(name)
+	})
 }
 
 // observed is a ZITADEL that counts and times its calls for the log.

@@ -9,12 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
-	"zitadel-v1-adapter/v2client"
 )
 
 // maxMessageBytes is grpc-go's default limit for a received message, which v1
@@ -54,7 +54,8 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 		writeStatus(w, httpStatus(refusal.code), refusal)
 		return
 	}
-	response, refusal := h.useCase.run(ctx, restCaller(r, rec.requestID), request, rec)
+	caller := rec.callerOf(r.Host, func(name string) string { return restHeader(r.Header, name) })
+	response, refusal := h.useCase.run(ctx, caller, request, rec)
 	if refusal == nil {
 		setNoStore(w.Header())
 		w.Header().Add("Vary", "Cookie")
@@ -112,8 +113,10 @@ func checkGRPCRequest(ctx context.Context, r *http.Request, request *managementv
 	if late := ended(ctx); late != nil {
 		return late
 	}
-	if _, err := proto.Marshal(request); err != nil {
-		return newStatus(connect.CodeInternal, "grpc: error while marshaling: "+stableProtoText(err))
+	if !utf8.ValidString(request.GetUserId()) {
+		if _, err := proto.Marshal(request); err != nil { // for its words
+			return newStatus(connect.CodeInternal, "grpc: error while marshaling: "+stableProtoText(err))
+		}
 	}
 	if size := proto.Size(request); size > maxMessageBytes {
 		return tooLarge(int64(size))
@@ -127,18 +130,13 @@ func tooLarge(size int64) *status {
 		fmt.Sprintf("grpc: received message larger than max (%d vs. %d)", size, maxMessageBytes))
 }
 
-// restCaller takes headers as grpc-gateway passes them on: by their names or
-// with the prefix "Grpc-Metadata-", the first value that gRPC can carry.
-func restCaller(r *http.Request, requestID string) v2client.Caller {
-	return v2client.NewCaller(r.Host, func(name string) string {
-		if name == "X-Request-Id" {
-			return requestID
-		}
-		if value := firstPrintable(r.Header[name]); value != "" {
-			return value
-		}
-		return firstPrintable(r.Header["Grpc-Metadata-"+name])
-	})
+// restHeader takes a header as grpc-gateway passes it on: by its name or with
+// the prefix "Grpc-Metadata-", the first value that gRPC can carry.
+func restHeader(header http.Header, name string) string {
+	if value := firstPrintable(header[name]); value != "" {
+		return value
+	}
+	return firstPrintable(header["Grpc-Metadata-"+name])
 }
 
 func firstPrintable(values []string) string {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
@@ -35,15 +34,13 @@ func newStatus(code connect.Code, message string) *status {
 func newRefusal(code connect.Code, id, message string) *status {
 	s := newStatus(code, message+" ("+id+")")
 	s.id = id
-	value, err := proto.Marshal(&zitadelv1.ErrorDetail{Id: id, Message: message})
+	detail, err := anypb.New(&zitadelv1.ErrorDetail{Id: id, Message: message})
 	if err != nil { // only invalid UTF-8 fails, and id and message are constants
 		return s
 	}
-	s.details = []*anypb.Any{{TypeUrl: typeURLPrefix + "zitadel.v1.ErrorDetail", Value: value}}
+	s.details = []*anypb.Any{detail}
 	return s
 }
-
-const typeURLPrefix = "type.googleapis.com/"
 
 // What v1 says where v2 says something else, or nothing. The words are English,
 // the language of ZITADEL's own defaults.

@@ -62,9 +62,6 @@ func (c Caller) Authorization() string { return c.header.Get("Authorization") }
 // Organization is the x-zitadel-orgid header, or "" when the client sent none.
 func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
 
-// RequestID is the request id that goes upstream, or "".
-func (c Caller) RequestID() string { return c.header.Get("X-Request-ID") }
-
 // Instance distinguishes the ZITADEL instances that one upstream serves: equal
 // ids under different Instance values may name different things.
 func (c Caller) Instance() string {

@@ -21,8 +21,8 @@ type Identity struct {
 }
 
 // ErrTokenRefused is the cause of the error of a UserInfo call that userinfo
-// refuses, with 401 or any other 4xx but 429. OIDC's words are not those of ZITADEL's API: ask the
-// API for them.
+// refuses, with 401 or any other 4xx but 429. OIDC's words are not those of
+// ZITADEL's API: ask the API for them.
 var ErrTokenRefused = errors.New("userinfo refused the token")
 
 // UserInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3)

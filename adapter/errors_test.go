@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,6 +20,7 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -147,7 +147,7 @@ func TestUpstreamFailures(t *testing.T) {
 	for name, upstream := range map[string]http.Handler{
 		"HTML with 200": page(200), "HTML with 403": page(403), "HTML with 404": page(404), "HTML with 502": page(502), "HTML with 503": page(503),
 		"redirect": http.RedirectHandler("http://localhost:1/", http.StatusFound),
-		"reset":    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { abort(t, w) }),
+		"reset":    wiretest.Reset(t),
 		"garbage": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/proto")
 			_, _ = w.Write([]byte("\xff\xff\xff\xff"))
@@ -172,20 +172,6 @@ func TestUpstreamFailures(t *testing.T) {
 			}
 		})
 	}
-}
-
-// abort resets the connection.
-func abort(t *testing.T, w http.ResponseWriter) {
-	t.Helper()
-	connection, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	if tcp, ok := connection.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = connection.Close()
 }
 
 // An upstream that does not answer in time is code 4 and HTTP 504.

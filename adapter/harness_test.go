@@ -2,10 +2,10 @@ package adapter_test
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +19,7 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 
 	"zitadel-v1-adapter/adapter"
-	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
@@ -62,28 +62,21 @@ type stackConfig struct {
 
 func newStack(t *testing.T, options ...option) *stack {
 	t.Helper()
-	fixture, err := v2test.LoadFixture(recordings.Path(t, recordings.Fixture))
-	if err != nil {
-		t.Fatal(err)
-	}
 	config := stackConfig{
-		fixture: fixture, scope: adapter.OrgScopeStrict,
+		fixture: wiretest.Fixture(t), scope: adapter.OrgScopeStrict,
 		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second,
 	}
 	for _, option := range options {
 		option(&config)
 	}
-	zitadel, err := v2test.New(config.fixture)
-	if err != nil {
-		t.Fatal(err)
-	}
+	zitadel := wiretest.NewZITADEL(t, config.fixture)
 	if config.upstream == nil {
 		config.upstream = zitadel
 	}
 	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &lockedBuffer{}, fixture: config.fixture}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := v2client.New(v2client.Config{
-		URL: "http://" + listen(t, s.upstream), Protocol: config.protocol, Host: v2client.HostClient,
+		URL: "http://" + wiretest.Listen(t, s.upstream), Protocol: config.protocol, Host: v2client.HostClient,
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
 		Log:     log,
 	})
@@ -95,20 +88,8 @@ func newStack(t *testing.T, options ...option) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.address = listen(t, handler)
+	s.address = wiretest.Listen(t, handler)
 	return s
-}
-
-// listen serves HTTP/1.1 and h2c on a port of its own.
-func listen(t *testing.T, handler http.Handler) string {
-	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
 }
 
 // newTransport is a client's transport, of one protocol.
@@ -153,19 +134,12 @@ func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	w.next.ServeHTTP(out, r)
 }
 
+// readAll reads a request's body and leaves it to be read again.
 func readAll(r *http.Request) ([]byte, error) {
-	var body bytes.Buffer
-	_, err := body.ReadFrom(r.Body)
-	r.Body = struct {
-		*bytes.Reader
-		closer
-	}{bytes.NewReader(body.Bytes()), closer{}}
-	return body.Bytes(), err
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, err
 }
-
-type closer struct{}
-
-func (closer) Close() error { return nil }
 
 // calls returns the paths called upstream since the last time.
 func (w *witness) calls(t *testing.T) []string {

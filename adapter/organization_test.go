@@ -16,7 +16,7 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
-	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
@@ -218,10 +218,7 @@ func TestDoubtIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			zitadel, err := v2test.New(w)
-			if err != nil {
-				t.Fatal(err)
-			}
+			zitadel := wiretest.NewZITADEL(t, w)
 			zitadel.Add(self)
 			s := newStack(t, func(c *stackConfig) {
 				c.upstream = http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
@@ -276,14 +273,7 @@ func TestOrgScopeOff(t *testing.T) {
 // whether a user exists are kept back; the others are v2's after its own check.
 func TestWithoutListAdministrators(t *testing.T) {
 	t.Parallel()
-	fixture, err := v2test.LoadFixture(recordings.Path(t, recordings.Fixture))
-	if err != nil {
-		t.Fatal(err)
-	}
-	zitadel, err := v2test.New(fixture)
-	if err != nil {
-		t.Fatal(err)
-	}
+	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 	old := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "ListAdministrators") {
 			w.Header().Set("Content-Type", "application/grpc+proto")

@@ -1,8 +1,6 @@
 package adapter_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -19,6 +17,7 @@ import (
 	"zitadel-v1-adapter/adapter"
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/wiretest"
 )
 
 const (
@@ -141,19 +140,6 @@ func grpcMessage(t *testing.T, userID, password string) []byte {
 	return message
 }
 
-func zipped(t *testing.T, message []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	writer := gzip.NewWriter(&out)
-	if _, err := writer.Write(message); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 // Odd gRPC requests beyond the recorded ones get grpc-go's codes and words, over
 // gRPC and in both modes of gRPC-Web.
 func TestGRPCRequests(t *testing.T) {
@@ -167,7 +153,7 @@ func TestGRPCRequests(t *testing.T) {
 		encoding   string
 		code, text string
 	}{
-		{name: "gzip", body: grpcFrame(1, zipped(t, message)), encoding: "gzip", code: "0"},
+		{name: "gzip", body: grpcFrame(1, wiretest.Gzip(t, message)), encoding: "gzip", code: "0"},
 		{name: "gzip announced, not used", body: grpcFrame(0, message), encoding: "gzip", code: "0"},
 		{name: "two messages", body: append(grpcFrame(0, message), grpcFrame(0, message)...), code: "0"},
 		{name: "unknown fields", body: grpcFrame(0, append([]byte("\x7a\x01x"), message...)), code: "0"},
@@ -175,7 +161,7 @@ func TestGRPCRequests(t *testing.T) {
 		{name: "cut prefix", body: []byte{0, 0}, code: "2", text: "EOF"},
 		{name: "cut message", body: grpcFrame(0, message)[:20], code: "2", text: "unexpected EOF"},
 		{name: "too large", body: append(huge, "only a little comes"...), code: "8", text: "grpc: received message larger than max (4194305 vs. 4194304)"},
-		{name: "zip bomb", body: grpcFrame(1, zipped(t, make([]byte, 64*mebibyte))), encoding: "gzip", code: "8", text: "grpc: received message after decompression larger than max 4194304"},
+		{name: "zip bomb", body: grpcFrame(1, wiretest.Gzip(t, make([]byte, 64*mebibyte))), encoding: "gzip", code: "8", text: "grpc: received message after decompression larger than max 4194304"},
 		{name: "not gzip", body: grpcFrame(1, message), encoding: "gzip", code: "13", text: "grpc: failed to decompress the message: gzip: invalid header"},
 		{name: "compressed without encoding", body: grpcFrame(1, message), code: "13", text: "grpc: compressed flag set with identity or empty encoding"},
 		{name: "unknown encoding", body: grpcFrame(1, message), encoding: "br", code: "12", text: `grpc: Decompressor is not installed for grpc-encoding "br"`},
@@ -336,7 +322,7 @@ func TestNoSecretsInTheLog(t *testing.T) {
 		"zitadel": nil,
 		"broken":  {func(c *stackConfig) { c.upstream = broken }},
 		"reset": {func(c *stackConfig) {
-			c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { abort(t, w) })
+			c.upstream = wiretest.Reset(t)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

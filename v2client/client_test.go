@@ -7,7 +7,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strings"
 	"sync"
@@ -21,9 +20,8 @@ import (
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
-	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
-	"zitadel-v1-adapter/v2client/v2test"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,14 +34,8 @@ func breaker() v2client.BreakerConfig {
 
 func newClient(t *testing.T, upstream http.Handler, change func(*v2client.Config)) *v2client.Client {
 	t.Helper()
-	server := httptest.NewUnstartedServer(upstream)
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
 	config := v2client.Config{
-		URL: server.URL, Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Breaker: breaker(), UserAgent: "test",
+		URL: "http://" + wiretest.Listen(t, upstream), Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Breaker: breaker(), UserAgent: "test",
 	}
 	if change != nil {
 		change(&config)
@@ -54,19 +46,6 @@ func newClient(t *testing.T, upstream http.Handler, change func(*v2client.Config
 	}
 	t.Cleanup(client.Close)
 	return client
-}
-
-func newZITADEL(t *testing.T) *v2test.Server {
-	t.Helper()
-	fixture, err := v2test.LoadFixture(recordings.Path(t, recordings.Fixture))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := v2test.New(fixture)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return server
 }
 
 func callerWith(token string) v2client.Caller {
@@ -84,7 +63,7 @@ func TestCalls(t *testing.T) {
 	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
-			zitadel := newZITADEL(t)
+			zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 			client := newClient(t, zitadel, func(c *v2client.Config) { c.Protocol = protocol })
 			owner := callerWith("pat-org-owner-a")
 			details, err := client.SetPassword(t.Context(), owner, userA, "Sup3rPassw0rd!")
@@ -131,7 +110,7 @@ func asError(t *testing.T, err error) *v2client.Error {
 
 func TestErrorsOfZITADEL(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, newZITADEL(t), nil)
+	client := newClient(t, wiretest.NewZITADEL(t, wiretest.Fixture(t)), nil)
 	_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "short")
 	failure := asError(t, err)
 	if failure.Origin != v2client.OriginZITADEL || failure.Code != connect.CodeInvalidArgument ||
@@ -148,17 +127,7 @@ func TestErrorsOfZITADEL(t *testing.T) {
 // a refused one for anything; this package does not.
 func TestErrorsOfTheTransport(t *testing.T) {
 	t.Parallel()
-	reset := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		connection, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if tcp, ok := connection.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = connection.Close()
-	})
+	reset := wiretest.Reset(t)
 	client := newClient(t, reset, nil)
 	refused := newClient(t, reset, func(c *v2client.Config) { c.URL = "http://" + closedPort(t) })
 	for name, client := range map[string]*v2client.Client{"reset": client, "refused": refused} {
@@ -282,7 +251,7 @@ func TestHost(t *testing.T) {
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	var status atomic.Int32
-	zitadel := newZITADEL(t)
+	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 	var arrived atomic.Int32
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		arrived.Add(1)
@@ -324,7 +293,7 @@ func TestBreaker(t *testing.T) {
 func TestBreakerRecovers(t *testing.T) {
 	t.Parallel()
 	var healthy atomic.Bool
-	zitadel := newZITADEL(t)
+	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !healthy.Load() {
 			w.WriteHeader(http.StatusBadGateway)

@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,6 +21,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/interop/reference"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
@@ -51,18 +51,6 @@ func fixture() v2test.Fixture {
 	}
 }
 
-// listen serves HTTP/1.1 and h2c.
-func listen(t *testing.T, handler http.Handler) string {
-	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
-}
-
 // start starts the reference and the adapter in front of v2test.
 func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 	t.Helper()
@@ -71,12 +59,9 @@ func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(v1.Close)
-	zitadel, err := v2test.New(fixture())
-	if err != nil {
-		t.Fatal(err)
-	}
+	zitadel := wiretest.NewZITADEL(t, fixture())
 	client, err := v2client.New(v2client.Config{
-		URL: "http://" + listen(t, zitadel), Protocol: v2client.ProtocolConnect, Host: "localhost",
+		URL: "http://" + wiretest.Listen(t, zitadel), Protocol: v2client.ProtocolConnect, Host: "localhost",
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Second},
 	})
 	if err != nil {
@@ -87,7 +72,7 @@ func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v1, listen(t, handler)
+	return v1, wiretest.Listen(t, handler)
 }
 
 // Odd REST requests, by the thousand, are answered as grpc-gateway before
@@ -99,7 +84,7 @@ func TestRESTAsGRPCGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	referenceAddress := listen(t, rest)
+	referenceAddress := wiretest.Listen(t, rest)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range requests {
 		method, request := oddREST(random)
@@ -232,7 +217,7 @@ func stable(text string) string {
 func TestGRPCAsGRPCGo(t *testing.T) {
 	t.Parallel()
 	v1, adapterAddress := start(t)
-	referenceAddress := listen(t, v1.GRPC())
+	referenceAddress := wiretest.Listen(t, v1.GRPC())
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols, DisableCompression: true}
@@ -262,7 +247,7 @@ func oddGRPC(t *testing.T, random *rand.Rand) (http.Header, []byte) {
 	}
 	packed := encoding == "gzip" && random.IntN(4) > 0
 	if packed {
-		message = zipped(t, message)
+		message = wiretest.Gzip(t, message)
 	}
 	message = mutate(random, message)
 	size := len(message)
@@ -295,19 +280,6 @@ func oddGRPC(t *testing.T, random *rand.Rand) (http.Header, []byte) {
 		header.Set("Grpc-Encoding", encoding)
 	}
 	return header, body
-}
-
-func zipped(t *testing.T, message []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	writer := gzip.NewWriter(&out)
-	if _, err := writer.Write(message); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }
 
 func sendGRPC(t *testing.T, transport http.RoundTripper, address string, header http.Header, body []byte) string {

@@ -13,29 +13,17 @@ import (
 
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func load(t *testing.T) *v2test.Server {
-	t.Helper()
-	fixture, err := v2test.LoadFixture(recordings.Path(t, recordings.Fixture))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := v2test.New(fixture)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return server
-}
-
 // Every recorded v2 call gets the recorded answer: status, error code, message
 // and details; ids, organizations and roles.
 func TestAnswersAsRecorded(t *testing.T) {
 	t.Parallel()
-	server := load(t)
+	server := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
 	for _, recording := range recordings.Load(t, recordings.V2Calls) {
@@ -117,7 +105,7 @@ func strip(value any) {
 // not be kinder than the real thing.
 func TestMissingNewPasswordIsStored(t *testing.T) {
 	t.Parallel()
-	server := load(t)
+	server := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
 	body := `{"userId":"400850336480234534"}`

@@ -19,6 +19,7 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
@@ -76,7 +77,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &lockedBuffer{}, fixture: config.fixture}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := v2client.New(v2client.Config{
-		URL: "http://" + wiretest.Listen(t, s.upstream), Protocol: config.protocol, Host: v2client.HostClient,
+		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, s.upstream), upstream.HostClient), Protocol: config.protocol,
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
 		Log:     log,
 	})

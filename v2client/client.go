@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"connectrpc.com/connect"
-	"golang.org/x/net/http/httpguts"
 
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
@@ -20,6 +17,7 @@ import (
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/internal/upstream"
 )
 
 // Protocol is how the upstream is spoken to.
@@ -31,28 +29,17 @@ const (
 	ProtocolGRPC    Protocol = "grpc"
 )
 
-// The two values of Config.Host that are not names.
-const (
-	HostUpstream = "upstream"
-	HostClient   = "client"
-)
-
 // maxAnswerBytes bounds what is read of an upstream's answer.
 const maxAnswerBytes = 1 << 20
 
-// Config says where ZITADEL is. It has no defaults: every field but Log is
+// Config says how ZITADEL is called. It has no defaults: every field but Log is
 // required.
 type Config struct {
-	// URL is ZITADEL's base URL: http or https, a host, at most a path, no
-	// user, query or fragment.
-	URL string
+	// Upstream is where ZITADEL is.
+	Upstream *upstream.Upstream
 	// Protocol is ProtocolConnect or ProtocolGRPC.
 	Protocol Protocol
-	// Host is sent as Host (:authority), by which ZITADEL finds its instance:
-	// HostUpstream for the URL's, HostClient for the one the client sent, or a
-	// name.
-	Host    string
-	Breaker BreakerConfig
+	Breaker  BreakerConfig
 	// UserAgent of the upstream calls.
 	UserAgent string
 	// Log receives the breaker's changes of state; nil discards them.
@@ -63,7 +50,7 @@ type Config struct {
 // returns an [*Error] as its error.
 type Client struct {
 	base        string
-	host        string
+	upstream    *upstream.Upstream
 	userAgent   string
 	http        *http.Client
 	users       userv2connect.UserServiceClient
@@ -74,9 +61,8 @@ type Client struct {
 // New checks config and makes a Client; it does not connect yet. The error
 // names the configuration key, its value, and what would be right.
 func New(config Config) (*Client, error) {
-	base, err := parseURL(config.URL)
-	if err != nil {
-		return nil, err
+	if config.Upstream == nil {
+		return nil, errors.New("v2client: Config.Upstream is nil")
 	}
 	options := []connect.ClientOption{connect.WithAcceptCompression("gzip", nil, nil), connect.WithReadMaxBytes(maxAnswerBytes)}
 	switch config.Protocol {
@@ -86,9 +72,6 @@ func New(config Config) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("upstream.protocol: %q: use %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolConnect, ProtocolGRPC)
 	}
-	if config.Host == "" || strings.ContainsAny(config.Host, "/ \t\r\n") {
-		return nil, fmt.Errorf("upstream.host: %q: use %q, %q, or a host name such as \"zitadel.example.com\"", config.Host, HostUpstream, HostClient)
-	}
 	if err := config.Breaker.validate(); err != nil {
 		return nil, err
 	}
@@ -97,39 +80,21 @@ func New(config Config) (*Client, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	httpClient := &http.Client{
-		Transport: statusNoter{newTransport(config.Protocol)},
+		Transport: statusNoter{newTransport(config.Upstream, config.Protocol)},
 		// ZITADEL's API does not redirect. What does is not ZITADEL, and must
 		// not be sent a token or a password.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	base := config.Upstream.Base().String()
 	return &Client{
 		base:        base,
-		host:        config.Host,
+		upstream:    config.Upstream,
 		userAgent:   config.UserAgent,
 		http:        httpClient,
 		users:       userv2connect.NewUserServiceClient(httpClient, base, options...),
 		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(httpClient, base, options...),
 		breaker:     newBreaker(config.Breaker, log),
 	}, nil
-}
-
-// parseURL checks upstream.url and returns it without a trailing slash.
-func parseURL(raw string) (string, error) {
-	const hint = `use the base URL of ZITADEL, such as "https://zitadel.example.com"`
-	if raw == "" {
-		return "", fmt.Errorf("upstream.url: missing: %s", hint)
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "", fmt.Errorf("upstream.url: not a URL: %s", hint) // the value may hold a password
-	}
-	if u.User != nil {
-		return "", fmt.Errorf("upstream.url: %q holds credentials: the adapter has none of its own, %s", u.Redacted(), hint)
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("upstream.url: %q: %s", raw, hint)
-	}
-	return strings.TrimRight(raw, "/"), nil
 }
 
 // Close drops idle connections. Calls under way go on.
@@ -251,9 +216,7 @@ func unary[Req, Res any](
 	request := connect.NewRequest(message)
 	caller.addTo(request.Header())
 	request.Header()["User-Agent"] = []string{c.userAgent}
-	if host != "" {
-		request.Header()["Host"] = []string{host}
-	}
+	request.Header()["Host"] = []string{host}
 	return guarded(ctx, c.breaker, func(ctx context.Context) (*Res, error) {
 		response, err := method(ctx, request)
 		if err != nil {
@@ -301,23 +264,16 @@ func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.C
 // are a few kilobytes.
 const maxForwardedBytes = 256 << 10
 
-// admit returns the Host to send, "" for the URL's. It refuses what net/http
+// admit returns the Host to send. It refuses what net/http
 // would not send: a caller must not be able to fail calls in a way that looks
 // like the upstream's fault.
 func (c *Client) admit(caller Caller) (host string, err error) {
 	if caller.size() > maxForwardedBytes {
 		return "", &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
 	}
-	switch c.host {
-	case HostUpstream:
-		return "", nil
-	case HostClient:
-		// Over HTTP/2 a client may call any text its :authority.
-		if !httpguts.ValidHostHeader(caller.host) {
-			return "", &Error{Code: connect.CodeNotFound, Message: "Instance not found: the request's host is not a host name", Origin: OriginSelf}
-		}
-		return caller.host, nil
-	default:
-		return c.host, nil
+	host, ok := c.upstream.HostFor(caller.host)
+	if !ok {
+		return "", &Error{Code: connect.CodeNotFound, Message: "Instance not found: the request's host is not a host name", Origin: OriginSelf}
 	}
+	return host, nil
 }

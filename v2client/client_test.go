@@ -20,6 +20,7 @@ import (
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 )
@@ -32,10 +33,11 @@ func breaker() v2client.BreakerConfig {
 	return v2client.BreakerConfig{MinimumCalls: 4, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Hour}
 }
 
-func newClient(t *testing.T, upstream http.Handler, change func(*v2client.Config)) *v2client.Client {
+func newClient(t *testing.T, handler http.Handler, change func(*v2client.Config)) *v2client.Client {
 	t.Helper()
 	config := v2client.Config{
-		URL: "http://" + wiretest.Listen(t, upstream), Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Breaker: breaker(), UserAgent: "test",
+		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, handler), upstream.HostUpstream),
+		Protocol: v2client.ProtocolConnect, Breaker: breaker(), UserAgent: "test",
 	}
 	if change != nil {
 		change(&config)
@@ -129,7 +131,9 @@ func TestErrorsOfTheTransport(t *testing.T) {
 	t.Parallel()
 	reset := wiretest.Reset(t)
 	client := newClient(t, reset, nil)
-	refused := newClient(t, reset, func(c *v2client.Config) { c.URL = "http://" + closedPort(t) })
+	refused := newClient(t, reset, func(c *v2client.Config) {
+		c.Upstream = wiretest.Upstream(t, "http://"+closedPort(t), upstream.HostUpstream)
+	})
 	for name, client := range map[string]*v2client.Client{"reset": client, "refused": refused} {
 		_, setErr := client.SetPassword(t.Context(), callerWith("t"), userA, "x")
 		_, infoErr := client.UserInfo(t.Context(), callerWith("t"))
@@ -223,7 +227,7 @@ func TestHost(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var hosts, agents []string
-	upstream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	teapot := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		hosts, agents = append(hosts, r.Host), append(agents, r.UserAgent())
@@ -231,10 +235,12 @@ func TestHost(t *testing.T) {
 	})
 	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
 		for host, want := range map[string]string{
-			v2client.HostUpstream: "127.0.0.1:", v2client.HostClient: "client.example", "zitadel.example": "zitadel.example",
+			upstream.HostUpstream: "127.0.0.1:", upstream.HostClient: "client.example", "zitadel.example": "zitadel.example",
 		} {
 			hosts, agents = nil, nil
-			client := newClient(t, upstream, func(c *v2client.Config) { c.Host, c.Protocol = host, protocol })
+			client := newClient(t, teapot, func(c *v2client.Config) {
+				c.Upstream, c.Protocol = wiretest.Upstream(t, c.Upstream.Base().String(), host), protocol
+			})
 			_, _ = client.SetPassword(t.Context(), callerWith("t"), userA, "x")
 			_, _ = client.UserInfo(t.Context(), callerWith("t"))
 			if len(hosts) != 2 || !strings.HasPrefix(hosts[0], want) || !strings.HasPrefix(hosts[1], want) {
@@ -320,23 +326,18 @@ func TestBreakerRecovers(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*v2client.Config){
-		`upstream.url: missing: use the base URL of ZITADEL, such as "https://zitadel.example.com"`:               func(c *v2client.Config) { c.URL = "" },
-		`upstream.url: "zitadel.example.com": use the base URL of ZITADEL, such as "https://zitadel.example.com"`: func(c *v2client.Config) { c.URL = "zitadel.example.com" },
-		`upstream.url: "ftp://x": use the base URL of ZITADEL, such as "https://zitadel.example.com"`:             func(c *v2client.Config) { c.URL = "ftp://x" },
-		`upstream.url: "https://x?y=1": use the base URL of ZITADEL, such as "https://zitadel.example.com"`:       func(c *v2client.Config) { c.URL = "https://x?y=1" },
-		`upstream.url: "https://u:xxxxx@x" holds credentials: the adapter has none of its own, use the base URL`:  func(c *v2client.Config) { c.URL = "https://u:pw@x" },
-		`upstream.protocol: "rest": use "connect" (ZITADEL v4 and later) or "grpc"`:                               func(c *v2client.Config) { c.Protocol = "rest" },
-		`upstream.host: "": use "upstream", "client", or a host name such as "zitadel.example.com"`:               func(c *v2client.Config) { c.Host = "" },
-		`upstream.host: "https://x": use "upstream", "client", or a host name such as "zitadel.example.com"`:      func(c *v2client.Config) { c.Host = "https://x" },
-		`breaker.minimumCalls: 0: use 1 or more`:                                                                  func(c *v2client.Config) { c.Breaker.MinimumCalls = 0 },
-		`breaker.failureRate: 1.5: use a share above 0 and up to 1, such as 0.5`:                                  func(c *v2client.Config) { c.Breaker.FailureRate = 1.5 },
-		`breaker.failureRate: NaN: use a share above 0 and up to 1, such as 0.5`:                                  func(c *v2client.Config) { c.Breaker.FailureRate = math.NaN() },
-		`breaker.window: 1ms: use 100ms or more, such as 10s`:                                                     func(c *v2client.Config) { c.Breaker.Window = time.Millisecond },
-		`breaker.openFor: 0s: use a duration above 0, such as 5s`:                                                 func(c *v2client.Config) { c.Breaker.OpenFor = 0 },
+		`upstream.protocol: "rest": use "connect" (ZITADEL v4 and later) or "grpc"`: func(c *v2client.Config) { c.Protocol = "rest" },
+		`breaker.minimumCalls: 0: use 1 or more`:                                    func(c *v2client.Config) { c.Breaker.MinimumCalls = 0 },
+		`breaker.failureRate: 1.5: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = 1.5 },
+		`breaker.failureRate: NaN: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = math.NaN() },
+		`breaker.window: 1ms: use 100ms or more, such as 10s`:                       func(c *v2client.Config) { c.Breaker.Window = time.Millisecond },
+		`breaker.openFor: 0s: use a duration above 0, such as 5s`:                   func(c *v2client.Config) { c.Breaker.OpenFor = 0 },
 	} {
-		config := v2client.Config{URL: "https://x", Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Breaker: breaker()}
+		config := v2client.Config{
+			Upstream: wiretest.Upstream(t, "https://x", upstream.HostUpstream), Protocol: v2client.ProtocolConnect, Breaker: breaker(),
+		}
 		change(&config)
-		if _, err := v2client.New(config); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "pw") {
+		if _, err := v2client.New(config); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

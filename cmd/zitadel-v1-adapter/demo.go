@@ -16,7 +16,7 @@ import (
 	"text/tabwriter"
 
 	"zitadel-v1-adapter/internal/config"
-	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
@@ -26,7 +26,7 @@ var demoFixture []byte
 // demo runs the adapter in front of an embedded in-memory ZITADEL v2.
 func (p *program) demo(ctx context.Context, args []string) error {
 	settings := config.Default()
-	settings.Upstream.Host = v2client.HostClient
+	settings.Upstream.Host = upstream.HostClient
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")

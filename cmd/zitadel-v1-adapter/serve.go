@@ -13,6 +13,7 @@ import (
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/admin"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -63,10 +64,13 @@ type instance struct {
 // start listens and serves. When it returns, calls are taken.
 func (p *program) start(ctx context.Context, settings config.Config) (*instance, error) {
 	log := p.newLogger(settings.Log)
+	to, err := upstream.New(upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host})
+	if err != nil {
+		return nil, err
+	}
 	client, err := v2client.New(v2client.Config{
-		URL:       settings.Upstream.URL,
+		Upstream:  to,
 		Protocol:  settings.Upstream.Protocol,
-		Host:      settings.Upstream.Host,
 		Breaker:   v2client.BreakerConfig(settings.Breaker),
 		UserAgent: "zitadel-v1-adapter/" + buildVersion(),
 		Log:       log,

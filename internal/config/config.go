@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -80,7 +81,7 @@ func Default() Config {
 	return Config{
 		Server:   Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 15 * time.Second},
 		Admin:    Admin{Listen: "127.0.0.1:9090"},
-		Upstream: Upstream{Protocol: v2client.ProtocolConnect, Host: v2client.HostUpstream, Timeout: 10 * time.Second},
+		Upstream: Upstream{Protocol: v2client.ProtocolConnect, Host: upstream.HostUpstream, Timeout: 10 * time.Second},
 		OrgScope: adapter.OrgScopeStrict,
 		Breaker:  Breaker{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
 		Log:      Log{Level: slog.LevelInfo, Format: FormatJSON},

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
@@ -27,6 +28,17 @@ func Listen(tb testing.TB, handler http.Handler) string {
 	server.Start()
 	tb.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// Upstream is an upstream at a base URL, asked under a host as upstream.Config
+// has it.
+func Upstream(tb testing.TB, url, host string) *upstream.Upstream {
+	tb.Helper()
+	to, err := upstream.New(upstream.Config{URL: url, Host: host})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return to
 }
 
 // Fixture is the state of the ZITADEL that was recorded.

@@ -61,7 +61,7 @@ func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 	t.Cleanup(v1.Close)
 	zitadel := wiretest.NewZITADEL(t, fixture())
 	client, err := v2client.New(v2client.Config{
-		URL: "http://" + wiretest.Listen(t, zitadel), Protocol: v2client.ProtocolConnect, Host: "localhost",
+		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, zitadel), "localhost"), Protocol: v2client.ProtocolConnect,
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Second},
 	})
 	if err != nil {

@@ -1,0 +1,153 @@
+// Package upstream says where ZITADEL is, under which name it is asked, and how
+// bytes get there.
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// The two values of Config.Host that are not names.
+const (
+	HostUpstream = "upstream"
+	HostClient   = "client"
+)
+
+// Config says where ZITADEL is.
+type Config struct {
+	// URL is ZITADEL's base URL: http or https, a host, at most a path, no
+	// user, query or fragment; or unix:/path of a socket, without TLS.
+	URL string
+	// Host is sent as Host (:authority), by which ZITADEL finds its instance:
+	// HostUpstream for the URL's ("localhost" for a socket), HostClient for the
+	// one the client sent, or a name.
+	Host string
+	TLS  TLS
+}
+
+// Upstream is a checked Config. It is immutable and safe for concurrent use.
+type Upstream struct {
+	base   *url.URL
+	socket string // path of a Unix socket, or ""
+	host   string
+	tls    *tls.Config // nil: the system's CAs and no client certificate
+}
+
+// New checks config and reads its files; it does not connect. Errors name the
+// configuration key, its value, and what would be right.
+func New(config Config) (*Upstream, error) {
+	u := &Upstream{host: config.Host}
+	var err error
+	if u.base, u.socket, err = parse(config.URL); err != nil {
+		return nil, err
+	}
+	if config.Host == "" || !httpguts.ValidHostHeader(config.Host) || strings.ContainsAny(config.Host, "/ \t") {
+		return nil, fmt.Errorf("upstream.host: %q: use %q, %q, or a host name such as \"zitadel.example.com\"", config.Host, HostUpstream, HostClient)
+	}
+	if u.tls, err = config.TLS.load(); err != nil {
+		return nil, err
+	}
+	if u.tls != nil && u.base.Scheme != "https" {
+		return nil, fmt.Errorf("upstream.tls: has no effect with upstream.url %q: use an https:// URL or leave upstream.tls out", config.URL)
+	}
+	return u, nil
+}
+
+// parse checks upstream.url.
+func parse(raw string) (base *url.URL, socket string, err error) {
+	const hint = `use the base URL of ZITADEL, such as "https://zitadel.example.com", or "unix:/path/of/a.sock"`
+	if raw == "" {
+		return nil, "", fmt.Errorf("upstream.url: missing: %s", hint)
+	}
+	if path, ok := strings.CutPrefix(raw, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") {
+			return nil, "", fmt.Errorf("upstream.url: %q: %s", raw, hint)
+		}
+		return &url.URL{Scheme: "http", Host: "localhost"}, path, nil
+	}
+	base, err = url.Parse(raw)
+	if err != nil {
+		return nil, "", fmt.Errorf("upstream.url: not a URL: %s", hint) // the value may hold a password
+	}
+	if base.User != nil {
+		return nil, "", fmt.Errorf("upstream.url: %q holds credentials: the adapter has none of its own, %s", base.Redacted(), hint)
+	}
+	if (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, "", fmt.Errorf("upstream.url: %q: %s", raw, hint)
+	}
+	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), strings.TrimRight(base.RawPath, "/")
+	return base, "", nil
+}
+
+// Base is the base URL, http or https, without a slash at its end; for a socket
+// it names localhost. The caller must not change it.
+func (u *Upstream) Base() *url.URL { return u.base }
+
+// HostFor is the Host to send on behalf of a client that sent clientHost. It is
+// false if that is to be sent and is no host: over HTTP/2 a client may call any
+// text its :authority.
+func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
+	switch u.host {
+	case HostUpstream:
+		return u.base.Host, true
+	case HostClient:
+		return clientHost, clientHost != "" && httpguts.ValidHostHeader(clientHost)
+	default:
+		return u.host, true
+	}
+}
+
+// Version is an HTTP version towards the upstream.
+type Version int
+
+const (
+	// HTTP1 is HTTP/1.1.
+	HTTP1 Version = iota + 1
+	// HTTP2 is HTTP/2: by ALPN for an https:// upstream, in clear text (h2c, with
+	// prior knowledge) for the others.
+	HTTP2
+)
+
+// NewTransport makes a transport of one HTTP version, with a connection pool of
+// its own. It compresses and decompresses nothing.
+func (u *Upstream) NewTransport(version Version) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(version == HTTP1)
+	protocols.SetHTTP2(version == HTTP2)
+	protocols.SetUnencryptedHTTP2(version == HTTP2)
+	return &http.Transport{
+		Protocols:       protocols,
+		Proxy:           http.ProxyFromEnvironment,
+		DialContext:     u.dial,
+		TLSClientConfig: u.tls.Clone(), // net/http writes into it
+		// net/http's default of two idle connections a host would open and
+		// close a connection for nearly every concurrent call.
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: 5 * time.Second,
+		DisableCompression:  true,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: 15 * time.Second,
+			PingTimeout:     5 * time.Second,
+			// A reader slower than the upstream holds so much memory; net/http's
+			// default is 4 MiB a stream.
+			MaxReceiveBufferPerStream: 256 << 10,
+		},
+	}
+}
+
+func (u *Upstream) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	if u.socket != "" {
+		network, address = "unix", u.socket
+	}
+	return dialer.DialContext(ctx, network, address)
+}

@@ -1,0 +1,86 @@
+package upstream_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"zitadel-v1-adapter/internal/upstream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Bad configuration is refused with the key, the value, and what would be
+// right, and never shows a password.
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const hint = `use the base URL of ZITADEL, such as "https://zitadel.example.com", or "unix:/path/of/a.sock"`
+	for want, config := range map[string]upstream.Config{
+		"upstream.url: missing: " + hint:                                                                {},
+		`upstream.url: "zitadel.example.com": ` + hint:                                                  {URL: "zitadel.example.com"},
+		`upstream.url: "ftp://x": ` + hint:                                                              {URL: "ftp://x"},
+		`upstream.url: "https://x?y=1": ` + hint:                                                        {URL: "https://x?y=1"},
+		`upstream.url: "unix:relative.sock": ` + hint:                                                   {URL: "unix:relative.sock"},
+		"upstream.url: not a URL: " + hint:                                                              {URL: "https://u:pw@x:y/"},
+		`upstream.url: "https://u:xxxxx@x" holds credentials: the adapter has none of its own, ` + hint: {URL: "https://u:pw@x"},
+		`upstream.host: "": use "upstream", "client", or a host name`:                                   {URL: "https://x"},
+		`upstream.host: "https://x": use "upstream", "client", or a host name`:                          {URL: "https://x", Host: "https://x"},
+		`upstream.tls: has no effect with upstream.url "http://x"`:                                      {URL: "http://x", Host: "x", TLS: upstream.TLS{ServerName: "y"}},
+		"upstream.tls.caFile: open " + dir + "/none":                                                    {URL: "https://x", Host: "x", TLS: upstream.TLS{CAFile: dir + "/none"}},
+		`upstream.tls.caFile: "` + empty + `" holds no certificate`:                                     {URL: "https://x", Host: "x", TLS: upstream.TLS{CAFile: empty}},
+		"upstream.tls.certFile, upstream.tls.keyFile: one is set without the other":                     {URL: "https://x", Host: "x", TLS: upstream.TLS{CertFile: empty}},
+		`upstream.tls.certFile: "` + empty + `" with keyFile "` + empty + `": tls:`:                     {URL: "https://x", Host: "x", TLS: upstream.TLS{CertFile: empty, KeyFile: empty}},
+	} {
+		if _, err := upstream.New(config); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "pw") {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestHostFor(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		url, host, client, want string
+		refused                 bool
+	}{
+		{url: "https://zitadel.example:8443", host: "upstream", client: "c", want: "zitadel.example:8443"},
+		{url: "unix:/z.sock", host: "upstream", client: "c", want: "localhost"},
+		{url: "https://x", host: "client", client: "c:80", want: "c:80"},
+		{url: "https://x", host: "public.example", client: "c", want: "public.example"},
+		{url: "https://x", host: "client", client: "not a host", refused: true},
+		{url: "https://x", host: "client", client: "", refused: true},
+	} {
+		to, err := upstream.New(upstream.Config{URL: test.url, Host: test.host})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := to.HostFor(test.client); ok == test.refused || ok && got != test.want {
+			t.Errorf("%+v: %q, %v", test, got, ok)
+		}
+	}
+}
+
+// A base URL may have a path, and loses the slash at its end.
+func TestBase(t *testing.T) {
+	t.Parallel()
+	to, err := upstream.New(upstream.Config{URL: "https://x/a%2Fb/", Host: upstream.HostUpstream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := to.Base().String(); got != "https://x/a%2Fb" {
+		t.Error(got)
+	}
+	if transport := to.NewTransport(upstream.HTTP1); transport.Protocols.HTTP2() || !transport.Protocols.HTTP1() {
+		t.Error("not HTTP/1.1 alone")
+	}
+	var _ http.RoundTripper = to.NewTransport(upstream.HTTP2)
+}

@@ -14,7 +14,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -32,6 +31,17 @@ type Config struct {
 	// Timeout is the budget of all upstream calls of one v1 call together. A
 	// client's own shorter deadline goes before. Above 0.
 	Timeout time.Duration
+	// Passthrough takes every other request to ZITADEL; nil answers them with
+	// HTTP 404 or UNIMPLEMENTED in v1's shape.
+	Passthrough *Passthrough
+	// Rollout is the share of calls that are translated. Less than RolloutAll
+	// needs Passthrough.
+	Rollout Rollout
+	// TrustedProxies may say where requests came from.
+	TrustedProxies TrustedProxies
+	// Observe is told of each v1 call, for metrics; nil means that nobody is. It
+	// must be safe for concurrent use.
+	Observe func(Call)
 	// Log receives one line a call; nil discards them.
 	Log *slog.Logger
 }
@@ -49,10 +59,17 @@ func New(config Config) (http.Handler, error) {
 	if config.Timeout <= 0 {
 		return nil, fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
 	}
+	if err := config.Rollout.validate(); err != nil {
+		return nil, err
+	}
+	if config.Rollout < RolloutAll && config.Passthrough == nil {
+		return nil, fmt.Errorf("rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout)
+	}
 	log := config.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	journal := &journal{log: log, observe: config.Observe}
 	memory, err := newMemory()
 	if err != nil {
 		return nil, err
@@ -61,8 +78,12 @@ func New(config Config) (http.Handler, error) {
 		zitadel: config.ZITADEL, scope: config.OrgScope, timeout: config.Timeout, memory: memory,
 	}
 	f := &facade{
-		rest: &restHandler{useCase: useCase, log: log},
-		grpc: newGRPCHandler(useCase, log),
+		rest:        &restHandler{useCase: useCase, journal: journal},
+		grpc:        newGRPCHandler(useCase, journal),
+		journal:     journal,
+		passthrough: config.Passthrough,
+		rollout:     config.Rollout,
+		trusted:     config.TrustedProxies,
 	}
 	f.router = f.newRouter(log)
 	f.restCORS, f.grpcWebCORS = newCORS(0, f.serveREST), newCORS(grpcWebMaxAge, f.serveGRPCWeb)
@@ -70,30 +91,71 @@ func New(config Config) (http.Handler, error) {
 }
 
 // facade routes requests to the protocols. ZITADEL decides by path cleaning,
-// then by gRPC's content types, then by REST's paths, and so does it.
+// then by gRPC's content types, then by REST's paths, and so does it. What is not
+// the translated call, in any spelling, passes through before any of that.
 type facade struct {
 	rest        *restHandler
 	grpc        *grpcHandler
 	restCORS    http.Handler
 	grpcWebCORS http.Handler
 	router      *echo.Echo
+	journal     *journal
+	passthrough *Passthrough
+	rollout     Rollout
+	trusted     TrustedProxies
 }
 
 func (f *facade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if location, unclean := cleanLocation(r.URL); unclean {
+	f.trusted.apply(r)
+	protocol := rpcProtocol(r)
+	isRPC := protocol != "" || isGRPCWebPreflight(r)
+	clean := cleanPath(r.URL.Path)
+	userID, isREST := callUserID(clean)
+	if f.passthrough != nil && !isREST && (clean != procedure || !isRPC) {
+		f.passthrough.ServeHTTP(w, r)
+		return
+	}
+	if clean != r.URL.Path {
 		// As gorilla/mux in ZITADEL does it (recordings double-slash, empty-user).
-		w.Header()["Location"] = []string{location}
+		to := *r.URL
+		to.Path = clean
+		w.Header()["Location"] = []string{to.String()}
 		w.WriteHeader(http.StatusMovedPermanently)
 		return
 	}
+	if f.rollout != RolloutAll {
+		if protocol != "" {
+			userID = peekUserID(r, protocol)
+		}
+		if !f.rollout.translates(userID) {
+			f.serveNative(w, r, userID)
+			return
+		}
+	}
 	w.Header()["X-Robots-Tag"] = []string{"none"}
-	switch protocol := rpcProtocol(r); {
+	switch {
 	case protocol == "grpc":
 		f.grpc.serve(w, r, protocol)
-	case protocol != "", isGRPCWebPreflight(r):
+	case isRPC:
 		f.grpcWebCORS.ServeHTTP(w, r)
 	default:
 		f.restCORS.ServeHTTP(w, r)
+	}
+}
+
+// serveNative lets native v1 answer a call for a user whom the rollout has not
+// reached.
+func (f *facade) serveNative(w http.ResponseWriter, r *http.Request, userID string) {
+	protocol := rpcProtocol(r)
+	if protocol == "" {
+		protocol = "rest"
+	}
+	rec := newRecord(protocol, r)
+	rec.way, rec.userID, rec.organization = WayV1, userID, restHeader(r.Header, "X-Zitadel-Orgid")
+	out := f.passthrough.pass(w, r)
+	rec.nativeCode = nativeCode(out.status, out.grpcStatus())
+	if r.Method == http.MethodPost { // others are no calls
+		f.journal.write(r.Context(), rec)
 	}
 }
 
@@ -114,19 +176,14 @@ func (f *facade) serveREST(w http.ResponseWriter, r *http.Request) {
 	f.router.ServeHTTP(w, decodedPath(r))
 }
 
-// cleanLocation is where a path with empty or dot segments is redirected to.
-// The path is taken decoded, so "%2E" counts as a dot.
-func cleanLocation(from *url.URL) (location string, unclean bool) {
-	clean := path.Clean("/" + from.Path)
-	if strings.HasSuffix(from.Path, "/") && clean != "/" {
+// cleanPath is where a path with empty or dot segments is redirected to; others
+// stay as they are. The path is taken decoded, so "%2E" counts as a dot.
+func cleanPath(decoded string) string {
+	clean := path.Clean("/" + decoded)
+	if strings.HasSuffix(decoded, "/") && clean != "/" {
 		clean += "/"
 	}
-	if clean == from.Path {
-		return "", false
-	}
-	to := *from
-	to.Path = clean
-	return to.String(), true
+	return clean
 }
 
 // decodedPath is r with the path that grpc-gateway matches: decoded, so that
@@ -159,7 +216,7 @@ func (f *facade) newRouter(log *slog.Logger) *echo.Echo {
 			writeStatus(w, http.StatusInternalServerError, newStatus(connect.CodeInternal, "internal error"))
 		}
 	}
-	router.Any("/management/v1/users/:user_id/password/_initialize", func(c echo.Context) error {
+	router.Any(callPathBefore+":user_id"+callPathAfter, func(c echo.Context) error {
 		f.rest.serve(c.Response(), c.Request(), c.Param("user_id"))
 		return nil
 	})

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -26,13 +25,13 @@ const procedure = managementv1connect.ManagementServiceSetHumanInitialPasswordPr
 // differently.
 type grpcHandler struct {
 	useCase *setHumanInitialPassword
-	log     *slog.Logger
+	journal *journal
 	connect http.Handler
-	errors  *connect.ErrorWriter
+	errors  errorWriter
 }
 
-func newGRPCHandler(useCase *setHumanInitialPassword, log *slog.Logger) *grpcHandler {
-	h := &grpcHandler{useCase: useCase, log: log, errors: connect.NewErrorWriter()}
+func newGRPCHandler(useCase *setHumanInitialPassword, journal *journal) *grpcHandler {
+	h := &grpcHandler{useCase: useCase, journal: journal, errors: newErrorWriter(journal.log)}
 	h.connect = connect.NewUnaryHandler(procedure, h.setHumanInitialPassword,
 		connect.WithCodec(wireCodec{}),
 		// v1 does not compress answers, and these are tens of bytes.
@@ -65,7 +64,7 @@ func rpcProtocol(r *http.Request) string {
 func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol string) {
 	rec := newRecord(protocol, r)
 	if r.URL.Path == procedure {
-		defer func() { rec.write(r.Context(), h.log) }()
+		defer func() { h.journal.write(r.Context(), rec) }()
 	}
 	timeout, limited, err := grpcTimeout(r.Header.Get("Grpc-Timeout"))
 	if err != nil {
@@ -80,7 +79,7 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 	}
 	r.Header.Set("Content-Type", protobufContentType(protocol, r.Header.Get("Content-Type")))
 	if r.URL.Path != procedure {
-		h.writeError(w, r, unknownMethod(r.URL.Path))
+		h.errors.writeRPC(w, r, unknownMethod(r.URL.Path))
 		return
 	}
 	encoding := r.Header.Get("Grpc-Encoding")
@@ -94,7 +93,7 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 	}
 	if refusal != nil {
 		rec.status = refusal
-		h.writeError(w, r, refusal)
+		h.errors.writeRPC(w, r, refusal)
 		return
 	}
 	setNoStore(w.Header())
@@ -142,13 +141,6 @@ func (h *grpcHandler) setHumanInitialPassword(ctx context.Context, request *conn
 		return nil, refusal.connectError()
 	}
 	return connect.NewResponse(response), nil
-}
-
-// writeError answers in the protocol of the request.
-func (h *grpcHandler) writeError(w http.ResponseWriter, r *http.Request, s *status) {
-	if err := h.errors.Write(w, r, s.connectError()); err != nil {
-		h.log.DebugContext(r.Context(), "answer not written", "cause", err)
-	}
 }
 
 // unknownMethod is grpc-go's status for a path that no service has.

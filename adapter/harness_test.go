@@ -36,6 +36,24 @@ type stack struct {
 
 	fixture v2test.Fixture
 	written int
+
+	mu       sync.Mutex
+	observed []adapter.Call
+}
+
+func (s *stack) observe(call adapter.Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.observed = append(s.observed, call)
+}
+
+// calls returns the v1 calls observed since the last time.
+func (s *stack) calls() []adapter.Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := s.observed
+	s.observed = nil
+	return calls
 }
 
 // newWrites tells how many passwords were written since the last time.
@@ -59,13 +77,15 @@ type stackConfig struct {
 	protocol v2client.Protocol
 	timeout  time.Duration
 	upstream http.Handler // instead of ZITADEL
+	native   http.Handler // gets what passes through; nil: nothing does
+	rollout  adapter.Rollout
 }
 
 func newStack(t *testing.T, options ...option) *stack {
 	t.Helper()
 	config := stackConfig{
 		fixture: wiretest.Fixture(t), scope: adapter.OrgScopeStrict,
-		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second,
+		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second, rollout: adapter.RolloutAll,
 	}
 	for _, option := range options {
 		option(&config)
@@ -85,7 +105,21 @@ func newStack(t *testing.T, options ...option) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	handler, err := adapter.New(adapter.Config{ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Log: log})
+	settings := adapter.Config{
+		ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Log: log,
+		Observe: s.observe,
+	}
+	if config.native != nil {
+		passthrough, err := adapter.NewPassthrough(adapter.PassthroughConfig{
+			Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, config.native), upstream.HostClient), Log: log,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(passthrough.Close)
+		settings.Passthrough = passthrough
+	}
+	handler, err := adapter.New(settings)
 	if err != nil {
 		t.Fatal(err)
 	}

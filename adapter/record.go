@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,9 @@ type record struct {
 	userID       string
 	organization string
 	started      time.Time
+	way          string
 	status       *status // nil: success
+	nativeCode   string  // instead of status, of a call that native v1 answered
 
 	upstreamCalls int
 	upstreamTime  time.Duration
@@ -34,38 +37,88 @@ func newRecord(protocol string, r *http.Request) *record {
 		protocol:  protocol,
 		requestID: requestID(r),
 		started:   time.Now(),
+		way:       WayV2,
 		status:    newStatus(connect.CodeUnknown, "not handled"), // until it is
 	}
 }
 
-// write logs one line.
-func (rec *record) write(ctx context.Context, log *slog.Logger) {
+// The ways a v1 call may go.
+const (
+	WayV2 = "v2" // translated
+	WayV1 = "v1" // passed through to native v1, because of the rollout
+)
+
+// Call is what became of one v1 call, for metrics.
+type Call struct {
+	// Protocol is rest, grpc, grpc-web or grpc-web-text.
+	Protocol string
+	// Way is WayV2 or WayV1.
+	Way string
+	// Code is the gRPC code by its name in lower case, such as "ok" or
+	// "permission_denied"; of a REST call that native v1 answered it is the HTTP
+	// status, such as "400".
+	Code string
+	// Duration is the time from the request's headers to the end of the answer.
+	Duration time.Duration
+}
+
+// journal is where calls are written down.
+type journal struct {
+	log     *slog.Logger
+	observe func(Call) // may be nil
+}
+
+// write logs one line, and counts.
+func (j *journal) write(ctx context.Context, rec *record) {
 	level, code, id := slog.LevelInfo, "ok", ""
 	var cause error
-	if rec.status != nil {
+	switch {
+	case rec.way == WayV1:
+		code = rec.nativeCode
+	case rec.status != nil:
 		code, id, cause = rec.status.code.String(), rec.status.id, rec.status.cause
+	}
+	duration := time.Since(rec.started)
+	if j.observe != nil {
+		j.observe(Call{Protocol: rec.protocol, Way: rec.way, Code: code, Duration: duration})
 	}
 	if cause != nil && rec.status.code != connect.CodeCanceled { // clients may go away
 		level = slog.LevelWarn
 	}
-	if !log.Enabled(ctx, level) {
+	if !j.log.Enabled(ctx, level) {
 		return
 	}
 	attributes := []slog.Attr{
 		slog.String("protocol", rec.protocol),
+		slog.String("way", rec.way),
 		slog.String("code", code),
 		slog.String("error_id", id),
 		slog.String("user_id", shortened(rec.userID)),
 		slog.String("organization", shortened(rec.organization)),
 		slog.Int("upstream_calls", rec.upstreamCalls),
 		slog.Duration("upstream_time", rec.upstreamTime),
-		slog.Duration("duration", time.Since(rec.started)),
+		slog.Duration("duration", duration),
 		slog.String("request_id", rec.requestID),
 	}
 	if cause != nil {
 		attributes = append(attributes, slog.String("cause", cause.Error()))
 	}
-	log.LogAttrs(ctx, level, "SetHumanInitialPassword", attributes...)
+	j.log.LogAttrs(ctx, level, "SetHumanInitialPassword", attributes...)
+}
+
+// nativeCode is Call.Code of an answer of native v1's.
+func nativeCode(httpStatus int, grpcStatus string) string {
+	if grpcStatus == "" {
+		return strconv.Itoa(httpStatus)
+	}
+	code, err := strconv.ParseUint(grpcStatus, 10, 32)
+	switch {
+	case err != nil || code > uint64(connect.CodeUnauthenticated):
+		return connect.CodeUnknown.String()
+	case code == 0:
+		return "ok"
+	}
+	return connect.Code(code).String()
 }
 
 // shortened keeps a stranger's megabytes out of the log. No id of ZITADEL's is

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,7 +24,7 @@ const maxMessageBytes = 4 << 20
 // JSON.
 type restHandler struct {
 	useCase *setHumanInitialPassword
-	log     *slog.Logger
+	journal *journal
 }
 
 // serve answers a request for userID's path.
@@ -39,7 +38,7 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 		return
 	}
 	rec := newRecord("rest", r)
-	defer func() { rec.write(r.Context(), h.log) }()
+	defer func() { h.journal.write(r.Context(), rec) }()
 	ctx, cancel, refusal := withGatewayTimeout(r)
 	defer cancel()
 	var request *managementv1.SetHumanInitialPasswordRequest

@@ -14,14 +14,20 @@ import (
 //     a browser may do;
 //   - X-Zitadel-Instance-Host and X-Zitadel-Public-Host decide which instance
 //     is meant;
+//   - Forwarded and X-Forwarded-* say where the client is: ZITADEL writes it
+//     down, and may make links from it;
 //   - the rest is for ZITADEL's logs and traces.
-func forwarded() [16]string {
+func forwarded() [20]string {
 	return [...]string{
 		"Authorization",
 		"X-Zitadel-Orgid",
 		"Origin",
 		"X-Zitadel-Instance-Host",
 		"X-Zitadel-Public-Host",
+		"Forwarded",
+		"X-Forwarded-For",
+		"X-Forwarded-Host",
+		"X-Forwarded-Proto",
 		"Accept-Language",
 		"Traceparent",
 		"Tracestate",

@@ -79,7 +79,7 @@ func (p *program) start(ctx context.Context, settings config.Config) (*instance,
 		return nil, err
 	}
 	handler, err := adapter.New(adapter.Config{
-		ZITADEL: client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout, Log: log,
+		ZITADEL: client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout, Log: log, Rollout: adapter.RolloutAll,
 	})
 	if err != nil {
 		return nil, err

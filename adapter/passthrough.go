@@ -1,0 +1,340 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/upstream"
+)
+
+// PassthroughConfig says how requests other than the translated call reach
+// ZITADEL.
+type PassthroughConfig struct {
+	// Upstream is where ZITADEL is. Required.
+	Upstream *upstream.Upstream
+	// ResponseTimeout is how long ZITADEL may take to begin its answer once it
+	// has the whole request; 0 waits for ever. gRPC calls, which have deadlines
+	// of their own and may be silent for long, wait for ever.
+	ResponseTimeout time.Duration
+	// Log receives a line for each request that could not be passed on, and at
+	// debug level for each that was; nil discards them.
+	Log *slog.Logger
+}
+
+// Passthrough hands requests to ZITADEL and its answers back, both untouched:
+// path and query byte by byte as they were sent, bodies streamed and flushed at
+// once, trailers, 1xx, upgrades to WebSocket. What goes is what RFC 9110 section
+// 7.6.1 calls hop-by-hop. It is safe for concurrent use.
+type Passthrough struct {
+	upstream *upstream.Upstream
+	proxy    httputil.ReverseProxy
+	http1    *http.Transport
+	http2    *http.Transport
+	errors   errorWriter
+	log      *slog.Logger
+}
+
+// NewPassthrough makes a Passthrough; it does not connect yet. The error names
+// the configuration key.
+func NewPassthrough(config PassthroughConfig) (*Passthrough, error) {
+	if config.Upstream == nil {
+		return nil, errors.New("adapter: PassthroughConfig.Upstream is nil")
+	}
+	if config.ResponseTimeout < 0 {
+		return nil, errors.New("passthrough.responseTimeout: negative: use a duration such as 60s, or 0s to wait for ever")
+	}
+	log := config.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	p := &Passthrough{
+		upstream: config.Upstream,
+		http1:    config.Upstream.NewTransport(upstream.HTTP1),
+		http2:    config.Upstream.NewTransport(upstream.HTTP2),
+		errors:   newErrorWriter(log),
+		log:      log,
+	}
+	p.http1.ResponseHeaderTimeout = config.ResponseTimeout
+	p.http1.ExpectContinueTimeout = time.Second
+	p.proxy = httputil.ReverseProxy{
+		Rewrite:       p.rewrite,
+		Transport:     p,
+		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		BufferPool:    &bufferPool{},
+		ErrorHandler:  p.fail,
+	}
+	return p, nil
+}
+
+// Close drops idle connections. Requests under way go on.
+func (p *Passthrough) Close() {
+	p.http1.CloseIdleConnections()
+	p.http2.CloseIdleConnections()
+}
+
+// ServeHTTP passes a request on.
+func (p *Passthrough) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.pass(w, r) }
+
+// pass is ServeHTTP, and tells what it answered.
+func (p *Passthrough) pass(w http.ResponseWriter, r *http.Request) *passedResponse {
+	out := &passedResponse{ResponseWriter: w}
+	started := time.Now()
+	host, ok := p.upstream.HostFor(r.Host)
+	switch {
+	case r.Method == http.MethodConnect: // a tunnel is no business of an origin server's (RFC 9110 section 9.3.6)
+		writeMethodNotAllowed(out)
+	case !ok:
+		p.errors.write(out, r, newStatus(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
+	default:
+		dropUpgrades(r.Header)
+		if r.ProtoMajor == 1 {
+			// Or else net/http reads the request's body to its end before it
+			// sends the first byte of the answer.
+			_ = http.NewResponseController(w).EnableFullDuplex() // fails only for writers that are not net/http's
+		}
+		p.proxyTo(host, out, r)
+	}
+	p.log.DebugContext(r.Context(), "passed through", "method", shortened(r.Method), "path", shortened(r.URL.Path),
+		"http_status", out.status, "duration", time.Since(started))
+	return out
+}
+
+// dropUpgrades leaves upgrades to WebSocket. ZITADEL takes one to h2c, after
+// which requests would pass by that nobody here sees.
+func dropUpgrades(header http.Header) {
+	header.Del("Http2-Settings")
+	if upgrade := header["Upgrade"]; len(upgrade) != 1 || !strings.EqualFold(upgrade[0], "websocket") {
+		delete(header, "Upgrade")
+	}
+}
+
+// passing is what rewrite and fail need to know of a request.
+type passing struct {
+	host string
+	body *requestBody
+}
+
+type passingKey struct{}
+
+func (p *Passthrough) proxyTo(host string, out *passedResponse, r *http.Request) {
+	body := &requestBody{ReadCloser: r.Body}
+	r.Body = body
+	r = r.WithContext(context.WithValue(r.Context(), passingKey{}, passing{host: host, body: body}))
+	defer func() {
+		recovered := recover()
+		if recovered == nil {
+			return
+		}
+		// The upstream went away in the middle of its answer, or the client did.
+		// A gRPC stream can still say so; everything else can only be cut.
+		if recovered != http.ErrAbortHandler || !isGRPC(r) { //nolint:errorlint // documented as this very value
+			panic(recovered) //nolint:forbidigo // net/http's way to cut an answer
+		}
+		out.Header().Set(http.TrailerPrefix+"Grpc-Status", "14")
+		out.Header().Set(http.TrailerPrefix+"Grpc-Message", "the connection to ZITADEL was lost")
+	}()
+	p.proxy.ServeHTTP(out, r)
+}
+
+// rewrite makes the upstream request. ReverseProxy has taken the hop-by-hop
+// headers out; what else it changed is put back.
+func (p *Passthrough) rewrite(request *httputil.ProxyRequest) {
+	in, out := request.In, request.Out
+	through, _ := in.Context().Value(passingKey{}).(passing)
+	out.Host = through.host
+	out.URL = targetURL(p.upstream.Base(), in)
+	// The values come after the body: a copy of the map, which ReverseProxy
+	// made, would never see them.
+	out.Trailer = in.Trailer
+	for _, name := range forwardedHeaders() {
+		if values := in.Header[name]; values != nil {
+			out.Header[name] = values
+		}
+	}
+	if !isGRPC(in) {
+		// Behind some proxies a REST answer with trailers never ends.
+		delete(out.Header, "Te")
+	}
+}
+
+// targetURL is the URL whose request line is the client's, with the path of
+// base before it. net/url would write some paths in another way than they came
+// ("|", "^", bytes that are not ASCII): those go as they are, unparsed.
+func targetURL(base *url.URL, in *http.Request) *url.URL {
+	if in.RequestURI == "*" { // of OPTIONS
+		return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "*"}
+	}
+	path, query, hasQuery := strings.Cut(requestTarget(in), "?")
+	target := &url.URL{
+		Scheme: base.Scheme, Host: base.Host,
+		Path: base.Path + in.URL.Path, RawPath: base.EscapedPath() + path,
+		RawQuery: query, ForceQuery: hasQuery,
+	}
+	if target.EscapedPath() == target.RawPath {
+		return target
+	}
+	target.Opaque = target.RawPath
+	if strings.HasPrefix(target.Opaque, "//") {
+		// net/url would take this for an authority. In absolute-form (RFC 9112
+		// section 3.2.2) it comes after one.
+		target.Opaque = "//" + base.Host + target.Opaque
+	}
+	return target
+}
+
+// requestTarget is the request's target in origin-form.
+func requestTarget(r *http.Request) string {
+	target := r.RequestURI
+	if at := strings.Index(target, "://"); at > 0 && !strings.HasPrefix(target, "/") { // absolute-form
+		target = target[at+len("://"):]
+		if at = strings.IndexAny(target, "/?"); at < 0 {
+			return "/"
+		}
+		if target = target[at:]; target[0] == '?' {
+			return "/" + target
+		}
+	}
+	return target
+}
+
+// RoundTrip sends a request the way it needs: gRPC and Connect's streams over
+// HTTP/2, if they came so; everything else over HTTP/1.1, which every upstream
+// speaks and in which one slow reader does not hold up the others.
+func (p *Passthrough) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.ProtoMajor == 2 && needsHTTP2(request.Header.Get("Content-Type")) {
+		return p.http2.RoundTrip(request)
+	}
+	return p.http1.RoundTrip(request)
+}
+
+func needsHTTP2(contentType string) bool {
+	return isGRPCContentType(contentType) || strings.HasPrefix(contentType, "application/connect+")
+}
+
+// isGRPC reports whether r is a gRPC call, gRPC-Web not included.
+func isGRPC(r *http.Request) bool {
+	return r.ProtoMajor == 2 && isGRPCContentType(r.Header.Get("Content-Type"))
+}
+
+func isGRPCContentType(contentType string) bool {
+	return strings.HasPrefix(contentType, "application/grpc") && !strings.HasPrefix(contentType, "application/grpc-web")
+}
+
+// fail answers a request that ZITADEL did not.
+func (p *Passthrough) fail(w http.ResponseWriter, r *http.Request, err error) {
+	through, _ := r.Context().Value(passingKey{}).(passing)
+	var refusal *status
+	timeout, isNet := errors.AsType[net.Error](err)
+	switch {
+	case r.Context().Err() != nil:
+		refusal = newStatus(connect.CodeCanceled, context.Canceled.Error())
+	case through.body != nil && through.body.failed():
+		refusal = newStatus(connect.CodeInvalidArgument, "the request's body cannot be read")
+	case isNet && timeout.Timeout() && !isDial(err):
+		refusal = newStatus(connect.CodeDeadlineExceeded, "ZITADEL did not answer in time")
+	default:
+		refusal = newStatus(connect.CodeUnavailable, "ZITADEL cannot be reached")
+	}
+	if refusal.code != connect.CodeCanceled {
+		p.log.WarnContext(r.Context(), "not passed through", "method", shortened(r.Method), "path", shortened(r.URL.Path),
+			"code", refusal.code.String(), "cause", err.Error())
+	}
+	p.errors.write(w, r, refusal)
+}
+
+func isDial(err error) bool {
+	operation, ok := errors.AsType[*net.OpError](err)
+	return ok && operation.Op == "dial"
+}
+
+// requestBody notes whether its client failed to send it.
+type requestBody struct {
+	io.ReadCloser
+
+	mu     sync.Mutex
+	broken bool
+}
+
+func (b *requestBody) Read(into []byte) (int, error) {
+	n, err := b.ReadCloser.Read(into)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.mu.Lock()
+		b.broken = true
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+func (b *requestBody) failed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broken
+}
+
+// passedResponse is the answer to a request that passes through. It keeps
+// net/http from adding to it.
+type passedResponse struct {
+	http.ResponseWriter
+
+	// status is the final HTTP status, 0 before it is known.
+	status       int
+	trailersOnly bool
+}
+
+// WriteHeader sends the headers.
+func (w *passedResponse) WriteHeader(status int) {
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		header := w.Header()
+		if _, ok := header["Content-Type"]; !ok {
+			header["Content-Type"] = nil // or else net/http guesses one
+		}
+		w.status, w.trailersOnly = status, header["Grpc-Status"] != nil
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// FlushError sends what is there. The headers of a gRPC answer that is trailers
+// only must be its end too, so they wait for it.
+func (w *passedResponse) FlushError() error {
+	if w.trailersOnly {
+		return nil
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (w *passedResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// grpcStatus is the number in the answer's grpc-status, "" if it has none.
+func (w *passedResponse) grpcStatus() string {
+	for _, name := range []string{http.TrailerPrefix + "Grpc-Status", "Grpc-Status"} {
+		if value := w.Header().Get(name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// bufferPool lends ReverseProxy what it copies answers with.
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[]byte); ok {
+		return *buffer
+	}
+	return make([]byte, 32<<10)
+}
+
+func (b *bufferPool) Put(buffer []byte) { b.pool.Put(&buffer) }

@@ -1,0 +1,69 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// unixPrefix begins the address of a Unix socket.
+const unixPrefix = "unix:"
+
+// ValidateAddress checks an address without listening on it: host:port, or
+// unix:/path. The error says what would be right.
+func ValidateAddress(address string) error {
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		if !strings.HasPrefix(path, "/") {
+			return fmt.Errorf(`%q: use an absolute path, such as "unix:/run/zitadel-v1-adapter.sock"`, address)
+		}
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf(`%q: use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`, address)
+	}
+	return nil
+}
+
+// Listen listens on an address that ValidateAddress allows. The group of a Unix
+// socket may connect to it too; one that a killed process left behind is
+// replaced.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	var network net.ListenConfig
+	path, ok := strings.CutPrefix(address, unixPrefix)
+	if !ok {
+		return network.Listen(ctx, "tcp", address)
+	}
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
+	}
+	listener, err := network.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o660); err != nil { //nolint:gosec // the group is who is meant
+		_ = listener.Close()
+		return nil, err
+	}
+	return listener, nil
+}
+
+// removeStale removes a socket on which nobody listens.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil //nolint:nilerr // listening will tell what is wrong
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close()
+		return nil
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return os.Remove(path)
+	}
+	return nil
+}

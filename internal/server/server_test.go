@@ -1,0 +1,330 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves handler on an address until the test ends.
+func start(t *testing.T, address string, handler http.Handler, certificates *server.Certificates, log io.Writer) *server.Server {
+	t.Helper()
+	listener, err := server.Listen(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server.New(listener, server.Config{Handler: handler, Certificates: certificates, Log: slog.New(slog.NewTextHandler(log, nil))})
+	done := make(chan error, 1)
+	go func() { done <- s.Serve() }()
+	t.Cleanup(func() {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.Drain(ended)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// describe answers what a handler sees of the connection.
+func describe(w http.ResponseWriter, r *http.Request) {
+	text := r.Proto
+	if r.TLS != nil {
+		text += " " + r.TLS.NegotiatedProtocol
+		if len(r.TLS.PeerCertificates) > 0 {
+			text += " with client certificate"
+		}
+	}
+	_, _ = io.WriteString(w, text)
+}
+
+// get makes a request with a transport of its own.
+func get(t *testing.T, url string, http2 bool, config *tls.Config) (string, *tls.ConnectionState, error) {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetHTTP2(http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	transport := &http.Transport{Protocols: protocols, TLSClientConfig: config.Clone()} // net/http writes into it
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(url)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return string(body), response.TLS, err
+}
+
+// HTTP/1.1 and HTTP/2, in plain text and with TLS, on one port.
+func TestProtocols(t *testing.T) {
+	t.Parallel()
+	ca := wiretest.NewCA(t)
+	dir := t.TempDir()
+	cert, key := ca.Issue(t, 2)
+	files := server.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
+	certificates, err := server.LoadCertificates(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	plain := "http://" + start(t, "127.0.0.1:0", http.HandlerFunc(describe), nil, io.Discard).Addr().String()
+	encrypted := "https://" + start(t, "127.0.0.1:0", http.HandlerFunc(describe), certificates, &log).Addr().String()
+	trust := &tls.Config{RootCAs: ca.Pool()}
+	for _, test := range []struct {
+		url   string
+		http2 bool
+		want  string
+	}{
+		{url: plain, want: "HTTP/1.1"},
+		{url: plain, http2: true, want: "HTTP/2.0"},
+		{url: encrypted, want: "HTTP/1.1 "}, // this client leaves ALPN out,
+		{url: encrypted, http2: true, want: "HTTP/2.0 h2"},
+	} {
+		if got, _, err := get(t, test.url, test.http2, trust); got != test.want || err != nil {
+			t.Errorf("%+v: %q, %v", test, got, err)
+		}
+	}
+	if _, _, err := get(t, encrypted, false, &tls.Config{RootCAs: ca.Pool(), MaxVersion: tls.VersionTLS11}); err == nil {
+		t.Error("TLS 1.1 was accepted")
+	}
+	if got, _, err := get(t, strings.Replace(encrypted, "https", "http", 1), false, nil); !strings.Contains(got, "use an https:// URL") {
+		t.Errorf("plain HTTP to the TLS port: %q, %v", got, err)
+	}
+}
+
+// With a CA of clients, those who show no certificate of it are turned away.
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	ca, other := wiretest.NewCA(t), wiretest.NewCA(t)
+	dir := t.TempDir()
+	cert, key := ca.Issue(t, 2)
+	certificates, err := server.LoadCertificates(server.TLSFiles{
+		CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key),
+		ClientCAFile: wiretest.WriteFile(t, dir, "ca", ca.PEM),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "https://" + start(t, "127.0.0.1:0", http.HandlerFunc(describe), certificates, io.Discard).Addr().String()
+	with := func(issuer *wiretest.CA) *tls.Config {
+		cert, key := issuer.Issue(t, 2)
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{pair}}
+	}
+	if got, _, err := get(t, url, true, with(ca)); got != "HTTP/2.0 h2 with client certificate" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, _, err := get(t, url, false, with(other)); err == nil {
+		t.Error("another CA's certificate was accepted")
+	}
+	if _, _, err := get(t, url, false, &tls.Config{RootCAs: ca.Pool()}); err == nil {
+		t.Error("a client without a certificate was accepted")
+	}
+}
+
+// A renewed certificate is used from the next handshake on; a bad one never,
+// and the error says what is wrong with it.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	ca := wiretest.NewCA(t)
+	dir := t.TempDir()
+	write := func(serial int64) server.TLSFiles {
+		cert, key := ca.Issue(t, serial)
+		return server.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
+	}
+	files := write(2)
+	certificates, err := server.LoadCertificates(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expires := certificates.Expires()
+	url := "https://" + start(t, "127.0.0.1:0", http.HandlerFunc(describe), certificates, io.Discard).Addr().String()
+	serial := func() int64 {
+		t.Helper()
+		_, state, err := get(t, url, false, &tls.Config{RootCAs: ca.Pool()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state.PeerCertificates[0].SerialNumber.Int64()
+	}
+	if got := serial(); got != 2 {
+		t.Errorf("serial %d", got)
+	}
+	write(3)
+	if err := certificates.Reload(files); err != nil || serial() != 3 || !certificates.Expires().After(expires) {
+		t.Errorf("after the renewal: %d, %v", serial(), err)
+	}
+	wiretest.WriteFile(t, dir, "cert", []byte("half a cert"))
+	if err := certificates.Reload(files); err == nil || !strings.HasPrefix(err.Error(), `server.tls.certFile: "`+files.CertFile+`"`) || serial() != 3 {
+		t.Errorf("after a bad renewal: %d, %v", serial(), err)
+	}
+}
+
+// Bad files are refused with the key's name and what would be right.
+func TestBadCertificates(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := wiretest.NewCA(t).Issue(t, 2)
+	_, otherKey := wiretest.NewCA(t).Issue(t, 2)
+	certFile, keyFile := wiretest.WriteFile(t, dir, "cert", cert), wiretest.WriteFile(t, dir, "key", key)
+	other, empty := wiretest.WriteFile(t, dir, "other", otherKey), wiretest.WriteFile(t, dir, "empty", nil)
+	for want, files := range map[string]server.TLSFiles{
+		"server.tls.certFile, server.tls.keyFile: one is set without the other":               {CertFile: certFile},
+		"server.tls.clientCAFile: client certificates need TLS":                               {ClientCAFile: certFile},
+		"private key does not match public key: use a PEM certificate and its key":            {CertFile: certFile, KeyFile: other},
+		"no such file or directory":                                                           {CertFile: "/none", KeyFile: keyFile},
+		`server.tls.clientCAFile: "` + empty + `" holds no certificate: use a PEM file of CA`: {CertFile: certFile, KeyFile: keyFile, ClientCAFile: empty},
+	} {
+		if _, err := server.LoadCertificates(files); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// A socket that a killed process left is replaced, one in use is not; the group
+// may connect.
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	stale, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = stale.Close()
+	start(t, "unix:"+path, http.HandlerFunc(describe), nil, io.Discard)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if _, err := server.Listen(t.Context(), "unix:"+path); err == nil {
+		t.Error("took a socket that is in use")
+	}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get("http://x/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+}
+
+func TestValidateAddress(t *testing.T) {
+	t.Parallel()
+	for address, ok := range map[string]bool{
+		":8080": true, "[::1]:80": true, "unix:/s": true, "8080": false, "unix:s": false, "": false,
+	} {
+		if err := server.ValidateAddress(address); (err == nil) != ok {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// The beginnings of an HTTP/2 preface are no request.
+func TestStrayPreface(t *testing.T) {
+	t.Parallel()
+	s := start(t, "127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("handled") }), nil, io.Discard)
+	conn, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if answer, err := io.ReadAll(conn); !strings.HasPrefix(string(answer), "HTTP/1.1 400") {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+// Drain waits for connections that were taken over, and cuts what is left when
+// its time is up.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	takeOver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "taken\n")
+		select {
+		case <-release:
+			_, _ = io.WriteString(conn, "released\n")
+		case <-r.Context().Done():
+		}
+	})
+	connect := func(s *server.Server) *bufio.Reader {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		reader := bufio.NewReader(conn)
+		if line, err := reader.ReadString('\n'); line != "taken\n" {
+			t.Fatal(line, err)
+		}
+		return reader
+	}
+
+	s := start(t, "127.0.0.1:0", takeOver, nil, io.Discard)
+	reader := connect(s)
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(t.Context()) }()
+	for { // until the listener is closed
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	select {
+	case err := <-drained:
+		t.Errorf("drained before its time: %v", err)
+	default:
+	}
+	close(release)
+	if rest, err := io.ReadAll(reader); string(rest) != "released\n" {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+
+	release = nil
+	s = start(t, "127.0.0.1:0", takeOver, nil, io.Discard)
+	reader = connect(s)
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Drain(soon); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("drained: %v", err)
+	}
+	if rest, err := io.ReadAll(reader); len(rest) > 0 {
+		t.Errorf("%q, %v", rest, err)
+	}
+}

@@ -1,0 +1,90 @@
+package wiretest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// CA issues certificates for tests.
+type CA struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	// PEM is its own certificate.
+	PEM []byte
+}
+
+// NewCA makes a CA.
+func NewCA(tb testing.TB) *CA {
+	tb.Helper()
+	ca := &CA{certificate: &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}}
+	ca.certificate, ca.key, ca.PEM, _ = ca.sign(tb, ca.certificate)
+	return ca
+}
+
+// Pool trusts the CA.
+func (ca *CA) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.certificate)
+	return pool
+}
+
+// Issue makes a certificate for localhost, 127.0.0.1 and clients alike.
+func (ca *CA) Issue(tb testing.TB, serial int64) (certPEM, keyPEM []byte) {
+	tb.Helper()
+	_, _, certPEM, keyPEM = ca.sign(tb, &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "test"},
+		DNSNames: []string{"localhost", "zitadel.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Duration(serial) * time.Hour),
+	})
+	return certPEM, keyPEM
+}
+
+// sign signs a certificate, or, before the CA has a key, the CA's own.
+func (ca *CA) sign(tb testing.TB, template *x509.Certificate) (certificate *x509.Certificate, key *ecdsa.PrivateKey, certPEM, keyPEM []byte) {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	signer := ca.key
+	if signer == nil {
+		signer = key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.certificate, &key.PublicKey, signer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if certificate, err = x509.ParseCertificate(der); err != nil {
+		tb.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+}
+
+// WriteFile writes a file into dir and returns its path.
+func WriteFile(tb testing.TB, dir, name string, content []byte) string {
+	tb.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}

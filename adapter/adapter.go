@@ -9,6 +9,7 @@
 package adapter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,12 @@ type Config struct {
 	Rollout Rollout
 	// TrustedProxies may say where requests came from.
 	TrustedProxies TrustedProxies
+	// GRPCHealth and GRPCReflection say who answers grpc.health.v1.Health and
+	// server reflection. "" is AnswererUpstream.
+	GRPCHealth     Answerer
+	GRPCReflection Answerer
+	// Ready is what gRPC health tells; nil means always.
+	Ready func() bool
 	// Observe is told of each v1 call, for metrics; nil means that nobody is. It
 	// must be safe for concurrent use.
 	Observe func(Call)
@@ -50,20 +57,10 @@ type Config struct {
 // send. Its errors name the configuration key, its value, and what would be
 // right.
 func New(config Config) (http.Handler, error) {
-	if config.ZITADEL == nil {
-		return nil, errors.New("adapter: Config.ZITADEL is nil")
-	}
-	if config.OrgScope != OrgScopeStrict && config.OrgScope != OrgScopeOff {
-		return nil, fmt.Errorf("orgScope: %q: use %q or %q", config.OrgScope, OrgScopeStrict, OrgScopeOff)
-	}
-	if config.Timeout <= 0 {
-		return nil, fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
-	}
-	if err := config.Rollout.validate(); err != nil {
+	config.GRPCHealth = cmp.Or(config.GRPCHealth, AnswererUpstream)
+	config.GRPCReflection = cmp.Or(config.GRPCReflection, AnswererUpstream)
+	if err := config.validate(); err != nil {
 		return nil, err
-	}
-	if config.Rollout < RolloutAll && config.Passthrough == nil {
-		return nil, fmt.Errorf("rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout)
 	}
 	log := config.Log
 	if log == nil {
@@ -84,10 +81,33 @@ func New(config Config) (http.Handler, error) {
 		passthrough: config.Passthrough,
 		rollout:     config.Rollout,
 		trusted:     config.TrustedProxies,
+		ownServices: newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready),
 	}
 	f.router = f.newRouter(log)
 	f.restCORS, f.grpcWebCORS = newCORS(0, f.serveREST), newCORS(grpcWebMaxAge, f.serveGRPCWeb)
 	return f, nil
+}
+
+func (config Config) validate() error {
+	if config.ZITADEL == nil {
+		return errors.New("adapter: Config.ZITADEL is nil")
+	}
+	if config.OrgScope != OrgScopeStrict && config.OrgScope != OrgScopeOff {
+		return fmt.Errorf("orgScope: %q: use %q or %q", config.OrgScope, OrgScopeStrict, OrgScopeOff)
+	}
+	if config.Timeout <= 0 {
+		return fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
+	}
+	if err := config.Rollout.validate(); err != nil {
+		return err
+	}
+	if config.Rollout < RolloutAll && config.Passthrough == nil {
+		return fmt.Errorf("rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout)
+	}
+	if err := config.GRPCHealth.validate("server.grpcHealth"); err != nil {
+		return err
+	}
+	return config.GRPCReflection.validate("server.grpcReflection")
 }
 
 // facade routes requests to the protocols. ZITADEL decides by path cleaning,
@@ -103,11 +123,16 @@ type facade struct {
 	passthrough *Passthrough
 	rollout     Rollout
 	trusted     TrustedProxies
+	ownServices []*ownService
 }
 
 func (f *facade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.trusted.apply(r)
 	protocol := rpcProtocol(r)
+	if own := f.ownService(r, protocol); own != nil {
+		own.ServeHTTP(w, r)
+		return
+	}
 	isRPC := protocol != "" || isGRPCWebPreflight(r)
 	clean := cleanPath(r.URL.Path)
 	userID, isREST := callUserID(clean)
@@ -152,11 +177,14 @@ func (f *facade) serveNative(w http.ResponseWriter, r *http.Request, userID stri
 	}
 	rec := newRecord(protocol, r)
 	rec.way, rec.userID, rec.organization = WayV1, userID, restHeader(r.Header, "X-Zitadel-Orgid")
-	out := f.passthrough.pass(w, r)
-	rec.nativeCode = nativeCode(out.status, out.grpcStatus())
-	if r.Method == http.MethodPost { // others are no calls
-		f.journal.write(r.Context(), rec)
-	}
+	out := &passedResponse{ResponseWriter: w}
+	defer func() {
+		rec.nativeCode = nativeCode(out.status, out.grpcStatus())
+		if r.Method == http.MethodPost { // others are no calls
+			f.journal.write(r.Context(), rec)
+		}
+	}()
+	f.passthrough.pass(out, r)
 }
 
 func (f *facade) serveGRPCWeb(w http.ResponseWriter, r *http.Request) {

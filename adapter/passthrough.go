@@ -27,6 +27,10 @@ type PassthroughConfig struct {
 	// has the whole request; 0 waits for ever. gRPC calls, which have deadlines
 	// of their own and may be silent for long, wait for ever.
 	ResponseTimeout time.Duration
+	// Observe is told the HTTP status of each answer, 0 if the client went away
+	// before there was one; nil means that nobody is. It must be safe for
+	// concurrent use.
+	Observe func(httpStatus int)
 	// Log receives a line for each request that could not be passed on, and at
 	// debug level for each that was; nil discards them.
 	Log *slog.Logger
@@ -42,6 +46,7 @@ type Passthrough struct {
 	http1    *http.Transport
 	http2    *http.Transport
 	errors   errorWriter
+	observe  func(httpStatus int) // may be nil
 	log      *slog.Logger
 }
 
@@ -63,6 +68,7 @@ func NewPassthrough(config PassthroughConfig) (*Passthrough, error) {
 		http1:    config.Upstream.NewTransport(upstream.HTTP1),
 		http2:    config.Upstream.NewTransport(upstream.HTTP2),
 		errors:   newErrorWriter(log),
+		observe:  config.Observe,
 		log:      log,
 	}
 	p.http1.ResponseHeaderTimeout = config.ResponseTimeout
@@ -85,12 +91,14 @@ func (p *Passthrough) Close() {
 }
 
 // ServeHTTP passes a request on.
-func (p *Passthrough) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.pass(w, r) }
+func (p *Passthrough) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.pass(&passedResponse{ResponseWriter: w}, r)
+}
 
-// pass is ServeHTTP, and tells what it answered.
-func (p *Passthrough) pass(w http.ResponseWriter, r *http.Request) *passedResponse {
-	out := &passedResponse{ResponseWriter: w}
-	started := time.Now()
+// pass is ServeHTTP; out tells afterwards what the answer was, even if it was
+// cut.
+func (p *Passthrough) pass(out *passedResponse, r *http.Request) {
+	defer p.passed(r, out, time.Now())
 	host, ok := p.upstream.HostFor(r.Host)
 	switch {
 	case r.Method == http.MethodConnect: // a tunnel is no business of an origin server's (RFC 9110 section 9.3.6)
@@ -102,13 +110,22 @@ func (p *Passthrough) pass(w http.ResponseWriter, r *http.Request) *passedRespon
 		if r.ProtoMajor == 1 {
 			// Or else net/http reads the request's body to its end before it
 			// sends the first byte of the answer.
-			_ = http.NewResponseController(w).EnableFullDuplex() // fails only for writers that are not net/http's
+			_ = http.NewResponseController(out).EnableFullDuplex() // fails only for writers that are not net/http's
 		}
 		p.proxyTo(host, out, r)
 	}
-	p.log.DebugContext(r.Context(), "passed through", "method", shortened(r.Method), "path", shortened(r.URL.Path),
-		"http_status", out.status, "duration", time.Since(started))
-	return out
+}
+
+// passed notes what became of a request. Queries may hold secrets, and stay out
+// of the log.
+func (p *Passthrough) passed(r *http.Request, out *passedResponse, started time.Time) {
+	if p.observe != nil {
+		p.observe(out.status)
+	}
+	if p.log.Enabled(r.Context(), slog.LevelDebug) {
+		p.log.DebugContext(r.Context(), "passed through", "method", shortened(r.Method), "path", shortened(r.URL.Path),
+			"http_status", out.status, "duration", time.Since(started))
+	}
 }
 
 // dropUpgrades leaves upgrades to WebSocket. ZITADEL takes one to h2c, after

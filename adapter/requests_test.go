@@ -264,6 +264,11 @@ func TestForwardedHeaders(t *testing.T) {
 		"Cookie": "secret=1", "X-Forwarded-For": "10.0.0.1", "X-Secret": "1", "Proxy-Authorization": "Basic eDp5", "Te": "trailers",
 	}
 	maps.Copy(call.Headers, forwarded)
+	// Nobody is trusted: where the request comes from is what the adapter sees.
+	maps.Copy(forwarded, map[string]string{
+		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "localhost:8088",
+		"Forwarded": `for=127.0.0.1;host="localhost:8088";proto=http`,
+	})
 	if response := sendRaw(t, s.address, call); response.StatusCode != http.StatusOK {
 		t.Fatalf("status %d", response.StatusCode)
 	}
@@ -359,7 +364,7 @@ func TestLogLine(t *testing.T) {
 	call.Headers["X-Request-Id"] = "r-1"
 	bodyOf(t, sendRaw(t, s.address, call))
 	for _, part := range []string{
-		`"level":"INFO","msg":"SetHumanInitialPassword","protocol":"rest","code":"ok","error_id":"","user_id":"` + userA +
+		`"level":"INFO","msg":"SetHumanInitialPassword","protocol":"rest","way":"v2","code":"ok","error_id":"","user_id":"` + userA +
 			`","organization":"400849858564525094","upstream_calls":3,"upstream_time":`, `"request_id":"r-1"}`,
 	} {
 		if !strings.Contains(s.log.String(), part) {

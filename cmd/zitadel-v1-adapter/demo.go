@@ -54,8 +54,8 @@ func (p *program) demo(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	printDemo(p.stdout, fixture, running.address.String())
-	return running.wait(ctx)
+	printDemo(p.stdout, fixture, running.public.Addr().String())
+	return running.wait(ctx, new(changes))
 }
 
 func loadFixture(path string) (v2test.Fixture, error) {

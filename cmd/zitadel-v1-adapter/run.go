@@ -100,9 +100,9 @@ func (p *program) parse(flags *flag.FlagSet, args []string) error {
 }
 
 // newLogger logs to standard error.
-func (p *program) newLogger(settings config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: settings.Level}
-	if settings.Format == config.FormatText {
+func (p *program) newLogger(format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == config.FormatText {
 		return slog.New(slog.NewTextHandler(p.stderr, options))
 	}
 	return slog.New(slog.NewJSONHandler(p.stderr, options))

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/server"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -24,35 +24,77 @@ import (
 // Config is the whole configuration. config.yaml at the root of the project
 // shows and explains every key with its default.
 type Config struct {
-	Server   Server           `yaml:"server"`
-	Admin    Admin            `yaml:"admin"`
-	Upstream Upstream         `yaml:"upstream"`
-	OrgScope adapter.OrgScope `yaml:"orgScope"`
-	Breaker  Breaker          `yaml:"breaker"`
-	Log      Log              `yaml:"log"`
+	Server      Server           `yaml:"server"`
+	Admin       Admin            `yaml:"admin"`
+	Upstream    Upstream         `yaml:"upstream"`
+	OrgScope    adapter.OrgScope `yaml:"orgScope"`
+	Passthrough Passthrough      `yaml:"passthrough"`
+	Rollout     Rollout          `yaml:"rollout"`
+	Breaker     Breaker          `yaml:"breaker"`
+	Log         Log              `yaml:"log"`
 }
 
 // Server is where legacy clients connect.
 type Server struct {
-	// Listen is a host:port; port 0 takes any free port.
-	Listen string `yaml:"listen"`
-	// ShutdownTimeout is how long calls in flight may go on after a signal.
+	// Listen is a host:port, of which port 0 takes any free one, or unix:/path.
+	Listen string    `yaml:"listen"`
+	TLS    ServerTLS `yaml:"tls"`
+	// TrustedProxies may say where requests came from. See
+	// [adapter.ParseTrustedProxies].
+	TrustedProxies []string `yaml:"trustedProxies"`
+	// GRPCHealth and GRPCReflection say who answers these services.
+	GRPCHealth     adapter.Answerer `yaml:"grpcHealth"`
+	GRPCReflection adapter.Answerer `yaml:"grpcReflection"`
+	// ShutdownDelay is how long everything goes on after a signal, but for
+	// readiness.
+	ShutdownDelay time.Duration `yaml:"shutdownDelay"`
+	// ShutdownTimeout is how long calls in flight may go on after that.
 	ShutdownTimeout time.Duration `yaml:"shutdownTimeout"`
+}
+
+// ServerTLS is [server.TLSFiles].
+type ServerTLS struct {
+	CertFile     string `yaml:"certFile"`
+	KeyFile      string `yaml:"keyFile"`
+	ClientCAFile string `yaml:"clientCAFile"`
 }
 
 // Admin is where the platform looks in.
 type Admin struct {
-	// Listen is a host:port; port 0 takes any free port.
+	// Listen is as Server.Listen.
 	Listen string `yaml:"listen"`
+	// QuitQuitQuit allows POST /quitquitquit, which ends the program.
+	QuitQuitQuit bool `yaml:"quitquitquit"`
 }
 
-// Upstream is ZITADEL. See [v2client.Config].
+// Upstream is ZITADEL. See [upstream.Config] and [v2client.Config].
 type Upstream struct {
 	URL      string            `yaml:"url"`
 	Protocol v2client.Protocol `yaml:"protocol"`
 	Host     string            `yaml:"host"`
 	// Timeout is the budget of all upstream calls of one v1 call together.
 	Timeout time.Duration `yaml:"timeout"`
+	TLS     UpstreamTLS   `yaml:"tls"`
+}
+
+// UpstreamTLS is [upstream.TLS].
+type UpstreamTLS struct {
+	CAFile     string `yaml:"caFile"`
+	CertFile   string `yaml:"certFile"`
+	KeyFile    string `yaml:"keyFile"`
+	ServerName string `yaml:"serverName"`
+}
+
+// Passthrough is what becomes of everything but the translated call. See
+// [adapter.PassthroughConfig].
+type Passthrough struct {
+	Enabled         bool          `yaml:"enabled"`
+	ResponseTimeout time.Duration `yaml:"responseTimeout"`
+}
+
+// Rollout is [adapter.Rollout].
+type Rollout struct {
+	Percent adapter.Rollout `yaml:"percent"`
 }
 
 // Breaker is [v2client.BreakerConfig].
@@ -79,12 +121,18 @@ const (
 // default.
 func Default() Config {
 	return Config{
-		Server:   Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 15 * time.Second},
-		Admin:    Admin{Listen: "127.0.0.1:9090"},
-		Upstream: Upstream{Protocol: v2client.ProtocolConnect, Host: upstream.HostUpstream, Timeout: 10 * time.Second},
-		OrgScope: adapter.OrgScopeStrict,
-		Breaker:  Breaker{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
-		Log:      Log{Level: slog.LevelInfo, Format: FormatJSON},
+		Server: Server{
+			Listen: "127.0.0.1:8080", TrustedProxies: []string{},
+			GRPCHealth: adapter.AnswererUpstream, GRPCReflection: adapter.AnswererUpstream,
+			ShutdownTimeout: 15 * time.Second,
+		},
+		Admin:       Admin{Listen: "127.0.0.1:9090"},
+		Upstream:    Upstream{Protocol: v2client.ProtocolConnect, Host: upstream.HostUpstream, Timeout: 10 * time.Second},
+		OrgScope:    adapter.OrgScopeStrict,
+		Passthrough: Passthrough{Enabled: true, ResponseTimeout: time.Minute},
+		Rollout:     Rollout{Percent: adapter.RolloutAll},
+		Breaker:     Breaker{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
+		Log:         Log{Level: slog.LevelInfo, Format: FormatJSON},
 	}
 }
 
@@ -147,6 +195,9 @@ func explain(err error) string {
 			"into time.Duration", "into a duration such as 10s",
 			"into slog.Level", "into one of debug, info, warn, error",
 			"into int", "into a whole number",
+			"into adapter.Rollout", "into a whole number",
+			"into bool", "into true or false",
+			"into []string", "into a list",
 			"into float64", "into a number",
 		).Replace(line)
 	}
@@ -161,7 +212,10 @@ func set(config *Config, override Override) error {
 		value = yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: override.Value}}}
 	}
 	node := value.Content[0]
-	if node.Kind != yaml.ScalarNode { // every key is a scalar: "[::1]:80" is an address, not a list
+	switch {
+	case isList(override.Key):
+		node = listNode(override.Value)
+	case node.Kind != yaml.ScalarNode: // "[::1]:80" is an address, not a list
 		node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: override.Value}
 	}
 	for _, name := range slices.Backward(strings.Split(override.Key, ".")) {
@@ -179,15 +233,33 @@ func set(config *Config, override Override) error {
 	return nil
 }
 
+// listNode is a list of text, from text with commas.
+func listNode(text string) *yaml.Node {
+	list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	for element := range strings.SplitSeq(text, ",") {
+		if element = strings.TrimSpace(element); element != "" {
+			list.Content = append(list.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: element})
+		}
+	}
+	return list
+}
+
 // validate checks what neither YAML nor the packages that use a value check.
 func (c Config) validate() error {
 	if c.Upstream.URL == "" {
 		return errors.New(`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`)
 	}
-	for key, address := range map[string]string{"server.listen": c.Server.Listen, "admin.listen": c.Admin.Listen} {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return fmt.Errorf(`%s: %q: use host:port, such as "127.0.0.1:8080" or ":8080"`, key, address)
-		}
+	if err := server.ValidateAddress(c.Server.Listen); err != nil {
+		return fmt.Errorf("server.listen: %w", err)
+	}
+	if err := server.ValidateAddress(c.Admin.Listen); err != nil {
+		return fmt.Errorf("admin.listen: %w", err)
+	}
+	if err := server.TLSFiles(c.Server.TLS).Validate(); err != nil {
+		return err
+	}
+	if c.Server.ShutdownDelay < 0 {
+		return fmt.Errorf("server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay)
 	}
 	if c.Server.ShutdownTimeout <= 0 {
 		return fmt.Errorf("server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout)

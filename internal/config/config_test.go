@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	}
 	want := config.Default()
 	want.Upstream.URL = "https://zitadel.example.com"
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("config.yaml is\n%+v\nthe defaults are\n%+v", got, want)
 	}
 	content, err := os.ReadFile(example)
@@ -94,8 +95,13 @@ func TestOrder(t *testing.T) {
 func TestEveryVariable(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
-		"server.listen": ":1", "server.shutdownTimeout": "1s", "admin.listen": ":2",
+		"server.listen": ":1", "server.shutdownTimeout": "1s", "server.shutdownDelay": "2s",
+		"server.tls.certFile": "/c", "server.tls.keyFile": "/k", "server.tls.clientCAFile": "/a",
+		"server.trustedProxies": "10.0.0.0/8, unix", "server.grpcHealth": "own", "server.grpcReflection": "own",
+		"admin.listen": "unix:/admin", "admin.quitquitquit": "true",
 		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s",
+		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
+		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50",
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
 		"log.level": "debug", "log.format": "text",
 	}
@@ -112,12 +118,21 @@ func TestEveryVariable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		Server:   config.Server{Listen: ":1", ShutdownTimeout: time.Second},
-		Admin:    config.Admin{Listen: ":2"},
-		Upstream: config.Upstream{URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second},
-		OrgScope: "off",
-		Breaker:  config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
-		Log:      config.Log{Level: slog.LevelDebug, Format: "text"},
+		Server: config.Server{
+			Listen: ":1", TLS: config.ServerTLS{CertFile: "/c", KeyFile: "/k", ClientCAFile: "/a"},
+			TrustedProxies: []string{"10.0.0.0/8", "unix"}, GRPCHealth: "own", GRPCReflection: "own",
+			ShutdownDelay: 2 * time.Second, ShutdownTimeout: time.Second,
+		},
+		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true},
+		Upstream: config.Upstream{
+			URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second,
+			TLS: config.UpstreamTLS{CAFile: "/ua", CertFile: "/uc", KeyFile: "/uk", ServerName: "n"},
+		},
+		OrgScope:    "off",
+		Passthrough: config.Passthrough{Enabled: false, ResponseTimeout: 4 * time.Second},
+		Rollout:     config.Rollout{Percent: 50},
+		Breaker:     config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
+		Log:         config.Log{Level: slog.LevelDebug, Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -138,6 +153,12 @@ func TestMistakes(t *testing.T) {
 		`log.format: "xml": use "json" or "text"`:                         {url + "log: {format: xml}"},
 		`unknown name`: {url + "log: {level: loud}"},
 		`server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080"`:                    {url + "server: {listen: '8080'}"},
+		`server.listen: "unix:s": use an absolute path`:                                                {url + "server: {listen: 'unix:s'}"},
+		`server.tls.certFile, server.tls.keyFile: one is set without the other`:                        {url + "server: {tls: {certFile: c}}"},
+		`server.shutdownDelay: -1s: use a duration such as 5s, or 0s for none`:                         {url + "server: {shutdownDelay: -1s}"},
+		"line 2: cannot unmarshal !!str `half` into a whole number":                                    {url + "rollout: {percent: half}"},
+		"line 2: cannot unmarshal !!str `perhaps` into true or false":                                  {url + "passthrough: {enabled: perhaps}"},
+		"line 2: cannot unmarshal !!str `10.0.0.0/8` into a list":                                      {url + "server: {trustedProxies: 10.0.0.0/8}"},
 		`server.shutdownTimeout: 0s: use a duration above 0, such as 15s`:                              {url + "server: {shutdownTimeout: 0s}"},
 		`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url`:    {""},
 		"V1ADAPTER_UPSTREAM_URI: no such key: a variable is V1ADAPTER_ and the key's path in capitals": {url, "V1ADAPTER_UPSTREAM_URI=x"},
@@ -147,6 +168,20 @@ func TestMistakes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v\nwant %s", err, want)
 		}
+	}
+}
+
+// Changes names the keys, not the values.
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	from := config.Default()
+	to := from
+	to.Server.TrustedProxies, to.Upstream.TLS.CAFile, to.Rollout.Percent = []string{"unix"}, "/ca", 5
+	if got, want := config.Changes(from, to), []string{"server.trustedProxies", "upstream.tls.caFile", "rollout.percent"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := config.Changes(from, config.Default()); got != nil {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -16,19 +17,50 @@ func Variable(key string) string {
 }
 
 // Keys lists the path of every key, in the order of the structs.
-func Keys() []string { return keysOf(reflect.TypeFor[Config](), "") }
-
-func keysOf(of reflect.Type, prefix string) []string {
+func Keys() []string {
 	var keys []string
-	for field := range of.Fields() {
-		key := prefix + field.Tag.Get("yaml")
-		if field.Type.Kind() == reflect.Struct {
-			keys = append(keys, keysOf(field.Type, key+".")...)
-			continue
-		}
-		keys = append(keys, key)
+	for _, field := range fieldsOf(reflect.ValueOf(Default()), "") {
+		keys = append(keys, field.key)
 	}
 	return keys
+}
+
+// Changes lists the keys whose values differ.
+func Changes(from, to Config) []string {
+	var changed []string
+	after := fieldsOf(reflect.ValueOf(to), "")
+	for i, before := range fieldsOf(reflect.ValueOf(from), "") {
+		if !reflect.DeepEqual(before.value.Interface(), after[i].value.Interface()) {
+			changed = append(changed, before.key)
+		}
+	}
+	return changed
+}
+
+// field is one key and its value.
+type field struct {
+	key   string
+	value reflect.Value
+}
+
+func fieldsOf(of reflect.Value, prefix string) []field {
+	var fields []field
+	for structField, value := range of.Fields() {
+		key := prefix + structField.Tag.Get("yaml")
+		if value.Kind() == reflect.Struct {
+			fields = append(fields, fieldsOf(value, key+".")...)
+			continue
+		}
+		fields = append(fields, field{key: key, value: value})
+	}
+	return fields
+}
+
+// isList reports whether a key's value is a list.
+func isList(key string) bool {
+	return slices.ContainsFunc(fieldsOf(reflect.ValueOf(Default()), ""), func(f field) bool {
+		return f.key == key && f.value.Kind() == reflect.Slice
+	})
 }
 
 // environmentOverrides finds the variables that set keys. One with the prefix

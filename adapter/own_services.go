@@ -1,0 +1,143 @@
+package adapter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
+)
+
+// Answerer says who answers a gRPC service that both ZITADEL and the adapter may
+// have.
+type Answerer string
+
+const (
+	// AnswererUpstream is ZITADEL, and the adapter where ZITADEL does not know
+	// the service or passthrough is off.
+	AnswererUpstream Answerer = "upstream"
+	// AnswererOwn is the adapter.
+	AnswererOwn Answerer = "own"
+)
+
+func (a Answerer) validate(key string) error {
+	if a != AnswererUpstream && a != AnswererOwn {
+		return fmt.Errorf("%s: %q: use %q or %q", key, a, AnswererUpstream, AnswererOwn)
+	}
+	return nil
+}
+
+// ownService is a gRPC service that the adapter can answer itself.
+type ownService struct {
+	prefix  string // of its methods' paths
+	method  string // one of them, by which to find out whether ZITADEL knows it
+	handler http.Handler
+	by      Answerer
+
+	mu      sync.Mutex
+	known   bool // to ZITADEL
+	checked time.Time
+}
+
+// newOwnServices makes gRPC health, which is SERVING while ready, and server
+// reflection of v1's service.
+func newOwnServices(health, reflection Answerer, ready func() bool) []*ownService {
+	reflector := grpcreflect.NewStaticReflector(managementv1connect.ManagementServiceName)
+	healthPath, healthHandler := grpchealth.NewHandler(healthChecker{ready})
+	v1Path, v1Handler := grpcreflect.NewHandlerV1(reflector)
+	alphaPath, alphaHandler := grpcreflect.NewHandlerV1Alpha(reflector)
+	return []*ownService{
+		{prefix: healthPath, method: "Check", handler: healthHandler, by: health},
+		{prefix: v1Path, method: "ServerReflectionInfo", handler: v1Handler, by: reflection},
+		{prefix: alphaPath, method: "ServerReflectionInfo", handler: alphaHandler, by: reflection},
+	}
+}
+
+// healthChecker is the health of the adapter and of the one service it has.
+type healthChecker struct{ ready func() bool }
+
+func (c healthChecker) Check(_ context.Context, request *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
+	if request.Service != "" && request.Service != managementv1connect.ManagementServiceName {
+		return nil, connect.NewError(connect.CodeNotFound, errors.New("unknown service"))
+	}
+	if c.ready != nil && !c.ready() {
+		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
+	}
+	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
+}
+
+// ownService finds the service that is to answer r instead of ZITADEL, nil if
+// there is none.
+func (f *facade) ownService(r *http.Request, protocol string) http.Handler {
+	if protocol == "" {
+		return nil
+	}
+	for _, service := range f.ownServices {
+		if strings.HasPrefix(r.URL.Path, service.prefix) && (service.by == AnswererOwn || !f.passthrough.knows(r, service)) {
+			return service.handler
+		}
+	}
+	return nil
+}
+
+// knownFor is how long it is believed that ZITADEL knows a service, or does not.
+const knownFor = time.Minute
+
+// knows finds out whether ZITADEL knows a service. When it cannot, the service
+// counts as known: what ZITADEL is not there to answer is not answered.
+func (p *Passthrough) knows(r *http.Request, service *ownService) bool {
+	if p == nil {
+		return false
+	}
+	service.mu.Lock()
+	defer service.mu.Unlock()
+	if time.Since(service.checked) < knownFor {
+		return service.known
+	}
+	known, err := p.ask(r, service.prefix+service.method)
+	if err != nil {
+		return true
+	}
+	service.known, service.checked = known, time.Now()
+	return known
+}
+
+// ask makes a gRPC call with an empty message, and tells whether there is such a
+// method.
+func (p *Passthrough) ask(r *http.Request, method string) (known bool, err error) {
+	host, _ := p.upstream.HostFor(r.Host)
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.upstream.Base().String()+method, bytes.NewReader(frame(nil)))
+	if err != nil {
+		return false, err
+	}
+	request.Host = host
+	request.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
+	response, err := p.http2.RoundTrip(request)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxMessageBytes)); err != nil {
+		return false, err
+	}
+	status := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status") // there is one or the other
+	switch {
+	case response.StatusCode == http.StatusNotFound, status == "12":
+		return false, nil
+	case status == "":
+		return false, fmt.Errorf("answered HTTP %d without a grpc-status", response.StatusCode)
+	}
+	return true, nil
+}

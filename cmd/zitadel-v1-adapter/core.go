@@ -1,0 +1,72 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/metrics"
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/v2client"
+)
+
+// core is all that a configuration decides between the listener and ZITADEL. It
+// is replaced as a whole; requests under way go on in the one they came to.
+type core struct {
+	handler     http.Handler
+	client      *v2client.Client
+	passthrough *adapter.Passthrough // nil: off
+}
+
+// newCore makes a core. Errors name the configuration key.
+func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics, log *slog.Logger) (*core, error) {
+	to, err := upstream.New(upstreamConfig(settings))
+	if err != nil {
+		return nil, err
+	}
+	c := new(core)
+	if c.client, err = newClient(settings, to, log); err != nil {
+		return nil, err
+	}
+	if settings.Passthrough.Enabled {
+		if c.passthrough, err = adapter.NewPassthrough(adapter.PassthroughConfig{
+			Upstream: to, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: counted.PassedThrough, Log: log,
+		}); err != nil {
+			return nil, err
+		}
+	}
+	trusted, err := adapter.ParseTrustedProxies(settings.Server.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	c.handler, err = adapter.New(adapter.Config{
+		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
+		Passthrough: c.passthrough, Rollout: settings.Rollout.Percent, TrustedProxies: trusted,
+		GRPCHealth: settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,
+		Observe: counted.Call, Log: log,
+	})
+	return c, err
+}
+
+func upstreamConfig(settings config.Config) upstream.Config {
+	return upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host, TLS: upstream.TLS(settings.Upstream.TLS)}
+}
+
+func newClient(settings config.Config, to *upstream.Upstream, log *slog.Logger) (*v2client.Client, error) {
+	return v2client.New(v2client.Config{
+		Upstream:  to,
+		Protocol:  settings.Upstream.Protocol,
+		Breaker:   v2client.BreakerConfig(settings.Breaker),
+		UserAgent: "zitadel-v1-adapter/" + buildVersion(),
+		Log:       log,
+	})
+}
+
+// close drops idle connections to ZITADEL.
+func (c *core) close() {
+	c.client.Close()
+	if c.passthrough != nil {
+		c.passthrough.Close()
+	}
+}

@@ -1,0 +1,122 @@
+// Package metrics counts, for Prometheus.
+package metrics
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"zitadel-v1-adapter/adapter"
+)
+
+// Metrics are the metrics of one running adapter. They are safe for concurrent
+// use. No label holds what a stranger may choose: none can make them grow.
+type Metrics struct {
+	registry           *prometheus.Registry
+	calls              *prometheus.CounterVec
+	callSeconds        *prometheus.HistogramVec
+	passedThrough      *prometheus.CounterVec
+	configReloads      *prometheus.CounterVec
+	configSuccess      prometheus.Gauge
+	configTime         prometheus.Gauge
+	certificateReloads *prometheus.CounterVec
+	certificateExpiry  *prometheus.GaugeVec
+}
+
+// The certificates that may be reloaded.
+const (
+	CertificateServer   = "server"
+	CertificateUpstream = "upstream"
+)
+
+// New makes Metrics at nought, with those of the Go runtime and the process
+// beside them.
+func New() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "v1adapter_calls_total",
+			Help: "SetHumanInitialPassword calls by protocol, by the way they went (v2: translated, v1: native) and by gRPC code (HTTP status for REST answered by native v1).",
+		}, []string{"protocol", "way", "code"}),
+		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "v1adapter_call_duration_seconds",
+			Help:    "Time from a call's headers to the end of its answer.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"way"}),
+		passedThrough: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "v1adapter_passed_through_total",
+			Help: "Requests passed through to ZITADEL by HTTP status, 0 if the client went away before there was one.",
+		}, []string{"status"}),
+		configReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "v1adapter_config_reloads_total", Help: "Reloads of the configuration by result: ok or error.",
+		}, []string{"result"}),
+		configSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "v1adapter_config_last_reload_successful", Help: "1 if the last reload of the configuration was accepted, else 0.",
+		}),
+		configTime: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "v1adapter_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was accepted.",
+		}),
+		certificateReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "v1adapter_certificate_reloads_total", Help: "Reloads of renewed certificate files by certificate (server, upstream) and result: ok or error, in which case the old one stays in use.",
+		}, []string{"certificate", "result"}),
+		certificateExpiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "When the certificate in use expires.",
+		}, []string{"certificate"}),
+	}
+	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.configReloads, m.configSuccess, m.configTime,
+		m.certificateReloads, m.certificateExpiry,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.configSuccess.Set(1)
+	m.configTime.SetToCurrentTime()
+	return m
+}
+
+// Handler answers scrapes.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Call counts a v1 call.
+func (m *Metrics) Call(call adapter.Call) {
+	m.calls.WithLabelValues(call.Protocol, call.Way, call.Code).Inc()
+	m.callSeconds.WithLabelValues(call.Way).Observe(call.Duration.Seconds())
+}
+
+// PassedThrough counts a request that passed through.
+func (m *Metrics) PassedThrough(httpStatus int) {
+	m.passedThrough.WithLabelValues(strconv.Itoa(httpStatus)).Inc()
+}
+
+// ConfigReloaded notes a reload of the configuration; err is nil if it was
+// accepted.
+func (m *Metrics) ConfigReloaded(err error) {
+	m.configReloads.WithLabelValues(result(err)).Inc()
+	if err != nil {
+		m.configSuccess.Set(0)
+		return
+	}
+	m.configSuccess.Set(1)
+	m.configTime.SetToCurrentTime()
+}
+
+// CertificateReloaded notes a reload of renewed certificate files; err is nil if
+// they were accepted.
+func (m *Metrics) CertificateReloaded(certificate string, err error) {
+	m.certificateReloads.WithLabelValues(certificate, result(err)).Inc()
+}
+
+// CertificateExpires notes when the certificate in use does.
+func (m *Metrics) CertificateExpires(certificate string, at time.Time) {
+	m.certificateExpiry.WithLabelValues(certificate).Set(float64(at.Unix()))
+}
+
+func result(err error) string {
+	if err != nil {
+		return "error"
+	}
+	return "ok"
+}

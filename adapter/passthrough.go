@@ -3,14 +3,12 @@ package adapter
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -146,7 +144,7 @@ type passing struct {
 type passingKey struct{}
 
 func (p *Passthrough) proxyTo(host string, out *passedResponse, r *http.Request) {
-	body := &requestBody{ReadCloser: r.Body}
+	body := &requestBody{ReadCloser: r.Body, controller: http.NewResponseController(out)}
 	r.Body = body
 	r = r.WithContext(context.WithValue(r.Context(), passingKey{}, passing{host: host, body: body}))
 	defer func() {
@@ -231,6 +229,10 @@ func requestTarget(r *http.Request) string {
 // speaks and in which one slow reader does not hold up the others.
 func (p *Passthrough) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.ProtoMajor == 2 && needsHTTP2(request.Header.Get("Content-Type")) {
+		through, _ := request.Context().Value(passingKey{}).(passing)
+		if through.body != nil && request.Body != nil {
+			request.Body = interruptible{request.Body, through.body}
+		}
 		return p.http2.RoundTrip(request)
 	}
 	return p.http1.RoundTrip(request)
@@ -275,83 +277,3 @@ func isDial(err error) bool {
 	operation, ok := errors.AsType[*net.OpError](err)
 	return ok && operation.Op == "dial"
 }
-
-// requestBody notes whether its client failed to send it.
-type requestBody struct {
-	io.ReadCloser
-
-	mu     sync.Mutex
-	broken bool
-}
-
-func (b *requestBody) Read(into []byte) (int, error) {
-	n, err := b.ReadCloser.Read(into)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.mu.Lock()
-		b.broken = true
-		b.mu.Unlock()
-	}
-	return n, err
-}
-
-func (b *requestBody) failed() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.broken
-}
-
-// passedResponse is the answer to a request that passes through. It keeps
-// net/http from adding to it.
-type passedResponse struct {
-	http.ResponseWriter
-
-	// status is the final HTTP status, 0 before it is known.
-	status       int
-	trailersOnly bool
-}
-
-// WriteHeader sends the headers.
-func (w *passedResponse) WriteHeader(status int) {
-	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
-		header := w.Header()
-		if _, ok := header["Content-Type"]; !ok {
-			header["Content-Type"] = nil // or else net/http guesses one
-		}
-		w.status, w.trailersOnly = status, header["Grpc-Status"] != nil
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// FlushError sends what is there. The headers of a gRPC answer that is trailers
-// only must be its end too, so they wait for it.
-func (w *passedResponse) FlushError() error {
-	if w.trailersOnly {
-		return nil
-	}
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-// Unwrap is for http.ResponseController.
-func (w *passedResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// grpcStatus is the number in the answer's grpc-status, "" if it has none.
-func (w *passedResponse) grpcStatus() string {
-	for _, name := range []string{http.TrailerPrefix + "Grpc-Status", "Grpc-Status"} {
-		if value := w.Header().Get(name); value != "" {
-			return value
-		}
-	}
-	return ""
-}
-
-// bufferPool lends ReverseProxy what it copies answers with.
-type bufferPool struct{ pool sync.Pool }
-
-func (b *bufferPool) Get() []byte {
-	if buffer, ok := b.pool.Get().(*[]byte); ok {
-		return *buffer
-	}
-	return make([]byte, 32<<10)
-}
-
-func (b *bufferPool) Put(buffer []byte) { b.pool.Put(&buffer) }

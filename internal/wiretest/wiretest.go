@@ -25,6 +25,7 @@ func Listen(tb testing.TB, handler http.Handler) string {
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Config.DisableGeneralOptionsHandler = true
 	server.Start()
 	tb.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")

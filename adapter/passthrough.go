@@ -105,11 +105,6 @@ func (p *Passthrough) pass(out *passedResponse, r *http.Request) {
 		p.errors.write(out, r, newStatus(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
 	default:
 		dropUpgrades(r.Header)
-		if r.ProtoMajor == 1 {
-			// Or else net/http reads the request's body to its end before it
-			// sends the first byte of the answer.
-			_ = http.NewResponseController(out).EnableFullDuplex() // fails only for writers that are not net/http's
-		}
 		p.proxyTo(host, out, r)
 	}
 }
@@ -144,9 +139,11 @@ type passing struct {
 type passingKey struct{}
 
 func (p *Passthrough) proxyTo(host string, out *passedResponse, r *http.Request) {
-	body := &requestBody{ReadCloser: r.Body, controller: http.NewResponseController(out)}
-	r.Body = body
+	body := &requestBody{ReadCloser: r.Body, controller: http.NewResponseController(out), whole: r.ContentLength == 0}
+	defer body.end()
+	out.request, out.body = r, body
 	r = r.WithContext(context.WithValue(r.Context(), passingKey{}, passing{host: host, body: body}))
+	r.Body = body // of the copy: net/http looks at its own
 	defer func() {
 		recovered := recover()
 		if recovered == nil {
@@ -161,6 +158,7 @@ func (p *Passthrough) proxyTo(host string, out *passedResponse, r *http.Request)
 		out.Header().Set(http.TrailerPrefix+"Grpc-Message", "the connection to ZITADEL was lost")
 	}()
 	p.proxy.ServeHTTP(out, r)
+	out.finish()
 }
 
 // rewrite makes the upstream request. ReverseProxy has taken the hop-by-hop
@@ -270,7 +268,9 @@ func (p *Passthrough) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p.log.WarnContext(r.Context(), "not passed through", "method", shortened(r.Method), "path", shortened(r.URL.Path),
 			"code", refusal.code.String(), "cause", err.Error())
 	}
-	p.errors.write(w, r, refusal)
+	own := *r // the transport may still be at it
+	own.Header = r.Header.Clone()
+	p.errors.write(w, &own, refusal)
 }
 
 func isDial(err error) bool {

@@ -6,32 +6,58 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"zitadel-v1-adapter/internal/framing"
 )
 
-// requestBody notes whether its client failed to send it.
+// requestBody notes how far its client has come with sending it.
 type requestBody struct {
 	io.ReadCloser
 
 	controller  *http.ResponseController
 	mu          sync.Mutex
+	begun       bool
+	whole       bool // or empty
 	broken      bool
 	interrupted bool
+	ended       bool // the handler has returned
 }
 
 func (b *requestBody) Read(into []byte) (int, error) {
+	b.mu.Lock()
+	b.begun = true
+	b.mu.Unlock()
 	n, err := b.ReadCloser.Read(into)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil {
 		b.mu.Lock()
-		b.broken = !b.interrupted
+		b.whole = errors.Is(err, io.EOF)
+		b.broken = !b.whole && !b.interrupted
 		b.mu.Unlock()
 	}
 	return n, err
 }
 
+// failed reports whether the client did not send the body properly.
 func (b *requestBody) failed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.broken
+}
+
+// remains reports whether the client is not done sending, and whether somebody
+// has begun to read.
+func (b *requestBody) remains() (begun, remains bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.begun, !b.whole
+}
+
+// end must come before the handler returns: after that nothing may touch the
+// request any more, and the transport may still be closing bodies.
+func (b *requestBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
 }
 
 // interruptible is a body whose Close ends a Read that waits. net/http's HTTP/2
@@ -46,8 +72,11 @@ type interruptible struct {
 
 func (i interruptible) Close() error {
 	i.body.mu.Lock()
+	defer i.body.mu.Unlock()
+	if i.body.ended {
+		return nil
+	}
 	i.body.interrupted = true
-	i.body.mu.Unlock()
 	return i.body.controller.SetReadDeadline(time.Unix(1, 0))
 }
 
@@ -57,8 +86,11 @@ type passedResponse struct {
 	http.ResponseWriter
 
 	// status is the final HTTP status, 0 before it is known.
-	status       int
-	trailersOnly bool
+	status     int
+	headOnly   bool
+	request    *http.Request
+	body       *requestBody // nil if the request is not passed on
+	fullDuplex bool
 }
 
 // WriteHeader sends the headers.
@@ -68,15 +100,50 @@ func (w *passedResponse) WriteHeader(status int) {
 		if _, ok := header["Content-Type"]; !ok {
 			header["Content-Type"] = nil // or else net/http guesses one
 		}
-		w.status, w.trailersOnly = status, header["Grpc-Status"] != nil
+		w.status = status
+		w.headOnly = status == http.StatusNoContent || status == http.StatusNotModified ||
+			header["Grpc-Status"] != nil || header.Get("Content-Length") == "0" ||
+			w.request != nil && w.request.Method == http.MethodHead
+		w.goFullDuplex()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// FlushError sends what is there. The headers of a gRPC answer that is trailers
-// only must be its end too, so they wait for it.
+// goFullDuplex lets the answer begin before the request has ended, over HTTP/1.1.
+// Otherwise net/http would first read what is left of the body, away from the
+// upstream. Not so if the client still waits for a 100 (Continue) that will not
+// come: net/http then closes the connection, and says so.
+func (w *passedResponse) goFullDuplex() {
+	if w.body == nil || w.request.ProtoMajor != 1 || framing.FromContext(w.request.Context()) == nil {
+		return
+	}
+	begun, remains := w.body.remains()
+	if remains && (begun || w.request.Header.Get("Expect") == "") {
+		w.fullDuplex = http.NewResponseController(w.ResponseWriter).EnableFullDuplex() == nil
+	}
+}
+
+// finish ends an exchange whose answer was faster than its request, which makes
+// it the connection's last. net/http would read on for the end of the request,
+// and panic when it came (it has let go of the request, and then reads twice at
+// once); so the end is made here, of whatever net/http has read already.
+func (w *passedResponse) finish() {
+	if !w.fullDuplex {
+		return
+	}
+	if _, remains := w.body.remains(); !remains {
+		return
+	}
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	framing.FromContext(w.request.Context()).HangUp()
+	_, _ = io.Copy(io.Discard, w.body.ReadCloser)
+}
+
+// FlushError sends what is there. Headers that no body follows wait for the end,
+// so that over HTTP/2 they are the end: a gRPC answer that is trailers only would
+// otherwise be one without trailers.
 func (w *passedResponse) FlushError() error {
-	if w.trailersOnly {
+	if w.headOnly {
 		return nil
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -420,5 +421,48 @@ func TestPassthroughFullDuplex(t *testing.T) {
 	_ = writer.Close()
 	if rest, err := io.ReadAll(response.Body); string(echoed) != "C" || len(rest) > 0 || err != nil {
 		t.Errorf("%q, then %q, %v", echoed, rest, err)
+	}
+}
+
+// An answer that comes before the request has ended arrives whole, and is the
+// connection's last; net/http would panic when the end came after all.
+func TestPassthroughEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	var smuggled atomic.Int32
+	s := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/smuggled" {
+			smuggled.Add(1)
+		}
+		_, _ = io.ReadFull(r.Body, make([]byte, 1))
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		_, _ = io.WriteString(w, "too large")
+	})), nil)
+	for name, rest := range map[string]string{
+		"nothing": "", "a little": "bc", "what could be a request": "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+		reader := bufio.NewReader(conn)
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\na")
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, rest)
+		body, err := io.ReadAll(response.Body)
+		if response.StatusCode != http.StatusRequestEntityTooLarge || string(body) != "too large" || err != nil {
+			t.Errorf("%s: %d %q, %v", name, response.StatusCode, body, err)
+		}
+		if more, err := io.ReadAll(reader); len(more) > 0 || err != nil {
+			t.Errorf("%s: then %q, %v", name, more, err)
+		}
+		_ = conn.Close()
+	}
+	if smuggled.Load() > 0 {
+		t.Error("a part of the body was taken for a request")
 	}
 }

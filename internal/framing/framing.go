@@ -10,8 +10,11 @@
 package framing
 
 import (
+	"context"
+	"io"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // NewListener watches the connections that listener accepts. They may be TLS.
@@ -32,13 +35,35 @@ func (l watchedListener) Accept() (net.Conn, error) {
 type Conn struct {
 	net.Conn
 
-	watch watch
-	off   atomic.Bool
+	watch  watch
+	off    atomic.Bool
+	hungUp atomic.Bool
+}
+
+type contextKey struct{}
+
+// WithConn makes the context of a connection's requests. It fits
+// [net/http.Server.ConnContext].
+func WithConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, contextKey{}, conn)
+}
+
+// FromContext is the connection on which a request came, nil if it is not a
+// watched one.
+func FromContext(ctx context.Context) *Conn {
+	conn, _ := ctx.Value(contextKey{}).(*Conn)
+	return conn
 }
 
 // Read reads, and spoils what must not be understood.
 func (c *Conn) Read(into []byte) (int, error) {
+	if c.hungUp.Load() {
+		return 0, io.EOF
+	}
 	n, err := c.Conn.Read(into)
+	if c.hungUp.Load() {
+		return 0, io.EOF
+	}
 	if !c.off.Load() {
 		c.watch.inspect(into[:n])
 	}
@@ -47,6 +72,27 @@ func (c *Conn) Read(into []byte) (int, error) {
 
 // Unwatch ends the watch: the connection no longer speaks HTTP.
 func (c *Conn) Unwatch() { c.off.Store(true) }
+
+// HangUp lets nothing more be read: the request under way is the connection's
+// last, though its body may not have ended. Answers can still be written.
+func (c *Conn) HangUp() {
+	c.hungUp.Store(true)
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // for a Read that waits
+}
+
+// lingering is how long a connection that was hung up stays open for its peer to
+// read the end of the answer: bytes that nobody reads would make the kernel
+// throw that away.
+const lingering = 500 * time.Millisecond
+
+// Close closes the connection.
+func (c *Conn) Close() error {
+	if c.hungUp.Load() && c.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingering))
+		_, _ = io.Copy(io.Discard, c.Conn) // to the peer's end, or the deadline
+	}
+	return c.Conn.Close()
+}
 
 // NetConn is the connection below.
 func (c *Conn) NetConn() net.Conn { return c.Conn }

@@ -58,7 +58,7 @@ func New(listener net.Listener, config Config) *Server {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnContext:       withConnection,
+		ConnContext:       framing.WithConn,
 		ConnState:         unwatchHijacked,
 		// "OPTIONS *" is for the upstream.
 		DisableGeneralOptionsHandler: true,
@@ -113,12 +113,6 @@ func (s *Server) wait(ctx context.Context) error {
 	}
 }
 
-type connectionKey struct{}
-
-func withConnection(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, conn)
-}
-
 // unwatchHijacked lets connections go that speak something else from now on.
 func unwatchHijacked(conn net.Conn, state http.ConnState) {
 	if watched, ok := conn.(*framing.Conn); ok && state == http.StateHijacked {
@@ -134,7 +128,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "400 Bad Request", http.StatusBadRequest)
 		return
 	}
-	if watched, ok := r.Context().Value(connectionKey{}).(*framing.Conn); ok {
+	if watched := framing.FromContext(r.Context()); watched != nil {
 		if encrypted, ok := watched.NetConn().(*tlsConn); ok {
 			r.TLS = &encrypted.state
 		}

@@ -6,29 +6,38 @@ package wiretest
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 
+	"zitadel-v1-adapter/internal/framing"
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/server"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
-// Listen serves HTTP/1.1 and h2c on a port of its own until the test ends; it
-// returns the host:port.
+// Listen serves HTTP/1.1 and h2c on a port of its own, as the program does, until
+// the test ends; it returns the host:port.
 func Listen(tb testing.TB, handler http.Handler) string {
 	tb.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Config.DisableGeneralOptionsHandler = true
-	server.Start()
-	tb.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
+	listener, err := server.Listen(tb.Context(), "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	serving := server.New(listener, server.Config{Handler: handler})
+	done := make(chan error, 1)
+	go func() { done <- serving.Serve() }()
+	tb.Cleanup(func() {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = serving.Drain(ended)
+		if err := <-done; err != nil {
+			tb.Error(err)
+		}
+	})
+	return listener.Addr().String()
 }
 
 // Upstream is an upstream at a base URL, asked under a host as upstream.Config
@@ -71,8 +80,10 @@ func Reset(tb testing.TB) http.Handler {
 			tb.Error(err)
 			return
 		}
-		if tcp, ok := connection.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
+		if watched, ok := connection.(*framing.Conn); ok {
+			if tcp, ok := watched.NetConn().(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
 		}
 		_ = connection.Close()
 	})

@@ -1,0 +1,101 @@
+package passthrough_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/interop"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+func connectGRPC(t *testing.T, address string, trust *tls.Config) *grpc.ClientConn {
+	t.Helper()
+	transport := insecure.NewCredentials()
+	if trust != nil {
+		transport = credentials.NewTLS(trust)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(transport))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// gRPC's own interoperability suite, of grpc-go's client with grpc-go's server,
+// through the adapter. Its functions end the process when something differs.
+func TestGRPCInteroperability(t *testing.T) {
+	t.Parallel()
+	for name, encrypted := range map[string]bool{"h2c": false, "HTTP/2 over TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, encrypted)
+			conn := connectGRPC(t, p.through, p.trust)
+			ctx, client := t.Context(), testgrpc.NewTestServiceClient(conn)
+			for range 3 {
+				interop.DoEmptyUnaryCall(ctx, client)
+				interop.DoLargeUnaryCall(ctx, client)
+				interop.DoClientStreaming(ctx, client)
+				interop.DoServerStreaming(ctx, client)
+				interop.DoPingPong(ctx, client)
+				interop.DoEmptyStream(ctx, client)
+				interop.DoTimeoutOnSleepingServer(ctx, client)
+				interop.DoCancelAfterBegin(ctx, client)
+				interop.DoCancelAfterFirstResponse(ctx, client)
+				interop.DoCustomMetadata(ctx, client)
+				interop.DoStatusCodeAndMessage(ctx, client)
+				interop.DoSpecialStatusMessage(ctx, client)
+				interop.DoUnimplementedMethod(ctx, conn)
+				interop.DoUnimplementedService(ctx, testgrpc.NewUnimplementedServiceClient(conn))
+			}
+		})
+	}
+}
+
+// Status, details, headers and trailers of a failed stream are the same, and so
+// are those of a unary call.
+func TestGRPCErrors(t *testing.T) {
+	t.Parallel()
+	for name, encrypted := range map[string]bool{"h2c": false, "HTTP/2 over TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, encrypted)
+			p.compare(t, func(t *testing.T, address string) string {
+				client := testgrpc.NewTestServiceClient(connectGRPC(t, address, p.trust))
+				ctx := metadata.AppendToOutgoingContext(t.Context(), "fail", "1")
+				stream, err := client.FullDuplexCall(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = stream.Recv()
+				header, _ := stream.Header()
+				failure := status.Convert(err)
+				if failure.Code() != codes.FailedPrecondition {
+					t.Errorf("%v", err)
+				}
+				out := fmt.Sprintf("%v %q %v\n%v\n%v\n", failure.Code(), failure.Message(), failure.Details(), clean(header), stream.Trailer())
+
+				var unaryHeader, unaryTrailer metadata.MD
+				_, err = client.UnaryCall(context.WithoutCancel(t.Context()), &testgrpc.SimpleRequest{
+					ResponseStatus: &testgrpc.EchoStatus{Code: 2, Message: "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"},
+				}, grpc.Header(&unaryHeader), grpc.Trailer(&unaryTrailer))
+				return out + fmt.Sprintf("%v\n%v\n%v", err, clean(unaryHeader), unaryTrailer)
+			})
+		})
+	}
+}
+
+// clean takes out what says when.
+func clean(header metadata.MD) metadata.MD {
+	header = header.Copy()
+	header.Delete("date")
+	return header
+}

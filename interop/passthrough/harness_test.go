@@ -1,0 +1,172 @@
+// Package passthrough_test puts the real program, built with the race detector,
+// between clients and an upstream that has all that a client could use, and
+// compares "direct to the upstream" with "through the adapter", byte for byte.
+package passthrough_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+// binary is the program under test; plain is it without the race detector, for
+// benchmarks.
+var binary, plain string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "passthrough")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary, plain = filepath.Join(dir, "race", "zitadel-v1-adapter"), filepath.Join(dir, "plain", "zitadel-v1-adapter")
+	for _, arguments := range [][]string{{"-race", "-o", binary}, {"-o", plain}} {
+		build := exec.Command("go", append([]string{"build", "-C", "../.."}, append(arguments, "./cmd/zitadel-v1-adapter")...)...)
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+			os.Exit(1)
+		}
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// program is a running adapter.
+type program struct {
+	address string
+	admin   string
+	config  string // file
+	command *exec.Cmd
+	log     *lockedBuffer
+	exited  chan struct{}
+}
+
+// start runs a binary with a configuration, to which it adds the addresses, and
+// waits until it is ready. The test's end kills what still runs.
+func start(tb testing.TB, binary, config string) *program {
+	tb.Helper()
+	p := &program{
+		address: freeAddress(tb), admin: freeAddress(tb), log: new(lockedBuffer), exited: make(chan struct{}),
+		config: wiretest.WriteFile(tb, tb.TempDir(), "config.yaml", []byte(config)),
+	}
+	p.command = exec.Command(binary, "serve", "--config", p.config, "--listen", p.address, "--admin-listen", p.admin)
+	p.command.Stderr = p.log
+	if err := p.command.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go func() { defer close(p.exited); _ = p.command.Wait() }()
+	tb.Cleanup(func() {
+		_ = p.command.Process.Kill()
+		<-p.exited
+		if log := p.log.String(); strings.Contains(log, "DATA RACE") || tb.Failed() {
+			tb.Errorf("the adapter's log:\n%s", log)
+		}
+	})
+	p.eventually(tb, "ready", func() bool {
+		response, err := http.Get("http://" + p.admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// eventually waits for what has to come.
+func (p *program) eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-p.exited:
+			tb.Fatalf("not %s: the adapter has ended", what)
+		default:
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("not %s", what)
+		}
+	}
+}
+
+// stop sends SIGTERM and returns the exit code.
+func (p *program) stop(tb testing.TB) int {
+	tb.Helper()
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		tb.Fatal(err)
+	}
+	select {
+	case <-p.exited:
+		return p.command.ProcessState.ExitCode()
+	case <-time.After(time.Minute):
+		tb.Fatal("still running a minute after SIGTERM")
+		return -1
+	}
+}
+
+// metrics is a scrape.
+func (p *program) metrics(tb testing.TB) string {
+	tb.Helper()
+	response, err := http.Get("http://" + p.admin + "/metrics")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(body)
+}
+
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// dial connects, and gives every exchange on the connection a minute.
+func dial(tb testing.TB, address string) net.Conn {
+	tb.Helper()
+	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), "tcp", address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(data)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}

@@ -95,6 +95,9 @@ type passedResponse struct {
 
 // WriteHeader sends the headers.
 func (w *passedResponse) WriteHeader(status int) {
+	if status == http.StatusContinue && w.request != nil && w.request.Header.Get("Expect") != "" {
+		return // net/http sends one when the upstream's makes the transport read the body
+	}
 	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
 		header := w.Header()
 		if _, ok := header["Content-Type"]; !ok {

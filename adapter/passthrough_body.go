@@ -44,12 +44,12 @@ func (b *requestBody) failed() bool {
 	return b.broken
 }
 
-// remains reports whether the client is not done sending, and whether somebody
-// has begun to read.
+// remains reports whether the client has yet to send some of the body, and
+// whether somebody has begun to read it.
 func (b *requestBody) remains() (begun, remains bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.begun, !b.whole
+	return b.begun, !b.whole && !b.broken
 }
 
 // end must come before the handler returns: after that nothing may touch the
@@ -134,12 +134,19 @@ func (w *passedResponse) finish() {
 	if !w.fullDuplex {
 		return
 	}
-	if _, remains := w.body.remains(); !remains {
-		return
+	cut := w.body.failed()
+	if _, remains := w.body.remains(); remains {
+		_ = w.FlushError()
+		framing.FromContext(w.request.Context()).HangUp()
+		_, err := io.Copy(io.Discard, w.body.ReadCloser)
+		cut = err != nil && !errors.Is(err, io.ErrUnexpectedEOF)
 	}
-	_ = http.NewResponseController(w.ResponseWriter).Flush()
-	framing.FromContext(w.request.Context()).HangUp()
-	_, _ = io.Copy(io.Discard, w.body.ReadCloser)
+	if cut {
+		// Nobody knows where this request ends: what follows must not be read as
+		// another (net/http does not look any more, once the answer has begun).
+		_ = w.FlushError()
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to close a connection
+	}
 }
 
 // FlushError sends what is there. Headers that no body follows wait for the end,

@@ -306,7 +306,11 @@ func TestPassthroughBadBody(t *testing.T) {
 			whole <- string(body)
 		}
 	})), nil)
-	response := exchangeRaw(t, s, http.MethodPost, []byte("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n"))
+	response := exchangeRaw(t, s, http.MethodPost, []byte("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n"+
+		"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"))
+	if !response.Close {
+		t.Error("the connection goes on, and nobody knows where the next request begins")
+	}
 	if got := bodyOf(t, response); response.StatusCode != http.StatusBadRequest || got != `{"code":3,"message":"the request's body cannot be read"}` {
 		t.Errorf("%d %s", response.StatusCode, got)
 	}

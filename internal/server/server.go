@@ -63,9 +63,10 @@ func New(listener net.Listener, config Config) *Server {
 		// "OPTIONS *" is for the upstream.
 		DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
-			// What a client may send ahead of a slow upstream; net/http's default
-			// is 1 MiB a stream.
-			MaxReceiveBufferPerStream: 256 << 10,
+			// What a client may send ahead of a slow upstream, and in one frame,
+			// which is kept whole; net/http's defaults are 1 MiB each.
+			MaxReceiveBufferPerStream: 128 << 10,
+			MaxReadFrameSize:          16 << 10,
 		},
 	}
 	return s

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -28,6 +29,9 @@ import (
 )
 
 const mebibyte = 1 << 20
+
+// terminate ends the program, as Kubernetes and systemd do it.
+const terminate = syscall.SIGTERM
 
 // newOrigin serves an upstream: gRPC's own test service by way of net/http, as
 // ZITADEL does it, an embedded ZITADEL, and all kinds of HTTP. certificates is

@@ -1,0 +1,345 @@
+package passthrough_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/interop"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+const userA = "400850336480234534"
+
+// gate is an upstream whose answers stop half-way until it opens.
+type gate struct {
+	address string
+	open    chan struct{}
+	waiting atomic.Int64 // requests that have come to the gate
+}
+
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	g := &gate{open: make(chan struct{})}
+	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
+	grpcServer := grpc.NewServer()
+	testgrpc.RegisterTestServiceServer(grpcServer, interop.NewTestServer())
+	g.address = wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/SetPassword"):
+			g.pass()
+			zitadel.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, "/zitadel."), strings.HasPrefix(r.URL.Path, "/oidc/"):
+			zitadel.ServeHTTP(w, r)
+		case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
+			grpcServer.ServeHTTP(w, r)
+		case r.URL.Path == "/download":
+			_, _ = w.Write(block)
+			_ = http.NewResponseController(w).Flush()
+			g.pass()
+			_, _ = w.Write(block)
+		default:
+			httpOrigin().ServeHTTP(w, r)
+		}
+	}))
+	return g
+}
+
+func (g *gate) pass() {
+	g.waiting.Add(1)
+	<-g.open
+}
+
+// client makes one exchange; half is called when it is under way, and returns
+// when it may go on.
+type client func(ctx context.Context, p *program, half func()) error
+
+func noWait() {}
+
+// clientsInFlight are more than 500 exchanges of all kinds.
+func clientsInFlight(g *gate) []client {
+	gated := func(do client) client { // waits upstream, not here
+		return func(ctx context.Context, p *program, _ func()) error { return do(ctx, p, noWait) }
+	}
+	http1, http2 := newHTTPClient(false), newHTTPClient(true)
+	return slices.Concat(
+		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error {
+			return callREST(ctx, http1, "http://"+p.address)
+		})}, 150),
+		slices.Repeat([]client{gated(callGRPC)}, 50),
+		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error { return get(ctx, http1, p, "/download") })}, 80),
+		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error { return get(ctx, http2, p, "/download") })}, 80),
+		slices.Repeat([]client{func(ctx context.Context, p *program, half func()) error { return put(ctx, http1, p, half) }}, 60),
+		slices.Repeat([]client{func(ctx context.Context, p *program, half func()) error { return put(ctx, http2, p, half) }}, 40),
+		slices.Repeat([]client{streamGRPC}, 60),
+		slices.Repeat([]client{echoWebSocket}, 10),
+	)
+}
+
+func newHTTPClient(http2 bool) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	return &http.Client{Transport: &http.Transport{Protocols: protocols, DisableCompression: true}}
+}
+
+func do(client *http.Client, request *http.Request, want func(*http.Response, []byte) bool) error {
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if !want(response, body) {
+		return fmt.Errorf("%s %s: %d %.200q", request.Method, request.URL.Path, response.StatusCode, body)
+	}
+	return nil
+}
+
+func callREST(ctx context.Context, client *http.Client, base string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/management/v1/users/"+userA+"/password/_initialize",
+		strings.NewReader(`{"password":"Sup3rPassw0rd!"}`))
+	if err != nil {
+		return err
+	}
+	request.Host = "localhost:8088"
+	request.Header.Set("Authorization", "Bearer pat-org-owner-a")
+	return do(client, request, func(response *http.Response, body []byte) bool {
+		return response.StatusCode == http.StatusOK && bytes.Contains(body, []byte(`"resourceOwner":"400849858564525094"}}`))
+	})
+}
+
+func callGRPC(ctx context.Context, p *program, _ func()) error {
+	conn, err := newGRPCConn(p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer pat-org-owner-a")
+	var response managementv1.SetHumanInitialPasswordResponse
+	return conn.Invoke(ctx, "/zitadel.management.v1.ManagementService/SetHumanInitialPassword",
+		&managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: "Sup3rPassw0rd!"}, &response)
+}
+
+func get(ctx context.Context, client *http.Client, p *program, path string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	return do(client, request, func(_ *http.Response, body []byte) bool { return len(body) == 2*len(block) })
+}
+
+func put(ctx context.Context, client *http.Client, p *program, half func()) error {
+	reader, writer := io.Pipe()
+	go func() {
+		_, _ = writer.Write(block)
+		half()
+		_, _ = writer.Write(block)
+		_ = writer.Close()
+	}()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+p.address+"/upload", reader)
+	if err != nil {
+		return err
+	}
+	return do(client, request, func(_ *http.Response, body []byte) bool {
+		return bytes.HasPrefix(body, fmt.Appendf(nil, "%d bytes, <nil>", 2*len(block)))
+	})
+}
+
+func streamGRPC(ctx context.Context, p *program, half func()) error {
+	conn, err := newGRPCConn(p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	stream, err := testgrpc.NewTestServiceClient(conn).FullDuplexCall(ctx)
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if err := stream.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{{Size: 1000}}}); err != nil {
+			return err
+		}
+		if reply, err := stream.Recv(); err != nil || len(reply.GetPayload().GetBody()) != 1000 {
+			return fmt.Errorf("%v, %w", reply, err)
+		}
+		half()
+		half = noWait
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("not the end: %w", err)
+	}
+	return nil
+}
+
+func echoWebSocket(_ context.Context, p *program, half func()) error {
+	conn, err := net.DialTimeout("tcp", p.address, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "GET /websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	reader := bufio.NewReader(conn)
+	if head := readHead(reader); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+		return errors.New(head)
+	}
+	for _, text := range []string{"before", "after"} {
+		_, _ = io.WriteString(conn, text)
+		back := make([]byte, len(text))
+		if _, err := io.ReadFull(reader, back); err != nil || string(back) != text {
+			return fmt.Errorf("%q came back as %q, %w", text, back, err)
+		}
+		half()
+		half = noWait
+	}
+	return nil
+}
+
+// SIGTERM with more than 500 exchanges in flight, of all kinds: each gets its
+// whole answer, readiness is off, nothing new is taken, the exit code is 0.
+func TestTerminationLosesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	p := start(t, binary, "upstream: {url: 'http://"+g.address+"', timeout: 60s, host: localhost:8088}\nserver: {shutdownTimeout: 60s}")
+	clients := clientsInFlight(g)
+	if len(clients) < 500 {
+		t.Fatalf("only %d clients", len(clients))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var halfway atomic.Int64
+	half := func() {
+		halfway.Add(1)
+		<-g.open
+	}
+	failures := make(chan error, len(clients))
+	for _, client := range clients {
+		go func() { failures <- client(ctx, p, half) }()
+	}
+	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
+
+	exit := make(chan int)
+	go func() { exit <- p.stop(t) }()
+	p.eventually(t, "closed", func() bool {
+		conn, err := net.Dial("tcp", p.address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	if response, err := http.Get("http://" + p.admin + "/readyz"); err != nil || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("/readyz while draining: %v, %v", response, err)
+	}
+	close(g.open)
+	for range clients {
+		if err := <-failures; err != nil {
+			t.Error(err)
+		}
+	}
+	if code := <-exit; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// For shutdownDelay, everything goes on but readiness.
+func TestShutdownDelay(t *testing.T) {
+	t.Parallel()
+	p := start(t, binary, "upstream: {url: 'http://"+newOrigin(t, nil)+"', host: localhost:8088}\nserver: {shutdownDelay: 5m}")
+	go func() { _ = p.command.Process.Signal(terminate) }()
+	p.eventually(t, "unready", func() bool {
+		response, err := http.Get("http://" + p.admin + "/readyz")
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		return err == nil && response.StatusCode == http.StatusServiceUnavailable
+	})
+	client := newHTTPClient(false)
+	defer client.CloseIdleConnections()
+	if err := callREST(t.Context(), client, "http://"+p.address); err != nil {
+		t.Error(err)
+	}
+	if err := p.command.Process.Signal(terminate); err != nil { // the second ends at once
+		t.Fatal(err)
+	}
+	<-p.exited
+	if state := p.command.ProcessState.String(); state != "signal: terminated" {
+		t.Errorf("after the second signal: %s", state)
+	}
+}
+
+// A call that outlasts shutdownTimeout is cut, and the exit code tells.
+func TestShutdownTimeout(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	defer close(g.open)
+	p := start(t, binary, "upstream: {url: 'http://"+g.address+"', host: localhost:8088}\nserver: {shutdownTimeout: 50ms}")
+	failed := make(chan error, 1)
+	go func() { failed <- get(t.Context(), newHTTPClient(false), p, "/download") }()
+	p.eventually(t, "in flight", func() bool { return g.waiting.Load() == 1 })
+	if code := p.stop(t); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the answer looks whole")
+	}
+	if log := p.log.String(); !strings.Contains(log, "calls were still in flight after server.shutdownTimeout") {
+		t.Error(log)
+	}
+}
+
+// HTTP/2 clients are told to go away: GOAWAY, then the end of the connection.
+func TestGoAway(t *testing.T) {
+	t.Parallel()
+	p := start(t, binary, "upstream: {url: 'http://"+newOrigin(t, nil)+"'}")
+	conn := dial(t, p.address)
+	_, _ = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	var got bytes.Buffer
+	var mu sync.Mutex
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buffer)
+			mu.Lock()
+			got.Write(buffer[:n])
+			mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	p.eventually(t, "greeted", func() bool { mu.Lock(); defer mu.Unlock(); return got.Len() >= 9 })
+	if code := p.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	<-read
+	for frames := got.Bytes(); len(frames) >= 9; frames = frames[9+int(frames[0])<<16+int(frames[1])<<8+int(frames[2]):] {
+		if frames[3] == 7 { // GOAWAY (RFC 9113 section 6.8)
+			return
+		}
+	}
+	t.Errorf("no GOAWAY in %q", got.Bytes())
+}

@@ -1,0 +1,242 @@
+package passthrough_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+// rewrite replaces a file's content at once, as editors do it.
+func rewrite(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Reloads of the configuration, by file change and by SIGHUP, under 500 exchanges
+// that are in flight all along and others that come and go: none is lost.
+func TestReloadLosesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	settings := "upstream: {url: 'http://" + g.address + "', timeout: %ds, host: localhost:8088}\nserver: {shutdownTimeout: 60s}\n"
+	p := start(t, binary, fmt.Sprintf(settings, 60))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	clients := clientsInFlight(g)
+	var halfway atomic.Int64
+	half := func() {
+		halfway.Add(1)
+		<-g.open
+	}
+	failures := make(chan error, len(clients))
+	for _, client := range clients {
+		go func() { failures <- client(ctx, p, half) }()
+	}
+	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
+
+	stopped, others := make(chan struct{}), new(sync.WaitGroup)
+	var made atomic.Int64
+	passing := newHTTPClient(false)
+	defer passing.CloseIdleConnections()
+	for range 4 {
+		others.Go(func() {
+			for {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				request, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+"/length", http.NoBody)
+				if err := do(passing, request, func(response *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
+					t.Error(err)
+					return
+				}
+				made.Add(1)
+			}
+		})
+	}
+	for n := range 5 {
+		before := made.Load()
+		rewrite(t, p.config, fmt.Sprintf(settings, 50-n))
+		if n%2 == 0 {
+			_ = p.command.Process.Signal(syscall.SIGHUP)
+		}
+		p.eventually(t, "reloaded", func() bool {
+			return strings.Count(p.log.String(), `"msg":"configuration reloaded","keys":["upstream.timeout"]`) == n+1 && made.Load() > before+50
+		})
+	}
+	close(stopped)
+	others.Wait()
+	close(g.open)
+	for range clients {
+		if err := <-failures; err != nil {
+			t.Error(err)
+		}
+	}
+	t.Logf("%d requests came and went meanwhile", made.Load())
+}
+
+// A bad file changes nothing and says why; keys that need a restart are named;
+// what can change does.
+func TestReloadOfConfiguration(t *testing.T) {
+	t.Parallel()
+	origin := newOrigin(t, nil)
+	settings := "upstream: {url: 'http://" + origin + "', host: localhost:8088}\n"
+	p := start(t, binary, settings)
+	client := newHTTPClient(false)
+	defer client.CloseIdleConnections()
+	logged := func(text string) {
+		t.Helper()
+		p.eventually(t, "logged: "+text, func() bool { return strings.Contains(p.log.String(), text) })
+	}
+
+	rewrite(t, p.config, settings+"colour: red\n")
+	logged(`"msg":"configuration not reloaded, the old one stays in use","cause":"` + p.config + `: line 2: unknown key colour`)
+	rewrite(t, p.config, settings+"rollout: {percent: 200}\n")
+	logged(`"cause":"rollout.percent: 200: use a whole number from 0`)
+	rewrite(t, p.config, strings.Replace(settings, "host:", "tls: {caFile: /nowhere}, host:", 1))
+	logged(`"cause":"upstream.tls.caFile: open /nowhere: no such file or directory"`)
+	if err := callREST(t.Context(), client, "http://"+p.address); err != nil {
+		t.Error(err)
+	}
+	if metrics := p.metrics(t); !strings.Contains(metrics, "v1adapter_config_last_reload_successful 0\n") {
+		t.Error("the metric says that the last reload was fine")
+	}
+
+	rewrite(t, p.config, settings+"server: {tls: {certFile: /c, keyFile: /k}}\nlog: {format: text, level: debug}\npassthrough: {enabled: false}\n")
+	logged(`"msg":"configuration reloaded","keys":["passthrough.enabled","log.level"]`)
+	logged(`"msg":"configuration changes that need a restart","keys":["server.tls.certFile","server.tls.keyFile","log.format"]`)
+	response, err := client.Get("http://" + p.address + "/length")
+	if err != nil || response.StatusCode != http.StatusNotFound {
+		t.Errorf("passthrough is still on: %v, %v", response, err)
+	}
+	if metrics := p.metrics(t); !strings.Contains(metrics, "v1adapter_config_last_reload_successful 1\n") {
+		t.Error("the metric says that the last reload was bad")
+	}
+}
+
+// Certificates of the listener and towards the upstream, renewed by rewriting and
+// by Kubernetes' swap of a symbolic link, under load: new handshakes get the new
+// one, nothing is lost, and a bad renewal keeps the old one and shows.
+func TestReloadOfCertificates(t *testing.T) {
+	t.Parallel()
+	ca, dir := wiretest.NewCA(t), t.TempDir()
+	cert, key := ca.Issue(t, 2)
+	certificate, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin := newOrigin(t, &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert})
+	version := 0
+	swap := func(files map[string][]byte) { // as kubelet's atomic writer does it
+		version++
+		content := filepath.Join(dir, fmt.Sprintf("..%d", version))
+		if err := os.Mkdir(content, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for name, data := range files {
+			wiretest.WriteFile(t, content, name, data)
+		}
+		if err := os.Symlink(filepath.Base(content), filepath.Join(dir, "..tmp")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pairOf := func(serial int64) map[string][]byte {
+		cert, key := ca.Issue(t, serial)
+		return map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": ca.PEM}
+	}
+	swap(pairOf(10))
+	for _, name := range []string{"tls.crt", "tls.key", "ca.crt"} {
+		if err := os.Symlink("..data/"+name, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := start(t, binary, fmt.Sprintf(`upstream: {url: 'https://%s', host: localhost:8088, tls: {caFile: %[2]s/ca.crt, certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key, serverName: zitadel.example}}
+server: {tls: {certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key}}`, origin, dir))
+
+	newClient := func() *http.Client {
+		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}, ForceAttemptHTTP2: true}}
+	}
+	stopped, load := make(chan struct{}), new(sync.WaitGroup)
+	var made atomic.Int64
+	for n := range 4 {
+		load.Go(func() {
+			client := newClient()
+			defer client.CloseIdleConnections()
+			for {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.address+"/length", http.NoBody)
+				if err := do(client, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
+					t.Error(err)
+					return
+				}
+				if err := callREST(t.Context(), client, "https://"+p.address); err != nil {
+					t.Error(err)
+					return
+				}
+				if n%2 == 0 { // a handshake each
+					client.CloseIdleConnections()
+				}
+				made.Add(1)
+			}
+		})
+	}
+	serial := func() int64 {
+		conn, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: ca.Pool()})
+		if err != nil {
+			t.Error(err)
+			return -1
+		}
+		defer func() { _ = conn.Close() }()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+	}
+	for renewal := int64(11); renewal < 14; renewal++ {
+		before := made.Load()
+		swap(pairOf(renewal))
+		p.eventually(t, "renewed", func() bool { return serial() == renewal && made.Load() > before+20 })
+	}
+	p.eventually(t, "renewed towards the upstream", func() bool {
+		return strings.Count(p.log.String(), `"msg":"renewed upstream certificates taken over"`) == 3
+	})
+	swap(map[string][]byte{"tls.crt": []byte("half a"), "tls.key": nil, "ca.crt": []byte("half a")})
+	p.eventually(t, "refused", func() bool {
+		metrics := p.metrics(t)
+		return strings.Contains(metrics, `v1adapter_certificate_reloads_total{certificate="server",result="error"} 1`) &&
+			strings.Contains(metrics, `v1adapter_certificate_reloads_total{certificate="upstream",result="error"} 1`)
+	})
+	if got := serial(); got != 13 {
+		t.Errorf("serial %d after a bad renewal", got)
+	}
+	for _, text := range []string{
+		`"msg":"renewed certificate not taken over, the old one stays in use","cause":"server.tls.certFile: `,
+		`"msg":"renewed upstream certificates not taken over, the old ones stay in use","cause":"upstream.tls.caFile: `,
+	} {
+		if log := p.log.String(); !strings.Contains(log, text) {
+			t.Errorf("%s is not in %s", text, log)
+		}
+	}
+	close(stopped)
+	load.Wait()
+	t.Logf("%d pairs of requests meanwhile", made.Load())
+}

@@ -24,18 +24,18 @@ import (
 var demoFixture []byte
 
 // demo runs the adapter in front of an embedded in-memory ZITADEL v2.
-func (p *program) demo(ctx context.Context, args []string) error {
+func (p *program) demo(flags *flag.FlagSet) func(context.Context, string) error {
 	settings := config.Default()
 	settings.Upstream.Host = upstream.HostClient
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
 	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR` for legacy clients")
-	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR` of /healthz and /readyz")
-	if err := p.parse(flags, args); err != nil {
-		return err
-	}
-	fixture, err := loadFixture(*path)
+	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR` of /healthz, /readyz and /metrics")
+	return func(ctx context.Context, _ string) error { return p.runDemo(ctx, settings, *path) }
+}
+
+func (p *program) runDemo(ctx context.Context, settings config.Config, path string) error {
+	fixture, err := loadFixture(path)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,10 @@ func startZITADEL(ctx context.Context, fixture v2test.Fixture) (*http.Server, er
 	if err != nil {
 		return nil, fmt.Errorf("embedded ZITADEL: %w", err)
 	}
-	server := &http.Server{Handler: handler, Addr: listener.Addr().String()} //nolint:gosec // only the adapter connects
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Handler: handler, Addr: listener.Addr().String(), Protocols: protocols} //nolint:gosec // only the adapter connects
 	go func() { _ = server.Serve(listener) }()
 	return server, nil
 }

@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"zitadel-v1-adapter/internal/config"
 )
@@ -21,21 +23,33 @@ const (
 	exitUsage  = 2 // it was called wrongly
 )
 
-const usage = `zitadel-v1-adapter answers ZITADEL's deprecated v1 call
-POST /management/v1/users/{userId}/password/_initialize by way of ZITADEL v2.
-
-Usage:
-  zitadel-v1-adapter [serve] [--config FILE] [flags]   run the adapter
-  zitadel-v1-adapter demo [--fixture FILE] [flags]     run it before an embedded ZITADEL
-  zitadel-v1-adapter version                           print the version
-  zitadel-v1-adapter COMMAND --help                    the flags of a command
-`
-
 // program is one run of the program, with all that it may use of the world.
 type program struct {
 	environ []string
 	stdout  io.Writer
 	stderr  io.Writer
+}
+
+// command is one command of the command line.
+type command struct {
+	name    string
+	summary string
+	// arguments are what its one argument may be; nil means that it has none.
+	arguments []string
+	// setup adds the command's flags, and returns what runs when they are parsed.
+	setup func(flags *flag.FlagSet) func(ctx context.Context, argument string) error
+}
+
+func (p *program) commands() []command {
+	return []command{
+		{name: "serve", summary: "run the adapter (the default)", setup: p.serve},
+		{name: "demo", summary: "run it before an embedded in-memory ZITADEL", setup: p.demo},
+		{name: "check", summary: "ask ZITADEL whether everything needed is there, and say what to do", setup: p.check},
+		{name: "health", summary: "ask a running adapter whether it is ready; for probes", setup: p.health},
+		{name: "completion", summary: "print a completion script for a shell", arguments: []string{"bash", "zsh", "fish"}, setup: p.completion},
+		{name: "version", summary: "print the version", setup: p.version},
+		{name: "help", summary: "print this", setup: p.help},
+	}
 }
 
 // errUsage is the error of a wrong call.
@@ -44,14 +58,14 @@ var errUsage = errors.New("wrong usage")
 // run is main, with the world as parameters. It returns the exit code.
 func run(args, environ []string, stdout, stderr io.Writer) int {
 	p := &program{environ: environ, stdout: stdout, stderr: stderr}
-	command, rest := "serve", args
+	name, rest := "serve", args
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		command, rest = args[0], args[1:]
+		name, rest = args[0], args[1:]
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := p.dispatch(ctx, command, rest)
+	err := p.dispatch(ctx, name, rest)
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -64,28 +78,32 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 }
 
-func (p *program) dispatch(ctx context.Context, command string, args []string) error {
-	switch command {
-	case "serve":
-		return p.serve(ctx, args)
-	case "demo":
-		return p.demo(ctx, args)
-	case "version":
-		return p.version(args)
-	case "help":
-		_, err := io.WriteString(p.stdout, usage)
+func (p *program) dispatch(ctx context.Context, name string, args []string) error {
+	all := p.commands()
+	at := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if at < 0 {
+		return fmt.Errorf("%w: unknown command %q", errUsage, name)
+	}
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	perform := all[at].setup(flags)
+	if err := p.parse(flags, args); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: unknown command %q", errUsage, command)
+	argument, err := all[at].argument(flags.Args())
+	if err != nil {
+		return err
+	}
+	return perform(ctx, argument)
 }
 
-// parse parses a command's flags, of which there are no positional ones.
-// --help prints to standard output and returns flag.ErrHelp.
+// parse parses a command's flags. --help prints to standard output and returns
+// flag.ErrHelp.
 func (p *program) parse(flags *flag.FlagSet, args []string) error {
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(p.stdout, "%s\nFlags of %s:\n", usage, flags.Name())
+		p.printUsage()
+		fmt.Fprintf(p.stdout, "\nFlags of %s:\n", flags.Name())
 		flags.SetOutput(p.stdout)
 		flags.PrintDefaults()
 		return flag.ErrHelp
@@ -93,10 +111,48 @@ func (p *program) parse(flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0))
-	}
 	return nil
+}
+
+// argument takes the one argument that a command may have.
+func (c command) argument(args []string) (string, error) {
+	switch {
+	case c.arguments == nil && len(args) > 0:
+		return "", fmt.Errorf("%w: unexpected argument %q", errUsage, args[0])
+	case c.arguments == nil:
+		return "", nil
+	case len(args) != 1 || !slices.Contains(c.arguments, args[0]):
+		return "", fmt.Errorf("%w: %s takes one of %s", errUsage, c.name, strings.Join(c.arguments, ", "))
+	}
+	return args[0], nil
+}
+
+// help prints what there is.
+func (p *program) help(*flag.FlagSet) func(context.Context, string) error {
+	return func(context.Context, string) error {
+		p.printUsage()
+		return nil
+	}
+}
+
+func (p *program) printUsage() {
+	fmt.Fprint(p.stdout, `zitadel-v1-adapter answers ZITADEL's deprecated v1 call
+POST /management/v1/users/{userId}/password/_initialize by way of ZITADEL v2,
+and passes everything else through.
+
+Usage: zitadel-v1-adapter [COMMAND] [flags]
+
+`)
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, each := range p.commands() {
+		name := each.name
+		if each.arguments != nil {
+			name += " " + strings.Join(each.arguments, "|")
+		}
+		fmt.Fprintf(table, "  %s\t%s\n", name, each.summary)
+	}
+	_ = table.Flush()
+	fmt.Fprint(p.stdout, "\nThe flags of a command: zitadel-v1-adapter COMMAND --help\n")
 }
 
 // newLogger logs to standard error.

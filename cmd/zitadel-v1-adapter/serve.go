@@ -32,27 +32,25 @@ func (p *program) configFlags(flags *flag.FlagSet) (file *string, load func() (c
 	return file, func() (config.Config, error) { return config.Load(*file, p.environ, overrides) }
 }
 
-// serve runs the adapter until ctx ends.
-func (p *program) serve(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+// serve runs the adapter until its context ends.
+func (p *program) serve(flags *flag.FlagSet) func(context.Context, string) error {
 	file, load := p.configFlags(flags)
-	if err := p.parse(flags, args); err != nil {
-		return err
+	return func(ctx context.Context, _ string) error {
+		settings, err := load()
+		if err != nil {
+			return err
+		}
+		changes := newChanges(settings, *file, load)
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		ticker := time.NewTicker(watchInterval)
+		defer ticker.Stop()
+		changes.hangup, changes.tick = hangup, ticker.C
+		running, err := p.start(ctx, settings)
+		if err != nil {
+			return err
+		}
+		return running.wait(ctx, changes)
 	}
-	settings, err := load()
-	if err != nil {
-		return err
-	}
-	changes := newChanges(settings, *file, load)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	ticker := time.NewTicker(watchInterval)
-	defer ticker.Stop()
-	changes.hangup, changes.tick = hangup, ticker.C
-	running, err := p.start(ctx, settings)
-	if err != nil {
-		return err
-	}
-	return running.wait(ctx, changes)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"runtime"
@@ -8,12 +9,11 @@ import (
 )
 
 // version prints the version.
-func (p *program) version(args []string) error {
-	if err := p.parse(flag.NewFlagSet("version", flag.ContinueOnError), args); err != nil {
+func (p *program) version(*flag.FlagSet) func(context.Context, string) error {
+	return func(context.Context, string) error {
+		_, err := fmt.Fprintf(p.stdout, "zitadel-v1-adapter %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return err
 	}
-	_, err := fmt.Fprintf(p.stdout, "zitadel-v1-adapter %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
 }
 
 // buildVersion is the module's version that the Go toolchain stamped into the

@@ -147,6 +147,16 @@ type Override struct {
 // variables are errors; so is every value that could not work. Errors name the
 // key, the value, and what would be right.
 func Load(path string, environ []string, overrides []Override) (Config, error) {
+	config, err := Read(path, environ, overrides)
+	if err != nil {
+		return Config{}, err
+	}
+	return config, config.validate()
+}
+
+// Read is Load for a reader of a single key: it does not ask whether the values
+// could work, nor for the one key without a default.
+func Read(path string, environ []string, overrides []Override) (Config, error) {
 	config := Default()
 	if path != "" {
 		content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
@@ -166,7 +176,7 @@ func Load(path string, environ []string, overrides []Override) (Config, error) {
 			return Config{}, err
 		}
 	}
-	return config, config.validate()
+	return config, nil
 }
 
 func decode(content []byte, config *Config) error {

@@ -1,5 +1,5 @@
 // Package v2test is an in-memory ZITADEL v2: SetPassword, GetUserByID,
-// ListAdministrators and OIDC userinfo over Connect, gRPC and gRPC-Web, faithful
+// ListAdministrators, OIDC userinfo and discovery over Connect, gRPC and gRPC-Web, faithful
 // to traffic recorded from a real one (v2_calls.jsonl). The demo command runs it
 // and tests stand on it. What the calls do not need, such as user profiles, is
 // not modelled.
@@ -47,6 +47,7 @@ func New(fixture Fixture) (*Server, error) {
 	s.mux.Handle(userv2connect.NewUserServiceHandler(users{s.state}))
 	s.mux.Handle(internal_permissionv2connect.NewInternalPermissionServiceHandler(permissions{s.state}))
 	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)
+	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	return s, nil
 }
 

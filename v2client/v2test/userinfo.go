@@ -28,3 +28,21 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _ = w.Write(body)
 }
+
+// discovery is OpenID Connect Discovery 1.0 section 4, as far as a look whether
+// the instance is there needs it.
+func (s *Server) discovery(w http.ResponseWriter, r *http.Request) {
+	header := r.Header.Clone()
+	header.Set("Host", r.Host)
+	if refused := s.state.checkInstance(header); refused != nil {
+		http.Error(w, refused.message, http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	body, err := json.Marshal(map[string]string{"issuer": "http://" + r.Host, "userinfo_endpoint": "http://" + r.Host + UserinfoPath})
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,214 @@
+// Package check asks an upstream whether everything is there that the adapter
+// needs, and says what to do about what is not. It changes nothing.
+package check
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/v2client"
+)
+
+// Status is how a check went.
+type Status string
+
+const (
+	// OK means that it is as it should be.
+	OK Status = "ok"
+	// Warning means that the adapter works, with a difference.
+	Warning Status = "warning"
+	// Failed means that the adapter cannot work so.
+	Failed Status = "failed"
+	// Skipped means that it does not matter, or cannot be told.
+	Skipped Status = "skipped"
+)
+
+// Result is what came of one check.
+type Result struct {
+	Name   string `json:"check"`
+	Status Status `json:"status"`
+	// Detail is what was found.
+	Detail string `json:"detail,omitempty"`
+	// Hint is what to do about it.
+	Hint string `json:"hint,omitempty"`
+}
+
+// Config says what to check.
+type Config struct {
+	Upstream *upstream.Upstream
+	// Host is the Host that a client would send: it matters with
+	// upstream.HostClient.
+	Host     string
+	Protocol v2client.Protocol
+	OrgScope adapter.OrgScope
+	Rollout  adapter.Rollout
+	// Token, if it is not "", is one whose organization is to be found.
+	Token string
+	// NewClient makes a client of the upstream.
+	NewClient func(v2client.Protocol) (*v2client.Client, error)
+}
+
+// Run makes all checks, in an order in which the first failure explains those
+// after it. The error is a mistake in config.
+func Run(ctx context.Context, config Config) ([]Result, error) {
+	client, err := config.NewClient(config.Protocol)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	transport := config.Upstream.NewTransport(upstream.HTTP1)
+	defer transport.CloseIdleConnections()
+	c := &checker{Config: config, client: client, transport: transport}
+	c.checkDiscovery(ctx)
+	if c.unreachable {
+		for _, name := range []string{nameUsers, nameUserinfo, nameAdministrators, nameNative} {
+			c.add(Result{Name: name, Status: Skipped, Detail: "not reachable"})
+		}
+		return c.results, nil
+	}
+	c.checkUsers(ctx)
+	c.checkUserinfo(ctx)
+	c.checkAdministrators(ctx)
+	c.checkNative(ctx)
+	c.checkToken(ctx)
+	return c.results, nil
+}
+
+// The names of the checks.
+const (
+	nameReachable      = "upstream reachable"
+	nameTLS            = "TLS"
+	nameInstance       = "instance found under this host"
+	nameUsers          = "user service v2 (GetUserByID)"
+	nameUserinfo       = "OIDC userinfo"
+	nameAdministrators = "ListAdministrators"
+	nameNative         = "native v1"
+	nameClock          = "clock"
+	nameToken          = "the token's organization"
+)
+
+type checker struct {
+	Config
+
+	client      *v2client.Client
+	transport   *http.Transport
+	results     []Result
+	unreachable bool
+}
+
+func (c *checker) add(result Result) { c.results = append(c.results, result) }
+
+// caller is nobody, or who holds the token.
+func (c *checker) caller(token string) v2client.Caller {
+	return v2client.NewCaller(c.Host, func(name string) string {
+		if name == "Authorization" && token != "" {
+			return "Bearer " + token
+		}
+		return ""
+	})
+}
+
+// refusedStranger reports whether err is how ZITADEL turns away a caller without
+// a token, which shows that the method is there.
+func refusedStranger(err error) bool {
+	failure, ok := errors.AsType[*v2client.Error](err)
+	return ok && failure.Origin == v2client.OriginZITADEL && failure.Code == connect.CodeUnauthenticated
+}
+
+// checkUsers looks for the service by which everything is done.
+func (c *checker) checkUsers(ctx context.Context) {
+	_, err := c.client.UserOrganization(ctx, c.caller(""), "0")
+	if refusedStranger(err) {
+		c.add(Result{Name: nameUsers, Status: OK, Detail: "answers over " + string(c.Protocol)})
+		return
+	}
+	result := Result{
+		Name: nameUsers, Status: Failed, Detail: err.Error(),
+		Hint: "is upstream.url ZITADEL's, with the user service v2 (2.65 or later)? A proxy between may not let POST /zitadel.user.v2.UserService/* pass",
+	}
+	if c.Protocol == v2client.ProtocolConnect && c.speaksGRPC(ctx) {
+		result.Hint = "this ZITADEL speaks gRPC but no Connect (it is older than v4): set upstream.protocol: grpc"
+	}
+	c.add(result)
+}
+
+func (c *checker) speaksGRPC(ctx context.Context) bool {
+	client, err := c.NewClient(v2client.ProtocolGRPC)
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	_, err = client.UserOrganization(ctx, c.caller(""), "0")
+	return refusedStranger(err)
+}
+
+// checkAdministrators looks for what tells a caller's roles.
+func (c *checker) checkAdministrators(ctx context.Context) {
+	if c.OrgScope != adapter.OrgScopeStrict {
+		c.add(Result{Name: nameAdministrators, Status: Skipped, Detail: "orgScope: off does not need it"})
+		return
+	}
+	_, err := c.client.Administrators(ctx, c.caller(""), "0")
+	if refusedStranger(err) {
+		c.add(Result{Name: nameAdministrators, Status: OK})
+		return
+	}
+	c.add(Result{
+		Name: nameAdministrators, Status: Warning, Detail: err.Error(),
+		Hint: "without it (ZITADEL before v4), refusals that depend on roles are all AUTH-5mWD2, and nobody can set their own password: upgrade ZITADEL, or accept it",
+	})
+}
+
+// checkToken finds out whose a token is, as a call without x-zitadel-orgid has
+// to.
+func (c *checker) checkToken(ctx context.Context) {
+	if c.Token == "" {
+		c.add(Result{Name: nameToken, Status: Skipped, Detail: "no --token-file"})
+		return
+	}
+	caller := c.caller(c.Token)
+	identity, err := c.client.UserInfo(ctx, caller)
+	if err != nil {
+		c.add(Result{
+			Name: nameToken, Status: Failed, Detail: err.Error(),
+			Hint: "userinfo takes no session tokens and no system users: use a personal access token or an OIDC access token that is still valid",
+		})
+		return
+	}
+	if identity.Organization == "" {
+		identity.Organization, err = c.client.UserOrganization(ctx, caller, identity.UserID)
+	}
+	if err != nil {
+		c.add(Result{
+			Name: nameToken, Status: Failed, Detail: err.Error(),
+			Hint: "the token's user must be allowed to read itself (user.read), or send x-zitadel-orgid",
+		})
+		return
+	}
+	c.add(Result{Name: nameToken, Status: OK, Detail: "user " + identity.UserID + ", organization " + identity.Organization})
+}
+
+// maxSkew is how far clocks may be apart before tokens and deadlines suffer.
+const maxSkew = 5 * time.Second
+
+// checkClock compares the Date of an answer.
+func (c *checker) checkClock(answer *http.Response) {
+	theirs, err := http.ParseTime(answer.Header.Get("Date"))
+	if err != nil {
+		c.add(Result{Name: nameClock, Status: Skipped, Detail: "the answer has no Date"})
+		return
+	}
+	difference := time.Since(theirs).Truncate(time.Second) // Date has whole seconds
+	result := Result{Name: nameClock, Status: OK, Detail: difference.String() + " apart"}
+	if difference.Abs() > maxSkew {
+		result.Status = Warning
+		result.Hint = "set both clocks by NTP: dates in logs cannot be compared, and tokens end too early or too late"
+	}
+	c.add(result)
+}

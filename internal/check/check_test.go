@@ -1,0 +1,197 @@
+package check_test
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/check"
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const host = "localhost"
+
+// run checks an upstream and returns the results by name.
+func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[string]check.Result {
+	t.Helper()
+	made, err := upstream.New(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := check.Config{
+		Upstream: made, Host: host, Protocol: v2client.ProtocolConnect, OrgScope: adapter.OrgScopeStrict, Rollout: adapter.RolloutAll,
+		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
+			return v2client.New(v2client.Config{
+				Upstream: made, Protocol: protocol,
+				Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
+			})
+		},
+	}
+	if change != nil {
+		change(&config)
+	}
+	results, err := check.Run(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]check.Result{}
+	for _, result := range results {
+		byName[result.Name] = result
+	}
+	return byName
+}
+
+// expect compares a result's status, and looks for text in it.
+func expect(t *testing.T, results map[string]check.Result, name string, status check.Status, texts ...string) {
+	t.Helper()
+	result := results[name]
+	all, _ := json.Marshal(result)
+	if result.Status != status {
+		t.Errorf("%s: %s, want %s", name, all, status)
+	}
+	for _, text := range texts {
+		if !strings.Contains(result.Detail+" "+result.Hint, text) {
+			t.Errorf("%q is not in %s", text, all)
+		}
+	}
+}
+
+// zitadel is an embedded ZITADEL that still has v1.
+func zitadel(t *testing.T) http.Handler {
+	t.Helper()
+	embedded := wiretest.NewZITADEL(t, wiretest.Fixture(t))
+	mux := http.NewServeMux()
+	mux.Handle("/", embedded)
+	mux.HandleFunc("POST /management/v1/users/0/password/_initialize", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			t.Error("v1 was called with a token")
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"code":16,"message":"auth header missing"}`)
+	})
+	return mux
+}
+
+func at(t *testing.T, handler http.Handler) upstream.Config {
+	t.Helper()
+	return upstream.Config{URL: "http://" + wiretest.Listen(t, handler), Host: host}
+}
+
+func TestAllIsWell(t *testing.T) {
+	t.Parallel()
+	results := run(t, at(t, zitadel(t)), func(c *check.Config) { c.Token = "pat-org-owner-a" })
+	expect(t, results, "upstream reachable", check.OK, "tcp 127.0.0.1:")
+	expect(t, results, "TLS", check.Skipped)
+	expect(t, results, "instance found under this host", check.OK, "host localhost, issuer http://localhost")
+	expect(t, results, "user service v2 (GetUserByID)", check.OK, "over connect")
+	expect(t, results, "OIDC userinfo", check.OK)
+	expect(t, results, "ListAdministrators", check.OK)
+	expect(t, results, "native v1", check.OK, "still there")
+	expect(t, results, "clock", check.OK)
+	expect(t, results, "the token's organization", check.OK, "organization 400849858564525094")
+}
+
+// Each of these is found, and has a hint.
+func TestWhatIsNotWell(t *testing.T) {
+	t.Parallel()
+	without := func(path string) http.Handler {
+		next := zitadel(t)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, path) {
+				http.NotFound(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	onlyGRPC := func() http.Handler {
+		next := zitadel(t)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/zitadel.") && r.Header.Get("Content-Type") != "application/grpc" && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc+") {
+				http.NotFound(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	skewed := func() http.Handler {
+		next := zitadel(t)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
+			next.ServeHTTP(w, r)
+		})
+	}
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	bad := wiretest.Listen(t, zitadel(t))
+	for name, test := range map[string]struct {
+		to     upstream.Config
+		change func(*check.Config)
+		check  string
+		status check.Status
+		texts  []string
+	}{
+		"nobody listens":      {upstream.Config{URL: closed.URL, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "is upstream.url right"}},
+		"another host":        {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance found under this host", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
+		"the client's host":   {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance found under this host", check.OK, nil},
+		"before v4":           {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: grpc"}},
+		"no user service":     {at(t, without("/GetUserByID")), nil, "user service v2 (GetUserByID)", check.Failed, []string{"is upstream.url ZITADEL's"}},
+		"no userinfo":         {at(t, without("/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
+		"no administrators":   {at(t, without("/ListAdministrators")), nil, "ListAdministrators", check.Warning, []string{"AUTH-5mWD2"}},
+		"not needed":          {at(t, without("/ListAdministrators")), func(c *check.Config) { c.OrgScope = adapter.OrgScopeOff }, "ListAdministrators", check.Skipped, nil},
+		"v1 is gone":          {at(t, without("/_initialize")), nil, "native v1", check.OK, []string{"gone"}},
+		"v1 is gone, rollout": {at(t, without("/_initialize")), func(c *check.Config) { c.Rollout = 50 }, "native v1", check.Failed, []string{"set rollout.percent: 100"}},
+		"clocks apart":        {at(t, skewed()), nil, "clock", check.Warning, []string{"1m0s apart", "NTP"}},
+		"bad token":           {at(t, zitadel(t)), func(c *check.Config) { c.Token = "s3cret" }, "the token's organization", check.Failed, []string{"personal access token"}},
+		"no token":            {at(t, zitadel(t)), nil, "the token's organization", check.Skipped, nil},
+	} {
+		results := run(t, test.to, test.change)
+		expect(t, results, test.check, test.status, test.texts...)
+		if all, _ := json.Marshal(results); strings.Contains(string(all), "s3cret") {
+			t.Errorf("%s: the token is in %s", name, all)
+		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	ca, dir := wiretest.NewCA(t), t.TempDir()
+	cert, key := ca.Issue(t, 24)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func(config *tls.Config) string {
+		server := httptest.NewUnstartedServer(zitadel(t))
+		server.TLS = config
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	url := serve(&tls.Config{Certificates: []tls.Certificate{pair}})
+	mutual := serve(&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
+	trusted := wiretest.WriteFile(t, dir, "ca", ca.PEM)
+	certFile, keyFile := wiretest.WriteFile(t, dir, "cert", cert), wiretest.WriteFile(t, dir, "key", key)
+
+	expect(t, run(t, upstream.Config{URL: url, Host: host, TLS: upstream.TLS{CAFile: trusted}}, nil), "TLS", check.OK, "TLS 1.3, certificate of CN=test until ")
+	expect(t, run(t, upstream.Config{URL: url, Host: host}, nil), "TLS", check.Failed, "set upstream.tls.caFile")
+	expect(t, run(t, upstream.Config{URL: url, Host: host, TLS: upstream.TLS{CAFile: trusted, ServerName: "other"}}, nil), "TLS", check.Failed, "set upstream.tls.serverName")
+	expect(t, run(t, upstream.Config{URL: strings.Replace(url, "https", "http", 1), Host: host}, nil), "instance found under this host", check.Failed)
+	expect(t, run(t, upstream.Config{URL: "https://" + wiretest.Listen(t, zitadel(t)), Host: host}, nil), "TLS", check.Failed, "use an http:// URL")
+	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted}}, nil), "instance found under this host", check.Failed, "upstream.tls.certFile")
+	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted, CertFile: certFile, KeyFile: keyFile}}, nil), "instance found under this host", check.OK)
+}

@@ -1,0 +1,174 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+)
+
+// maxAnswer is how much of an answer is looked at.
+const maxAnswer = 64 << 10
+
+// ask makes a request without a token. The answer's body is read and closed.
+func (c *checker) ask(ctx context.Context, method, path, body string) (*http.Response, []byte, error) {
+	host, ok := c.Upstream.HostFor(c.Host)
+	if !ok {
+		return nil, nil, fmt.Errorf("with upstream.host: client, say which host clients send: --host NAME (not %q)", c.Host)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.Upstream.Base().String()+path, strings.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Host = host
+	answer, err := c.transport.RoundTrip(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	return answer, content, err
+}
+
+// checkDiscovery makes the first request, which tells of the connection, the
+// instance and the clock.
+func (c *checker) checkDiscovery(ctx context.Context) {
+	var shaken *tls.ConnectionState
+	connected := ""
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectDone: func(network, address string, err error) {
+			if err == nil {
+				connected = network + " " + address
+			}
+		},
+		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
+			if err == nil {
+				shaken = &state
+			}
+		},
+	})
+	answer, body, err := c.ask(traced, http.MethodGet, "/.well-known/openid-configuration", "")
+	c.unreachable = err != nil
+	if connected == "" && err != nil && shaken == nil {
+		c.add(Result{
+			Name: nameReachable, Status: Failed, Detail: err.Error(),
+			Hint: "is ZITADEL running, is upstream.url right, does the name resolve here, and does a firewall or network policy let this through?",
+		})
+		return
+	}
+	c.add(Result{Name: nameReachable, Status: OK, Detail: connected})
+	c.checkTLS(shaken, err)
+	if err != nil {
+		return
+	}
+	c.checkInstance(answer, body)
+	c.checkClock(answer)
+}
+
+func (c *checker) checkTLS(shaken *tls.ConnectionState, err error) {
+	switch {
+	case c.Upstream.Base().Scheme != "https":
+		c.add(Result{Name: nameTLS, Status: Skipped, Detail: "upstream.url has none: passwords pass in plain text"})
+		if err != nil {
+			c.add(Result{Name: nameInstance, Status: Failed, Detail: err.Error(), Hint: "is this an HTTP port? If it speaks TLS, use an https:// URL"})
+		}
+	case shaken == nil:
+		c.add(Result{Name: nameTLS, Status: Failed, Detail: err.Error(), Hint: tlsHint(err)})
+	default:
+		leaf := shaken.PeerCertificates[0]
+		c.add(Result{
+			Name: nameTLS, Status: OK,
+			Detail: fmt.Sprintf("%s, certificate of %s until %s", tls.VersionName(shaken.Version), leaf.Subject, leaf.NotAfter.Format("2006-01-02")),
+		})
+		if err != nil { // after the handshake: TLS 1.3 tells a client only then
+			c.add(Result{Name: nameInstance, Status: Failed, Detail: err.Error(), Hint: "does ZITADEL ask for a client certificate? Set upstream.tls.certFile and upstream.tls.keyFile"})
+		}
+	}
+}
+
+func tlsHint(err error) string {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "set upstream.tls.caFile to the CA that signed ZITADEL's certificate"
+	case errors.As(err, new(x509.HostnameError)):
+		return "set upstream.tls.serverName to a name that is in ZITADEL's certificate"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "renew ZITADEL's certificate, or mend the clock here"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return "this port does not speak TLS: use an http:// URL"
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return "if ZITADEL asks for a client certificate, set upstream.tls.certFile and upstream.tls.keyFile"
+	}
+	return "is this ZITADEL's port, and does it speak TLS 1.2 or later?"
+}
+
+// checkInstance looks whether ZITADEL knows the Host.
+func (c *checker) checkInstance(answer *http.Response, body []byte) {
+	host, _ := c.Upstream.HostFor(c.Host)
+	var discovery struct {
+		Issuer string `json:"issuer"`
+	}
+	if answer.StatusCode == http.StatusOK && json.Unmarshal(body, &discovery) == nil && discovery.Issuer != "" {
+		c.add(Result{Name: nameInstance, Status: OK, Detail: fmt.Sprintf("host %s, issuer %s", host, discovery.Issuer)})
+		return
+	}
+	c.add(Result{
+		Name: nameInstance, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", host, answer.Status, excerpt(body)),
+		Hint: "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)",
+	})
+}
+
+// checkUserinfo looks for what tells whose a token is.
+func (c *checker) checkUserinfo(ctx context.Context) {
+	answer, body, err := c.ask(ctx, http.MethodGet, "/oidc/v1/userinfo", "")
+	switch {
+	case err != nil:
+		c.add(Result{Name: nameUserinfo, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
+	case answer.StatusCode == http.StatusUnauthorized:
+		c.add(Result{Name: nameUserinfo, Status: OK})
+	default:
+		c.add(Result{
+			Name: nameUserinfo, Status: Failed, Detail: answer.Status + ": " + excerpt(body),
+			Hint: "calls without x-zitadel-orgid need GET /oidc/v1/userinfo: a proxy between must let it pass",
+		})
+	}
+}
+
+// checkNative looks whether v1 itself is still there. Without a token the call
+// cannot do anything.
+func (c *checker) checkNative(ctx context.Context) {
+	answer, body, err := c.ask(ctx, http.MethodPost, "/management/v1/users/0/password/_initialize", "{}")
+	switch {
+	case err != nil:
+		c.add(Result{Name: nameNative, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
+	case answer.StatusCode == http.StatusUnauthorized && bytes.Contains(body, []byte(`"code":16`)):
+		c.add(Result{Name: nameNative, Status: OK, Detail: "still there"})
+	case c.Rollout < 100:
+		c.add(Result{
+			Name: nameNative, Status: Failed, Detail: answer.Status + ": " + excerpt(body),
+			Hint: "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100",
+		})
+	default:
+		c.add(Result{Name: nameNative, Status: OK, Detail: "gone; every call is translated"})
+	}
+}
+
+// excerpt is the beginning of a body, on one line.
+func excerpt(body []byte) string {
+	const most = 200
+	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "?")), " ")
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return text
+}

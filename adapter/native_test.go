@@ -61,8 +61,9 @@ func TestRolloutCalls(t *testing.T) {
 		_ = bodyOf(t, sendRaw(t, s.address, recordings.Request{Method: http.MethodPost, Path: path, BodyBase64: body, Headers: headers("application/grpc-web+proto")}))
 		_ = bodyOf(t, sendRaw(t, s.address, recordings.Request{Method: http.MethodPost, Path: path, Text: body, Headers: headers("application/grpc-web-text")}))
 
-		var got []string
-		for _, call := range s.calls() {
+		calls := s.calls()
+		got := make([]string, 0, len(calls))
+		for _, call := range calls {
 			got = append(got, call.Protocol+" "+call.Way+" "+call.Code)
 		}
 		want := []string{"rest v2 ok", "grpc v2 ok", "grpc-web v2 ok", "grpc-web-text v2 ok"}

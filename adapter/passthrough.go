@@ -124,7 +124,7 @@ func (p *Passthrough) passed(r *http.Request, out *passedResponse, started time.
 // dropUpgrades leaves upgrades to WebSocket. ZITADEL takes one to h2c, after
 // which requests would pass by that nobody here sees.
 func dropUpgrades(header http.Header) {
-	header.Del("Http2-Settings")
+	header.Del("HTTP2-Settings")
 	if upgrade := header["Upgrade"]; len(upgrade) != 1 || !strings.EqualFold(upgrade[0], "websocket") {
 		delete(header, "Upgrade")
 	}

@@ -37,7 +37,7 @@ func (p *program) check(flags *flag.FlagSet) func(context.Context, string) error
 		}
 		token := ""
 		if *tokenFile != "" {
-			content, err := os.ReadFile(*tokenFile)
+			content, err := os.ReadFile(*tokenFile) //nolint:gosec // the operator names the file
 			if err != nil {
 				return fmt.Errorf("--token-file: %w", err)
 			}

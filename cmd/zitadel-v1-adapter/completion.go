@@ -51,9 +51,9 @@ func summaryOf(f *flag.Flag) string {
 }
 
 func (p *program) completeBash(out io.Writer) {
-	var names []string
-	files := map[string]bool{}
-	for _, c := range p.commands() {
+	commands, files := p.commands(), map[string]bool{}
+	names := make([]string, 0, len(commands))
+	for _, c := range commands {
 		names = append(names, c.name)
 		for _, f := range flagsOf(c) {
 			if takesFile(f) {

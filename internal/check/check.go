@@ -198,8 +198,8 @@ func (c *checker) checkToken(ctx context.Context) {
 const maxSkew = 5 * time.Second
 
 // checkClock compares the Date of an answer.
-func (c *checker) checkClock(answer *http.Response) {
-	theirs, err := http.ParseTime(answer.Header.Get("Date"))
+func (c *checker) checkClock(got answer) {
+	theirs, err := http.ParseTime(got.date)
 	if err != nil {
 		c.add(Result{Name: nameClock, Status: Skipped, Detail: "the answer has no Date"})
 		return

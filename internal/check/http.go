@@ -18,24 +18,32 @@ import (
 // maxAnswer is how much of an answer is looked at.
 const maxAnswer = 64 << 10
 
-// ask makes a request without a token. The answer's body is read and closed.
-func (c *checker) ask(ctx context.Context, method, path, body string) (*http.Response, []byte, error) {
+// answer is what came back of a request.
+type answer struct {
+	status string // such as "404 Not Found"
+	code   int
+	date   string
+	body   []byte
+}
+
+// ask makes a request without a token.
+func (c *checker) ask(ctx context.Context, method, path, body string) (answer, error) {
 	host, ok := c.Upstream.HostFor(c.Host)
 	if !ok {
-		return nil, nil, fmt.Errorf("with upstream.host: client, say which host clients send: --host NAME (not %q)", c.Host)
+		return answer{}, fmt.Errorf("with upstream.host: client, say which host clients send: --host NAME (not %q)", c.Host)
 	}
 	request, err := http.NewRequestWithContext(ctx, method, c.Upstream.Base().String()+path, strings.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	request.Host = host
-	answer, err := c.transport.RoundTrip(request)
+	response, err := c.transport.RoundTrip(request)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	return answer, content, err
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return answer{response.Status, response.StatusCode, response.Header.Get("Date"), content}, err
 }
 
 // checkDiscovery makes the first request, which tells of the connection, the
@@ -55,7 +63,7 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 			}
 		},
 	})
-	answer, body, err := c.ask(traced, http.MethodGet, "/.well-known/openid-configuration", "")
+	got, err := c.ask(traced, http.MethodGet, "/.well-known/openid-configuration", "")
 	c.unreachable = err != nil
 	if connected == "" && err != nil && shaken == nil {
 		c.add(Result{
@@ -69,8 +77,8 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	c.checkInstance(answer, body)
-	c.checkClock(answer)
+	c.checkInstance(got)
+	c.checkClock(got)
 }
 
 func (c *checker) checkTLS(shaken *tls.ConnectionState, err error) {
@@ -113,32 +121,32 @@ func tlsHint(err error) string {
 }
 
 // checkInstance looks whether ZITADEL knows the Host.
-func (c *checker) checkInstance(answer *http.Response, body []byte) {
+func (c *checker) checkInstance(got answer) {
 	host, _ := c.Upstream.HostFor(c.Host)
 	var discovery struct {
 		Issuer string `json:"issuer"`
 	}
-	if answer.StatusCode == http.StatusOK && json.Unmarshal(body, &discovery) == nil && discovery.Issuer != "" {
+	if got.code == http.StatusOK && json.Unmarshal(got.body, &discovery) == nil && discovery.Issuer != "" {
 		c.add(Result{Name: nameInstance, Status: OK, Detail: fmt.Sprintf("host %s, issuer %s", host, discovery.Issuer)})
 		return
 	}
 	c.add(Result{
-		Name: nameInstance, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", host, answer.Status, excerpt(body)),
+		Name: nameInstance, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", host, got.status, excerpt(got.body)),
 		Hint: "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)",
 	})
 }
 
 // checkUserinfo looks for what tells whose a token is.
 func (c *checker) checkUserinfo(ctx context.Context) {
-	answer, body, err := c.ask(ctx, http.MethodGet, "/oidc/v1/userinfo", "")
+	got, err := c.ask(ctx, http.MethodGet, "/oidc/v1/userinfo", "")
 	switch {
 	case err != nil:
 		c.add(Result{Name: nameUserinfo, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
-	case answer.StatusCode == http.StatusUnauthorized:
+	case got.code == http.StatusUnauthorized:
 		c.add(Result{Name: nameUserinfo, Status: OK})
 	default:
 		c.add(Result{
-			Name: nameUserinfo, Status: Failed, Detail: answer.Status + ": " + excerpt(body),
+			Name: nameUserinfo, Status: Failed, Detail: got.status + ": " + excerpt(got.body),
 			Hint: "calls without x-zitadel-orgid need GET /oidc/v1/userinfo: a proxy between must let it pass",
 		})
 	}
@@ -147,15 +155,15 @@ func (c *checker) checkUserinfo(ctx context.Context) {
 // checkNative looks whether v1 itself is still there. Without a token the call
 // cannot do anything.
 func (c *checker) checkNative(ctx context.Context) {
-	answer, body, err := c.ask(ctx, http.MethodPost, "/management/v1/users/0/password/_initialize", "{}")
+	got, err := c.ask(ctx, http.MethodPost, "/management/v1/users/0/password/_initialize", "{}")
 	switch {
 	case err != nil:
 		c.add(Result{Name: nameNative, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
-	case answer.StatusCode == http.StatusUnauthorized && bytes.Contains(body, []byte(`"code":16`)):
+	case got.code == http.StatusUnauthorized && bytes.Contains(got.body, []byte(`"code":16`)):
 		c.add(Result{Name: nameNative, Status: OK, Detail: "still there"})
 	case c.Rollout < 100:
 		c.add(Result{
-			Name: nameNative, Status: Failed, Detail: answer.Status + ": " + excerpt(body),
+			Name: nameNative, Status: Failed, Detail: got.status + ": " + excerpt(got.body),
 			Hint: "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100",
 		})
 	default:

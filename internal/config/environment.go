@@ -18,9 +18,10 @@ func Variable(key string) string {
 
 // Keys lists the path of every key, in the order of the structs.
 func Keys() []string {
-	var keys []string
-	for _, field := range fieldsOf(reflect.ValueOf(Default()), "") {
-		keys = append(keys, field.key)
+	fields := fieldsOf(reflect.ValueOf(Default()), "")
+	keys := make([]string, len(fields))
+	for i, field := range fields {
+		keys[i] = field.key
 	}
 	return keys
 }

@@ -73,7 +73,7 @@ type client func(ctx context.Context, p *program, half func()) error
 func noWait() {}
 
 // clientsInFlight are more than 500 exchanges of all kinds.
-func clientsInFlight(g *gate) []client {
+func clientsInFlight() []client {
 	gated := func(do client) client { // waits upstream, not here
 		return func(ctx context.Context, p *program, _ func()) error { return do(ctx, p, noWait) }
 	}
@@ -223,7 +223,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	p := start(t, binary, "upstream: {url: 'http://"+g.address+"', timeout: 60s, host: localhost:8088}\nserver: {shutdownTimeout: 60s}")
-	clients := clientsInFlight(g)
+	clients := clientsInFlight()
 	if len(clients) < 500 {
 		t.Fatalf("only %d clients", len(clients))
 	}

@@ -69,6 +69,7 @@ func TestGRPCErrors(t *testing.T) {
 			t.Parallel()
 			p := newPair(t, encrypted)
 			p.compare(t, func(t *testing.T, address string) string {
+				t.Helper()
 				client := testgrpc.NewTestServiceClient(connectGRPC(t, address, p.trust))
 				ctx := metadata.AppendToOutgoingContext(t.Context(), "fail", "1")
 				stream, err := client.FullDuplexCall(ctx)

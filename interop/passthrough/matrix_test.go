@@ -95,7 +95,7 @@ var rawRequests = map[string]string{
 	"gRPC-Web":           "POST /grpc-web HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 7\r\n\r\n\x00\x00\x00\x00\x02ab",
 	"gRPC-Web ZITADEL":   "POST /zitadel.user.v2.UserService/GetUserByID HTTP/1.1\r\nHost: localhost:8088\r\nConnection: close\r\nAuthorization: Bearer pat-org-owner-a\r\nContent-Type: application/grpc-web\r\nContent-Length: 25\r\n\r\n\x00\x00\x00\x00\x14\x0a\x12400850336480234534",
 	"Connect ZITADEL":    "POST /zitadel.user.v2.UserService/GetUserByID HTTP/1.1\r\nHost: localhost:8088\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-	"not HTTP":           "hello hello hello\r\n\r\n",
+	"not HTTP":           "hello, this is no HTTP\r\n\r\n",
 	"64 MiB down":        "GET /download?size=67108864 HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
 	"64 MiB, its length": "GET /download?length&size=67108864 HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
 }
@@ -110,6 +110,7 @@ func TestRawHTTP1(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, TLS %v", name, encrypted), func(t *testing.T) {
 				t.Parallel()
 				p.compare(t, func(t *testing.T, address string) string {
+					t.Helper()
 					conn := p.connect(t, address)
 					if _, err := io.WriteString(conn, request); err != nil {
 						t.Fatal(err)
@@ -124,7 +125,10 @@ func TestRawHTTP1(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s, TLS %v", name, encrypted), func(t *testing.T) {
 				t.Parallel()
-				p.compare(t, func(t *testing.T, address string) string { return talk(t, p.connect(t, address)) })
+				p.compare(t, func(t *testing.T, address string) string {
+					t.Helper()
+					return talk(t, p.connect(t, address))
+				})
 			})
 		}
 	}
@@ -217,11 +221,12 @@ func talkEvents(t *testing.T, conn net.Conn) string {
 	t.Helper()
 	_, _ = io.WriteString(conn, "POST /events HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
 	reader := bufio.NewReader(conn)
-	out := readHead(reader)
+	var out strings.Builder
+	out.WriteString(readHead(reader))
 	for range 3 {
 		for range 5 { // size, two lines of the event, the chunk's end: what is there is there
 			line, err := reader.ReadString('\n')
-			out += line
+			out.WriteString(line)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +238,7 @@ func talkEvents(t *testing.T, conn net.Conn) string {
 	}
 	_, _ = io.WriteString(conn, "0\r\n\r\n")
 	rest, err := io.ReadAll(reader)
-	return out + fmt.Sprintf("%q, %v", rest, err)
+	return fmt.Sprintf("%s%q, %v", out.String(), rest, err)
 }
 
 func talkWebSocket(t *testing.T, conn net.Conn) string {
@@ -247,7 +252,6 @@ func talkWebSocket(t *testing.T, conn net.Conn) string {
 		if _, err := io.ReadFull(reader, back); err != nil || string(back) != message {
 			t.Fatalf("%.20q came back as %.20q, %v", message, back, err)
 		}
-		out += fmt.Sprintf("%d ", len(back))
 	}
 	closeWrite(conn)
 	return out
@@ -298,8 +302,10 @@ var clientExchanges = map[string]exchange{
 	"untyped":       {path: "/untyped"},
 	"escaped":       {path: "/a%2Fb%20c;d=e//f/../g/%2e%2E/h?a=%2F;b&&c"},
 	"gRPC-Web":      {method: "POST", path: "/grpc-web", header: http.Header{"Content-Type": {"application/grpc-web-text"}}, body: func() io.Reader { return strings.NewReader("AAAAAAA=") }},
-	"Connect": {method: "POST", path: "/zitadel.user.v2.UserService/GetUserByID", header: http.Header{"Content-Type": {"application/json"}, "Connect-Protocol-Version": {"1"}},
-		body: func() io.Reader { return strings.NewReader("{}") }},
+	"Connect": {
+		method: "POST", path: "/zitadel.user.v2.UserService/GetUserByID", header: http.Header{"Content-Type": {"application/json"}, "Connect-Protocol-Version": {"1"}},
+		body: func() io.Reader { return strings.NewReader("{}") },
+	},
 }
 
 // endless is the content of block, over and over.
@@ -324,6 +330,7 @@ func TestClientHTTP(t *testing.T) {
 			t.Run(protocol.name+", "+name, func(t *testing.T) {
 				t.Parallel()
 				protocol.pair.compare(t, func(t *testing.T, address string) string {
+					t.Helper()
 					return request.do(t, protocol.pair, address, protocol.http2)
 				})
 			})

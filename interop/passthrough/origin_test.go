@@ -73,7 +73,7 @@ func newOrigin(tb testing.TB, certificates *tls.Config) string {
 }
 
 // failWithDetails fails streams on request, with a ZITADEL error detail.
-func failWithDetails(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func failWithDetails(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	incoming, _ := metadata.FromIncomingContext(stream.Context())
 	if len(incoming.Get("fail")) == 0 {
 		return next(server, stream)

@@ -36,7 +36,7 @@ func TestReloadLosesNothing(t *testing.T) {
 	p := start(t, binary, fmt.Sprintf(settings, 60))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	clients := clientsInFlight(g)
+	clients := clientsInFlight()
 	var halfway atomic.Int64
 	half := func() {
 		halfway.Add(1)
@@ -61,7 +61,7 @@ func TestReloadLosesNothing(t *testing.T) {
 				default:
 				}
 				request, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+"/length", http.NoBody)
-				if err := do(passing, request, func(response *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
+				if err := do(passing, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
 					t.Error(err)
 					return
 				}

@@ -1,0 +1,94 @@
+package passthrough_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+// deploy/nginx, tried with a real nginx: this one call is translated, in every
+// protocol, and everything else goes to ZITADEL itself.
+func TestNginxRecipe(t *testing.T) {
+	t.Parallel()
+	origin := newOrigin(t, nil)
+	p := start(t, binary, "upstream: {url: 'http://"+origin+"', host: client}\nserver: {trustedProxies: [127.0.0.1]}")
+	ca, dir := wiretest.NewCA(t), t.TempDir()
+	cert, key := ca.Issue(t, 2)
+	wiretest.WriteFile(t, dir, "tls.crt", cert)
+	wiretest.WriteFile(t, dir, "tls.key", key)
+	recipe, err := os.ReadFile("../../deploy/nginx/zitadel-v1-adapter.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := freeAddress(t)
+	server := strings.NewReplacer(
+		"127.0.0.1:8443", address, "127.0.0.1:8080", p.address, "127.0.0.1:8081", origin, "/etc/nginx", dir, "zitadel.example.com", "localhost",
+	).Replace(string(recipe))
+	main := wiretest.WriteFile(t, dir, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; worker_processes 1;
+events {}
+http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+%[2]s }`, dir, server))
+	nginx := exec.Command("nginx", "-p", dir, "-c", main) // apt-get install nginx
+	var log lockedBuffer
+	nginx.Stderr = &log
+	if err := nginx.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = nginx.Process.Signal(terminate)
+		_ = nginx.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	trust := &tls.Config{RootCAs: ca.Pool()}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}}
+	defer client.CloseIdleConnections()
+	p.eventually(t, "proxied", func() bool { return callREST(t.Context(), client, "https://"+address) == nil })
+
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer pat-org-owner-a")
+	var response managementv1.SetHumanInitialPasswordResponse
+	if err := conn.Invoke(ctx, "/zitadel.management.v1.ManagementService/SetHumanInitialPassword",
+		&managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: "Sup3rPassw0rd!"}, &response); err != nil {
+		t.Error(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+address+"/zitadel.management.v1.ManagementService/SetHumanInitialPassword", bytes.NewReader([]byte{0, 0, 0, 0, 0}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/grpc-web+proto")
+	if err := do(client, request, func(response *http.Response, _ []byte) bool { return response.Header.Get("Grpc-Status") == "16" }); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Count(p.log.String(), `"msg":"SetHumanInitialPassword"`); got < 3 {
+		t.Errorf("%d calls were translated, want 3 or more", got)
+	}
+	before := p.metrics(t)
+	other, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/length", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := do(client, other, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(before, "v1adapter_passed_through_total{") || strings.Contains(p.metrics(t), "v1adapter_passed_through_total{") {
+		t.Error("what nginx should send to ZITADEL went through the adapter")
+	}
+}

@@ -114,7 +114,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	service := project.Services["zitadel-v1-adapter"]
-	var environ []corev1.EnvVar
+	environ := make([]corev1.EnvVar, 0, len(service.Environment))
 	for name, value := range service.Environment {
 		environ = append(environ, corev1.EnvVar{Name: name, Value: *value})
 	}

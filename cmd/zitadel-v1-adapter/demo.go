@@ -136,10 +136,9 @@ Set a password over REST:
 
 %s
 
-Over gRPC (from the root of the source tree, which has the .proto files):
+Over gRPC (server reflection tells grpcurl the rest):
 
-grpcurl -plaintext -import-path proto -proto zitadel/management/v1/management.proto \
-  -H 'Authorization: Bearer %s' -d '{"user_id":"%s","password":"Sup3rPassw0rd!"}' \
+grpcurl -plaintext -H 'Authorization: Bearer %s' -d '{"user_id":"%s","password":"Sup3rPassw0rd!"}' \
   %s zitadel.management.v1.ManagementService/SetHumanInitialPassword
 
 A refusal, as v1 words it (the user is not in the caller's organization):

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -73,14 +74,14 @@ type client func(ctx context.Context, p *program, half func()) error
 func noWait() {}
 
 // clientsInFlight are more than 500 exchanges of all kinds.
-func clientsInFlight() []client {
+func clientsInFlight(p *program) []client {
 	gated := func(do client) client { // waits upstream, not here
 		return func(ctx context.Context, p *program, _ func()) error { return do(ctx, p, noWait) }
 	}
-	http1, http2 := newHTTPClient(false), newHTTPClient(true)
+	http1, http2 := p.newHTTPClient(false), p.newHTTPClient(true)
 	return slices.Concat(
 		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error {
-			return callREST(ctx, http1, "http://"+p.address)
+			return callREST(ctx, http1, p.base())
 		})}, 150),
 		slices.Repeat([]client{gated(callGRPC)}, 50),
 		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error { return get(ctx, http1, p, "/download") })}, 80),
@@ -90,13 +91,6 @@ func clientsInFlight() []client {
 		slices.Repeat([]client{streamGRPC}, 60),
 		slices.Repeat([]client{echoWebSocket}, 10),
 	)
-}
-
-func newHTTPClient(http2 bool) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(!http2)
-	protocols.SetUnencryptedHTTP2(http2)
-	return &http.Client{Transport: &http.Transport{Protocols: protocols, DisableCompression: true}}
 }
 
 func do(client *http.Client, request *http.Request, want func(*http.Response, []byte) bool) error {
@@ -129,7 +123,7 @@ func callREST(ctx context.Context, client *http.Client, base string) error {
 }
 
 func callGRPC(ctx context.Context, p *program, _ func()) error {
-	conn, err := newGRPCConn(p)
+	conn, err := p.newGRPCConn()
 	if err != nil {
 		return err
 	}
@@ -141,7 +135,7 @@ func callGRPC(ctx context.Context, p *program, _ func()) error {
 }
 
 func get(ctx context.Context, client *http.Client, p *program, path string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base()+path, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -156,7 +150,7 @@ func put(ctx context.Context, client *http.Client, p *program, half func()) erro
 		_, _ = writer.Write(block)
 		_ = writer.Close()
 	}()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+p.address+"/upload", reader)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, p.base()+"/upload", reader)
 	if err != nil {
 		return err
 	}
@@ -166,7 +160,7 @@ func put(ctx context.Context, client *http.Client, p *program, half func()) erro
 }
 
 func streamGRPC(ctx context.Context, p *program, half func()) error {
-	conn, err := newGRPCConn(p)
+	conn, err := p.newGRPCConn()
 	if err != nil {
 		return err
 	}
@@ -199,6 +193,9 @@ func echoWebSocket(_ context.Context, p *program, half func()) error {
 	if err != nil {
 		return err
 	}
+	if p.trust != nil {
+		conn = tls.Client(conn, p.trust)
+	}
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "GET /websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	reader := bufio.NewReader(conn)
@@ -223,7 +220,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	p := start(t, binary, "upstream: {url: 'http://"+g.address+"', timeout: 60s, host: localhost:8088}\nserver: {shutdownTimeout: 60s}")
-	clients := clientsInFlight()
+	clients := clientsInFlight(p)
 	if len(clients) < 500 {
 		t.Fatalf("only %d clients", len(clients))
 	}
@@ -275,9 +272,9 @@ func TestShutdownDelay(t *testing.T) {
 		}
 		return err == nil && response.StatusCode == http.StatusServiceUnavailable
 	})
-	client := newHTTPClient(false)
+	client := p.newHTTPClient(false)
 	defer client.CloseIdleConnections()
-	if err := callREST(t.Context(), client, "http://"+p.address); err != nil {
+	if err := callREST(t.Context(), client, p.base()); err != nil {
 		t.Error(err)
 	}
 	if err := p.command.Process.Signal(terminate); err != nil { // the second ends at once
@@ -296,7 +293,7 @@ func TestShutdownTimeout(t *testing.T) {
 	defer close(g.open)
 	p := start(t, binary, "upstream: {url: 'http://"+g.address+"', host: localhost:8088}\nserver: {shutdownTimeout: 50ms}")
 	failed := make(chan error, 1)
-	go func() { failed <- get(t.Context(), newHTTPClient(false), p, "/download") }()
+	go func() { failed <- get(t.Context(), p.newHTTPClient(false), p, "/download") }()
 	p.eventually(t, "in flight", func() bool { return g.waiting.Load() == 1 })
 	if code := p.stop(t); code != 1 {
 		t.Errorf("exit code %d", code)

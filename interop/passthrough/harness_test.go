@@ -6,6 +6,7 @@ package passthrough_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"zitadel-v1-adapter/internal/wiretest"
@@ -52,7 +54,8 @@ func TestMain(m *testing.M) {
 type program struct {
 	address string
 	admin   string
-	config  string // file
+	config  string      // file
+	trust   *tls.Config // nil: plain text
 	command *exec.Cmd
 	log     *lockedBuffer
 	exited  chan struct{}
@@ -174,6 +177,27 @@ func (b *lockedBuffer) String() string {
 	return b.buffer.String()
 }
 
-func newGRPCConn(p *program) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+p.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// base is the URL of the adapter's root.
+func (p *program) base() string {
+	if p.trust != nil {
+		return "https://" + p.address
+	}
+	return "http://" + p.address
+}
+
+func (p *program) newGRPCConn() (*grpc.ClientConn, error) {
+	transport := insecure.NewCredentials()
+	if p.trust != nil {
+		transport = credentials.NewTLS(p.trust)
+	}
+	return grpc.NewClient("passthrough:///"+p.address, grpc.WithTransportCredentials(transport))
+}
+
+// newHTTPClient makes a client of one HTTP version, with connections of its own.
+func (p *program) newHTTPClient(http2 bool) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetHTTP2(http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	return &http.Client{Transport: &http.Transport{Protocols: protocols, DisableCompression: true, TLSClientConfig: p.trust.Clone()}}
 }

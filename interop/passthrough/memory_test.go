@@ -35,7 +35,7 @@ func transfer(b *testing.B, p *program, http2 bool) {
 	var transfers sync.WaitGroup
 	for range 100 {
 		transfers.Go(func() {
-			client := newHTTPClient(http2) // a connection each
+			client := p.newHTTPClient(http2) // a connection each
 			defer client.CloseIdleConnections()
 			response, err := client.Get(fmt.Sprintf("http://%s/download?size=%d", p.address, 64*mebibyte))
 			if err != nil {
@@ -48,7 +48,7 @@ func transfer(b *testing.B, p *program, http2 bool) {
 			}
 		})
 		transfers.Go(func() {
-			client := newHTTPClient(http2)
+			client := p.newHTTPClient(http2)
 			defer client.CloseIdleConnections()
 			request, err := http.NewRequest(http.MethodPut, "http://"+p.address+"/upload", io.LimitReader(&endless{}, 64*mebibyte))
 			if err != nil {

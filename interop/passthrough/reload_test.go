@@ -27,16 +27,37 @@ func rewrite(t *testing.T, path, content string) {
 	}
 }
 
-// Reloads of the configuration, by file change and by SIGHUP, under 500 exchanges
-// that are in flight all along and others that come and go: none is lost.
+// serial is the number of the certificate that a handshake gets.
+func (p *program) serial(t *testing.T) int64 {
+	t.Helper()
+	conn, err := tls.Dial("tcp", p.address, p.trust)
+	if err != nil {
+		t.Error(err)
+		return -1
+	}
+	defer func() { _ = conn.Close() }()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+// Reloads of the configuration, by file change and by SIGHUP, and renewals of the
+// certificate, under 500 exchanges that are in flight all along and others that
+// come and go: none is lost.
 func TestReloadLosesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
-	settings := "upstream: {url: 'http://" + g.address + "', timeout: %ds, host: localhost:8088}\nserver: {shutdownTimeout: 60s}\n"
+	ca, dir := wiretest.NewCA(t), t.TempDir()
+	renew := func(serial int64) {
+		cert, key := ca.Issue(t, serial)
+		rewrite(t, dir+"/key", string(key))
+		rewrite(t, dir+"/cert", string(cert))
+	}
+	renew(2)
+	settings := "upstream: {url: 'http://" + g.address + "', timeout: %ds, host: localhost:8088}\nserver: {tls: {certFile: " + dir + "/cert, keyFile: " + dir + "/key}}\n"
 	p := start(t, binary, fmt.Sprintf(settings, 60))
+	p.trust = &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	clients := clientsInFlight()
+	clients := clientsInFlight(p)
 	var halfway atomic.Int64
 	half := func() {
 		halfway.Add(1)
@@ -50,7 +71,7 @@ func TestReloadLosesNothing(t *testing.T) {
 
 	stopped, others := make(chan struct{}), new(sync.WaitGroup)
 	var made atomic.Int64
-	passing := newHTTPClient(false)
+	passing := p.newHTTPClient(false)
 	defer passing.CloseIdleConnections()
 	for range 4 {
 		others.Go(func() {
@@ -60,7 +81,7 @@ func TestReloadLosesNothing(t *testing.T) {
 					return
 				default:
 				}
-				request, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+"/length", http.NoBody)
+				request, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.base()+"/length", http.NoBody)
 				if err := do(passing, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
 					t.Error(err)
 					return
@@ -72,11 +93,13 @@ func TestReloadLosesNothing(t *testing.T) {
 	for n := range 5 {
 		before := made.Load()
 		rewrite(t, p.config, fmt.Sprintf(settings, 50-n))
+		renew(int64(3 + n))
 		if n%2 == 0 {
 			_ = p.command.Process.Signal(syscall.SIGHUP)
 		}
 		p.eventually(t, "reloaded", func() bool {
-			return strings.Count(p.log.String(), `"msg":"configuration reloaded","keys":["upstream.timeout"]`) == n+1 && made.Load() > before+50
+			return strings.Count(p.log.String(), `"msg":"configuration reloaded","keys":["upstream.timeout"]`) == n+1 &&
+				p.serial(t) == int64(3+n) && made.Load() > before+50
 		})
 	}
 	close(stopped)
@@ -97,7 +120,7 @@ func TestReloadOfConfiguration(t *testing.T) {
 	origin := newOrigin(t, nil)
 	settings := "upstream: {url: 'http://" + origin + "', host: localhost:8088}\n"
 	p := start(t, binary, settings)
-	client := newHTTPClient(false)
+	client := p.newHTTPClient(false)
 	defer client.CloseIdleConnections()
 	logged := func(text string) {
 		t.Helper()
@@ -202,19 +225,11 @@ server: {tls: {certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key}}`, origin, dir))
 			}
 		})
 	}
-	serial := func() int64 {
-		conn, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: ca.Pool()})
-		if err != nil {
-			t.Error(err)
-			return -1
-		}
-		defer func() { _ = conn.Close() }()
-		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
-	}
+	p.trust = &tls.Config{RootCAs: ca.Pool()}
 	for renewal := int64(11); renewal < 14; renewal++ {
 		before := made.Load()
 		swap(pairOf(renewal))
-		p.eventually(t, "renewed", func() bool { return serial() == renewal && made.Load() > before+20 })
+		p.eventually(t, "renewed", func() bool { return p.serial(t) == renewal && made.Load() > before+20 })
 	}
 	p.eventually(t, "renewed towards the upstream", func() bool {
 		return strings.Count(p.log.String(), `"msg":"renewed upstream certificates taken over"`) == 3
@@ -225,7 +240,7 @@ server: {tls: {certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key}}`, origin, dir))
 		return strings.Contains(metrics, `v1adapter_certificate_reloads_total{certificate="server",result="error"} 1`) &&
 			strings.Contains(metrics, `v1adapter_certificate_reloads_total{certificate="upstream",result="error"} 1`)
 	})
-	if got := serial(); got != 13 {
+	if got := p.serial(t); got != 13 {
 		t.Errorf("serial %d after a bad renewal", got)
 	}
 	for _, text := range []string{

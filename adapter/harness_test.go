@@ -32,7 +32,7 @@ type stack struct {
 	address  string
 	zitadel  *v2test.Server
 	upstream *witness
-	log      *lockedBuffer
+	log      *wiretest.Buffer
 
 	fixture v2test.Fixture
 	written int
@@ -94,7 +94,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	if config.upstream == nil {
 		config.upstream = zitadel
 	}
-	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &lockedBuffer{}, fixture: config.fixture}
+	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &wiretest.Buffer{}, fixture: config.fixture}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := v2client.New(v2client.Config{
 		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, s.upstream), upstream.HostClient), Protocol: config.protocol,
@@ -207,22 +207,4 @@ func (w *witness) last(t *testing.T) *http.Request {
 		t.Fatal("nothing arrived upstream")
 	}
 	return w.requests[len(w.requests)-1]
-}
-
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(data)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -4,7 +4,6 @@
 package passthrough_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -57,7 +55,7 @@ type program struct {
 	config  string      // file
 	trust   *tls.Config // nil: plain text
 	command *exec.Cmd
-	log     *lockedBuffer
+	log     *wiretest.Buffer
 	exited  chan struct{}
 }
 
@@ -66,7 +64,7 @@ type program struct {
 func start(tb testing.TB, binary, config string) *program {
 	tb.Helper()
 	p := &program{
-		address: freeAddress(tb), admin: freeAddress(tb), log: new(lockedBuffer), exited: make(chan struct{}),
+		address: freeAddress(tb), admin: freeAddress(tb), log: new(wiretest.Buffer), exited: make(chan struct{}),
 		config: wiretest.WriteFile(tb, tb.TempDir(), "config.yaml", []byte(config)),
 	}
 	p.command = exec.Command(binary, "serve", "--config", p.config, "--listen", p.address, "--admin-listen", p.admin)
@@ -158,23 +156,6 @@ func dial(tb testing.TB, address string) net.Conn {
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	tb.Cleanup(func() { _ = conn.Close() })
 	return conn
-}
-
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(data)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 // base is the URL of the adapter's root.

@@ -49,6 +49,9 @@ type Config struct {
 	// Observe is told of each v1 call, for metrics; nil means that nobody is. It
 	// must be safe for concurrent use.
 	Observe func(Call)
+	// OnPanic is told of each panic in a request, which is logged and costs no
+	// other; nil means that nobody is. As Observe.
+	OnPanic func()
 	// Log receives one line a call; nil discards them.
 	Log *slog.Logger
 }
@@ -78,6 +81,8 @@ func New(config Config) (http.Handler, error) {
 		rest:        &restHandler{useCase: useCase, journal: journal},
 		grpc:        newGRPCHandler(useCase, journal),
 		journal:     journal,
+		errors:      newErrorWriter(log),
+		onPanic:     config.OnPanic,
 		passthrough: config.Passthrough,
 		rollout:     config.Rollout,
 		trusted:     config.TrustedProxies,
@@ -120,6 +125,8 @@ type facade struct {
 	grpcWebCORS http.Handler
 	router      *echo.Echo
 	journal     *journal
+	errors      errorWriter
+	onPanic     func() // may be nil
 	passthrough *Passthrough
 	rollout     Rollout
 	trusted     TrustedProxies
@@ -127,6 +134,12 @@ type facade struct {
 }
 
 func (f *facade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := &answer{ResponseWriter: w}
+	defer f.recoverPanic(out, r, r.Header.Get("Content-Type"))
+	f.route(out, r)
+}
+
+func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 	f.trusted.apply(r)
 	protocol := rpcProtocol(r)
 	if own := f.ownService(r, protocol); own != nil {

@@ -72,12 +72,19 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 		http.Error(w, rec.status.message, http.StatusBadRequest)
 		return
 	}
-	if protocol == "grpc-web-text" {
-		text := newGRPCWebTextWriter(w)
-		defer text.close()
-		w, r = text, decodeGRPCWebText(r)
+	if protocol != "grpc-web-text" {
+		h.serveBinary(w, r, rec, timeout, limited)
+		return
 	}
-	r.Header.Set("Content-Type", protobufContentType(protocol, r.Header.Get("Content-Type")))
+	text := newGRPCWebTextWriter(w)
+	h.serveBinary(text, decodeGRPCWebText(r), rec, timeout, limited)
+	text.close() // not deferred: a panic gets an answer of its own
+}
+
+// serveBinary answers a request of gRPC, or of gRPC-Web in binary mode, which
+// timeout may limit.
+func (h *grpcHandler) serveBinary(w http.ResponseWriter, r *http.Request, rec *record, timeout time.Duration, limited bool) {
+	r.Header.Set("Content-Type", protobufContentType(rec.protocol, r.Header.Get("Content-Type")))
 	if r.URL.Path != procedure {
 		h.errors.writeRPC(w, r, unknownMethod(r.URL.Path))
 		return

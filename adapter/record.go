@@ -38,7 +38,7 @@ func newRecord(protocol string, r *http.Request) *record {
 		requestID: requestID(r),
 		started:   time.Now(),
 		way:       WayV2,
-		status:    newStatus(connect.CodeUnknown, "not handled"), // until it is
+		status:    newStatus(connect.CodeInternal, "internal error"), // until it is answered: a panic leaves it so
 	}
 }
 

@@ -44,7 +44,7 @@ func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics
 		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
 		Passthrough: c.passthrough, Rollout: settings.Rollout.Percent, TrustedProxies: trusted,
 		GRPCHealth: settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,
-		Observe: counted.Call, Log: log,
+		Observe: counted.Call, OnPanic: counted.Panicked, Log: log,
 	})
 	return c, err
 }

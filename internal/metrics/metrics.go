@@ -20,6 +20,7 @@ type Metrics struct {
 	calls              *prometheus.CounterVec
 	callSeconds        *prometheus.HistogramVec
 	passedThrough      *prometheus.CounterVec
+	panics             prometheus.Counter
 	configReloads      *prometheus.CounterVec
 	configSuccess      prometheus.Gauge
 	configTime         prometheus.Gauge
@@ -51,6 +52,9 @@ func New() *Metrics {
 			Name: "v1adapter_passed_through_total",
 			Help: "Requests passed through to ZITADEL by HTTP status, 0 if the client went away before there was one.",
 		}, []string{"status"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "v1adapter_panics_total", Help: "Panics in requests, each of which is a defect: see the log.",
+		}),
 		configReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "v1adapter_config_reloads_total", Help: "Reloads of the configuration by result: ok or error.",
 		}, []string{"result"}),
@@ -67,7 +71,7 @@ func New() *Metrics {
 			Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "When the certificate in use expires.",
 		}, []string{"certificate"}),
 	}
-	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.configReloads, m.configSuccess, m.configTime,
+	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.panics, m.configReloads, m.configSuccess, m.configTime,
 		m.certificateReloads, m.certificateExpiry,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.configSuccess.Set(1)
@@ -90,6 +94,9 @@ func (m *Metrics) Call(call adapter.Call) {
 func (m *Metrics) PassedThrough(httpStatus int) {
 	m.passedThrough.WithLabelValues(strconv.Itoa(httpStatus)).Inc()
 }
+
+// Panicked counts a panic in a request.
+func (m *Metrics) Panicked() { m.panics.Inc() }
 
 // ConfigReloaded notes a reload of the configuration; err is nil if it was
 // accepted.

@@ -174,6 +174,36 @@ func TestUpstreamFailures(t *testing.T) {
 	}
 }
 
+// A SetPassword that may have arrived is sent once, and the answer says that its
+// outcome is unknown.
+func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	var zitadel http.Handler
+	s := newStack(t, func(c *stackConfig) {
+		zitadel = wiretest.NewZITADEL(t, c.fixture)
+		reset := wiretest.Reset(t)
+		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/SetPassword") {
+				reset.ServeHTTP(w, r)
+				return
+			}
+			zitadel.ServeHTTP(w, r)
+		})
+		c.retry = v2client.RetryConfig{Attempts: 5, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1}
+	})
+	const unknown = "ZITADEL did not answer: whether the change was made is unknown"
+	response := sendRaw(t, s.address, aCall())
+	if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || got != `{"code":14,"message":"`+unknown+`"}` {
+		t.Errorf("REST: %d %s", response.StatusCode, got)
+	}
+	if err := callGRPC(t, s); err.Code() != connect.CodeUnavailable || err.Message() != unknown {
+		t.Errorf("gRPC: %v", err)
+	}
+	if got := s.upstream.setPasswordCalls(t); got != 2 {
+		t.Errorf("SetPassword arrived %d times for two calls", got)
+	}
+}
+
 // An upstream that does not answer in time is code 4 and HTTP 504.
 func TestUpstreamTimeout(t *testing.T) {
 	t.Parallel()

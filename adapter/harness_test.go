@@ -79,6 +79,7 @@ type stackConfig struct {
 	upstream http.Handler // instead of ZITADEL
 	native   http.Handler // gets what passes through; nil: nothing does
 	rollout  adapter.Rollout
+	retry    v2client.RetryConfig
 }
 
 func newStack(t *testing.T, options ...option) *stack {
@@ -86,6 +87,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	config := stackConfig{
 		fixture: wiretest.Fixture(t), scope: adapter.OrgScopeStrict,
 		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second, rollout: adapter.RolloutAll,
+		retry: wiretest.NoRetry(),
 	}
 	for _, option := range options {
 		option(&config)
@@ -98,8 +100,8 @@ func newStack(t *testing.T, options ...option) *stack {
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := v2client.New(v2client.Config{
 		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, s.upstream), upstream.HostClient), Protocol: config.protocol,
-		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
-		Log:     log,
+		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: config.retry,
+		Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func newPassing(t *testing.T, base string, change func(*adapter.PassthroughConfi
 	to := wiretest.Upstream(t, base, upstream.HostClient)
 	client, err := v2client.New(v2client.Config{
 		Upstream: to, Protocol: v2client.ProtocolConnect,
-		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
+		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -40,6 +40,7 @@ type Config struct {
 	// Protocol is ProtocolConnect or ProtocolGRPC.
 	Protocol Protocol
 	Breaker  BreakerConfig
+	Retry    RetryConfig
 	// UserAgent of the upstream calls.
 	UserAgent string
 	// Log receives the breaker's changes of state; nil discards them.
@@ -56,6 +57,8 @@ type Client struct {
 	users       userv2connect.UserServiceClient
 	permissions internal_permissionv2connect.InternalPermissionServiceClient
 	breaker     *breaker
+	retry       RetryConfig
+	budget      *retryBudget
 }
 
 // New checks config and makes a Client; it does not connect yet. The error
@@ -73,6 +76,9 @@ func New(config Config) (*Client, error) {
 		return nil, fmt.Errorf("upstream.protocol: %q: use %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolConnect, ProtocolGRPC)
 	}
 	if err := config.Breaker.validate(); err != nil {
+		return nil, err
+	}
+	if err := config.Retry.validate(); err != nil {
 		return nil, err
 	}
 	log := config.Log
@@ -94,6 +100,8 @@ func New(config Config) (*Client, error) {
 		users:       userv2connect.NewUserServiceClient(httpClient, base, options...),
 		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(httpClient, base, options...),
 		breaker:     newBreaker(config.Breaker, log),
+		retry:       config.Retry,
+		budget:      newRetryBudget(config.Retry.Budget),
 	}, nil
 }
 
@@ -115,7 +123,7 @@ func (c *Client) SetPassword(ctx context.Context, caller Caller, userID, passwor
 			Origin:  OriginSelf,
 		}
 	}
-	response, err := unary(ctx, c, caller, c.users.SetPassword, &userv2.SetPasswordRequest{
+	response, err := unary(ctx, c, write, caller, c.users.SetPassword, &userv2.SetPasswordRequest{
 		UserId:      userID,
 		NewPassword: &userv2.Password{Password: password, ChangeRequired: true},
 	})
@@ -128,7 +136,7 @@ func (c *Client) SetPassword(ctx context.Context, caller Caller, userID, passwor
 // UserOrganization tells the organization that a user belongs to, by one
 // UserService.GetUserByID call. It never changes.
 func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID string) (string, error) {
-	response, err := unary(ctx, c, caller, c.users.GetUserByID, &userv2.GetUserByIDRequest{UserId: userID})
+	response, err := unary(ctx, c, read, caller, c.users.GetUserByID, &userv2.GetUserByIDRequest{UserId: userID})
 	if err != nil {
 		return "", err
 	}
@@ -164,7 +172,7 @@ const maxAdministratorPages = 100
 func (c *Client) Administrators(ctx context.Context, caller Caller, userID string) ([]Administrator, error) {
 	var all []Administrator
 	for range maxAdministratorPages {
-		response, err := unary(ctx, c, caller, c.permissions.ListAdministrators, &permissionv2.ListAdministratorsRequest{
+		response, err := unary(ctx, c, read, caller, c.permissions.ListAdministrators, &permissionv2.ListAdministratorsRequest{
 			Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
 			Filters: []*permissionv2.AdministratorSearchFilter{{
 				Filter: &permissionv2.AdministratorSearchFilter_InUserIdsFilter{
@@ -201,10 +209,11 @@ func newAdministrator(from *permissionv2.Administrator) Administrator {
 	return to
 }
 
-// unary makes one call: host, headers, breaker, error.
+// unary makes one call: host, headers, retries, breaker, error.
 func unary[Req, Res any](
 	ctx context.Context,
 	c *Client,
+	kind kind,
 	caller Caller,
 	method func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
 	message *Req,
@@ -213,11 +222,11 @@ func unary[Req, Res any](
 	if err != nil {
 		return nil, err
 	}
-	request := connect.NewRequest(message)
-	caller.addTo(request.Header())
-	request.Header()["User-Agent"] = []string{c.userAgent}
-	request.Header()["Host"] = []string{host}
-	return guarded(ctx, c.breaker, func(ctx context.Context) (*Res, error) {
+	return repeated(ctx, c, kind, func(ctx context.Context) (*Res, error) {
+		request := connect.NewRequest(message)
+		caller.addTo(request.Header())
+		request.Header()["User-Agent"] = []string{c.userAgent}
+		request.Header()["Host"] = []string{host}
 		response, err := method(ctx, request)
 		if err != nil {
 			return nil, err
@@ -228,7 +237,7 @@ func unary[Req, Res any](
 
 // guarded runs call unless the breaker is open, and tells the breaker what
 // became of it.
-func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.Context) (*Res, error)) (*Res, error) {
+func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.Context) (*Res, error)) (*Res, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stoppedBy(ctx, err)
 	}
@@ -248,7 +257,7 @@ func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.C
 			done(nil)
 		}
 	}()
-	ctx = noteStatus(ctx)
+	ctx, sent := withSent(noteStatus(ctx))
 	response, err := call(ctx)
 	finished = true
 	if err == nil {
@@ -257,6 +266,7 @@ func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.C
 	if !errors.As(err, &failure) {
 		failure = newError(ctx, err)
 	}
+	failure.sent = sent.Load()
 	return nil, failure
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func newClient(t *testing.T, handler http.Handler, change func(*v2client.Config)
 	t.Helper()
 	config := v2client.Config{
 		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, handler), upstream.HostUpstream),
-		Protocol: v2client.ProtocolConnect, Breaker: breaker(), UserAgent: "test",
+		Protocol: v2client.ProtocolConnect, Breaker: breaker(), Retry: wiretest.NoRetry(), UserAgent: "test",
 	}
 	if change != nil {
 		change(&config)
@@ -331,14 +332,64 @@ func TestNewRefuses(t *testing.T) {
 		`breaker.failureRate: 1.5: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = 1.5 },
 		`breaker.failureRate: NaN: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = math.NaN() },
 		`breaker.window: 1ms: use 100ms or more, such as 10s`:                       func(c *v2client.Config) { c.Breaker.Window = time.Millisecond },
+		`retry.attempts: 0: use 1 (never again) to 10`:                              func(c *v2client.Config) { c.Retry.Attempts = 0 },
+		`retry.baseDelay: 0s: use a duration above 0, such as 25ms`:                 func(c *v2client.Config) { c.Retry.BaseDelay = 0 },
+		`retry.maxDelay: 0s: use retry.baseDelay (1ms) or more`:                     func(c *v2client.Config) { c.Retry.MaxDelay = 0 },
+		`retry.budget: 2: use a share from 0 to 1, such as 0.2`:                     func(c *v2client.Config) { c.Retry.Budget = 2 },
 		`breaker.openFor: 0s: use a duration above 0, such as 5s`:                   func(c *v2client.Config) { c.Breaker.OpenFor = 0 },
 	} {
 		config := v2client.Config{
-			Upstream: wiretest.Upstream(t, "https://x", upstream.HostUpstream), Protocol: v2client.ProtocolConnect, Breaker: breaker(),
+			Upstream: wiretest.Upstream(t, "https://x", upstream.HostUpstream), Protocol: v2client.ProtocolConnect, Breaker: breaker(), Retry: wiretest.NoRetry(),
 		}
 		change(&config)
 		if _, err := v2client.New(config); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// Over real sockets: a write that arrived and was not answered is not made again,
+// a read is; a write of which nothing could arrive is.
+func TestRetriesOnTheWire(t *testing.T) {
+	t.Parallel()
+	retry := v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1}
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		var arrived atomic.Int32
+		client := newClient(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			arrived.Add(1)
+			panic(http.ErrAbortHandler)
+		}), func(c *v2client.Config) { c.Protocol, c.Retry, c.Breaker.MinimumCalls = protocol, retry, 100 })
+		_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "x")
+		failure := asError(t, err)
+		if got := arrived.Swap(0); got != 1 || !strings.Contains(failure.Message, "is unknown") || failure.Code != connect.CodeUnavailable {
+			t.Errorf("%s: SetPassword arrived %d times, %v", protocol, got, failure)
+		}
+		_, err = client.UserOrganization(t.Context(), callerWith("t"), userA)
+		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
+			t.Errorf("%s: GetUserByID: %v", protocol, failure)
+		}
+		_, err = client.UserInfo(t.Context(), callerWith("t"))
+		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
+			t.Errorf("%s: UserInfo: %v", protocol, failure)
+		}
+
+		socket := filepath.Join(t.TempDir(), "s")
+		patient := retry
+		patient.Attempts, patient.BaseDelay, patient.MaxDelay = 10, 50*time.Millisecond, time.Second
+		late := newClient(t, http.NotFoundHandler(), func(c *v2client.Config) {
+			c.Protocol, c.Retry, c.Upstream = protocol, patient, wiretest.Upstream(t, "unix:"+socket, "localhost")
+		})
+		go func() { // ZITADEL starts in the middle of the call
+			time.Sleep(10 * time.Millisecond)
+			listener, err := net.Listen("unix", socket)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			wiretest.Serve(t, listener, wiretest.NewZITADEL(t, wiretest.Fixture(t)))
+		}()
+		if _, err := late.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!"); err != nil {
+			t.Errorf("%s: %v", protocol, err)
 		}
 	}
 }

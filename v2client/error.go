@@ -73,6 +73,7 @@ type Error struct {
 	cause     error
 	ownBudget bool // the deadline that passed was ErrTimeout's
 	byCaller  bool // the answer was a 4xx, which a caller can provoke
+	sent      bool // the request may have reached the upstream
 }
 
 // Error says what happened and, unlike Message, why: it may name addresses and

@@ -58,6 +58,7 @@ func newClient(settings config.Config, to *upstream.Upstream, log *slog.Logger) 
 		Upstream:  to,
 		Protocol:  settings.Upstream.Protocol,
 		Breaker:   v2client.BreakerConfig(settings.Breaker),
+		Retry:     v2client.RetryConfig(settings.Retry),
 		UserAgent: "zitadel-v1-adapter/" + buildVersion(),
 		Log:       log,
 	})

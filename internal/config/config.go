@@ -31,6 +31,7 @@ type Config struct {
 	Passthrough Passthrough      `yaml:"passthrough"`
 	Rollout     Rollout          `yaml:"rollout"`
 	Breaker     Breaker          `yaml:"breaker"`
+	Retry       Retry            `yaml:"retry"`
 	Log         Log              `yaml:"log"`
 }
 
@@ -105,6 +106,14 @@ type Breaker struct {
 	OpenFor      time.Duration `yaml:"openFor"`
 }
 
+// Retry is [v2client.RetryConfig].
+type Retry struct {
+	Attempts  int           `yaml:"attempts"`
+	BaseDelay time.Duration `yaml:"baseDelay"`
+	MaxDelay  time.Duration `yaml:"maxDelay"`
+	Budget    float64       `yaml:"budget"`
+}
+
 // Log is what is logged, to standard error.
 type Log struct {
 	Level  slog.Level `yaml:"level"`
@@ -132,6 +141,7 @@ func Default() Config {
 		Passthrough: Passthrough{Enabled: true, ResponseTimeout: time.Minute},
 		Rollout:     Rollout{Percent: adapter.RolloutAll},
 		Breaker:     Breaker{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
+		Retry:       Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
 		Log:         Log{Level: slog.LevelInfo, Format: FormatJSON},
 	}
 }

@@ -103,6 +103,7 @@ func TestEveryVariable(t *testing.T) {
 		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
 		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50",
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
+		"retry.attempts": "4", "retry.baseDelay": "7ms", "retry.maxDelay": "8s", "retry.budget": "0.5",
 		"log.level": "debug", "log.format": "text",
 	}
 	environ := make([]string, 0, len(values))
@@ -132,6 +133,7 @@ func TestEveryVariable(t *testing.T) {
 		Passthrough: config.Passthrough{Enabled: false, ResponseTimeout: 4 * time.Second},
 		Rollout:     config.Rollout{Percent: 50},
 		Breaker:     config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
+		Retry:       config.Retry{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
 		Log:         config.Log{Level: slog.LevelDebug, Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"zitadel-v1-adapter/internal/framing"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/server"
 	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
@@ -26,6 +28,13 @@ func Listen(tb testing.TB, handler http.Handler) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	Serve(tb, listener, handler)
+	return listener.Addr().String()
+}
+
+// Serve is Listen on a listener of its caller's.
+func Serve(tb testing.TB, listener net.Listener, handler http.Handler) {
+	tb.Helper()
 	serving := server.New(listener, server.Config{Handler: handler})
 	done := make(chan error, 1)
 	go func() { done <- serving.Serve() }()
@@ -37,7 +46,6 @@ func Listen(tb testing.TB, handler http.Handler) string {
 			tb.Error(err)
 		}
 	})
-	return listener.Addr().String()
 }
 
 // Upstream is an upstream at a base URL, asked under a host as upstream.Config
@@ -49,6 +57,11 @@ func Upstream(tb testing.TB, url, host string) *upstream.Upstream {
 		tb.Fatal(err)
 	}
 	return to
+}
+
+// NoRetry makes every call once, for tests that count calls.
+func NoRetry() v2client.RetryConfig {
+	return v2client.RetryConfig{Attempts: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}
 }
 
 // Fixture is the state of the ZITADEL that was recorded.

@@ -40,6 +40,8 @@ type Config struct {
 	Rollout Rollout
 	// TrustedProxies may say where requests came from.
 	TrustedProxies TrustedProxies
+	// Limits of v1 calls.
+	Limits Limits
 	// GRPCHealth and GRPCReflection say who answers grpc.health.v1.Health and
 	// server reflection. "" is AnswererUpstream.
 	GRPCHealth     Answerer
@@ -86,6 +88,8 @@ func New(config Config) (http.Handler, error) {
 		passthrough: config.Passthrough,
 		rollout:     config.Rollout,
 		trusted:     config.TrustedProxies,
+		inFlight:    slots{most: int64(config.Limits.CallsInFlight)},
+		bodyTimeout: config.Limits.BodyTimeout,
 		ownServices: newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready),
 	}
 	f.router = f.newRouter(log)
@@ -102,6 +106,9 @@ func (config Config) validate() error {
 	}
 	if config.Timeout <= 0 {
 		return fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
+	}
+	if err := config.Limits.validate(); err != nil {
+		return err
 	}
 	if err := config.Rollout.validate(); err != nil {
 		return err
@@ -130,6 +137,8 @@ type facade struct {
 	passthrough *Passthrough
 	rollout     Rollout
 	trusted     TrustedProxies
+	inFlight    slots
+	bodyTimeout time.Duration
 	ownServices []*ownService
 }
 
@@ -161,6 +170,7 @@ func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMovedPermanently)
 		return
 	}
+	limitBody(w, r, f.bodyTimeout)
 	if f.rollout != RolloutAll {
 		if protocol != "" {
 			userID = peekUserID(r, protocol)
@@ -171,6 +181,11 @@ func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header()["X-Robots-Tag"] = []string{"none"}
+	if !f.inFlight.take() {
+		f.shed(w, r, cmp.Or(protocol, "rest"))
+		return
+	}
+	defer f.inFlight.free()
 	switch {
 	case protocol == "grpc":
 		f.grpc.serve(w, r, protocol)
@@ -181,14 +196,18 @@ func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// shed refuses a call for which there is no room.
+func (f *facade) shed(w http.ResponseWriter, r *http.Request, protocol string) {
+	rec := newRecord(protocol, r)
+	rec.status = overloaded()
+	f.errors.write(w, r, rec.status)
+	f.journal.write(r.Context(), rec)
+}
+
 // serveNative lets native v1 answer a call for a user whom the rollout has not
 // reached.
 func (f *facade) serveNative(w http.ResponseWriter, r *http.Request, userID string) {
-	protocol := rpcProtocol(r)
-	if protocol == "" {
-		protocol = "rest"
-	}
-	rec := newRecord(protocol, r)
+	rec := newRecord(cmp.Or(rpcProtocol(r), "rest"), r)
 	rec.way, rec.userID, rec.organization = WayV1, userID, restHeader(r.Header, "X-Zitadel-Orgid")
 	out := &passedResponse{ResponseWriter: w}
 	defer func() {

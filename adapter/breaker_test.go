@@ -32,6 +32,9 @@ func TestOpenBreaker(t *testing.T) {
 	if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || got != `{"code":14,"message":"ZITADEL is unavailable, try again later"}` {
 		t.Errorf("%d %s", response.StatusCode, got)
 	}
+	if got := response.Header.Get("Retry-After"); got != "60" {
+		t.Errorf("Retry-After %q, want breaker.openFor", got)
+	}
 	if calls := s.upstream.calls(t); len(calls) != 0 {
 		t.Errorf("upstream calls %v", calls)
 	}

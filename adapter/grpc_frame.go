@@ -80,6 +80,9 @@ func unpack(packed io.Reader) ([]byte, *status) {
 // readFailure is the status of a request body that ended early or could not be
 // read.
 func readFailure(err error) *status {
+	if late := lateBody(err); late != nil {
+		return late
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return newStatus(connect.CodeUnknown, err.Error())
 	}

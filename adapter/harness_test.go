@@ -80,6 +80,7 @@ type stackConfig struct {
 	native   http.Handler // gets what passes through; nil: nothing does
 	rollout  adapter.Rollout
 	retry    v2client.RetryConfig
+	limits   adapter.Limits
 }
 
 func newStack(t *testing.T, options ...option) *stack {
@@ -87,7 +88,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	config := stackConfig{
 		fixture: wiretest.Fixture(t), scope: adapter.OrgScopeStrict,
 		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second, rollout: adapter.RolloutAll,
-		retry: wiretest.NoRetry(),
+		retry: wiretest.NoRetry(), limits: adapter.Limits{BodyTimeout: time.Minute},
 	}
 	for _, option := range options {
 		option(&config)
@@ -108,7 +109,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	}
 	t.Cleanup(client.Close)
 	settings := adapter.Config{
-		ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Log: log,
+		ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
 		Observe: s.observe,
 	}
 	if config.native != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -87,6 +88,9 @@ func overrideMethod(r *http.Request) *status {
 // readRequest reads the body, and puts the path's user id over the body's.
 func readRequest(r *http.Request, userID string) (*managementv1.SetHumanInitialPasswordRequest, *status) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxMessageBytes+1))
+	if late := lateBody(err); late != nil {
+		return nil, late
+	}
 	if len(body) > maxMessageBytes {
 		return nil, tooLarge(max(r.ContentLength, int64(len(body))))
 	}
@@ -179,6 +183,9 @@ func writeMethodNotAllowed(w http.ResponseWriter) {
 }
 
 func writeStatus(w http.ResponseWriter, httpStatus int, s *status) {
+	if s.retryAfter > 0 { // in whole seconds (RFC 9110 section 10.2.3)
+		w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(s.retryAfter.Seconds())))}
+	}
 	writeJSON(w, httpStatus, appendStatus(nil, s))
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -19,6 +20,8 @@ type status struct {
 	details []*anypb.Any
 	// id is the ZITADEL error id, or "".
 	id string
+	// retryAfter is when to try again, 0 if nobody knows.
+	retryAfter time.Duration
 	// cause is for the log alone.
 	cause error
 }
@@ -83,7 +86,7 @@ func statusOf(err error) *status {
 		return s
 	}
 	s := newStatus(failure.Code, failure.Message)
-	s.details, s.id = failure.Details, failure.ID()
+	s.details, s.id, s.retryAfter = failure.Details, failure.ID(), failure.RetryAfter
 	if failure.Origin != v2client.OriginZITADEL {
 		s.cause = failure
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -57,6 +58,7 @@ type Client struct {
 	users       userv2connect.UserServiceClient
 	permissions internal_permissionv2connect.InternalPermissionServiceClient
 	breaker     *breaker
+	openFor     time.Duration
 	retry       RetryConfig
 	budget      *retryBudget
 }
@@ -100,6 +102,7 @@ func New(config Config) (*Client, error) {
 		users:       userv2connect.NewUserServiceClient(httpClient, base, options...),
 		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(httpClient, base, options...),
 		breaker:     newBreaker(config.Breaker, log),
+		openFor:     config.Breaker.OpenFor,
 		retry:       config.Retry,
 		budget:      newRetryBudget(config.Retry.Budget),
 	}, nil
@@ -237,13 +240,15 @@ func unary[Req, Res any](
 
 // guarded runs call unless the breaker is open, and tells the breaker what
 // became of it.
-func guarded[Res any](ctx context.Context, breaker *breaker, call func(context.Context) (*Res, error)) (*Res, *Error) {
+func guarded[Res any](ctx context.Context, breaker *breaker, openFor time.Duration, call func(context.Context) (*Res, error)) (*Res, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stoppedBy(ctx, err)
 	}
 	done, err := breaker.Allow()
 	if err != nil {
-		return nil, newError(ctx, err)
+		refused := newError(ctx, err)
+		refused.RetryAfter = openFor
+		return nil, refused
 	}
 	var failure *Error
 	finished := false

@@ -69,6 +69,8 @@ type Error struct {
 	// Details are ZITADEL's error details as they came, known types or not.
 	Details []*anypb.Any
 	Origin  Origin
+	// RetryAfter is when to try again, 0 if nobody knows.
+	RetryAfter time.Duration
 
 	cause     error
 	ownBudget bool // the deadline that passed was ErrTimeout's

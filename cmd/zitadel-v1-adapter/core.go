@@ -42,8 +42,11 @@ func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics
 	}
 	c.handler, err = adapter.New(adapter.Config{
 		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
-		Passthrough: c.passthrough, Rollout: settings.Rollout.Percent, TrustedProxies: trusted,
-		GRPCHealth: settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,
+		Passthrough: c.passthrough, Rollout: settings.Rollout.Percent, Limits: adapter.Limits{
+			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
+		},
+		TrustedProxies: trusted,
+		GRPCHealth:     settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,
 		Observe: counted.Call, OnPanic: counted.Panicked, Log: log,
 	})
 	return c, err

@@ -72,13 +72,18 @@ func (i *instance) listen(ctx context.Context) error {
 		_ = public.Close()
 		return err
 	}
+	limits := i.settings.Limits
 	i.public = server.New(public, server.Config{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			i.core.Load().handler.ServeHTTP(w, r)
 		}),
-		Certificates: i.certificates, Log: i.log,
+		Certificates:  i.certificates,
+		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, HeaderBytes: limits.HeaderBytes,
+		Log: i.log,
 	})
-	i.private = server.New(private, server.Config{Handler: i.admin, Log: i.log})
+	i.private = server.New(private, server.Config{
+		Handler: i.admin, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, Log: i.log,
+	})
 	for _, each := range []*server.Server{i.public, i.private} {
 		go func() {
 			if err := each.Serve(); err != nil {

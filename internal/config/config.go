@@ -32,6 +32,7 @@ type Config struct {
 	Rollout     Rollout          `yaml:"rollout"`
 	Breaker     Breaker          `yaml:"breaker"`
 	Retry       Retry            `yaml:"retry"`
+	Limits      Limits           `yaml:"limits"`
 	Log         Log              `yaml:"log"`
 }
 
@@ -114,6 +115,15 @@ type Retry struct {
 	Budget    float64       `yaml:"budget"`
 }
 
+// Limits are [adapter.Limits], and those of connections. See [server.Config].
+type Limits struct {
+	CallsInFlight int           `yaml:"callsInFlight"`
+	BodyTimeout   time.Duration `yaml:"bodyTimeout"`
+	HeaderTimeout time.Duration `yaml:"headerTimeout"`
+	IdleTimeout   time.Duration `yaml:"idleTimeout"`
+	HeaderBytes   int           `yaml:"headerBytes"`
+}
+
 // Log is what is logged, to standard error.
 type Log struct {
 	Level  slog.Level `yaml:"level"`
@@ -142,7 +152,11 @@ func Default() Config {
 		Rollout:     Rollout{Percent: adapter.RolloutAll},
 		Breaker:     Breaker{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
 		Retry:       Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
-		Log:         Log{Level: slog.LevelInfo, Format: FormatJSON},
+		Limits: Limits{
+			CallsInFlight: 1000, BodyTimeout: 30 * time.Second,
+			HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, HeaderBytes: 1 << 20,
+		},
+		Log: Log{Level: slog.LevelInfo, Format: FormatJSON},
 	}
 }
 
@@ -283,6 +297,13 @@ func (c Config) validate() error {
 	}
 	if c.Server.ShutdownTimeout <= 0 {
 		return fmt.Errorf("server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout)
+	}
+	if c.Limits.HeaderTimeout <= 0 || c.Limits.IdleTimeout <= 0 {
+		return fmt.Errorf("limits.headerTimeout, limits.idleTimeout: %v, %v: use durations above 0, such as 10s and 2m", c.Limits.HeaderTimeout, c.Limits.IdleTimeout)
+	}
+	const leastHeaderBytes = 4096
+	if c.Limits.HeaderBytes < leastHeaderBytes {
+		return fmt.Errorf("limits.headerBytes: %d: use %d or more, such as 1048576", c.Limits.HeaderBytes, leastHeaderBytes)
 	}
 	if c.Log.Format != FormatJSON && c.Log.Format != FormatText {
 		return fmt.Errorf("log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText)

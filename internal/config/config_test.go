@@ -103,6 +103,7 @@ func TestEveryVariable(t *testing.T) {
 		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
 		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50",
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
+		"limits.callsInFlight": "9", "limits.bodyTimeout": "9s", "limits.headerTimeout": "8s", "limits.idleTimeout": "7s", "limits.headerBytes": "5000",
 		"retry.attempts": "4", "retry.baseDelay": "7ms", "retry.maxDelay": "8s", "retry.budget": "0.5",
 		"log.level": "debug", "log.format": "text",
 	}
@@ -134,6 +135,7 @@ func TestEveryVariable(t *testing.T) {
 		Rollout:     config.Rollout{Percent: 50},
 		Breaker:     config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
 		Retry:       config.Retry{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
+		Limits:      config.Limits{CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000},
 		Log:         config.Log{Level: slog.LevelDebug, Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -157,6 +159,8 @@ func TestMistakes(t *testing.T) {
 		`server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080"`:                    {url + "server: {listen: '8080'}"},
 		`server.listen: "unix:s": use an absolute path`:                                                {url + "server: {listen: 'unix:s'}"},
 		`server.tls.certFile, server.tls.keyFile: one is set without the other`:                        {url + "server: {tls: {certFile: c}}"},
+		`limits.headerTimeout, limits.idleTimeout: 10s, 0s: use durations above 0`:                     {url + "limits: {idleTimeout: 0s}"},
+		`limits.headerBytes: 1: use 4096 or more, such as 1048576`:                                     {url + "limits: {headerBytes: 1}"},
 		`server.shutdownDelay: -1s: use a duration such as 5s, or 0s for none`:                         {url + "server: {shutdownDelay: -1s}"},
 		"line 2: cannot unmarshal !!str `half` into a whole number":                                    {url + "rollout: {percent: half}"},
 		"line 2: cannot unmarshal !!str `perhaps` into true or false":                                  {url + "passthrough: {enabled: perhaps}"},

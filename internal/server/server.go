@@ -20,6 +20,13 @@ type Config struct {
 	Handler http.Handler
 	// Certificates for TLS; nil for plain text.
 	Certificates *Certificates
+	// HeaderTimeout is how long a connection may take until a request's headers
+	// are there, TLS handshake included; IdleTimeout is how long it may wait for
+	// the next request. 0 is for ever.
+	HeaderTimeout time.Duration
+	IdleTimeout   time.Duration
+	// HeaderBytes is how long a request's headers may be. 0 is net/http's 1 MiB.
+	HeaderBytes int
 	// Log receives what net/http has to say of bad connections; nil discards it.
 	Log *slog.Logger
 }
@@ -54,8 +61,9 @@ func New(listener net.Listener, config Config) *Server {
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		Protocols:         protocols,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: config.HeaderTimeout,
+		IdleTimeout:       config.IdleTimeout,
+		MaxHeaderBytes:    config.HeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       framing.WithConn,

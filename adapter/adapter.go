@@ -149,6 +149,10 @@ func (f *facade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *facade) route(w http.ResponseWriter, r *http.Request) {
+	if !validTarget(r) {
+		f.errors.write(w, r, newStatus(connect.CodeInvalidArgument, "malformed request target"))
+		return
+	}
 	f.trusted.apply(r)
 	protocol := rpcProtocol(r)
 	if own := f.ownService(r, protocol); own != nil {
@@ -158,7 +162,9 @@ func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 	isRPC := protocol != "" || isGRPCWebPreflight(r)
 	clean := cleanPath(r.URL.Path)
 	userID, isREST := callUserID(clean)
-	if f.passthrough != nil && !isREST && (clean != procedure || !isRPC) {
+	// Whatever has the call's path stays here: what is no call to this router may
+	// be one to ZITADEL's, for example by a second Content-Type.
+	if f.passthrough != nil && !isREST && clean != procedure {
 		f.passthrough.ServeHTTP(w, r)
 		return
 	}

@@ -135,8 +135,8 @@ func TestHugeHeaders(t *testing.T) {
 }
 
 // sendH2C sends a request that net/http's client would not send; it returns the
-// HTTP status.
-func sendH2C(t *testing.T, address, authority, path, body string) string {
+// HTTP status, or "reset".
+func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]string) string {
 	t.Helper()
 	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
@@ -145,13 +145,13 @@ func sendH2C(t *testing.T, address, authority, path, body string) string {
 	defer func() { _ = connection.Close() }()
 	var headers bytes.Buffer
 	encoder := hpack.NewEncoder(&headers)
-	for _, field := range [][2]string{
+	for _, field := range append([][2]string{
 		{":method", http.MethodPost},
 		{":scheme", "http"},
 		{":authority", authority},
 		{":path", path},
 		{"authorization", "Bearer pat-org-owner-a"},
-	} {
+	}, extra...) {
 		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
 			t.Fatal(err)
 		}
@@ -171,11 +171,17 @@ func sendH2C(t *testing.T, address, authority, path, body string) string {
 	}
 	for {
 		frame, err := framer.ReadFrame()
+		if errors.Is(err, io.EOF) {
+			return "reset"
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if answer, ok := frame.(*http2.MetaHeadersFrame); ok {
+		switch answer := frame.(type) {
+		case *http2.MetaHeadersFrame:
 			return answer.PseudoValue("status")
+		case *http2.RSTStreamFrame:
+			return "reset"
 		}
 	}
 }

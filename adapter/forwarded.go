@@ -37,6 +37,9 @@ func ParseTrustedProxies(list []string) (TrustedProxies, error) {
 			}
 			network = netip.PrefixFrom(address, address.BitLen())
 		}
+		if mapped := network.Addr(); mapped.Is4In6() && network.Bits() >= 96 { // peers are not written so
+			network = netip.PrefixFrom(mapped.Unmap(), network.Bits()-96)
+		}
 		trusted.networks = append(trusted.networks, network.Masked())
 	}
 	return trusted, nil
@@ -65,6 +68,7 @@ func (t TrustedProxies) apply(r *http.Request) {
 	if !t.contains(peer) {
 		for _, name := range forwardedHeaders() {
 			delete(r.Header, name)
+			delete(r.Header, "Grpc-Metadata-"+name) // the same to grpc-gateway
 		}
 	}
 	proto := "http"

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // stack is the adapter in front of the in-memory ZITADEL, over real sockets.
 type stack struct {
 	address  string
+	handler  http.Handler
 	zitadel  *v2test.Server
 	upstream *witness
 	log      *wiretest.Buffer
@@ -126,6 +127,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.handler = handler
 	s.address = wiretest.Listen(t, handler)
 	return s
 }

@@ -125,7 +125,7 @@ func TestOwnServices(t *testing.T) {
 	}{
 		"ZITADEL knows it":             {knows("16"), adapter.AnswererUpstream, false},
 		"ZITADEL does not know it":     {knows("12"), adapter.AnswererUpstream, true},
-		"ZITADEL knows no such path":   {http.NotFoundHandler(), adapter.AnswererUpstream, true},
+		"a proxy knows no such host":   {http.NotFoundHandler(), adapter.AnswererUpstream, false},
 		"ZITADEL is not to be asked":   {knows("16"), adapter.AnswererOwn, true},
 		"ZITADEL gives no good answer": {http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), adapter.AnswererUpstream, false},
 	} {

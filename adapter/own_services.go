@@ -44,9 +44,10 @@ type ownService struct {
 	handler http.Handler
 	by      Answerer
 
-	mu      sync.Mutex
-	known   bool // to ZITADEL
-	checked time.Time
+	mu       sync.Mutex
+	unknown  bool // to ZITADEL
+	asking   bool
+	askAgain time.Time
 }
 
 // newOwnServices makes gRPC health, which is SERVING while ready, and server
@@ -90,32 +91,47 @@ func (f *facade) ownService(r *http.Request, protocol string) http.Handler {
 	return nil
 }
 
-// knownFor is how long it is believed that ZITADEL knows a service, or does not.
-const knownFor = time.Minute
+// How long it is believed that ZITADEL knows a service, or does not, and how long
+// that nobody can tell.
+const (
+	believed   = time.Minute
+	cannotTell = 5 * time.Second
+)
 
-// knows finds out whether ZITADEL knows a service. When it cannot, the service
-// counts as known: what ZITADEL is not there to answer is not answered.
+// knows tells whether ZITADEL knows a service, by what was found out last: once in
+// a while a request asks. When it cannot be told, the service counts as known: what
+// ZITADEL is not there to answer is not answered.
 func (p *Passthrough) knows(r *http.Request, service *ownService) bool {
 	if p == nil {
 		return false
 	}
 	service.mu.Lock()
-	defer service.mu.Unlock()
-	if time.Since(service.checked) < knownFor {
-		return service.known
+	if service.asking || time.Now().Before(service.askAgain) {
+		defer service.mu.Unlock()
+		return !service.unknown
 	}
+	service.asking = true
+	service.mu.Unlock()
+
 	known, err := p.ask(r, service.prefix+service.method)
+
+	service.mu.Lock()
+	defer service.mu.Unlock()
+	service.asking = false
+	service.unknown, service.askAgain = !known, time.Now().Add(believed)
 	if err != nil {
-		return true
+		service.unknown, service.askAgain = false, time.Now().Add(cannotTell)
 	}
-	service.known, service.checked = known, time.Now()
-	return known
+	return !service.unknown
 }
 
 // ask makes a gRPC call with an empty message, and tells whether there is such a
 // method.
 func (p *Passthrough) ask(r *http.Request, method string) (known bool, err error) {
-	host, _ := p.upstream.HostFor(r.Host)
+	host, ok := p.upstream.HostFor(r.Host)
+	if !ok {
+		return false, errors.New("the request's host is not a host name")
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	url := p.upstream.Base().String() + method
@@ -134,11 +150,8 @@ func (p *Passthrough) ask(r *http.Request, method string) (known bool, err error
 		return false, err
 	}
 	status := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status") // there is one or the other
-	switch {
-	case response.StatusCode == http.StatusNotFound, status == "12":
-		return false, nil
-	case status == "":
+	if status == "" {                                                                  // as from a proxy that does not know the host
 		return false, fmt.Errorf("answered HTTP %d without a grpc-status", response.StatusCode)
 	}
-	return true, nil
+	return status != "12", nil
 }

@@ -1,7 +1,9 @@
 package adapter
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -18,7 +20,7 @@ type answer struct {
 
 // WriteHeader sends the headers.
 func (a *answer) WriteHeader(status int) {
-	a.begun = a.begun || status >= http.StatusOK || status == http.StatusSwitchingProtocols
+	a.begun = a.begun || status >= http.StatusOK
 	a.ResponseWriter.WriteHeader(status)
 }
 
@@ -31,6 +33,12 @@ func (a *answer) Write(data []byte) (int, error) {
 func (a *answer) Flush() {
 	a.begun = true
 	_ = http.NewResponseController(a.ResponseWriter).Flush() // a client that is gone needs no answer
+}
+
+// Hijack gives the connection away.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	a.begun = true
+	return http.NewResponseController(a.ResponseWriter).Hijack()
 }
 
 // Unwrap is for http.ResponseController.

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,8 +23,8 @@ type PassthroughConfig struct {
 	// Upstream is where ZITADEL is. Required.
 	Upstream *upstream.Upstream
 	// ResponseTimeout is how long ZITADEL may take to begin its answer once it
-	// has the whole request; 0 waits for ever. gRPC calls, which have deadlines
-	// of their own and may be silent for long, wait for ever.
+	// has the whole request; 0 waits for ever. gRPC calls (but not gRPC-Web), which
+	// have deadlines of their own and may be silent for long, wait for ever.
 	ResponseTimeout time.Duration
 	// Observe is told the HTTP status of each answer, 0 if the client went away
 	// before there was one; nil means that nobody is. It must be safe for
@@ -36,7 +37,7 @@ type PassthroughConfig struct {
 
 // Passthrough hands requests to ZITADEL and its answers back, both untouched:
 // path and query byte by byte as they were sent, bodies streamed and flushed at
-// once, trailers, 1xx, upgrades to WebSocket. What goes is what RFC 9110 section
+// once, announced trailers, 1xx, upgrades to WebSocket. What goes is what RFC 9110 section
 // 7.6.1 calls hop-by-hop. It is safe for concurrent use.
 type Passthrough struct {
 	upstream *upstream.Upstream
@@ -78,6 +79,12 @@ func NewPassthrough(config PassthroughConfig) (*Passthrough, error) {
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BufferPool:    &bufferPool{},
 		ErrorHandler:  p.fail,
+		ModifyResponse: func(response *http.Response) error {
+			if response.StatusCode < http.StatusContinue { // net/http would panic
+				return fmt.Errorf("the upstream answered with status %d", response.StatusCode)
+			}
+			return nil
+		},
 	}
 	return p, nil
 }
@@ -152,6 +159,7 @@ func (p *Passthrough) proxyTo(host string, out *passedResponse, r *http.Request)
 		// The upstream went away in the middle of its answer, or the client did.
 		// A gRPC stream can still say so; everything else can only be cut.
 		if recovered != http.ErrAbortHandler || !isGRPC(r) { //nolint:errorlint // documented as this very value
+			out.hangUp()
 			panic(recovered) //nolint:forbidigo // net/http's way to cut an answer
 		}
 		out.Header().Set(http.TrailerPrefix+"Grpc-Status", "14")
@@ -167,7 +175,7 @@ func (p *Passthrough) rewrite(request *httputil.ProxyRequest) {
 	in, out := request.In, request.Out
 	through, _ := in.Context().Value(passingKey{}).(passing)
 	out.Host = through.host
-	out.URL = targetURL(p.upstream.Base(), in)
+	out.URL = targetURL(p.upstream.Base(), through.host, in)
 	// The values come after the body: a copy of the map, which ReverseProxy
 	// made, would never see them.
 	out.Trailer = in.Trailer
@@ -185,7 +193,7 @@ func (p *Passthrough) rewrite(request *httputil.ProxyRequest) {
 // targetURL is the URL whose request line is the client's, with the path of
 // base before it. net/url would write some paths in another way than they came
 // ("|", "^", bytes that are not ASCII): those go as they are, unparsed.
-func targetURL(base *url.URL, in *http.Request) *url.URL {
+func targetURL(base *url.URL, host string, in *http.Request) *url.URL {
 	if in.RequestURI == "*" { // of OPTIONS
 		return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "*"}
 	}
@@ -202,24 +210,43 @@ func targetURL(base *url.URL, in *http.Request) *url.URL {
 	if strings.HasPrefix(target.Opaque, "//") {
 		// net/url would take this for an authority. In absolute-form (RFC 9112
 		// section 3.2.2) it comes after one.
-		target.Opaque = "//" + base.Host + target.Opaque
+		target.Opaque = "//" + host + target.Opaque
 	}
 	return target
 }
 
-// requestTarget is the request's target in origin-form.
+// requestTarget is the request's target in origin-form, if validTarget allows it.
 func requestTarget(r *http.Request) string {
-	target := r.RequestURI
-	if at := strings.Index(target, "://"); at > 0 && !strings.HasPrefix(target, "/") { // absolute-form
-		target = target[at+len("://"):]
-		if at = strings.IndexAny(target, "/?"); at < 0 {
-			return "/"
-		}
-		if target = target[at:]; target[0] == '?' {
-			return "/" + target
+	target, absolute := strings.CutPrefix(r.RequestURI[len(r.URL.Scheme):], "://")
+	if !absolute {
+		return r.RequestURI
+	}
+	switch at := strings.IndexAny(target, "/?"); {
+	case at < 0:
+		return "/"
+	case target[at] == '?':
+		return "/" + target[at:]
+	default:
+		return target[at:]
+	}
+}
+
+// validTarget reports whether a request's target has one of the forms of RFC 9112
+// section 3.2 (but CONNECT's), and no space or control character, which HTTP/2
+// could bring: written into a request line, it would mean another one.
+func validTarget(r *http.Request) bool {
+	for i := range len(r.RequestURI) {
+		if c := r.RequestURI[i]; c <= ' ' || c == 0x7F {
+			return false
 		}
 	}
-	return target
+	switch {
+	case r.RequestURI == "*", r.Method == http.MethodConnect:
+		return true
+	case r.URL.Scheme == "":
+		return strings.HasPrefix(r.RequestURI, "/")
+	}
+	return r.URL.Opaque == "" && strings.HasPrefix(r.RequestURI[len(r.URL.Scheme):], "://")
 }
 
 // RoundTrip sends a request the way it needs: gRPC and Connect's streams over

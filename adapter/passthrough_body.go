@@ -1,8 +1,10 @@
 package adapter
 
 import (
+	"bufio"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -95,10 +97,15 @@ type passedResponse struct {
 
 // WriteHeader sends the headers.
 func (w *passedResponse) WriteHeader(status int) {
-	if status == http.StatusContinue && w.request != nil && w.request.Header.Get("Expect") != "" {
-		return // net/http sends one when the upstream's makes the transport read the body
+	if status < http.StatusOK && w.request != nil {
+		if status == http.StatusContinue && w.request.Header.Get("Expect") != "" {
+			return // net/http sends one when the upstream's makes the transport read the body
+		}
+		if !w.request.ProtoAtLeast(1, 1) {
+			return // HTTP/1.0 knows no interim answers (RFC 9110 section 15.2)
+		}
 	}
-	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+	if status >= http.StatusOK {
 		header := w.Header()
 		if _, ok := header["Content-Type"]; !ok {
 			header["Content-Type"] = nil // or else net/http guesses one
@@ -147,6 +154,20 @@ func (w *passedResponse) finish() {
 		_ = w.FlushError()
 		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to close a connection
 	}
+}
+
+// hangUp ends the reading from an HTTP/1.1 client whose request has not ended:
+// net/http would wait for that before it cuts the connection.
+func (w *passedResponse) hangUp() {
+	if conn := framing.FromContext(w.request.Context()); conn != nil && w.request.ProtoMajor == 1 {
+		conn.HangUp()
+	}
+}
+
+// Hijack gives the connection to a WebSocket; ReverseProxy writes the 101 itself.
+func (w *passedResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.status = http.StatusSwitchingProtocols
+	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
 // FlushError sends what is there. Headers that no body follows wait for the end,

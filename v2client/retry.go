@@ -114,7 +114,7 @@ func repeated[Res any](ctx context.Context, c *Client, kind kind, call func(cont
 		}
 		jitter := rand.N(delay) //nolint:gosec // no secret
 		if attempt >= c.retry.Attempts || !failure.again(kind) || !c.budget.spend() || !sleep(ctx, jitter) {
-			if kind == write && failure.Origin == OriginTransport && failure.sent && !failure.byCaller {
+			if kind == write && failure.Origin == OriginTransport && failure.sent && failure.Code == connect.CodeUnavailable {
 				failure.Message = unknownOutcome
 			}
 			return nil, failure
@@ -123,8 +123,9 @@ func repeated[Res any](ctx context.Context, c *Client, kind kind, call func(cont
 	}
 }
 
-// unknownOutcome is the message of a write that was sent, and of which nothing
-// was heard again.
+// unknownOutcome is the message of a write that was sent, and to which ZITADEL's
+// own answer did not come. (A load balancer's 429 is believed: it let nothing
+// through.)
 const unknownOutcome = "ZITADEL did not answer: whether the change was made is unknown"
 
 // sleep waits, unless there is no time left for that; then it is false.

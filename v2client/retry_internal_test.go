@@ -39,7 +39,7 @@ func TestWhatIsRepeated(t *testing.T) {
 		"ZITADEL is unavailable":         {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginZITADEL}, sent: true, reads: 3, writes: 1},
 		"ZITADEL refuses":                {failure: &Error{Code: connect.CodePermissionDenied, Origin: OriginZITADEL}, sent: true, reads: 1, writes: 1},
 		"ZITADEL breaks down":            {failure: &Error{Code: connect.CodeInternal, Origin: OriginZITADEL}, sent: true, reads: 1, writes: 1},
-		"a load balancer refuses":        {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginTransport, byCaller: true}, sent: true, reads: 1, writes: 1},
+		"a load balancer refuses":        {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginTransport, byCaller: true}, sent: true, reads: 1, writes: 1, unknown: true},
 		"the deadline passed":            {failure: &Error{Code: connect.CodeDeadlineExceeded, Origin: OriginDeadline, ownBudget: true}, reads: 1, writes: 1},
 		"the client went away":           {failure: &Error{Code: connect.CodeCanceled, Origin: OriginCanceled}, reads: 1, writes: 1},
 		"the request could not be built": {failure: &Error{Code: connect.CodeInternal, Origin: OriginSelf}, reads: 1, writes: 1},

@@ -29,32 +29,41 @@ type changes struct {
 // watchInterval is how often files are looked at.
 const watchInterval = time.Second
 
-// newChanges watches from now on what settings was loaded from.
-func newChanges(settings config.Config, file string, load func() (config.Config, error)) *changes {
+// newChanges loads the configuration, and watches its files. They are looked at
+// before they are read, here and later: what is written in the meantime is a change
+// the next time.
+func newChanges(file string, load func() (config.Config, error)) (*changes, config.Config, error) {
 	c := &changes{file: file, load: load}
-	c.changed(settings)
-	return c
+	c.configFileChanged()
+	settings, err := load()
+	if err == nil {
+		c.tlsFilesChanged(settings)
+	}
+	return c, settings, err
 }
 
-// changed tells which files have changed since the last time.
-func (c *changes) changed(settings config.Config) (configFile, serverTLS, upstreamTLS bool) {
+// configFileChanged tells whether the file has changed since the last time.
+func (c *changes) configFileChanged() bool {
 	var files []string
 	if c.file != "" {
 		files = []string{c.file}
 	}
-	return c.configFile.Changed(files),
-		c.serverTLSFiles.Changed(server.TLSFiles(settings.Server.TLS).List()),
+	return c.configFile.Changed(files)
+}
+
+// tlsFilesChanged tells which files have changed since the last time.
+func (c *changes) tlsFilesChanged(settings config.Config) (serverTLS, upstreamTLS bool) {
+	return c.serverTLSFiles.Changed(server.TLSFiles(settings.Server.TLS).List()),
 		c.upstreamTLSFiles.Changed(upstream.TLS(settings.Upstream.TLS).Files())
 }
 
 // reload takes over what has changed, or everything. What is bad changes
 // nothing, and is logged.
 func (i *instance) reload(ctx context.Context, changes *changes, everything bool) {
-	configFile, serverTLS, upstreamTLS := changes.changed(i.settings)
-	if configFile || everything {
+	if changes.configFileChanged() || everything {
 		i.reloadConfig(ctx, changes)
-		changes.changed(i.settings) // it may name other files now, which have just been read
 	}
+	serverTLS, upstreamTLS := changes.tlsFilesChanged(i.settings)
 	if (serverTLS || everything) && i.certificates != nil {
 		i.reloadCertificates(ctx)
 	}
@@ -106,8 +115,10 @@ func (i *instance) takeOver(settings config.Config) error {
 		i.log.Info("configuration reloaded, nothing has changed")
 		return nil
 	}
+	var certificates *server.Certificates
 	if i.certificates != nil {
-		if _, err := server.LoadCertificates(server.TLSFiles(settings.Server.TLS)); err != nil {
+		var err error
+		if certificates, err = server.LoadCertificates(server.TLSFiles(settings.Server.TLS)); err != nil {
 			return err
 		}
 	}
@@ -115,10 +126,8 @@ func (i *instance) takeOver(settings config.Config) error {
 		return err
 	}
 	i.settings = settings
-	if i.certificates != nil {
-		if err := i.certificates.Reload(server.TLSFiles(settings.Server.TLS)); err != nil {
-			return err // they were fine a moment ago: the next change brings them
-		}
+	if certificates != nil {
+		i.certificates.Adopt(certificates)
 		i.metrics.CertificateExpires(metrics.CertificateServer, i.certificates.Expires())
 	}
 	i.level.Set(settings.Log.Level)

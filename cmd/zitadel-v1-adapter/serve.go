@@ -36,11 +36,10 @@ func (p *program) configFlags(flags *flag.FlagSet) (file *string, load func() (c
 func (p *program) serve(flags *flag.FlagSet) func(context.Context, string) error {
 	file, load := p.configFlags(flags)
 	return func(ctx context.Context, _ string) error {
-		settings, err := load()
+		changes, settings, err := newChanges(*file, load)
 		if err != nil {
 			return err
 		}
-		changes := newChanges(settings, *file, load)
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)

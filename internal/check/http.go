@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 )
 
 // maxAnswer is how much of an answer is looked at.
@@ -49,21 +50,30 @@ func (c *checker) ask(ctx context.Context, method, path, body string) (answer, e
 // checkDiscovery makes the first request, which tells of the connection, the
 // instance and the clock.
 func (c *checker) checkDiscovery(ctx context.Context) {
-	var shaken *tls.ConnectionState
-	connected := ""
+	var (
+		mu        sync.Mutex // dials may go on after the request has ended
+		shaken    *tls.ConnectionState
+		connected string
+	)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		ConnectDone: func(network, address string, err error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if err == nil {
 				connected = network + " " + address
 			}
 		},
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if err == nil {
 				shaken = &state
 			}
 		},
 	})
 	got, err := c.ask(traced, http.MethodGet, "/.well-known/openid-configuration", "")
+	mu.Lock()
+	defer mu.Unlock()
 	c.unreachable = err != nil
 	if connected == "" && err != nil && shaken == nil {
 		c.add(Result{

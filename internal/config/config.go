@@ -168,8 +168,9 @@ type Override struct {
 
 // Load reads the file at path (none if path is ""), then the V1ADAPTER_
 // variables of environ (in os.Environ's form), then overrides. Unknown keys and
-// variables are errors; so is every value that could not work. Errors name the
-// key, the value, and what would be right.
+// variables are errors; so is every value that could not work, but for those that
+// the packages which use them check themselves. Errors name the key, the value, and
+// what would be right.
 func Load(path string, environ []string, overrides []Override) (Config, error) {
 	config, err := Read(path, environ, overrides)
 	if err != nil {

@@ -35,9 +35,10 @@ func (l watchedListener) Accept() (net.Conn, error) {
 type Conn struct {
 	net.Conn
 
-	watch  watch
-	off    atomic.Bool
-	hungUp atomic.Bool
+	watch   watch
+	off     atomic.Bool
+	hungUp  atomic.Bool
+	closing atomic.Bool
 }
 
 type contextKey struct{}
@@ -87,11 +88,15 @@ const lingering = 500 * time.Millisecond
 
 // Close closes the connection.
 func (c *Conn) Close() error {
-	if c.hungUp.Load() && c.CloseWrite() == nil {
+	if !c.hungUp.Load() || c.closing.Swap(true) || c.CloseWrite() != nil {
+		return c.Conn.Close()
+	}
+	go func() { // net/http may close many at once, one after the other
 		_ = c.SetReadDeadline(time.Now().Add(lingering))
 		_, _ = io.Copy(io.Discard, c.Conn) // to the peer's end, or the deadline
-	}
-	return c.Conn.Close()
+		_ = c.Conn.Close()
+	}()
+	return nil
 }
 
 // NetConn is the connection below.

@@ -95,6 +95,9 @@ func (c *Certificates) Reload(files TLSFiles) error {
 	return nil
 }
 
+// Adopt takes over the certificates that fresh has now.
+func (c *Certificates) Adopt(fresh *Certificates) { c.current.Store(fresh.current.Load()) }
+
 // Expires is when the server's certificate in use does.
 func (c *Certificates) Expires() time.Time { return c.current.Load().expires }
 

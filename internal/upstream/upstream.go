@@ -80,7 +80,10 @@ func parse(raw string) (base *url.URL, socket string, err error) {
 	if base.User != nil {
 		return nil, "", fmt.Errorf("upstream.url: %q holds credentials: the adapter has none of its own, %s", base.Redacted(), hint)
 	}
-	if (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+	if (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
+		if strings.ContainsAny(raw, "@?") { // there may be a secret in it
+			return nil, "", fmt.Errorf("upstream.url: without user and query, and with http:// or https://: %s", hint)
+		}
 		return nil, "", fmt.Errorf("upstream.url: %q: %s", raw, hint)
 	}
 	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), strings.TrimRight(base.RawPath, "/")

@@ -28,7 +28,7 @@ func TestNewRefuses(t *testing.T) {
 		"upstream.url: missing: " + hint:                                                                {},
 		`upstream.url: "zitadel.example.com": ` + hint:                                                  {URL: "zitadel.example.com"},
 		`upstream.url: "ftp://x": ` + hint:                                                              {URL: "ftp://x"},
-		`upstream.url: "https://x?y=1": ` + hint:                                                        {URL: "https://x?y=1"},
+		"upstream.url: without user and query, and with http:// or https://: " + hint:                   {URL: "https://x?y=pw"},
 		`upstream.url: "unix:relative.sock": ` + hint:                                                   {URL: "unix:relative.sock"},
 		"upstream.url: not a URL: " + hint:                                                              {URL: "https://u:pw@x:y/"},
 		`upstream.url: "https://u:xxxxx@x" holds credentials: the adapter has none of its own, ` + hint: {URL: "https://u:pw@x"},
@@ -42,6 +42,16 @@ func TestNewRefuses(t *testing.T) {
 	} {
 		if _, err := upstream.New(config); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "pw") {
 			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+}
+
+// Secrets in a URL that is none are not repeated.
+func TestSecretsInURL(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"admin:s3cret@zitadel.example.com", "https:/admin:s3cret@h", "https://h/?token=s3cret", "https://h?", "ftp://u:s3cret@h"} {
+		if _, err := upstream.New(upstream.Config{URL: url, Host: "h"}); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

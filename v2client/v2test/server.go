@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -54,6 +55,13 @@ func New(fixture Fixture) (*Server, error) {
 // ServeHTTP answers a call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.state.count(r.URL.Path)
+	if _, pattern := s.mux.Handler(r); pattern == "" && r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		// As grpc-go answers for a service that it does not have.
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Grpc-Status", "12")
+		w.Header().Set("Grpc-Message", "unknown service "+strings.Trim(path.Dir(r.URL.Path), "/"))
+		return
+	}
 	s.mux.ServeHTTP(w, r)
 }
 

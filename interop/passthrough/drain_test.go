@@ -234,6 +234,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 	failures := make(chan error, len(clients))
 	for _, client := range clients {
 		go func() { failures <- client(ctx, p, half) }()
+		time.Sleep(3 * time.Millisecond) // net/http gives an HTTP/2 connection two seconds for its first frame
 	}
 	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
 

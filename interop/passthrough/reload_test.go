@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"zitadel-v1-adapter/internal/wiretest"
 )
@@ -66,6 +67,7 @@ func TestReloadLosesNothing(t *testing.T) {
 	failures := make(chan error, len(clients))
 	for _, client := range clients {
 		go func() { failures <- client(ctx, p, half) }()
+		time.Sleep(3 * time.Millisecond) // net/http gives an HTTP/2 connection two seconds for its first frame
 	}
 	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
 

@@ -245,7 +245,12 @@ func TestSpellings(t *testing.T) {
 // grpcCallBody is the framed message of a call for userA.
 func grpcCallBody(t *testing.T) *string {
 	t.Helper()
-	message := "\x0a\x12" + userA + "\x12\x0eSup3rPassw0rd!"
+	return grpcCallBodyFor(userA)
+}
+
+// grpcCallBodyFor is that of a call for any user with a short id.
+func grpcCallBodyFor(user string) *string {
+	message := "\x0a" + string(rune(len(user))) + user + "\x12\x0eSup3rPassw0rd!"
 	encoded := base64.StdEncoding.EncodeToString(append([]byte{0, 0, 0, 0, byte(len(message))}, message...))
 	return &encoded
 }

@@ -1,0 +1,200 @@
+package adapter_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+var (
+	ledgerCalls = flag.Int("ledger", 2000, "how many calls TestLedger makes")
+	ledgerSeed  = flag.Uint64("ledger-seed", 1, "which faults they meet")
+)
+
+// entry is one call of the ledger: who calls, for whom.
+type entry struct {
+	user, token, organization, password string
+}
+
+func newEntry(n int) entry {
+	e := entry{
+		user: fmt.Sprintf("l%d", n), password: fmt.Sprintf("Sup3rPassw0rd!%d", n),
+		token: "pat-org-owner-a", organization: orgA,
+	}
+	if n%2 == 1 {
+		e.token, e.organization = "pat-org-owner-both", orgB
+	}
+	return e
+}
+
+const orgA, orgB = "400849858564525094", "400850336346016806"
+
+// Thousands of concurrent calls through an upstream that goes wrong at random: each
+// is answered once; every "ok" is one write, every write is an "ok" or said to be
+// unknown; no password, token, organization or request id is another call's.
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	proxy, s := newFaulty(t, 200*time.Millisecond, v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.9, Window: time.Second, OpenFor: 5 * time.Millisecond})
+	for n := range *ledgerCalls {
+		e := newEntry(n)
+		s.zitadel.Add(v2test.User{ID: e.user, Org: e.organization, Type: v2test.Human, State: v2test.Active})
+	}
+	faults := wiretest.Faults()
+	names := make([]string, 0, len(faults))
+	for name := range faults {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(*ledgerSeed, 0))
+	var crossed atomic.Int32
+	proxy.Choose(func(r *http.Request) wiretest.Fault {
+		if strings.HasSuffix(r.URL.Path, "/SetPassword") && !belongsTogether(r) {
+			crossed.Add(1)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if random.IntN(10) > 0 {
+			return nil
+		}
+		return faults[names[random.IntN(len(names))]]
+	})
+
+	answers := make([]string, *ledgerCalls)
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for worker := range 32 {
+		workers.Go(func() {
+			call := ledgerREST(t, s.address)
+			if worker%2 == 1 {
+				call = ledgerGRPC(t, s.address)
+			}
+			for n := int(next.Add(1)) - 1; n < *ledgerCalls; n = int(next.Add(1)) - 1 {
+				answers[n] = call(newEntry(n))
+			}
+		})
+	}
+	workers.Wait()
+
+	counts := map[string]int{}
+	for n, answer := range answers {
+		e := newEntry(n)
+		writes := s.zitadel.Writes(e.user)
+		counts[fmt.Sprintf("%s, %d writes", answer, writes)]++
+		right := writes == 0 || s.zitadel.PasswordIs(e.user, e.password)
+		switch {
+		case writes > 1 || !right,
+			answer == "ok" && writes != 1,
+			answer == "not done" && writes != 0,
+			answer != "ok" && answer != "not done" && answer != "unknown":
+			t.Errorf("call %d: %s, %d writes, of the right password: %v", n, answer, writes, right)
+		}
+	}
+	if crossed.Load() > 0 {
+		t.Errorf("%d SetPassword calls with another call's token or request id", crossed.Load())
+	}
+	for outcome, count := range counts {
+		t.Logf("%6d calls: %s", count, outcome)
+	}
+}
+
+// belongsTogether looks whether a SetPassword call is made of one entry.
+func belongsTogether(r *http.Request) bool {
+	body, err := readAll(r)
+	var request userv2.SetPasswordRequest
+	if err != nil || proto.Unmarshal(body, &request) != nil {
+		return false
+	}
+	var n int
+	if _, err := fmt.Sscanf(request.GetUserId(), "l%d", &n); err != nil {
+		return false
+	}
+	e := newEntry(n)
+	return r.Header.Get("Authorization") == "Bearer "+e.token && r.Header.Get("X-Zitadel-Orgid") == e.organization &&
+		r.Header.Get("X-Request-Id") == "r-"+e.user &&
+		request.GetNewPassword().GetPassword() == e.password
+}
+
+// outcomeOf sorts an answer: ok, not done, or unknown.
+func outcomeOf(code connect.Code, ok bool, message string) string {
+	switch {
+	case ok:
+		return "ok"
+	case code == connect.CodeDeadlineExceeded || strings.Contains(message, "whether the change was made is unknown"):
+		return "unknown"
+	case code == connect.CodeUnavailable:
+		return "not done"
+	}
+	return fmt.Sprintf("%v %s", code, message)
+}
+
+func ledgerREST(t *testing.T, address string) func(entry) string {
+	t.Helper()
+	transport := newTransport(t, false)
+	return func(e entry) string {
+		request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost,
+			"http://"+address+"/management/v1/users/"+e.user+"/password/_initialize", strings.NewReader(`{"password":"`+e.password+`"}`))
+		if err != nil {
+			return err.Error()
+		}
+		request.Host = "localhost"
+		request.Header.Set("Authorization", "Bearer "+e.token)
+		request.Header.Set("X-Zitadel-Orgid", e.organization)
+		request.Header.Set("X-Request-Id", "r-"+e.user)
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			return err.Error()
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err.Error()
+		}
+		text := string(body)
+		if response.StatusCode == http.StatusOK && !strings.Contains(text, `"resourceOwner":"`+e.organization+`"`) {
+			return "another organization: " + text
+		}
+		var code connect.Code
+		_, _ = fmt.Sscanf(text, `{"code":%d`, &code)
+		return outcomeOf(code, response.StatusCode == http.StatusOK, text)
+	}
+}
+
+func ledgerGRPC(t *testing.T, address string) func(entry) string {
+	t.Helper()
+	client := managementv1connect.NewManagementServiceClient(&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())
+	return func(e entry) string {
+		request := connect.NewRequest(&managementv1.SetHumanInitialPasswordRequest{UserId: e.user, Password: e.password})
+		request.Header().Set("Host", "localhost")
+		request.Header().Set("Authorization", "Bearer "+e.token)
+		request.Header().Set("X-Zitadel-Orgid", e.organization)
+		request.Header().Set("X-Request-Id", "r-"+e.user)
+		response, err := client.SetHumanInitialPassword(context.WithoutCancel(t.Context()), request)
+		if err != nil {
+			return outcomeOf(connect.CodeOf(err), false, err.Error())
+		}
+		if owner := response.Msg.GetDetails().GetResourceOwner(); owner != e.organization {
+			return "another organization: " + owner
+		}
+		return outcomeOf(0, true, "")
+	}
+}

@@ -1,0 +1,175 @@
+package wiretest
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"zitadel-v1-adapter/internal/server"
+)
+
+// Fault is what becomes of a request instead of its answer. answer makes ZITADEL
+// handle the request, and returns what it would have answered, as it would stand
+// on the wire. The connection is closed, and by reset if the Fault wants it so,
+// when the Fault returns.
+type Fault func(conn *FaultyConn, answer func() []byte)
+
+// FaultyConn is a connection that goes wrong.
+type FaultyConn struct {
+	net.Conn
+
+	// Gone is closed when the other side is.
+	Gone <-chan struct{}
+}
+
+// Reset makes the end of the connection a reset.
+func (c *FaultyConn) Reset() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+// FaultProxy stands before a handler, over HTTP/1.1 on real sockets, and lets
+// requests go wrong. It is safe for concurrent use.
+type FaultProxy struct {
+	// Address is its host:port.
+	Address string
+
+	handler http.Handler
+	choose  atomic.Pointer[func(*http.Request) Fault]
+}
+
+// NewFaultProxy serves until the test ends.
+func NewFaultProxy(tb testing.TB, handler http.Handler) *FaultProxy {
+	tb.Helper()
+	listener, err := server.Listen(tb.Context(), "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p := &FaultProxy{Address: listener.Addr().String(), handler: handler}
+	p.Choose(func(*http.Request) Fault { return nil })
+	done := make(chan struct{})
+	var connections connectionSet
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections.serve(conn, p.serve)
+		}
+	}()
+	tb.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+		connections.close()
+	})
+	return p
+}
+
+// Choose says, for requests from now on, which go wrong, and how; nil means that
+// a request does not.
+func (p *FaultProxy) Choose(choose func(*http.Request) Fault) { p.choose.Store(&choose) }
+
+// serve answers the requests of one connection until one goes wrong.
+func (p *FaultProxy) serve(conn net.Conn) {
+	reader := bufio.NewReader(conn)
+	for {
+		request, err := http.ReadRequest(reader)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(request.Body)
+		if err != nil {
+			return
+		}
+		request.Body = io.NopCloser(bytes.NewReader(body))
+		fault := (*p.choose.Load())(request)
+		if fault == nil {
+			if _, err := conn.Write(p.answer(request)); err != nil {
+				return
+			}
+			continue
+		}
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			_, _ = reader.ReadByte() // net/http's client sends nothing more
+		}()
+		fault(&FaultyConn{Conn: conn, Gone: gone}, func() []byte { return p.answer(request) })
+		_ = conn.Close()
+		<-gone
+		return
+	}
+}
+
+// answer is the handler's answer as it would stand on the wire.
+func (p *FaultProxy) answer(request *http.Request) []byte {
+	recorder := httptest.NewRecorder()
+	request.RequestURI = ""
+	p.handler.ServeHTTP(recorder, request)
+	response := recorder.Result()
+	defer func() { _ = response.Body.Close() }()
+	response.ContentLength = int64(recorder.Body.Len())
+	var wire bytes.Buffer
+	_ = response.Write(&wire) // into memory
+	return wire.Bytes()
+}
+
+// Faults are the ways in which an upstream goes wrong, by name. Those that answer
+// let ZITADEL handle the request first, which is the worse case.
+func Faults() map[string]Fault {
+	write := func(text string) Fault {
+		return func(conn *FaultyConn, answer func() []byte) {
+			answer()
+			_, _ = io.WriteString(conn, text)
+		}
+	}
+	page := func(status string) Fault {
+		return write("HTTP/1.1 " + status + "\r\nContent-Type: text/html\r\nContent-Length: 27\r\n\r\n<html>load balancer</html>\n")
+	}
+	return map[string]Fault{
+		"reset before it is handled":  func(conn *FaultyConn, _ func() []byte) { conn.Reset() },
+		"closed before it is handled": func(*FaultyConn, func() []byte) {},
+		"reset after it was handled": func(conn *FaultyConn, answer func() []byte) {
+			answer()
+			conn.Reset()
+		},
+		"reset in the middle of the answer": func(conn *FaultyConn, answer func() []byte) {
+			wire := answer()
+			_, _ = conn.Write(wire[:len(wire)-5])
+			conn.Reset()
+		},
+		"closed in the middle of the answer": func(conn *FaultyConn, answer func() []byte) {
+			wire := answer()
+			_, _ = conn.Write(wire[:len(wire)-5])
+		},
+		"closed in the middle of the headers": func(conn *FaultyConn, answer func() []byte) { _, _ = conn.Write(answer()[:20]) },
+		"hangs before the headers":            func(conn *FaultyConn, _ func() []byte) { <-conn.Gone },
+		"hangs after it was handled": func(conn *FaultyConn, answer func() []byte) {
+			answer()
+			<-conn.Gone
+		},
+		"hangs after the headers": func(conn *FaultyConn, answer func() []byte) {
+			head, _, _ := bytes.Cut(answer(), []byte("\r\n\r\n"))
+			_, _ = conn.Write(append(head, "\r\n\r\n"...))
+			<-conn.Gone
+		},
+		"garbage":             write("\x00\x01\x02 garbage \xff\xfe\r\n\r\n"),
+		"garbage as protobuf": write("HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Length: 4\r\n\r\n\xff\xff\xff\xff"),
+		"wrong content type":  write("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"),
+		"HTML with 200":       page("200 OK"),
+		"HTML with 403":       page("403 Forbidden"),
+		"HTML with 502":       page("502 Bad Gateway"),
+		"HTML with 503":       page("503 Service Unavailable"),
+		"oversized answer":    write("HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
+		"endless headers":     write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)),
+	}
+}

@@ -73,7 +73,7 @@ func peekUserID(r *http.Request, protocol string) string {
 	encoding := r.Header.Get("Grpc-Encoding")
 	if checkEncoding(encoding) == nil {
 		if message, refusal := readFrame(peeked.Body, encoding); refusal == nil {
-			_ = proto.Unmarshal(message, &request) // what cannot be read has no user id
+			_ = proto.Unmarshal(message, &request) // as much as can be read
 		}
 	}
 	r.Body = struct {

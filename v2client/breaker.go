@@ -45,7 +45,7 @@ func (c BreakerConfig) validate() error {
 
 type breaker = gobreaker.TwoStepCircuitBreaker[struct{}]
 
-func newBreaker(config BreakerConfig, log *slog.Logger) *breaker {
+func newBreaker(config BreakerConfig, observe func(state string), log *slog.Logger) *breaker {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "upstream",
 		MaxRequests:  1,
@@ -57,6 +57,9 @@ func newBreaker(config BreakerConfig, log *slog.Logger) *breaker {
 				float64(counts.TotalFailures) >= config.FailureRate*float64(counts.Requests)
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
+			if observe != nil {
+				observe(to.String())
+			}
 			log.Warn("breaker changed state", "breaker", name, "from", from.String(), "to", to.String())
 		},
 		IsSuccessful: func(err error) bool {

@@ -44,6 +44,9 @@ type Config struct {
 	Retry    RetryConfig
 	// UserAgent of the upstream calls.
 	UserAgent string
+	// OnBreaker is told each new state of the breaker: "closed", "open" or
+	// "half-open"; nil means that nobody is. It must be safe for concurrent use.
+	OnBreaker func(state string)
 	// Log receives the breaker's changes of state; nil discards them.
 	Log *slog.Logger
 }
@@ -101,7 +104,7 @@ func New(config Config) (*Client, error) {
 		http:        httpClient,
 		users:       userv2connect.NewUserServiceClient(httpClient, base, options...),
 		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(httpClient, base, options...),
-		breaker:     newBreaker(config.Breaker, log),
+		breaker:     newBreaker(config.Breaker, config.OnBreaker, log),
 		openFor:     config.Breaker.OpenFor,
 		retry:       config.Retry,
 		budget:      newRetryBudget(config.Retry.Budget),

@@ -14,7 +14,7 @@ import (
 // newRepeating is a Client for repeated alone.
 func newRepeating(retry RetryConfig) *Client {
 	return &Client{
-		breaker: newBreaker(BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}, slog.New(slog.DiscardHandler)),
+		breaker: newBreaker(BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}, nil, slog.New(slog.DiscardHandler)),
 		retry:   retry, budget: newRetryBudget(retry.Budget),
 	}
 }

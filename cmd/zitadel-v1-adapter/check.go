@@ -62,7 +62,7 @@ func (p *program) runCheck(ctx context.Context, settings config.Config, host, to
 		OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent, Token: token,
 		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
 			settings.Upstream.Protocol = protocol
-			return newClient(settings, to, silent)
+			return newClient(settings, to, nil, silent)
 		},
 	})
 	if err != nil {

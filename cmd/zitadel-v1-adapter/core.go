@@ -26,7 +26,7 @@ func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics
 		return nil, err
 	}
 	c := new(core)
-	if c.client, err = newClient(settings, to, log); err != nil {
+	if c.client, err = newClient(settings, to, counted.BreakerChanged, log); err != nil {
 		return nil, err
 	}
 	if settings.Passthrough.Enabled {
@@ -56,13 +56,14 @@ func upstreamConfig(settings config.Config) upstream.Config {
 	return upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host, TLS: upstream.TLS(settings.Upstream.TLS)}
 }
 
-func newClient(settings config.Config, to *upstream.Upstream, log *slog.Logger) (*v2client.Client, error) {
+func newClient(settings config.Config, to *upstream.Upstream, onBreaker func(state string), log *slog.Logger) (*v2client.Client, error) {
 	return v2client.New(v2client.Config{
 		Upstream:  to,
 		Protocol:  settings.Upstream.Protocol,
 		Breaker:   v2client.BreakerConfig(settings.Breaker),
 		Retry:     v2client.RetryConfig(settings.Retry),
 		UserAgent: "zitadel-v1-adapter/" + buildVersion(),
+		OnBreaker: onBreaker,
 		Log:       log,
 	})
 }

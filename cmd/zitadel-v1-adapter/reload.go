@@ -143,6 +143,7 @@ func (i *instance) replaceCore(settings config.Config) error {
 		return err
 	}
 	i.core.Swap(fresh).close()
+	i.metrics.BreakerReplaced()
 	return nil
 }
 

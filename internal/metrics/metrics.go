@@ -21,6 +21,8 @@ type Metrics struct {
 	callSeconds        *prometheus.HistogramVec
 	passedThrough      *prometheus.CounterVec
 	panics             prometheus.Counter
+	breakerChanges     *prometheus.CounterVec
+	breakerOpen        prometheus.Gauge
 	configReloads      *prometheus.CounterVec
 	configSuccess      prometheus.Gauge
 	configTime         prometheus.Gauge
@@ -55,6 +57,12 @@ func New() *Metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "v1adapter_panics_total", Help: "Panics in requests, each of which is a defect: see the log.",
 		}),
+		breakerChanges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "v1adapter_breaker_changes_total", Help: "Changes of the breaker of v1 calls by its new state: closed, open or half-open.",
+		}, []string{"state"}),
+		breakerOpen: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "v1adapter_breaker_open", Help: "1 while the breaker refuses v1 calls, but for probes, else 0.",
+		}),
 		configReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "v1adapter_config_reloads_total", Help: "Reloads of the configuration by result: ok or error.",
 		}, []string{"result"}),
@@ -71,7 +79,7 @@ func New() *Metrics {
 			Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "When the certificate in use expires.",
 		}, []string{"certificate"}),
 	}
-	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.panics, m.configReloads, m.configSuccess, m.configTime,
+	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.panics, m.breakerChanges, m.breakerOpen, m.configReloads, m.configSuccess, m.configTime,
 		m.certificateReloads, m.certificateExpiry,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.configSuccess.Set(1)
@@ -97,6 +105,19 @@ func (m *Metrics) PassedThrough(httpStatus int) {
 
 // Panicked counts a panic in a request.
 func (m *Metrics) Panicked() { m.panics.Inc() }
+
+// BreakerChanged notes the breaker's new state.
+func (m *Metrics) BreakerChanged(state string) {
+	m.breakerChanges.WithLabelValues(state).Inc()
+	if state == "closed" {
+		m.breakerOpen.Set(0)
+		return
+	}
+	m.breakerOpen.Set(1)
+}
+
+// BreakerReplaced notes that there is a new breaker, which is closed.
+func (m *Metrics) BreakerReplaced() { m.breakerOpen.Set(0) }
 
 // ConfigReloaded notes a reload of the configuration; err is nil if it was
 // accepted.

@@ -1,0 +1,82 @@
+package passthrough_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// BenchmarkIdleAndSlowClients makes v1 calls while 10,000 connections are idle and
+// 2,000 clients send a header of a byte a second, and reports the most memory that
+// the program ever held.
+func BenchmarkIdleAndSlowClients(b *testing.B) {
+	p := start(b, plain, "upstream: {url: 'http://"+newOrigin(b, nil)+"', host: localhost:8088}\nlog: {level: warn}\n")
+	before := peakMiB(b, p)
+	open := func(count int, begin func(net.Conn) error) []net.Conn {
+		conns := make([]net.Conn, count)
+		var opening sync.WaitGroup
+		for worker := range 50 {
+			opening.Go(func() {
+				for n := worker; n < count; n += 50 {
+					conn, err := net.Dial("tcp", p.address)
+					if err == nil {
+						err = begin(conn)
+					}
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					conns[n] = conn
+				}
+			})
+		}
+		opening.Wait()
+		return conns
+	}
+	idle := open(10_000, func(conn net.Conn) error {
+		if _, err := io.WriteString(conn, "GET /length HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+		}
+		return err
+	})
+	slow := open(2_000, func(conn net.Conn) error {
+		_, err := io.WriteString(conn, "GET /length HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+		return err
+	})
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Second):
+			}
+			for _, conn := range slow {
+				_, _ = conn.Write([]byte("x")) // until limits.headerTimeout ends it
+			}
+		}
+	}()
+	client := p.newHTTPClient(false)
+	for b.Loop() {
+		if err := callREST(b.Context(), client, p.base()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(before, "before-MiB")
+	b.ReportMetric(peakMiB(b, p), "peak-MiB")
+	close(stop)
+	<-stopped
+	client.CloseIdleConnections()
+	for _, conn := range append(idle, slow...) {
+		_ = conn.Close()
+	}
+}

@@ -151,7 +151,7 @@ func (w *passedResponse) finish() {
 	if cut {
 		// Nobody knows where this request ends: what follows must not be read as
 		// another (net/http does not look any more, once the answer has begun).
-		_ = w.FlushError()
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
 		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to close a connection
 	}
 }

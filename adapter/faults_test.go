@@ -90,7 +90,7 @@ func patient() v2client.BreakerConfig {
 // most, and the next call succeeds.
 func TestFaultsOfSetPassword(t *testing.T) {
 	t.Parallel()
-	proxy, s := newFaulty(t, 300*time.Millisecond, patient())
+	proxy, s := newFaulty(t, time.Second, patient())
 	for name, fault := range wiretest.Faults() {
 		for protocol, call := range protocols {
 			s.newWrites(t)
@@ -126,7 +126,7 @@ func TestFaultsOfReads(t *testing.T) {
 	for name, fault := range wiretest.Faults() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			proxy, s := newFaulty(t, 300*time.Millisecond, patient())
+			proxy, s := newFaulty(t, time.Second, patient())
 			for protocol, call := range protocols {
 				s.zitadel.Add(userOf("f" + protocol))
 				proxy.Choose(func(*http.Request) wiretest.Fault { return fault })

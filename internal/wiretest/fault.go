@@ -124,7 +124,8 @@ func (p *FaultProxy) answer(request *http.Request) []byte {
 }
 
 // Faults are the ways in which an upstream goes wrong, by name. Those that answer
-// let ZITADEL handle the request first, which is the worse case.
+// let ZITADEL handle the request first, which is the worse case. Whole answers say
+// that the connection ends: one that does not say so may meet the next request.
 func Faults() map[string]Fault {
 	write := func(text string) Fault {
 		return func(conn *FaultyConn, answer func() []byte) {
@@ -133,7 +134,7 @@ func Faults() map[string]Fault {
 		}
 	}
 	page := func(status string) Fault {
-		return write("HTTP/1.1 " + status + "\r\nContent-Type: text/html\r\nContent-Length: 27\r\n\r\n<html>load balancer</html>\n")
+		return write("HTTP/1.1 " + status + "\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 27\r\n\r\n<html>load balancer</html>\n")
 	}
 	return map[string]Fault{
 		"reset before it is handled":  func(conn *FaultyConn, _ func() []byte) { conn.Reset() },
@@ -163,13 +164,13 @@ func Faults() map[string]Fault {
 			<-conn.Gone
 		},
 		"garbage":             write("\x00\x01\x02 garbage \xff\xfe\r\n\r\n"),
-		"garbage as protobuf": write("HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Length: 4\r\n\r\n\xff\xff\xff\xff"),
-		"wrong content type":  write("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"),
+		"garbage as protobuf": write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\nContent-Length: 4\r\n\r\n\xff\xff\xff\xff"),
+		"wrong content type":  write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"),
 		"HTML with 200":       page("200 OK"),
 		"HTML with 403":       page("403 Forbidden"),
 		"HTML with 502":       page("502 Bad Gateway"),
 		"HTML with 503":       page("503 Service Unavailable"),
-		"oversized answer":    write("HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
+		"oversized answer":    write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\nContent-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
 		"endless headers":     write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)),
 	}
 }

@@ -67,10 +67,7 @@ func New(config Config) (http.Handler, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	journal := &journal{log: log, observe: config.Observe}
 	memory, err := newMemory()
 	if err != nil {
@@ -182,7 +179,7 @@ func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 			userID = peekUserID(r, protocol)
 		}
 		if !f.rollout.translates(userID) {
-			f.serveNative(w, r, userID)
+			f.serveNative(w, r, cmp.Or(protocol, "rest"), userID)
 			return
 		}
 	}
@@ -212,8 +209,8 @@ func (f *facade) shed(w http.ResponseWriter, r *http.Request, protocol string) {
 
 // serveNative lets native v1 answer a call for a user whom the rollout has not
 // reached.
-func (f *facade) serveNative(w http.ResponseWriter, r *http.Request, userID string) {
-	rec := newRecord(cmp.Or(rpcProtocol(r), "rest"), r)
+func (f *facade) serveNative(w http.ResponseWriter, r *http.Request, protocol, userID string) {
+	rec := newRecord(protocol, r)
 	rec.way, rec.userID, rec.organization = WayV1, userID, restHeader(r.Header, "X-Zitadel-Orgid")
 	out := &passedResponse{ResponseWriter: w}
 	defer func() {

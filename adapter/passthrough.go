@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,10 +59,7 @@ func NewPassthrough(config PassthroughConfig) (*Passthrough, error) {
 	if config.ResponseTimeout < 0 {
 		return nil, errors.New("passthrough.responseTimeout: negative: use a duration such as 60s, or 0s to wait for ever")
 	}
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	p := &Passthrough{
 		upstream: config.Upstream,
 		http1:    config.Upstream.NewTransport(upstream.HTTP1),

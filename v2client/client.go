@@ -3,6 +3,7 @@
 package v2client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,10 +87,7 @@ func New(config Config) (*Client, error) {
 	if err := config.Retry.validate(); err != nil {
 		return nil, err
 	}
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	httpClient := &http.Client{
 		Transport: statusNoter{newTransport(config.Upstream, config.Protocol)},
 		// ZITADEL's API does not redirect. What does is not ZITADEL, and must
@@ -243,14 +241,14 @@ func unary[Req, Res any](
 
 // guarded runs call unless the breaker is open, and tells the breaker what
 // became of it.
-func guarded[Res any](ctx context.Context, breaker *breaker, openFor time.Duration, call func(context.Context) (*Res, error)) (*Res, *Error) {
+func guarded[Res any](ctx context.Context, c *Client, call func(context.Context) (*Res, error)) (*Res, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stoppedBy(ctx, err)
 	}
-	done, err := breaker.Allow()
+	done, err := c.breaker.Allow()
 	if err != nil {
 		refused := newError(ctx, err)
-		refused.RetryAfter = openFor
+		refused.RetryAfter = c.openFor
 		return nil, refused
 	}
 	var failure *Error

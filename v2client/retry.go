@@ -108,7 +108,7 @@ func repeated[Res any](ctx context.Context, c *Client, kind kind, call func(cont
 	c.budget.earn()
 	delay := c.retry.BaseDelay
 	for attempt := 1; ; attempt++ {
-		response, failure := guarded(ctx, c.breaker, c.openFor, call)
+		response, failure := guarded(ctx, c, call)
 		if failure == nil {
 			return response, nil
 		}

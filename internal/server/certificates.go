@@ -2,12 +2,11 @@ package server
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
+
+	"zitadel-v1-adapter/internal/pemfile"
 )
 
 // TLSFiles are the PEM files of a listener with TLS.
@@ -27,13 +26,7 @@ func (f TLSFiles) Enabled() bool { return f.CertFile != "" }
 
 // List lists the files that are set.
 func (f TLSFiles) List() []string {
-	var files []string
-	for _, file := range []string{f.CertFile, f.KeyFile, f.ClientCAFile} {
-		if file != "" {
-			files = append(files, file)
-		}
-	}
-	return files
+	return pemfile.Set(f.CertFile, f.KeyFile, f.ClientCAFile)
 }
 
 // Validate checks which files are set, not what is in them. The error names the
@@ -72,9 +65,9 @@ func (c *Certificates) Reload(files TLSFiles) error {
 	if err := files.Validate(); err != nil {
 		return err
 	}
-	certificate, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+	certificate, err := pemfile.Pair("server.tls.certFile", files.CertFile, files.KeyFile)
 	if err != nil {
-		return fmt.Errorf("server.tls.certFile: %q with keyFile %q: %w: use a PEM certificate and its key", files.CertFile, files.KeyFile, err)
+		return err
 	}
 	config := &tls.Config{
 		Certificates: []tls.Certificate{certificate},
@@ -82,14 +75,10 @@ func (c *Certificates) Reload(files TLSFiles) error {
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
 	if files.ClientCAFile != "" {
-		pem, err := os.ReadFile(files.ClientCAFile)
-		if err != nil {
-			return fmt.Errorf("server.tls.clientCAFile: %w", err)
+		if config.ClientCAs, err = pemfile.Pool("server.tls.clientCAFile", files.ClientCAFile); err != nil {
+			return err
 		}
-		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("server.tls.clientCAFile: %q holds no certificate: use a PEM file of CA certificates", files.ClientCAFile)
-		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	c.current.Store(&loaded{config: config, expires: certificate.Leaf.NotAfter})
 	return nil

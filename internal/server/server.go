@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -43,10 +44,7 @@ type Server struct {
 
 // New makes a Server of listener, which it owns from now on.
 func New(listener net.Listener, config Config) *Server {
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	if config.Certificates != nil {
 		listener = &tlsListener{Listener: listener, config: config.Certificates.config(), log: log}
 	}

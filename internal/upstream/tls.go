@@ -2,10 +2,9 @@ package upstream
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
+
+	"zitadel-v1-adapter/internal/pemfile"
 )
 
 // TLS says how an https:// upstream is trusted and what it is shown. The zero
@@ -25,13 +24,7 @@ type TLS struct {
 // Files lists the files that are set: their content may be renewed, and then a
 // new Upstream is due.
 func (t TLS) Files() []string {
-	var files []string
-	for _, file := range []string{t.CAFile, t.CertFile, t.KeyFile} {
-		if file != "" {
-			files = append(files, file)
-		}
-	}
-	return files
+	return pemfile.Set(t.CAFile, t.CertFile, t.KeyFile)
 }
 
 // load reads the files; nil means that everything is as net/http has it.
@@ -41,22 +34,18 @@ func (t TLS) load() (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("upstream.tls.caFile: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("upstream.tls.caFile: %q holds no certificate: use a PEM file of CA certificates", t.CAFile)
+		var err error
+		if config.RootCAs, err = pemfile.Pool("upstream.tls.caFile", t.CAFile); err != nil {
+			return nil, err
 		}
 	}
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		return nil, errors.New("upstream.tls.certFile, upstream.tls.keyFile: one is set without the other: set both or neither")
 	}
 	if t.CertFile != "" {
-		certificate, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		certificate, err := pemfile.Pair("upstream.tls.certFile", t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("upstream.tls.certFile: %q with keyFile %q: %w: use a PEM certificate and its key", t.CertFile, t.KeyFile, err)
+			return nil, err
 		}
 		config.Certificates = []tls.Certificate{certificate}
 	}

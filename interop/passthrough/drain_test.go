@@ -67,6 +67,24 @@ func (g *gate) pass() {
 	<-g.open
 }
 
+// fill begins the clients' exchanges, and returns when all are at the gate. What
+// becomes of each comes over the channel.
+func (g *gate) fill(ctx context.Context, t *testing.T, p *program, clients []client) <-chan error {
+	t.Helper()
+	var halfway atomic.Int64
+	half := func() {
+		halfway.Add(1)
+		<-g.open
+	}
+	failures := make(chan error, len(clients))
+	for _, client := range clients {
+		go func() { failures <- client(ctx, p, half) }()
+		time.Sleep(3 * time.Millisecond) // net/http gives an HTTP/2 connection two seconds for its first frame
+	}
+	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
+	return failures
+}
+
 // client makes one exchange; half is called when it is under way, and returns
 // when it may go on.
 type client func(ctx context.Context, p *program, half func()) error
@@ -226,17 +244,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	var halfway atomic.Int64
-	half := func() {
-		halfway.Add(1)
-		<-g.open
-	}
-	failures := make(chan error, len(clients))
-	for _, client := range clients {
-		go func() { failures <- client(ctx, p, half) }()
-		time.Sleep(3 * time.Millisecond) // net/http gives an HTTP/2 connection two seconds for its first frame
-	}
-	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
+	failures := g.fill(ctx, t, p, clients)
 
 	exit := make(chan int)
 	go func() { exit <- p.stop(t) }()

@@ -8,8 +8,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
@@ -18,11 +16,7 @@ import (
 
 func connectGRPC(t *testing.T, address string, trust *tls.Config) *grpc.ClientConn {
 	t.Helper()
-	transport := insecure.NewCredentials()
-	if trust != nil {
-		transport = credentials.NewTLS(trust)
-	}
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(transport))
+	conn, err := newGRPCConn(address, trust)
 	if err != nil {
 		t.Fatal(err)
 	}

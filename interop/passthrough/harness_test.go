@@ -166,12 +166,15 @@ func (p *program) base() string {
 	return "http://" + p.address
 }
 
-func (p *program) newGRPCConn() (*grpc.ClientConn, error) {
+func (p *program) newGRPCConn() (*grpc.ClientConn, error) { return newGRPCConn(p.address, p.trust) }
+
+// newGRPCConn is grpc-go's connection to an address, in plain text if trust is nil.
+func newGRPCConn(address string, trust *tls.Config) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
-	if p.trust != nil {
-		transport = credentials.NewTLS(p.trust)
+	if trust != nil {
+		transport = credentials.NewTLS(trust)
 	}
-	return grpc.NewClient("passthrough:///"+p.address, grpc.WithTransportCredentials(transport))
+	return grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(transport))
 }
 
 // newHTTPClient makes a client of one HTTP version, with connections of its own.

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"zitadel-v1-adapter/internal/wiretest"
 )
@@ -59,17 +58,7 @@ func TestReloadLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	clients := clientsInFlight(p)
-	var halfway atomic.Int64
-	half := func() {
-		halfway.Add(1)
-		<-g.open
-	}
-	failures := make(chan error, len(clients))
-	for _, client := range clients {
-		go func() { failures <- client(ctx, p, half) }()
-		time.Sleep(3 * time.Millisecond) // net/http gives an HTTP/2 connection two seconds for its first frame
-	}
-	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
+	failures := g.fill(ctx, t, p, clients)
 
 	stopped, others := make(chan struct{}), new(sync.WaitGroup)
 	var made atomic.Int64

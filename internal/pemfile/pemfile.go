@@ -1,0 +1,43 @@
+// Package pemfile reads the certificates that configuration keys name.
+package pemfile
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+)
+
+// Set lists the files that are set, which is those that are not "".
+func Set(files ...string) []string {
+	var set []string
+	for _, file := range files {
+		if file != "" {
+			set = append(set, file)
+		}
+	}
+	return set
+}
+
+// Pool reads CA certificates. Errors name key, the file, and what would be right.
+func Pool(key, file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: %q holds no certificate: use a PEM file of CA certificates", key, file)
+	}
+	return pool, nil
+}
+
+// Pair reads a certificate and its key. Errors name key, the files, and what would
+// be right.
+func Pair(key, certFile, keyFile string) (tls.Certificate, error) {
+	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s: %q with keyFile %q: %w: use a PEM certificate and its key", key, certFile, keyFile, err)
+	}
+	return certificate, nil
+}

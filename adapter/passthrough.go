@@ -43,8 +43,8 @@ type PassthroughConfig struct {
 type Passthrough struct {
 	upstream *upstream.Upstream
 	proxy    httputil.ReverseProxy
-	http1    *http.Transport
-	http2    *http.Transport
+	http1    *upstream.Transport
+	http2    *upstream.Transport
 	errors   errorWriter
 	observe  func(httpStatus int) // may be nil
 	log      *slog.Logger
@@ -62,14 +62,12 @@ func NewPassthrough(config PassthroughConfig) (*Passthrough, error) {
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	p := &Passthrough{
 		upstream: config.Upstream,
-		http1:    config.Upstream.NewTransport(upstream.HTTP1),
-		http2:    config.Upstream.NewTransport(upstream.HTTP2),
+		http1:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1, ResponseHeaderTimeout: config.ResponseTimeout}),
+		http2:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
 		errors:   newErrorWriter(log),
 		observe:  config.Observe,
 		log:      log,
 	}
-	p.http1.ResponseHeaderTimeout = config.ResponseTimeout
-	p.http1.ExpectContinueTimeout = time.Second
 	p.proxy = httputil.ReverseProxy{
 		Rewrite:       p.rewrite,
 		Transport:     p,

@@ -12,19 +12,17 @@ import (
 //
 // Connect runs over HTTP/1.1 keep-alive connections, which cost less than half
 // of HTTP/2's work per call on both sides; gRPC needs HTTP/2.
-func newTransport(to *upstream.Upstream, protocol Protocol) *http.Transport {
+func newTransport(to *upstream.Upstream, protocol Protocol) *upstream.Transport {
 	version := upstream.HTTP1
 	if protocol == ProtocolGRPC {
 		version = upstream.HTTP2
 	}
-	transport := to.NewTransport(version)
-	transport.MaxResponseHeaderBytes = 64 << 10
-	return transport
+	return to.NewTransport(upstream.TransportConfig{Version: version, MaxResponseHeaderBytes: 64 << 10})
 }
 
 // statusNoter notes the HTTP status of an answer where noteStatus asked for it:
 // connect-go does not tell, and its codes do not say whose fault a failure is.
-type statusNoter struct{ *http.Transport }
+type statusNoter struct{ *upstream.Transport }
 
 func (n statusNoter) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := n.Transport.RoundTrip(request)

@@ -62,7 +62,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 		return nil, err
 	}
 	defer client.Close()
-	transport := config.Upstream.NewTransport(upstream.HTTP1)
+	transport := config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1})
 	defer transport.CloseIdleConnections()
 	c := &checker{Config: config, client: client, transport: transport}
 	c.checkDiscovery(ctx)
@@ -97,7 +97,7 @@ type checker struct {
 	Config
 
 	client      *v2client.Client
-	transport   *http.Transport
+	transport   *upstream.Transport
 	results     []Result
 	unreachable bool
 }

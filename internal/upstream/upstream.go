@@ -3,14 +3,10 @@
 package upstream
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
-	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -33,12 +29,14 @@ type Config struct {
 	TLS  TLS
 }
 
-// Upstream is a checked Config. It is immutable and safe for concurrent use.
+// Upstream is a checked Config, and what is known of the addresses of its host. It
+// is safe for concurrent use.
 type Upstream struct {
 	base   *url.URL
 	socket string // path of a Unix socket, or ""
 	host   string
 	tls    *tls.Config // nil: the system's CAs and no client certificate
+	dialer dialer
 }
 
 // New checks config and reads its files; it does not connect. Errors name the
@@ -57,6 +55,10 @@ func New(config Config) (*Upstream, error) {
 	}
 	if u.tls != nil && u.base.Scheme != "https" {
 		return nil, fmt.Errorf("upstream.tls: has no effect with upstream.url %q: use an https:// URL or leave upstream.tls out", config.URL)
+	}
+	u.dialer.connect = newConnect()
+	if u.socket == "" {
+		u.dialer.book = newBook(dialedHost(u.base))
 	}
 	return u, nil
 }
@@ -90,6 +92,14 @@ func parse(raw string) (base *url.URL, socket string, err error) {
 	return base, "", nil
 }
 
+// dialedHost is the host of a URL as net/http dials it.
+func dialedHost(base *url.URL) string {
+	if ascii, err := httpguts.PunycodeHostPort(base.Hostname()); err == nil {
+		return ascii
+	}
+	return base.Hostname()
+}
+
 // Base is the base URL, http or https, without a slash at its end; for a socket
 // it names localhost. The caller must not change it.
 func (u *Upstream) Base() *url.URL { return u.base }
@@ -106,51 +116,4 @@ func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
 	default:
 		return u.host, true
 	}
-}
-
-// Version is an HTTP version towards the upstream.
-type Version int
-
-const (
-	// HTTP1 is HTTP/1.1.
-	HTTP1 Version = iota + 1
-	// HTTP2 is HTTP/2: by ALPN for an https:// upstream, in clear text (h2c, with
-	// prior knowledge) for the others.
-	HTTP2
-)
-
-// NewTransport makes a transport of one HTTP version, with a connection pool of
-// its own. It compresses and decompresses nothing.
-func (u *Upstream) NewTransport(version Version) *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(version == HTTP1)
-	protocols.SetHTTP2(version == HTTP2)
-	protocols.SetUnencryptedHTTP2(version == HTTP2)
-	return &http.Transport{
-		Protocols:       protocols,
-		Proxy:           http.ProxyFromEnvironment,
-		DialContext:     u.dial,
-		TLSClientConfig: u.tls.Clone(), // net/http writes into it
-		// net/http's default of two idle connections a host would open and
-		// close a connection for nearly every concurrent call.
-		MaxIdleConnsPerHost: 256,
-		IdleConnTimeout:     90 * time.Second,
-		TLSHandshakeTimeout: 5 * time.Second,
-		DisableCompression:  true,
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: 15 * time.Second,
-			PingTimeout:     5 * time.Second,
-			// A reader slower than the upstream holds so much memory; net/http's
-			// default is 4 MiB a stream.
-			MaxReceiveBufferPerStream: 256 << 10,
-		},
-	}
-}
-
-func (u *Upstream) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
-	if u.socket != "" {
-		network, address = "unix", u.socket
-	}
-	return dialer.DialContext(ctx, network, address)
 }

@@ -1,7 +1,6 @@
 package upstream_test
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,8 +88,4 @@ func TestBase(t *testing.T) {
 	if got := to.Base().String(); got != "https://x/a%2Fb" {
 		t.Error(got)
 	}
-	if transport := to.NewTransport(upstream.HTTP1); transport.Protocols.HTTP2() || !transport.Protocols.HTTP1() {
-		t.Error("not HTTP/1.1 alone")
-	}
-	var _ http.RoundTripper = to.NewTransport(upstream.HTTP2)
 }

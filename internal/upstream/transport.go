@@ -1,0 +1,164 @@
+package upstream
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Version is an HTTP version towards the upstream.
+type Version int
+
+const (
+	// HTTP1 is HTTP/1.1.
+	HTTP1 Version = iota + 1
+	// HTTP2 is HTTP/2: by ALPN for an https:// upstream, in clear text (h2c, with
+	// prior knowledge) for the others.
+	HTTP2
+)
+
+// TransportConfig says how a Transport speaks.
+type TransportConfig struct {
+	Version Version
+	// ResponseHeaderTimeout is how long the upstream may take to begin its answer
+	// once it has the whole request; 0 is for ever. Of no effect with HTTP2.
+	ResponseHeaderTimeout time.Duration
+	// MaxResponseHeaderBytes is how long the headers of an answer may be; 0 is
+	// net/http's default.
+	MaxResponseHeaderBytes int64
+}
+
+// maxLanes is how many HTTP/2 connections there are side by side at most, as long
+// as one carries the calls that it gets.
+const maxLanes = 4
+
+// Transport is an [http.RoundTripper] with a connection pool of its own. It
+// compresses and decompresses nothing. If the upstream's host name has several
+// addresses, its connections are spread over them; when DNS names others, new
+// requests go over new connections, and the old ones end with their requests.
+type Transport struct {
+	book  *book // nil: the upstream is no host name
+	http1 bool
+	make  func(lane int) *http.Transport
+
+	renewal sync.Mutex
+	pools   atomic.Pointer[pools]
+	turn    atomic.Uint32
+}
+
+// pools are the connections to one edition of a host's addresses.
+type pools struct {
+	edition int
+	lanes   []*http.Transport // one, or one for each connection of HTTP/2
+}
+
+// NewTransport makes a Transport; it does not connect yet.
+func (u *Upstream) NewTransport(config TransportConfig) *Transport {
+	t := &Transport{book: u.dialer.book, http1: config.Version == HTTP1}
+	t.make = func(lane int) *http.Transport {
+		return u.newPool(config, func() int {
+			if t.http1 { // as many connections as there are requests at once
+				return int(t.turn.Add(1))
+			}
+			return lane // one connection, and so one address, as long as it lasts
+		})
+	}
+	t.pools.Store(&pools{lanes: []*http.Transport{t.make(0)}})
+	return t
+}
+
+func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(config.Version == HTTP1)
+	protocols.SetHTTP2(config.Version == HTTP2)
+	protocols.SetUnencryptedHTTP2(config.Version == HTTP2)
+	return &http.Transport{
+		Protocols: protocols,
+		Proxy:     http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if u.socket != "" {
+				network, address = "unix", u.socket
+			}
+			return u.dialer.dial(ctx, network, address, turn())
+		},
+		TLSClientConfig: u.tls.Clone(), // net/http writes into it
+		// net/http's default of two idle connections a host would open and
+		// close a connection for nearly every concurrent call.
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    dialTimeout,
+		ResponseHeaderTimeout:  config.ResponseHeaderTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: config.MaxResponseHeaderBytes,
+		DisableCompression:     true,
+		HTTP2: &http.HTTP2Config{
+			// A connection on which nothing came for so long is asked whether it
+			// lives, and must answer.
+			SendPingTimeout: 10 * time.Second,
+			PingTimeout:     5 * time.Second,
+			// A reader slower than the upstream holds so much memory; net/http's
+			// default is 4 MiB a stream.
+			MaxReceiveBufferPerStream: 256 << 10,
+		},
+	}
+}
+
+// RoundTrip makes a request. It is that of [http.RoundTripper].
+func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	lanes := t.current().lanes
+	if len(lanes) == 1 {
+		return lanes[0].RoundTrip(request)
+	}
+	return lanes[int(t.turn.Add(1))%len(lanes)].RoundTrip(request)
+}
+
+// current returns the pools of the current addresses.
+func (t *Transport) current() *pools {
+	inUse := t.pools.Load()
+	if t.book == nil {
+		return inUse
+	}
+	edition, count := t.book.current()
+	if edition == inUse.edition {
+		return inUse
+	}
+	return t.renew(edition, count)
+}
+
+// renew lets new requests over new connections. The first edition is what the
+// connections that there are, if any, were made from.
+func (t *Transport) renew(edition, count int) *pools {
+	t.renewal.Lock()
+	defer t.renewal.Unlock()
+	old := t.pools.Load()
+	if edition <= old.edition {
+		return old
+	}
+	lanes := 1
+	if !t.http1 {
+		lanes = min(max(count, 1), maxLanes)
+	}
+	fresh := &pools{edition: edition}
+	if old.edition == 0 {
+		fresh.lanes = old.lanes
+	} else {
+		defer old.close()
+	}
+	for lane := len(fresh.lanes); lane < lanes; lane++ {
+		fresh.lanes = append(fresh.lanes, t.make(lane))
+	}
+	t.pools.Store(fresh)
+	return fresh
+}
+
+// CloseIdleConnections closes the connections on which no request is under way.
+func (t *Transport) CloseIdleConnections() { t.pools.Load().close() }
+
+func (p *pools) close() {
+	for _, lane := range p.lanes {
+		lane.CloseIdleConnections()
+	}
+}

@@ -73,8 +73,12 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	rates, err := newCallerRates(config.Limits)
+	if err != nil {
+		return nil, err
+	}
 	useCase := &setHumanInitialPassword{
-		zitadel: config.ZITADEL, scope: config.OrgScope, timeout: config.Timeout, memory: memory,
+		zitadel: config.ZITADEL, scope: config.OrgScope, timeout: config.Timeout, memory: memory, rates: rates,
 	}
 	f := &facade{
 		rest:        &restHandler{useCase: useCase, journal: journal},
@@ -86,7 +90,7 @@ func New(config Config) (http.Handler, error) {
 		rollout:     config.Rollout,
 		trusted:     config.TrustedProxies,
 		inFlight:    slots{most: int64(config.Limits.CallsInFlight)},
-		bodyTimeout: config.Limits.BodyTimeout,
+		limits:      config.Limits,
 		ownServices: newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready),
 	}
 	f.router = f.newRouter(log)
@@ -135,17 +139,17 @@ type facade struct {
 	rollout     Rollout
 	trusted     TrustedProxies
 	inFlight    slots
-	bodyTimeout time.Duration
+	limits      Limits
 	ownServices []*ownService
 }
 
 func (f *facade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := &answer{ResponseWriter: w}
+	out := &answer{ResponseWriter: w, timeout: f.limits.WriteTimeout}
 	defer f.recoverPanic(out, r, r.Header.Get("Content-Type"))
 	f.route(out, r)
 }
 
-func (f *facade) route(w http.ResponseWriter, r *http.Request) {
+func (f *facade) route(w *answer, r *http.Request) {
 	if !validTarget(r) {
 		f.errors.write(w, r, newStatus(connect.CodeInvalidArgument, "malformed request target"))
 		return
@@ -162,6 +166,7 @@ func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 	// Whatever has the call's path stays here: what is no call to this router may
 	// be one to ZITADEL's, for example by a second Content-Type.
 	if f.passthrough != nil && !isREST && clean != procedure {
+		w.streamed = true
 		f.passthrough.ServeHTTP(w, r)
 		return
 	}
@@ -173,12 +178,13 @@ func (f *facade) route(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMovedPermanently)
 		return
 	}
-	limitBody(w, r, f.bodyTimeout)
+	limitBody(w, r, f.limits.BodyTimeout)
 	if f.rollout != RolloutAll {
 		if protocol != "" {
 			userID = peekUserID(r, protocol)
 		}
 		if !f.rollout.translates(userID) {
+			w.streamed = true
 			f.serveNative(w, r, cmp.Or(protocol, "rest"), userID)
 			return
 		}

@@ -71,7 +71,7 @@ func newFaulty(t *testing.T, timeout time.Duration, breaker v2client.BreakerConf
 	}
 	t.Cleanup(client.Close)
 	handler, err := adapter.New(adapter.Config{
-		ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: timeout, Rollout: adapter.RolloutAll, Limits: adapter.Limits{BodyTimeout: time.Minute},
+		ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: timeout, Rollout: adapter.RolloutAll, Limits: roomy(),
 	})
 	if err != nil {
 		t.Fatal(err)

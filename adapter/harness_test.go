@@ -89,7 +89,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	config := stackConfig{
 		fixture: wiretest.Fixture(t), scope: adapter.OrgScopeStrict,
 		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second, rollout: adapter.RolloutAll,
-		retry: wiretest.NoRetry(), limits: adapter.Limits{BodyTimeout: time.Minute},
+		retry: wiretest.NoRetry(), limits: roomy(),
 	}
 	for _, option := range options {
 		option(&config)
@@ -130,6 +130,11 @@ func newStack(t *testing.T, options ...option) *stack {
 	s.handler = handler
 	s.address = wiretest.Listen(t, handler)
 	return s
+}
+
+// roomy are limits that no test meets by chance.
+func roomy() adapter.Limits {
+	return adapter.Limits{BodyTimeout: time.Minute, WriteTimeout: time.Minute}
 }
 
 // newTransport is a client's transport, of one protocol.

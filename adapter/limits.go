@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"sync/atomic"
@@ -12,8 +13,8 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Limits bound what v1 calls may take of the adapter. What passes through is not
-// limited: ZITADEL has limits of its own.
+// Limits bound what clients may take of the adapter. All but WriteTimeout are for v1
+// calls: what passes through is ZITADEL's to limit.
 type Limits struct {
 	// CallsInFlight is how many calls may be under way at once; 0 means any
 	// number. Further ones are refused at once with code 14, HTTP 503 and
@@ -23,6 +24,14 @@ type Limits struct {
 	// BodyTimeout is how long a request may take from its headers to the end of
 	// its body. Above 0.
 	BodyTimeout time.Duration
+	// WriteTimeout is how long a client may leave what is written to it untaken.
+	// Above 0.
+	WriteTimeout time.Duration
+	// CallerRate is how many translated calls a second may come with one token, on
+	// average; 0 means any number. CallerBurst, then at least 1, is how many may come
+	// at once.
+	CallerRate  float64
+	CallerBurst int
 }
 
 func (l Limits) validate() error {
@@ -31,6 +40,15 @@ func (l Limits) validate() error {
 	}
 	if l.BodyTimeout <= 0 {
 		return fmt.Errorf("limits.bodyTimeout: %v: use a duration above 0, such as 30s", l.BodyTimeout)
+	}
+	if l.WriteTimeout <= 0 {
+		return fmt.Errorf("limits.writeTimeout: %v: use a duration above 0, such as 1m", l.WriteTimeout)
+	}
+	if !(l.CallerRate >= 0) || math.IsInf(l.CallerRate, 1) { // written so that NaN fails too
+		return fmt.Errorf("limits.callerRate: %v: use a number of calls a second such as 5 or 0.5, or 0 for any number", l.CallerRate)
+	}
+	if l.CallerRate > 0 && l.CallerBurst < 1 {
+		return fmt.Errorf("limits.callerBurst: %d: use 1 or more, such as 20", l.CallerBurst)
 	}
 	return nil
 }

@@ -2,6 +2,9 @@ package adapter_test
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +13,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/wiretest"
@@ -55,7 +60,7 @@ func TestCallsInFlight(t *testing.T) {
 // A body that does not come ends the call and, over HTTP/1.1, the connection.
 func TestBodyTimeout(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) { c.limits = adapter.Limits{BodyTimeout: 50 * time.Millisecond} })
+	s := newStack(t, func(c *stackConfig) { c.limits.BodyTimeout = 50 * time.Millisecond })
 	const procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
 	for name, sent := range map[string]string{
 		"length":  "POST " + userAPath + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
@@ -104,7 +109,7 @@ func TestBodyTimeout(t *testing.T) {
 	// The deadline is the body's, not the call's.
 	slow := newStack(t, func(c *stackConfig) {
 		zitadel := wiretest.NewZITADEL(t, c.fixture)
-		c.limits = adapter.Limits{BodyTimeout: 50 * time.Millisecond}
+		c.limits.BodyTimeout = 50 * time.Millisecond
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(60 * time.Millisecond)
 			zitadel.ServeHTTP(w, r)
@@ -112,5 +117,135 @@ func TestBodyTimeout(t *testing.T) {
 	})
 	if got := sendRaw(t, slow.address, aCall()).StatusCode; got != http.StatusOK {
 		t.Errorf("a slow upstream: %d", got)
+	}
+}
+
+// A caller that calls too often is told so in every protocol and costs ZITADEL
+// nothing; another one is not concerned.
+func TestCallerRate(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(c *stackConfig) { c.limits.CallerRate, c.limits.CallerBurst = 1e-6, 1 })
+	if code, message := protocols["REST"](t, s.address, userA, "pat-org-owner-a"); code != "0" {
+		t.Fatalf("%s %s", code, message)
+	}
+	s.upstream.calls(t)
+	for name, call := range protocols {
+		code, message := call(t, s.address, userA, "pat-org-owner-a")
+		if code != "8" || !strings.Contains(message, "too many calls with this token, try again later") {
+			t.Errorf("%s: %s %s", name, code, message)
+		}
+	}
+	response := sendRaw(t, s.address, aCall())
+	if after := response.Header.Get("Retry-After"); response.StatusCode != http.StatusTooManyRequests || len(after) < 6 {
+		t.Errorf("%d, Retry-After %q, want the rest of a million seconds", response.StatusCode, after)
+	}
+	if calls := s.upstream.calls(t); len(calls) > 0 {
+		t.Errorf("upstream calls %v", calls)
+	}
+	if code, message := protocols["REST"](t, s.address, userA, "pat-iam-owner"); code == "8" {
+		t.Errorf("another caller: %s", message)
+	}
+}
+
+// Over HTTP/2 a client may refuse to take its answer, without a word and for as long
+// as it likes. It holds up no call but its own, and that not for ever.
+func TestUntakenAnswer(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight, c.limits.WriteTimeout = 1, 50*time.Millisecond })
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	framer := http2.NewFramer(conn, conn)
+	var headers bytes.Buffer
+	encoder := hpack.NewEncoder(&headers)
+	for _, field := range [][2]string{
+		{":method", http.MethodPost},
+		{":scheme", "http"},
+		{":authority", "localhost"},
+		{":path", "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"},
+		{"content-type", "application/grpc"},
+		{"authorization", "Bearer pat-org-owner-a"},
+	} {
+		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
+	}
+	body, err := base64.StdEncoding.DecodeString(*grpcCallBodyFor(userA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(
+		framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}),
+		framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers.Bytes(), EndHeaders: true}),
+		framer.WriteData(1, true, body),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	for { // its headers come, its message cannot, and then its time is up
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, isData := frame.(*http2.DataFrame); isData {
+			t.Fatal("data without room for it")
+		}
+		if _, ended := frame.(*http2.RSTStreamFrame); ended {
+			break
+		}
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		code, message := protocols["REST"](t, s.address, userA, "pat-org-owner-a")
+		if code == "0" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the call still counts: %s", message)
+		}
+	}
+}
+
+// What passes through may pause for as long as it likes, but a client that does not
+// take it is cut off, and ZITADEL hears of it.
+func TestUntakenStream(t *testing.T) {
+	t.Parallel()
+	cut := make(chan struct{}, 1)
+	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		piece := make([]byte, 1)
+		pieces := 3
+		if r.URL.Path == "/much" {
+			piece, pieces = make([]byte, 1<<20), 1<<10
+		}
+		for range pieces {
+			if _, err := w.Write(piece); err != nil {
+				cut <- struct{}{}
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+			if r.URL.Path != "/much" {
+				time.Sleep(80 * time.Millisecond)
+			}
+		}
+	}))
+	address := newPassing(t, "http://"+origin, func(_ *adapter.PassthroughConfig, c *adapter.Config) {
+		c.Limits.WriteTimeout = 50 * time.Millisecond
+	})
+	for _, http2 := range []bool{false, true} {
+		client := &http.Client{Transport: newTransport(t, http2)}
+		response, err := client.Get("http://" + address + "/pauses")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bodyOf(t, response); len(got) != 3 {
+			t.Errorf("HTTP/2 %v: %d of three pieces", http2, len(got))
+		}
+		untaken, err := client.Get("http://" + address + "/much") // and not read
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-cut
+		_ = untaken.Body.Close()
 	}
 }

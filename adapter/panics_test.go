@@ -35,7 +35,7 @@ func TestPanics(t *testing.T) {
 	var panics atomic.Int32
 	for _, scope := range []adapter.OrgScope{adapter.OrgScopeStrict, adapter.OrgScopeOff} {
 		handler, err := adapter.New(adapter.Config{
-			ZITADEL: broken{}, OrgScope: scope, Timeout: time.Minute, Rollout: adapter.RolloutAll, Limits: adapter.Limits{BodyTimeout: time.Minute},
+			ZITADEL: broken{}, OrgScope: scope, Timeout: time.Minute, Rollout: adapter.RolloutAll, Limits: roomy(),
 			Log: slog.New(slog.NewJSONHandler(&log, nil)), OnPanic: func() { panics.Add(1) },
 		})
 		if err != nil {

@@ -66,7 +66,7 @@ func newPassing(t *testing.T, base string, change func(*adapter.PassthroughConfi
 	}
 	t.Cleanup(client.Close)
 	passing := adapter.PassthroughConfig{Upstream: to, Log: slog.New(slog.DiscardHandler)}
-	config := adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: adapter.Limits{BodyTimeout: time.Minute}}
+	config := adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy()}
 	if change != nil {
 		change(&passing, &config)
 	}

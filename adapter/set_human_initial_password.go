@@ -41,6 +41,7 @@ type setHumanInitialPassword struct {
 	scope   OrgScope
 	timeout time.Duration
 	memory  *memory
+	rates   *callerRates
 }
 
 // call is one v1 call, whatever protocol it came in.
@@ -73,9 +74,13 @@ func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Calle
 	if s.scope == OrgScopeOff {
 		set = c.setAnywhere
 	}
-	if late := ended(ctx); late != nil { // as v1: no look at anything once it is too late
-		record.status = late
-		return nil, late
+	refusal := ended(ctx) // as v1: no look at anything once it is too late
+	if refusal == nil {
+		refusal = s.rates.take(caller.Authorization())
+	}
+	if refusal != nil {
+		record.status = refusal
+		return nil, refusal
 	}
 	details, err := set(ctx)
 	if err != nil {

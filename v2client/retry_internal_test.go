@@ -120,18 +120,21 @@ func TestRetryBudget(t *testing.T) {
 func TestRetryHasTheCallsTime(t *testing.T) {
 	t.Parallel()
 	slow := RetryConfig{Attempts: 10, BaseDelay: 1000 * time.Hour, MaxDelay: 1000 * time.Hour, Budget: 1}
-	short, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	away, leave := context.WithCancel(t.Context())
-	defer leave()
-	for name, ctx := range map[string]context.Context{"deadline": short, "cancel": away} {
+	for name, leaves := range map[string]bool{"deadline": false, "cancel": true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		if !leaves {
+			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		}
 		attempts := 0
 		if _, err := repeated(ctx, newRepeating(slow), read, func(context.Context) (*struct{}, error) {
 			attempts++
-			time.AfterFunc(time.Millisecond, leave)
+			if leaves {
+				time.AfterFunc(time.Millisecond, cancel)
+			}
 			return nil, errors.New("refused")
 		}); err == nil || attempts != 1 {
 			t.Errorf("%s: %d attempts, %v", name, attempts, err)
 		}
+		cancel()
 	}
 }

@@ -43,7 +43,8 @@ func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics
 	c.handler, err = adapter.New(adapter.Config{
 		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
 		Passthrough: c.passthrough, Rollout: settings.Rollout.Percent, Limits: adapter.Limits{
-			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
+			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout, WriteTimeout: settings.Limits.WriteTimeout,
+			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
 		TrustedProxies: trusted,
 		GRPCHealth:     settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,

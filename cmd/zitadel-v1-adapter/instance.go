@@ -78,11 +78,12 @@ func (i *instance) listen(ctx context.Context) error {
 			i.core.Load().handler.ServeHTTP(w, r)
 		}),
 		Certificates:  i.certificates,
-		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, HeaderBytes: limits.HeaderBytes,
+		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, HeaderBytes: limits.HeaderBytes,
+		ConnectionsPerPeer: limits.ConnectionsPerPeer, OnRefused: i.metrics.ConnectionRefused,
 		Log: i.log,
 	})
 	i.private = server.New(private, server.Config{
-		Handler: i.admin, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, Log: i.log,
+		Handler: i.admin, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: i.log,
 	})
 	for _, each := range []*server.Server{i.public, i.private} {
 		go func() {

@@ -151,9 +151,12 @@ func (i *instance) replaceCore(settings config.Config) error {
 // under way, and lists those that would have.
 func (i *instance) keepUntilRestart(loaded config.Config) (config.Config, []string) {
 	kept, fixed := loaded, []string{
-		"server.listen", "admin.listen", "log.format", "limits.headerTimeout", "limits.idleTimeout", "limits.headerBytes",
+		"server.listen", "admin.listen", "log.format",
+		"limits.headerTimeout", "limits.idleTimeout", "limits.writeTimeout", "limits.headerBytes", "limits.connectionsPerPeer",
 	}
-	kept.Limits.HeaderTimeout, kept.Limits.IdleTimeout, kept.Limits.HeaderBytes = i.settings.Limits.HeaderTimeout, i.settings.Limits.IdleTimeout, i.settings.Limits.HeaderBytes
+	inUse := i.settings.Limits
+	kept.Limits.HeaderTimeout, kept.Limits.IdleTimeout, kept.Limits.WriteTimeout = inUse.HeaderTimeout, inUse.IdleTimeout, inUse.WriteTimeout
+	kept.Limits.HeaderBytes, kept.Limits.ConnectionsPerPeer = inUse.HeaderBytes, inUse.ConnectionsPerPeer
 	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = i.settings.Server.Listen, i.settings.Admin.Listen, i.settings.Log.Format
 	if server.TLSFiles(loaded.Server.TLS).Enabled() != (i.certificates != nil) {
 		fixed = append(fixed, "server.tls.certFile", "server.tls.keyFile", "server.tls.clientCAFile")

@@ -121,7 +121,12 @@ type Limits struct {
 	BodyTimeout   time.Duration `yaml:"bodyTimeout"`
 	HeaderTimeout time.Duration `yaml:"headerTimeout"`
 	IdleTimeout   time.Duration `yaml:"idleTimeout"`
+	WriteTimeout  time.Duration `yaml:"writeTimeout"`
 	HeaderBytes   int           `yaml:"headerBytes"`
+	// ConnectionsPerPeer is any number if it is 0, and so is CallerRate.
+	ConnectionsPerPeer int     `yaml:"connectionsPerPeer"`
+	CallerRate         float64 `yaml:"callerRate"`
+	CallerBurst        int     `yaml:"callerBurst"`
 }
 
 // Log is what is logged, to standard error.
@@ -154,7 +159,8 @@ func Default() Config {
 		Retry:       Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
 		Limits: Limits{
 			CallsInFlight: 1000, BodyTimeout: 30 * time.Second,
-			HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, HeaderBytes: 1 << 20,
+			HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, WriteTimeout: time.Minute, HeaderBytes: 1 << 20,
+			CallerBurst: 20,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: FormatJSON},
 	}
@@ -305,6 +311,9 @@ func (c Config) validate() error {
 	const leastHeaderBytes = 4096
 	if c.Limits.HeaderBytes < leastHeaderBytes {
 		return fmt.Errorf("limits.headerBytes: %d: use %d or more, such as 1048576", c.Limits.HeaderBytes, leastHeaderBytes)
+	}
+	if c.Limits.ConnectionsPerPeer < 0 {
+		return fmt.Errorf("limits.connectionsPerPeer: %d: use a number such as 100, or 0 for any number", c.Limits.ConnectionsPerPeer)
 	}
 	if c.Log.Format != FormatJSON && c.Log.Format != FormatText {
 		return fmt.Errorf("log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText)

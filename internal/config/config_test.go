@@ -104,6 +104,7 @@ func TestEveryVariable(t *testing.T) {
 		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50",
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
 		"limits.callsInFlight": "9", "limits.bodyTimeout": "9s", "limits.headerTimeout": "8s", "limits.idleTimeout": "7s", "limits.headerBytes": "5000",
+		"limits.writeTimeout": "6s", "limits.connectionsPerPeer": "8", "limits.callerRate": "0.5", "limits.callerBurst": "3",
 		"retry.attempts": "4", "retry.baseDelay": "7ms", "retry.maxDelay": "8s", "retry.budget": "0.5",
 		"log.level": "debug", "log.format": "text",
 	}
@@ -135,8 +136,9 @@ func TestEveryVariable(t *testing.T) {
 		Rollout:     config.Rollout{Percent: 50},
 		Breaker:     config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
 		Retry:       config.Retry{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
-		Limits:      config.Limits{CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000},
-		Log:         config.Log{Level: slog.LevelDebug, Format: "text"},
+		Limits: config.Limits{CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000,
+			WriteTimeout: 6 * time.Second, ConnectionsPerPeer: 8, CallerRate: 0.5, CallerBurst: 3},
+		Log: config.Log{Level: slog.LevelDebug, Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -161,6 +163,7 @@ func TestMistakes(t *testing.T) {
 		`server.tls.certFile, server.tls.keyFile: one is set without the other`:                        {url + "server: {tls: {certFile: c}}"},
 		`limits.headerTimeout, limits.idleTimeout: 10s, 0s: use durations above 0`:                     {url + "limits: {idleTimeout: 0s}"},
 		`limits.headerBytes: 1: use 4096 or more, such as 1048576`:                                     {url + "limits: {headerBytes: 1}"},
+		`limits.connectionsPerPeer: -1: use a number such as 100, or 0 for any number`:                 {url + "limits: {connectionsPerPeer: -1}"},
 		`server.shutdownDelay: -1s: use a duration such as 5s, or 0s for none`:                         {url + "server: {shutdownDelay: -1s}"},
 		"line 2: cannot unmarshal !!str `half` into a whole number":                                    {url + "rollout: {percent: half}"},
 		"line 2: cannot unmarshal !!str `perhaps` into true or false":                                  {url + "passthrough: {enabled: perhaps}"},

@@ -21,6 +21,7 @@ type Metrics struct {
 	callSeconds        *prometheus.HistogramVec
 	passedThrough      *prometheus.CounterVec
 	panics             prometheus.Counter
+	refusedConnections prometheus.Counter
 	breakerChanges     *prometheus.CounterVec
 	breakerOpen        prometheus.Gauge
 	configReloads      *prometheus.CounterVec
@@ -57,6 +58,9 @@ func New() *Metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "v1adapter_panics_total", Help: "Panics in requests, each of which is a defect: see the log.",
 		}),
+		refusedConnections: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "v1adapter_connections_refused_total", Help: "Connections closed at once because their peer had limits.connectionsPerPeer already.",
+		}),
 		breakerChanges: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "v1adapter_breaker_changes_total", Help: "Changes of the breaker of v1 calls by its new state: closed, open or half-open.",
 		}, []string{"state"}),
@@ -79,7 +83,7 @@ func New() *Metrics {
 			Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "When the certificate in use expires.",
 		}, []string{"certificate"}),
 	}
-	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.panics, m.breakerChanges, m.breakerOpen, m.configReloads, m.configSuccess, m.configTime,
+	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.panics, m.refusedConnections, m.breakerChanges, m.breakerOpen, m.configReloads, m.configSuccess, m.configTime,
 		m.certificateReloads, m.certificateExpiry,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.configSuccess.Set(1)
@@ -105,6 +109,9 @@ func (m *Metrics) PassedThrough(httpStatus int) {
 
 // Panicked counts a panic in a request.
 func (m *Metrics) Panicked() { m.panics.Inc() }
+
+// ConnectionRefused counts a connection that was one too many of its peer's.
+func (m *Metrics) ConnectionRefused() { m.refusedConnections.Inc() }
 
 // BreakerChanged notes the breaker's new state.
 func (m *Metrics) BreakerChanged(state string) {

@@ -26,8 +26,16 @@ type Config struct {
 	// the next request. 0 is for ever.
 	HeaderTimeout time.Duration
 	IdleTimeout   time.Duration
+	// WriteTimeout is how long an HTTP/2 connection may take nothing of what is
+	// written to it. 0 is for ever. (Over HTTP/1.1 that is the handler's to limit.)
+	WriteTimeout time.Duration
 	// HeaderBytes is how long a request's headers may be. 0 is net/http's 1 MiB.
 	HeaderBytes int
+	// ConnectionsPerPeer is how many connections a peer may have at once, further ones
+	// being closed at once; 0 is any number. OnRefused is told of each that is; nil
+	// means that nobody is.
+	ConnectionsPerPeer int
+	OnRefused          func()
 	// Log receives what net/http has to say of bad connections; nil discards it.
 	Log *slog.Logger
 }
@@ -45,6 +53,9 @@ type Server struct {
 // New makes a Server of listener, which it owns from now on.
 func New(listener net.Listener, config Config) *Server {
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
+	if config.ConnectionsPerPeer > 0 {
+		listener = newPeerListener(listener, config.ConnectionsPerPeer, config.OnRefused)
+	}
 	if config.Certificates != nil {
 		listener = &tlsListener{Listener: listener, config: config.Certificates.config(), log: log}
 	}
@@ -73,6 +84,7 @@ func New(listener net.Listener, config Config) *Server {
 			// which is kept whole; net/http's defaults are 1 MiB each.
 			MaxReceiveBufferPerStream: 128 << 10,
 			MaxReadFrameSize:          16 << 10,
+			WriteByteTimeout:          config.WriteTimeout,
 		},
 	}
 	return s

@@ -1,0 +1,38 @@
+package server
+
+import (
+	"net"
+	"testing"
+)
+
+type addressed struct {
+	net.Conn
+
+	address string
+}
+
+func (a addressed) RemoteAddr() net.Addr {
+	address, err := net.ResolveTCPAddr("tcp", a.address)
+	if err != nil {
+		return &net.UnixAddr{Name: a.address}
+	}
+	return address
+}
+
+// A host is told by its IPv4 address, or by the /64 of its IPv6 addresses.
+func TestPeerOf(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"192.0.2.1:1":              "192.0.2.1/32",
+		"[::ffff:192.0.2.1]:1":     "192.0.2.1/32",
+		"[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::/64",
+		"[2001:db8:1:2:9::1]:2":    "2001:db8:1:2::/64",
+		"[fe80::1%lo]:1":           "fe80::/64",
+		"@":                        "",
+	} {
+		peer, ok := peerOf(addressed{address: address})
+		if got := peer.String(); ok != (want != "") || ok && got != want {
+			t.Errorf("%s: %s, %v", address, got, ok)
+		}
+	}
+}

@@ -53,6 +53,7 @@ type Transport struct {
 type pools struct {
 	edition int
 	lanes   []*http.Transport // one, or one for each connection of HTTP/2
+	retired atomic.Bool
 }
 
 // NewTransport makes a Transport; it does not connect yet.
@@ -108,11 +109,16 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 
 // RoundTrip makes a request. It is that of [http.RoundTripper].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	lanes := t.current().lanes
-	if len(lanes) == 1 {
-		return lanes[0].RoundTrip(request)
+	inUse := t.current()
+	if inUse.retired.Load() {
+		last := *request
+		last.Close = true // or else its connection would stay, idle, for nobody
+		request = &last
 	}
-	return lanes[int(t.turn.Add(1))%len(lanes)].RoundTrip(request)
+	if len(inUse.lanes) == 1 {
+		return inUse.lanes[0].RoundTrip(request)
+	}
+	return inUse.lanes[int(t.turn.Add(1))%len(inUse.lanes)].RoundTrip(request)
 }
 
 // current returns the pools of the current addresses.
@@ -145,7 +151,7 @@ func (t *Transport) renew(edition, count int) *pools {
 	if old.edition == 0 {
 		fresh.lanes = old.lanes
 	} else {
-		defer old.close()
+		defer old.retire()
 	}
 	for lane := len(fresh.lanes); lane < lanes; lane++ {
 		fresh.lanes = append(fresh.lanes, t.make(lane))
@@ -154,10 +160,12 @@ func (t *Transport) renew(edition, count int) *pools {
 	return fresh
 }
 
-// CloseIdleConnections closes the connections on which no request is under way.
-func (t *Transport) CloseIdleConnections() { t.pools.Load().close() }
+// CloseIdleConnections closes the connections on which no request is under way, and
+// the others when their requests have ended: nobody is to come after them.
+func (t *Transport) CloseIdleConnections() { t.pools.Load().retire() }
 
-func (p *pools) close() {
+func (p *pools) retire() {
+	p.retired.Store(true)
 	for _, lane := range p.lanes {
 		lane.CloseIdleConnections()
 	}

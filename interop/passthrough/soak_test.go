@@ -1,0 +1,352 @@
+package passthrough_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+var (
+	soakFor  = flag.Duration("soak", 3*time.Second, "how long TestSoak goes on")
+	soakRate = flag.Int("soak-rate", 400, "how many requests a second it makes")
+	soakSeed = flag.Uint64("soak-seed", 1, "which requests, and which faults they meet")
+)
+
+const (
+	soakWorkers = 16
+	soakUsers   = 20_000 // more than the adapter remembers
+	orgA        = "400849858564525094"
+)
+
+// Everything at once, for as long as one likes: calls of all protocols and outcomes,
+// clients that go away, passthrough, an upstream that goes wrong at random and flaps
+// twice a second now and then, reloads. Every answer is one that may be, no write is
+// lost or made twice, and in the end nothing is left. The log shows the curve of
+// memory, goroutines and latency.
+func TestSoak(t *testing.T) {
+	s := newSoak(t)
+	baseline := s.sample(t)
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for worker := range soakWorkers {
+		running.Go(func() { s.work(t, worker, stop) })
+	}
+	t.Log("   after  req/s     ok  refused  14 or 4  left | p50 ms  p99 ms  max ms | RSS MiB  heap MiB  goroutines  files")
+	const samples = 60
+	each := max(*soakFor/samples, time.Second)
+	for began := time.Now(); time.Since(began) < *soakFor; {
+		time.Sleep(each)
+		t.Logf("%8v %s %s", time.Since(began).Round(time.Second), s.window(each), s.sample(t))
+		if rand.IntN(samples/6) == 0 { //nolint:gosec // no secret
+			s.reload(t)
+		}
+	}
+	close(stop)
+	running.Wait()
+
+	var writes int64
+	for n := range soakUsers {
+		writes += int64(s.zitadel.Writes(soakUser(n)))
+	}
+	t.Logf("%d requests: %d ok, up to %d unknown, %d writes", s.made.Load(), s.ok.Load(), s.unknown.Load(), writes)
+	if writes < s.ok.Load() || writes > s.ok.Load()+s.unknown.Load() {
+		t.Errorf("%d writes", writes)
+	}
+	s.reload(t) // which lets go of connections to the upstream
+	s.program.eventually(t, fmt.Sprintf("back to %d goroutines and %d files", baseline.goroutines, baseline.files), func() bool {
+		now := s.sample(t)
+		return now.goroutines <= baseline.goroutines && now.files <= baseline.files
+	})
+	if code := s.program.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+type soak struct {
+	program  *program
+	settings string
+	zitadel  *v2test.Server
+	reloads  int
+
+	made, ok, unknown atomic.Int64
+
+	mu      sync.Mutex
+	outcome map[string]int  // in this window
+	took    []time.Duration // successes of this window
+}
+
+func newSoak(t *testing.T) *soak {
+	t.Helper()
+	s := &soak{zitadel: wiretest.NewZITADEL(t, wiretest.Fixture(t)), outcome: map[string]int{}}
+	for n := range soakUsers {
+		s.zitadel.Add(v2test.User{ID: soakUser(n), Org: orgA, Type: v2test.Human, State: v2test.Active})
+	}
+	passed := httpOrigin()
+	proxy := wiretest.NewFaultProxy(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/length" {
+			passed.ServeHTTP(w, r)
+			return
+		}
+		s.zitadel.ServeHTTP(w, r)
+	}))
+	s.settings = "upstream: {url: 'http://" + proxy.Address + "', host: localhost:8088, timeout: %dms}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\nlog: {level: error}\n"
+	s.program = start(t, plain, fmt.Sprintf(s.settings, 2000))
+	proxy.Choose(soakFaults())
+	return s
+}
+
+func soakUser(n int) string { return fmt.Sprintf("s%d", n) }
+
+// soakFaults lets one request in a hundred go wrong, and for two seconds of every
+// minute all of them, for a quarter of a second in every half.
+func soakFaults() func(*http.Request) wiretest.Fault {
+	faults := wiretest.Faults()
+	var names []string
+	for name := range faults {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(*soakSeed, 0)) //nolint:gosec // no secret
+	began := time.Now()
+	return func(*http.Request) wiretest.Fault {
+		const flapping, half = 2 * time.Second, 500 * time.Millisecond
+		at := time.Since(began) % time.Minute
+		if at > time.Second && at < time.Second+flapping && at%half < half/2 {
+			return faults["reset before it is handled"]
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if random.IntN(100) > 0 {
+			return nil
+		}
+		return faults[names[random.IntN(len(names))]]
+	}
+}
+
+// reload changes the configuration, and waits until that is taken over.
+func (s *soak) reload(t *testing.T) {
+	t.Helper()
+	s.reloads++
+	rewrite(t, s.program.config, fmt.Sprintf(s.settings, 2000+s.reloads))
+	s.program.eventually(t, "reloaded", func() bool {
+		return strings.Contains(s.program.metrics(t), fmt.Sprintf("v1adapter_config_reloads_total{result=\"ok\"} %d\n", s.reloads))
+	})
+}
+
+// soakClient is one worker's, over one protocol.
+type soakClient struct {
+	http *http.Client
+	set  managementv1connect.ManagementServiceClient // nil: REST
+}
+
+func (s *soak) newClient(worker int) soakClient {
+	switch worker % 3 {
+	case 0:
+		client := s.program.newHTTPClient(true)
+		return soakClient{client, managementv1connect.NewManagementServiceClient(client, s.program.base(), connect.WithGRPC())}
+	case 1:
+		client := s.program.newHTTPClient(false)
+		return soakClient{client, managementv1connect.NewManagementServiceClient(client, s.program.base(), connect.WithGRPCWeb())}
+	}
+	return soakClient{http: s.program.newHTTPClient(false)}
+}
+
+func (s *soak) work(t *testing.T, worker int, stop <-chan struct{}) {
+	random := rand.New(rand.NewPCG(*soakSeed, uint64(worker)+1)) //nolint:gosec // no secret
+	client := s.newClient(worker)
+	defer func() { client.http.CloseIdleConnections() }()
+	pace := time.NewTicker(time.Second * soakWorkers / time.Duration(*soakRate))
+	defer pace.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-pace.C:
+		}
+		s.made.Add(1)
+		switch what := random.IntN(100); {
+		case what < 20:
+			s.pass(client.http)
+		case what < 22: // a connection of its own
+			client.http.CloseIdleConnections()
+			fallthrough
+		default:
+			s.call(t, client, random)
+		}
+	}
+}
+
+// pass makes a request that passes through. What went wrong upstream shows as it is;
+// what hangs in the middle of its answer is given up.
+func (s *soak) pass(client *http.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.program.base()+"/length", http.NoBody)
+	if err != nil {
+		panic(err)
+	}
+	if do(client, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }) != nil {
+		s.count("left")
+		return
+	}
+	s.count("passed")
+}
+
+// call makes a v1 call that succeeds, is refused, or is given up.
+func (s *soak) call(t *testing.T, client soakClient, random *rand.Rand) {
+	token, user, password := "pat-org-owner-a", soakUser(random.IntN(soakUsers)), "Sup3rPassw0rd!"
+	want := connect.Code(0)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	switch random.IntN(20) {
+	case 0:
+		token, want = fmt.Sprintf("stranger-%d", random.Int()), connect.CodeUnauthenticated
+	case 1:
+		password, want = "short", connect.CodeInvalidArgument
+	case 2:
+		password, want = strings.Repeat("ä", 68)+"Aa1", connect.CodeInternal // more bytes than bcrypt takes
+	case 3:
+		user, want = "nobody", connect.CodeFailedPrecondition
+	case 4:
+		want = connect.CodeCanceled
+		time.AfterFunc(time.Duration(random.IntN(3000))*time.Microsecond, cancel)
+	}
+	began := time.Now()
+	code, message := client.call(ctx, s.program.base(), token, user, password)
+	took := time.Since(began)
+	switch {
+	case code == 0:
+		s.ok.Add(1)
+		s.mu.Lock()
+		s.took = append(s.took, took)
+		s.mu.Unlock()
+		s.count("ok")
+	case code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded:
+		if want == 0 || want == connect.CodeCanceled {
+			s.unknown.Add(1)
+		}
+		s.count("unavailable")
+	case code == connect.CodeCanceled && want == connect.CodeCanceled:
+		s.unknown.Add(1)
+		s.count("left")
+	case code == want:
+		s.count("refused")
+	default:
+		t.Errorf("want %v, got %v: %s", want, code, message)
+	}
+}
+
+func (c soakClient) call(ctx context.Context, base, token, user, password string) (connect.Code, string) {
+	if c.set != nil {
+		request := connect.NewRequest(&managementv1.SetHumanInitialPasswordRequest{UserId: user, Password: password})
+		request.Header().Set("Authorization", "Bearer "+token)
+		_, err := c.set.SetHumanInitialPassword(ctx, request)
+		switch {
+		case err == nil:
+			return 0, ""
+		case ctx.Err() != nil:
+			return connect.CodeCanceled, err.Error()
+		}
+		return connect.CodeOf(err), err.Error()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/management/v1/users/"+user+"/password/_initialize", strings.NewReader(`{"password":"`+password+`"}`))
+	if err != nil {
+		return connect.CodeUnknown, err.Error()
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := c.http.Do(request)
+	if errors.Is(err, context.Canceled) {
+		return connect.CodeCanceled, ""
+	}
+	if err != nil {
+		return connect.CodeUnknown, err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if errors.Is(err, context.Canceled) {
+		return connect.CodeCanceled, ""
+	}
+	if err == nil && response.StatusCode == http.StatusOK {
+		return 0, ""
+	}
+	var code connect.Code
+	_, _ = fmt.Sscanf(string(body), `{"code":%d`, &code)
+	return code, string(body)
+}
+
+func (s *soak) count(outcome string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcome[outcome]++
+}
+
+// window describes what came of the requests since the last time.
+func (s *soak) window(length time.Duration) string {
+	s.mu.Lock()
+	outcome, took := s.outcome, s.took
+	s.outcome, s.took = map[string]int{}, nil
+	s.mu.Unlock()
+	total := 0
+	for _, count := range outcome {
+		total += count
+	}
+	slices.Sort(took)
+	at := func(share float64) float64 {
+		if len(took) == 0 {
+			return 0
+		}
+		return float64(took[min(int(share*float64(len(took))), len(took)-1)].Microseconds()) / 1000
+	}
+	return fmt.Sprintf("%6.0f %6d  %7d  %7d %5d | %6.2f  %6.2f  %6.0f |", float64(total)/length.Seconds(),
+		outcome["ok"], outcome["refused"], outcome["unavailable"], outcome["left"], at(0.5), at(0.99), at(1))
+}
+
+// sample is what the program takes of the machine.
+type sample struct {
+	resident, heap    float64 // MiB
+	goroutines, files int
+}
+
+func (v sample) String() string {
+	return fmt.Sprintf("%7.1f  %8.1f  %10d  %5d", v.resident, v.heap, v.goroutines, v.files)
+}
+
+func (s *soak) sample(t *testing.T) sample {
+	t.Helper()
+	scrape := s.program.metrics(t)
+	value := func(name string) float64 {
+		match := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(scrape)
+		if match == nil {
+			t.Fatalf("no %s", name)
+		}
+		number, err := strconv.ParseFloat(match[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return number
+	}
+	return sample{
+		resident: value("process_resident_memory_bytes") / mebibyte, heap: value("go_memstats_heap_inuse_bytes") / mebibyte,
+		goroutines: int(value("go_goroutines")), files: int(value("process_open_fds")),
+	}
+}

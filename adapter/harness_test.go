@@ -58,7 +58,7 @@ func (s *stack) calls() []adapter.Call {
 }
 
 // newWrites tells how many passwords were written since the last time.
-func (s *stack) newWrites(t *testing.T) int {
+func (s *stack) newWrites(t testing.TB) int {
 	t.Helper()
 	total := 0
 	for _, user := range s.fixture.Users {
@@ -77,19 +77,23 @@ type stackConfig struct {
 	scope    adapter.OrgScope
 	protocol v2client.Protocol
 	timeout  time.Duration
-	upstream http.Handler // instead of ZITADEL
+	upstream http.Handler    // instead of ZITADEL
+	to       upstream.Config // where that is, if the test serves it itself
+	breaker  v2client.BreakerConfig
 	native   http.Handler // gets what passes through; nil: nothing does
 	rollout  adapter.Rollout
 	retry    v2client.RetryConfig
 	limits   adapter.Limits
+	quiet    bool // no log, no witness: for benchmarks
 }
 
-func newStack(t *testing.T, options ...option) *stack {
+func newStack(t testing.TB, options ...option) *stack {
 	t.Helper()
 	config := stackConfig{
 		fixture: wiretest.Fixture(t), scope: adapter.OrgScopeStrict,
 		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second, rollout: adapter.RolloutAll,
 		retry: wiretest.NoRetry(), limits: roomy(),
+		breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
 	}
 	for _, option := range options {
 		option(&config)
@@ -100,10 +104,19 @@ func newStack(t *testing.T, options ...option) *stack {
 	}
 	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &wiretest.Buffer{}, fixture: config.fixture}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	arrives := http.Handler(s.upstream)
+	if config.quiet {
+		log, arrives = slog.New(slog.DiscardHandler), config.upstream
+	}
+	if config.to == (upstream.Config{}) {
+		config.to = upstream.Config{URL: "http://" + wiretest.Listen(t, arrives), Host: upstream.HostClient}
+	}
+	to, err := upstream.New(config.to)
+	if err != nil {
+		t.Fatal(err)
+	}
 	client, err := v2client.New(v2client.Config{
-		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, s.upstream), upstream.HostClient), Protocol: config.protocol,
-		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: config.retry,
-		Log: log,
+		Upstream: to, Protocol: config.protocol, Breaker: config.breaker, Retry: config.retry, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +151,7 @@ func roomy() adapter.Limits {
 }
 
 // newTransport is a client's transport, of one protocol.
-func newTransport(t *testing.T, http2 bool) *http.Transport {
+func newTransport(t testing.TB, http2 bool) *http.Transport {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
@@ -187,7 +200,7 @@ func readAll(r *http.Request) ([]byte, error) {
 }
 
 // calls returns the paths called upstream since the last time.
-func (w *witness) calls(t *testing.T) []string {
+func (w *witness) calls(t testing.TB) []string {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -203,13 +216,13 @@ func (w *witness) calls(t *testing.T) []string {
 }
 
 // setPasswordCalls tells how often SetPassword was called since the last time.
-func (w *witness) setPasswordCalls(t *testing.T) int {
+func (w *witness) setPasswordCalls(t testing.TB) int {
 	t.Helper()
 	return len(slices.DeleteFunc(w.calls(t), func(path string) bool { return path != "SetPassword" }))
 }
 
 // last is the last request that arrived.
-func (w *witness) last(t *testing.T) *http.Request {
+func (w *witness) last(t testing.TB) *http.Request {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,6 @@ import (
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
-	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
@@ -50,33 +48,32 @@ const orgA, orgB = "400849858564525094", "400850336346016806"
 
 // Thousands of concurrent calls through an upstream that goes wrong at random: each
 // is answered once; every "ok" is one write, every write is an "ok" or said to be
-// unknown; no password, token, organization or request id is another call's.
+// unknown; no password, token, organization or request id is another call's; and no
+// connection is left.
 func TestLedger(t *testing.T) {
 	t.Parallel()
-	proxy, s := newFaulty(t, 200*time.Millisecond, v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.9, Window: time.Second, OpenFor: 5 * time.Millisecond})
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			testLedger(t, protocol)
+		})
+	}
+}
+
+func testLedger(t *testing.T, protocol v2client.Protocol) {
+	t.Helper()
+	f := newFaulty(t, protocol, 200*time.Millisecond, v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.9, Window: time.Second, OpenFor: 5 * time.Millisecond})
 	for n := range *ledgerCalls {
 		e := newEntry(n)
-		s.zitadel.Add(v2test.User{ID: e.user, Org: e.organization, Type: v2test.Human, State: v2test.Active})
+		f.zitadel.Add(v2test.User{ID: e.user, Org: e.organization, Type: v2test.Human, State: v2test.Active})
 	}
-	faults := wiretest.Faults()
-	names := make([]string, 0, len(faults))
-	for name := range faults {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(*ledgerSeed, 0))
 	var crossed atomic.Int32
-	proxy.Choose(func(r *http.Request) wiretest.Fault {
-		if strings.HasSuffix(r.URL.Path, "/SetPassword") && !belongsTogether(r) {
+	faults := randomFaults(faultNames(protocol), *ledgerSeed)
+	f.choose(func(r *http.Request) string {
+		if isSetPassword(r) && !belongsTogether(r) {
 			crossed.Add(1)
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if random.IntN(10) > 0 {
-			return nil
-		}
-		return faults[names[random.IntN(len(names))]]
+		return faults()
 	})
 
 	answers := make([]string, *ledgerCalls)
@@ -84,9 +81,9 @@ func TestLedger(t *testing.T) {
 	var workers sync.WaitGroup
 	for worker := range 32 {
 		workers.Go(func() {
-			call := ledgerREST(t, s.address)
+			call := ledgerREST(t, f.address)
 			if worker%2 == 1 {
-				call = ledgerGRPC(t, s.address)
+				call = ledgerGRPC(t, f.address)
 			}
 			for n := int(next.Add(1)) - 1; n < *ledgerCalls; n = int(next.Add(1)) - 1 {
 				answers[n] = call(newEntry(n))
@@ -94,13 +91,41 @@ func TestLedger(t *testing.T) {
 		})
 	}
 	workers.Wait()
+	f.audit(t, answers)
+	if crossed.Load() > 0 {
+		t.Errorf("%d SetPassword calls with another call's token or request id", crossed.Load())
+	}
+	f.client.Close()
+	for deadline := time.Now().Add(30 * time.Second); f.connections() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are left", f.connections())
+		}
+	}
+}
 
+// randomFaults lets one request in ten go wrong, the same for the same seed.
+func randomFaults(names []string, seed uint64) func() string {
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 0))
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		if random.IntN(10) > 0 {
+			return ""
+		}
+		return names[random.IntN(len(names))]
+	}
+}
+
+// audit compares the answers with what was written.
+func (f *faulty) audit(t *testing.T, answers []string) {
+	t.Helper()
 	counts := map[string]int{}
 	for n, answer := range answers {
 		e := newEntry(n)
-		writes := s.zitadel.Writes(e.user)
+		writes := f.zitadel.Writes(e.user)
 		counts[fmt.Sprintf("%s, %d writes", answer, writes)]++
-		right := writes == 0 || s.zitadel.PasswordIs(e.user, e.password)
+		right := writes == 0 || f.zitadel.PasswordIs(e.user, e.password)
 		switch {
 		case writes > 1 || !right,
 			answer == "ok" && writes != 1,
@@ -108,9 +133,6 @@ func TestLedger(t *testing.T) {
 			answer != "ok" && answer != "not done" && answer != "unknown":
 			t.Errorf("call %d: %s, %d writes, of the right password: %v", n, answer, writes, right)
 		}
-	}
-	if crossed.Load() > 0 {
-		t.Errorf("%d SetPassword calls with another call's token or request id", crossed.Load())
 	}
 	for outcome, count := range counts {
 		t.Logf("%6d calls: %s", count, outcome)
@@ -121,6 +143,9 @@ func TestLedger(t *testing.T) {
 func belongsTogether(r *http.Request) bool {
 	body, err := readAll(r)
 	var request userv2.SetPasswordRequest
+	if r.ProtoMajor == 2 && len(body) > 5 { // gRPC's prefix
+		body = body[5:]
+	}
 	if err != nil || proto.Unmarshal(body, &request) != nil {
 		return false
 	}

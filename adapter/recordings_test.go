@@ -108,7 +108,7 @@ func TestRESTOverHTTP2(t *testing.T) {
 // takes v2's word: for what only the command knows (the user's state, the
 // password policy, the hasher's limit), and for a caller who may see the user
 // but not write it (AUTH-5mWD2), whom v2 refuses itself.
-func checkWrites(t *testing.T, s *stack, recording recordings.Recording, success bool) {
+func checkWrites(t testing.TB, s *stack, recording recordings.Recording, success bool) {
 	t.Helper()
 	calls, writes := s.upstream.setPasswordCalls(t), s.newWrites(t)
 	if success {
@@ -129,7 +129,7 @@ func checkWrites(t *testing.T, s *stack, recording recordings.Recording, success
 
 // sendRaw sends a recorded request as it was: no client library in between
 // would send "%zz" or an empty header.
-func sendRaw(t *testing.T, address string, recorded recordings.Request) *http.Response {
+func sendRaw(t testing.TB, address string, recorded recordings.Request) *http.Response {
 	t.Helper()
 	var request bytes.Buffer
 	host := "localhost:8088"
@@ -151,7 +151,7 @@ func sendRaw(t *testing.T, address string, recorded recordings.Request) *http.Re
 	return exchangeRaw(t, address, recorded.Method, request.Bytes())
 }
 
-func exchangeRaw(t *testing.T, address, method string, request []byte) *http.Response {
+func exchangeRaw(t testing.TB, address, method string, request []byte) *http.Response {
 	t.Helper()
 	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
@@ -167,7 +167,7 @@ func exchangeRaw(t *testing.T, address, method string, request []byte) *http.Res
 	return response
 }
 
-func bodyOf(t *testing.T, response *http.Response) string {
+func bodyOf(t testing.TB, response *http.Response) string {
 	t.Helper()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
@@ -269,7 +269,7 @@ func TestGRPCAnswersAsRecorded(t *testing.T) {
 	}
 }
 
-func sendGRPC(t *testing.T, transport http.RoundTripper, address string, recorded recordings.Request) (header, trailer http.Header, body []byte) {
+func sendGRPC(t testing.TB, transport http.RoundTripper, address string, recorded recordings.Request) (header, trailer http.Header, body []byte) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), recorded.Method, "http://"+address+recorded.Path, bytes.NewReader(recorded.Body(t)))
 	if err != nil {
@@ -294,7 +294,7 @@ func sendGRPC(t *testing.T, transport http.RoundTripper, address string, recorde
 	return response.Header, response.Trailer, body
 }
 
-func grpcOutcome(t *testing.T, header, trailer http.Header, body []byte) outcome {
+func grpcOutcome(t testing.TB, header, trailer http.Header, body []byte) outcome {
 	t.Helper()
 	for name, values := range header { // a trailers-only answer
 		if strings.HasPrefix(name, "Grpc-") && trailer.Get(name) == "" {
@@ -307,7 +307,7 @@ func grpcOutcome(t *testing.T, header, trailer http.Header, body []byte) outcome
 	return newOutcome(t, trailer, body)
 }
 
-func grpcWebOutcome(t *testing.T, header http.Header, body []byte) outcome {
+func grpcWebOutcome(t testing.TB, header http.Header, body []byte) outcome {
 	t.Helper()
 	if strings.HasPrefix(header.Get("Content-Type"), "application/grpc-web-text") {
 		body = decodeText(t, body)
@@ -331,7 +331,7 @@ func grpcWebOutcome(t *testing.T, header http.Header, body []byte) outcome {
 }
 
 // decodeText decodes segments that are each padded.
-func decodeText(t *testing.T, text []byte) []byte {
+func decodeText(t testing.TB, text []byte) []byte {
 	t.Helper()
 	var decoded []byte
 	for _, segment := range regexp.MustCompile(`[^=]+=*`).FindAll(text, -1) {
@@ -344,7 +344,7 @@ func decodeText(t *testing.T, text []byte) []byte {
 	return decoded
 }
 
-func newOutcome(t *testing.T, trailer http.Header, body []byte) outcome {
+func newOutcome(t testing.TB, trailer http.Header, body []byte) outcome {
 	t.Helper()
 	o := outcome{
 		code:    trailer.Get("Grpc-Status"),

@@ -11,6 +11,8 @@ import (
 const (
 	// dialTimeout is how long a connection may take, look-up of the name included.
 	dialTimeout = 5 * time.Second
+	// handshakeTimeout is how long TLS may take after that.
+	handshakeTimeout = 5 * time.Second
 	// headStart is how long an address is tried alone before the next one is tried
 	// beside it (the Connection Attempt Delay of RFC 8305 section 5).
 	headStart = 250 * time.Millisecond

@@ -90,7 +90,7 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 		// close a connection for nearly every concurrent call.
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    dialTimeout,
+		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  config.ResponseHeaderTimeout,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: config.MaxResponseHeaderBytes,
@@ -166,6 +166,12 @@ func (t *Transport) CloseIdleConnections() { t.pools.Load().retire() }
 
 func (p *pools) retire() {
 	p.retired.Store(true)
+	p.closeIdle()
+	// A connection may still be on its way for a request that did not wait for it.
+	time.AfterFunc(dialTimeout+handshakeTimeout, p.closeIdle)
+}
+
+func (p *pools) closeIdle() {
 	for _, lane := range p.lanes {
 		lane.CloseIdleConnections()
 	}

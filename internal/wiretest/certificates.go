@@ -41,14 +41,26 @@ func (ca *CA) Pool() *x509.CertPool {
 	return pool
 }
 
-// Issue makes a certificate for localhost, 127.0.0.1 and clients alike.
+// Issue makes a certificate for localhost, 127.0.0.1 and clients alike. It is good for
+// as many hours as its serial number says.
 func (ca *CA) Issue(tb testing.TB, serial int64) (certPEM, keyPEM []byte) {
+	tb.Helper()
+	return ca.issue(tb, serial, time.Duration(serial)*time.Hour)
+}
+
+// IssueExpired is Issue, of a certificate that expired a minute ago.
+func (ca *CA) IssueExpired(tb testing.TB) (certPEM, keyPEM []byte) {
+	tb.Helper()
+	return ca.issue(tb, 1, -time.Minute)
+}
+
+func (ca *CA) issue(tb testing.TB, serial int64, validity time.Duration) (certPEM, keyPEM []byte) {
 	tb.Helper()
 	_, _, certPEM, keyPEM = ca.sign(tb, &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "test"},
 		DNSNames: []string{"localhost", "zitadel.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Duration(serial) * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(validity),
 	})
 	return certPEM, keyPEM
 }

@@ -3,7 +3,59 @@ package wiretest
 import (
 	"net"
 	"sync"
+	"testing"
+
+	"zitadel-v1-adapter/internal/server"
 )
+
+// faultListener is a server that can go away and come back.
+type faultListener struct {
+	// Address is its host:port.
+	Address string
+
+	serve       func(net.Conn)
+	listener    net.Listener
+	accepting   sync.WaitGroup
+	connections connectionSet
+}
+
+// newFaultListener lets serve serve every connection, until the test ends.
+func newFaultListener(tb testing.TB, serve func(net.Conn)) *faultListener {
+	tb.Helper()
+	l := &faultListener{Address: "127.0.0.1:0", serve: serve}
+	l.Start(tb)
+	tb.Cleanup(l.Stop)
+	return l
+}
+
+// Start listens, at the same address as before.
+func (l *faultListener) Start(tb testing.TB) {
+	tb.Helper()
+	listener, err := server.Listen(tb.Context(), l.Address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l.listener, l.Address = listener, listener.Addr().String()
+	l.accepting.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			l.connections.serve(conn, l.serve)
+		}
+	})
+}
+
+// Stop listens no longer, and closes every connection.
+func (l *faultListener) Stop() {
+	_ = l.listener.Close()
+	l.accepting.Wait()
+	l.connections.close()
+}
+
+// Connections tells how many there are.
+func (l *faultListener) Connections() int { return l.connections.count() }
 
 // connectionSet serves connections, and can end them all.
 type connectionSet struct {
@@ -26,6 +78,12 @@ func (s *connectionSet) serve(conn net.Conn, serve func(net.Conn)) {
 		delete(s.open, conn)
 		s.mu.Unlock()
 	})
+}
+
+func (s *connectionSet) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
 }
 
 func (s *connectionSet) close() {

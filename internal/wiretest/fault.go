@@ -10,8 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"zitadel-v1-adapter/internal/server"
+	"time"
 )
 
 // Fault is what becomes of a request instead of its answer. answer makes ZITADEL
@@ -38,8 +37,7 @@ func (c *FaultyConn) Reset() {
 // FaultProxy stands before a handler, over HTTP/1.1 on real sockets, and lets
 // requests go wrong. It is safe for concurrent use.
 type FaultProxy struct {
-	// Address is its host:port.
-	Address string
+	*faultListener
 
 	handler http.Handler
 	choose  atomic.Pointer[func(*http.Request) Fault]
@@ -48,29 +46,9 @@ type FaultProxy struct {
 // NewFaultProxy serves until the test ends.
 func NewFaultProxy(tb testing.TB, handler http.Handler) *FaultProxy {
 	tb.Helper()
-	listener, err := server.Listen(tb.Context(), "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	p := &FaultProxy{Address: listener.Addr().String(), handler: handler}
+	p := &FaultProxy{handler: handler}
 	p.Choose(func(*http.Request) Fault { return nil })
-	done := make(chan struct{})
-	var connections connectionSet
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.serve(conn, p.serve)
-		}
-	}()
-	tb.Cleanup(func() {
-		_ = listener.Close()
-		<-done
-		connections.close()
-	})
+	p.faultListener = newFaultListener(tb, p.serve)
 	return p
 }
 
@@ -123,6 +101,20 @@ func (p *FaultProxy) answer(request *http.Request) []byte {
 	return wire.Bytes()
 }
 
+// truncated is an answer whose body is a byte too short, and whose length is right.
+func truncated(wire []byte) []byte {
+	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(wire)), nil)
+	if err != nil {
+		return nil
+	}
+	body, _ := io.ReadAll(response.Body) // from memory
+	body = body[:max(len(body)-1, 0)]
+	response.Body, response.ContentLength, response.Close = io.NopCloser(bytes.NewReader(body)), int64(len(body)), true
+	var out bytes.Buffer
+	_ = response.Write(&out) // into memory
+	return out.Bytes()
+}
+
 // Faults are the ways in which an upstream goes wrong, by name. Those that answer
 // let ZITADEL handle the request first, which is the worse case. Whole answers say
 // that the connection ends: one that does not say so may meet the next request.
@@ -163,6 +155,27 @@ func Faults() map[string]Fault {
 			_, _ = conn.Write(append(head, "\r\n\r\n"...))
 			<-conn.Gone
 		},
+		"hangs for 30 s": func(conn *FaultyConn, answer func() []byte) {
+			wire := answer()
+			select {
+			case <-conn.Gone:
+			case <-time.After(30 * time.Second):
+				_, _ = conn.Write(wire)
+			}
+		},
+		"hangs after every byte": func(conn *FaultyConn, answer func() []byte) {
+			for _, octet := range answer() {
+				if _, err := conn.Write([]byte{octet}); err != nil {
+					return
+				}
+				select {
+				case <-conn.Gone:
+					return
+				case <-time.After(time.Second):
+				}
+			}
+		},
+		"truncated message":   func(conn *FaultyConn, answer func() []byte) { _, _ = conn.Write(truncated(answer())) },
 		"garbage":             write("\x00\x01\x02 garbage \xff\xfe\r\n\r\n"),
 		"garbage as protobuf": write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\nContent-Length: 4\r\n\r\n\xff\xff\xff\xff"),
 		"wrong content type":  write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"),

@@ -35,7 +35,13 @@ func Listen(tb testing.TB, handler http.Handler) string {
 // Serve is Listen on a listener of its caller's.
 func Serve(tb testing.TB, listener net.Listener, handler http.Handler) {
 	tb.Helper()
-	serving := server.New(listener, server.Config{Handler: handler})
+	ServeTLS(tb, listener, handler, nil)
+}
+
+// ServeTLS is Serve, with TLS if certificates is not nil.
+func ServeTLS(tb testing.TB, listener net.Listener, handler http.Handler, certificates *server.Certificates) {
+	tb.Helper()
+	serving := server.New(listener, server.Config{Handler: handler, Certificates: certificates})
 	done := make(chan error, 1)
 	go func() { done <- serving.Serve() }()
 	tb.Cleanup(func() {

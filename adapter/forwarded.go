@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // TrustedProxies are the peers whose word on where a request came from is taken.
@@ -76,7 +74,7 @@ func (t TrustedProxies) apply(r *http.Request) {
 		proto = "https"
 	}
 	host := r.Host
-	if !httpguts.ValidHostHeader(host) { // over HTTP/2 it may be any text
+	if !isPlainHost(host) {
 		host = ""
 	}
 	if peer.IsValid() {
@@ -87,6 +85,15 @@ func (t TrustedProxies) apply(r *http.Request) {
 		setIfAbsent(r.Header, "X-Forwarded-Host", host)
 	}
 	appendElement(r.Header, "Forwarded", forwardedElement(peer, host, proto))
+}
+
+// isPlainHost reports whether a Host cannot be taken for more than one, or for other
+// parameters, where it is put into a list: net/http lets commas, semicolons and equals
+// signs through, and over HTTP/2 any text (corpus of FuzzForwarded).
+func isPlainHost(host string) bool {
+	return host != "" && !strings.ContainsFunc(host, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._~%:[]", c))
+	})
 }
 
 // forwardedElement is one element of a Forwarded header (RFC 7239 section 4).

@@ -82,6 +82,34 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// Whatever listens in ZITADEL's place resets every connection before it has read
+// anything, as a load balancer without a backend does.
+func TestResetsBeforeTheRequest(t *testing.T) {
+	t.Parallel()
+	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
+		f := newFaulty(t, protocol, 10*time.Second, patient())
+		for name, call := range protocols {
+			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
+				t.Fatalf("%s: %s %s", name, code, message)
+			}
+			f.upstream.setPasswordCalls(t)
+			f.stop() // pooled connections
+			f.resets.Store(true)
+			f.start()
+			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "14" {
+				t.Errorf("%s: %s %s", name, code, message)
+			}
+			if got := f.upstream.setPasswordCalls(t); got != 0 {
+				t.Errorf("%s: SetPassword arrived %d times", name, got)
+			}
+			f.resets.Store(false)
+			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
+				t.Errorf("%s, the next call: %s %s", name, code, message)
+			}
+		}
+	})
+}
+
 // A ZITADEL that goes away and comes back twice a second never gets a call twice, and
 // is called again as soon as the breaker allows.
 func TestFlapping(t *testing.T) {

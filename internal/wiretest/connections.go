@@ -3,6 +3,7 @@ package wiretest
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"zitadel-v1-adapter/internal/server"
@@ -12,6 +13,9 @@ import (
 type faultListener struct {
 	// Address is its host:port.
 	Address string
+
+	// Resets lets every new connection be reset at once.
+	Resets atomic.Bool
 
 	serve       func(net.Conn)
 	listener    net.Listener
@@ -42,6 +46,11 @@ func (l *faultListener) Start(tb testing.TB) {
 			if err != nil {
 				return
 			}
+			if l.Resets.Load() {
+				reset(conn)
+				_ = conn.Close()
+				continue
+			}
 			l.connections.serve(conn, l.serve)
 		}
 	})
@@ -52,6 +61,13 @@ func (l *faultListener) Stop() {
 	_ = l.listener.Close()
 	l.accepting.Wait()
 	l.connections.close()
+}
+
+// reset makes the end of a connection a reset.
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
 }
 
 // Connections tells how many there are.

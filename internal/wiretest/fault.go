@@ -28,11 +28,7 @@ type FaultyConn struct {
 }
 
 // Reset makes the end of the connection a reset.
-func (c *FaultyConn) Reset() {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-}
+func (c *FaultyConn) Reset() { reset(c.Conn) }
 
 // FaultProxy stands before a handler, over HTTP/1.1 on real sockets, and lets
 // requests go wrong. It is safe for concurrent use.

@@ -100,9 +100,7 @@ func Reset(tb testing.TB) http.Handler {
 			return
 		}
 		if watched, ok := connection.(*framing.Conn); ok {
-			if tcp, ok := watched.NetConn().(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0)
-			}
+			reset(watched.NetConn())
 		}
 		_ = connection.Close()
 	})

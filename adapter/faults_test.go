@@ -20,18 +20,18 @@ import (
 )
 
 // v1Call makes a v1 call; it returns the gRPC code, and the message.
-type v1Call func(t testing.TB, address, user, token string) (code, message string)
+type v1Call func(tb testing.TB, address, user, token string) (code, message string)
 
 // protocols are how v1 is called.
 var protocols = map[string]v1Call{
-	"REST": func(t testing.TB, address, user, token string) (string, string) {
-		t.Helper()
+	"REST": func(tb testing.TB, address, user, token string) (string, string) {
+		tb.Helper()
 		body := good
-		response := sendRaw(t, address, recordings.Request{
+		response := sendRaw(tb, address, recordings.Request{
 			Method: http.MethodPost, Path: "/management/v1/users/" + user + "/password/_initialize", Text: &body,
 			Headers: map[string]string{"Authorization": "Bearer " + token, "X-Request-Id": "r-" + user},
 		})
-		answer := bodyOf(t, response)
+		answer := bodyOf(tb, response)
 		if response.StatusCode == http.StatusOK {
 			return "0", answer
 		}
@@ -39,22 +39,22 @@ var protocols = map[string]v1Call{
 		_, _ = fmt.Sscanf(answer, `{"code":%d`, &code)
 		return strconv.Itoa(code), answer
 	},
-	"gRPC": func(t testing.TB, address, user, token string) (string, string) {
-		t.Helper()
-		header, trailer, message := sendGRPC(t, newTransport(t, true), address, rpcRequest(t, "application/grpc", user, token))
-		got := grpcOutcome(t, header, trailer, message)
+	"gRPC": func(tb testing.TB, address, user, token string) (string, string) {
+		tb.Helper()
+		header, trailer, message := sendGRPC(tb, newTransport(tb, true), address, rpcRequest(tb, "application/grpc", user, token))
+		got := grpcOutcome(tb, header, trailer, message)
 		return got.code, got.text
 	},
-	"gRPC-Web": func(t testing.TB, address, user, token string) (string, string) {
-		t.Helper()
-		response := sendRaw(t, address, rpcRequest(t, "application/grpc-web+proto", user, token))
-		got := grpcWebOutcome(t, response.Header, []byte(bodyOf(t, response)))
+	"gRPC-Web": func(tb testing.TB, address, user, token string) (string, string) {
+		tb.Helper()
+		response := sendRaw(tb, address, rpcRequest(tb, "application/grpc-web+proto", user, token))
+		got := grpcWebOutcome(tb, response.Header, []byte(bodyOf(tb, response)))
 		return got.code, got.text
 	},
 }
 
-func rpcRequest(t testing.TB, contentType, user, token string) recordings.Request {
-	t.Helper()
+func rpcRequest(tb testing.TB, contentType, user, token string) recordings.Request {
+	tb.Helper()
 	return recordings.Request{
 		Method: http.MethodPost, Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", BodyBase64: grpcCallBodyFor(user),
 		Headers: map[string]string{"Content-Type": contentType, "Authorization": "Bearer " + token, "X-Request-Id": "r-" + user},
@@ -76,48 +76,48 @@ type faulty struct {
 }
 
 // newFaulty is an adapter before a ZITADEL whose answers can go wrong.
-func newFaulty(t testing.TB, protocol v2client.Protocol, timeout time.Duration, breaker v2client.BreakerConfig) *faulty {
-	t.Helper()
-	fixture := wiretest.Fixture(t)
-	s := &stack{zitadel: wiretest.NewZITADEL(t, fixture), fixture: fixture}
+func newFaulty(tb testing.TB, protocol v2client.Protocol, timeout time.Duration, breaker v2client.BreakerConfig) *faulty {
+	tb.Helper()
+	fixture := wiretest.Fixture(tb)
+	s := &stack{zitadel: wiretest.NewZITADEL(tb, fixture), fixture: fixture}
 	s.upstream = &witness{next: s.zitadel}
 	f := &faulty{stack: s}
-	address := f.proxy(t, protocol)
+	address := f.proxy(tb, protocol)
 	client, err := v2client.New(v2client.Config{
-		Upstream: wiretest.Upstream(t, "http://"+address, upstream.HostClient), Protocol: protocol, Breaker: breaker,
+		Upstream: wiretest.Upstream(tb, "http://"+address, upstream.HostClient), Protocol: protocol, Breaker: breaker,
 		Retry: v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(client.Close)
+	tb.Cleanup(client.Close)
 	f.client = client
 	handler, err := adapter.New(adapter.Config{
 		ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: timeout, Rollout: adapter.RolloutAll, Limits: roomy(),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	s.address = wiretest.Listen(t, handler)
+	s.address = wiretest.Listen(tb, handler)
 	return f
 }
 
 // proxy stands before ZITADEL; it returns its address.
-func (f *faulty) proxy(t testing.TB, protocol v2client.Protocol) string {
-	t.Helper()
+func (f *faulty) proxy(tb testing.TB, protocol v2client.Protocol) string {
+	tb.Helper()
 	if protocol == v2client.ProtocolGRPC {
-		proxy, faults := wiretest.NewHTTP2FaultProxy(t, f.upstream), wiretest.HTTP2Faults()
+		proxy, faults := wiretest.NewHTTP2FaultProxy(tb, f.upstream), wiretest.HTTP2Faults()
 		f.choose = func(choose func(*http.Request) string) {
 			proxy.Choose(func(r *http.Request) wiretest.HTTP2Fault { return faults[choose(r)] })
 		}
-		f.stop, f.start, f.connections, f.resets = proxy.Stop, func() { proxy.Start(t) }, proxy.Connections, &proxy.Resets
+		f.stop, f.start, f.connections, f.resets = proxy.Stop, func() { proxy.Start(tb) }, proxy.Connections, &proxy.Resets
 		return proxy.Address
 	}
-	proxy, faults := wiretest.NewFaultProxy(t, f.upstream), wiretest.Faults()
+	proxy, faults := wiretest.NewFaultProxy(tb, f.upstream), wiretest.Faults()
 	f.choose = func(choose func(*http.Request) string) {
 		proxy.Choose(func(r *http.Request) wiretest.Fault { return faults[choose(r)] })
 	}
-	f.stop, f.start, f.connections, f.resets = proxy.Stop, func() { proxy.Start(t) }, proxy.Connections, &proxy.Resets
+	f.stop, f.start, f.connections, f.resets = proxy.Stop, func() { proxy.Start(tb) }, proxy.Connections, &proxy.Resets
 	return proxy.Address
 }
 
@@ -137,15 +137,15 @@ func (f *faulty) heal() { f.choose(func(*http.Request) string { return "" }) }
 // recovers heals, and looks whether the next call succeeds. It may still meet a
 // connection that a fault is about to close; it is then told so, and the one after it
 // succeeds.
-func (f *faulty) recovers(t testing.TB, call v1Call) {
-	t.Helper()
+func (f *faulty) recovers(tb testing.TB, call v1Call) {
+	tb.Helper()
 	f.heal()
-	code, message := call(t, f.address, userA, "pat-org-owner-a")
+	code, message := call(tb, f.address, userA, "pat-org-owner-a")
 	if strings.Contains(message, "whether the change was made is unknown") {
-		code, message = call(t, f.address, userA, "pat-org-owner-a")
+		code, message = call(tb, f.address, userA, "pat-org-owner-a")
 	}
 	if code != "0" {
-		t.Errorf("the next call: %s %s", code, message)
+		tb.Errorf("the next call: %s %s", code, message)
 	}
 }
 
@@ -203,6 +203,7 @@ func mayBeLate(fault string) bool {
 func TestFaultsOfSetPassword(t *testing.T) {
 	t.Parallel()
 	eachFault(t, func(t *testing.T, f *faulty, fault string, call v1Call) {
+		t.Helper()
 		f.fail(fault, isSetPassword)
 		code, message := call(t, f.address, userA, "pat-org-owner-a")
 		written, arrived := f.newWrites(t), f.upstream.setPasswordCalls(t)
@@ -229,6 +230,7 @@ func TestFaultsOfSetPassword(t *testing.T) {
 func TestFaultsOfReads(t *testing.T) {
 	t.Parallel()
 	eachFault(t, func(t *testing.T, f *faulty, fault string, call v1Call) {
+		t.Helper()
 		f.fail(fault, func(r *http.Request) bool { return !isSetPassword(r) })
 		code, message := call(t, f.address, userA, "pat-org-owner-a")
 		arrived := f.upstream.setPasswordCalls(t)

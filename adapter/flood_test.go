@@ -16,9 +16,9 @@ import (
 
 // flood makes calls of one kind, one after the other on connections of its own, until
 // stop is closed; it returns how many.
-func (s *stack) flood(t testing.TB, stop <-chan struct{}, call func(client *http.Client, n int)) int {
-	t.Helper()
-	client := &http.Client{Transport: newTransport(t, false)}
+func (s *stack) flood(tb testing.TB, stop <-chan struct{}, call func(client *http.Client, n int)) int {
+	tb.Helper()
+	client := &http.Client{Transport: newTransport(tb, false)}
 	for n := 0; ; n++ {
 		select {
 		case <-stop:

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -256,13 +257,15 @@ func (stubZITADEL) UserInfo(_ context.Context, caller v2client.Caller) (v2client
 func FuzzRequest(f *testing.F) {
 	const secret = "s3cr3t-v4lue"
 	seed := func(method, path string, header map[string]string, body []byte, http2 bool) {
-		head := method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n"
+		var head bytes.Buffer
+		fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path)
 		for name, value := range header {
 			if value != "" {
-				head += name + ": " + value + "\r\n"
+				fmt.Fprintf(&head, "%s: %s\r\n", name, value)
 			}
 		}
-		f.Add([]byte(head+"\r\n"), body, http2)
+		head.WriteString("\r\n")
+		f.Add(head.Bytes(), body, http2)
 	}
 	for _, file := range []string{recordings.V1RESTEdges, recordings.V1GRPC, recordings.V1GRPCWeb} {
 		for _, recording := range recordings.Load(f, file) {

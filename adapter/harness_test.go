@@ -58,8 +58,8 @@ func (s *stack) calls() []adapter.Call {
 }
 
 // newWrites tells how many passwords were written since the last time.
-func (s *stack) newWrites(t testing.TB) int {
-	t.Helper()
+func (s *stack) newWrites(tb testing.TB) int {
+	tb.Helper()
 	total := 0
 	for _, user := range s.fixture.Users {
 		total += s.zitadel.Writes(user.ID)
@@ -87,10 +87,10 @@ type stackConfig struct {
 	quiet    bool // no log, no witness: for benchmarks
 }
 
-func newStack(t testing.TB, options ...option) *stack {
-	t.Helper()
+func newStack(tb testing.TB, options ...option) *stack {
+	tb.Helper()
 	config := stackConfig{
-		fixture: wiretest.Fixture(t), scope: adapter.OrgScopeStrict,
+		fixture: wiretest.Fixture(tb), scope: adapter.OrgScopeStrict,
 		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second, rollout: adapter.RolloutAll,
 		retry: wiretest.NoRetry(), limits: roomy(),
 		breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
@@ -98,7 +98,7 @@ func newStack(t testing.TB, options ...option) *stack {
 	for _, option := range options {
 		option(&config)
 	}
-	zitadel := wiretest.NewZITADEL(t, config.fixture)
+	zitadel := wiretest.NewZITADEL(tb, config.fixture)
 	if config.upstream == nil {
 		config.upstream = zitadel
 	}
@@ -109,39 +109,39 @@ func newStack(t testing.TB, options ...option) *stack {
 		log, arrives = slog.New(slog.DiscardHandler), config.upstream
 	}
 	if config.to == (upstream.Config{}) {
-		config.to = upstream.Config{URL: "http://" + wiretest.Listen(t, arrives), Host: upstream.HostClient}
+		config.to = upstream.Config{URL: "http://" + wiretest.Listen(tb, arrives), Host: upstream.HostClient}
 	}
 	to, err := upstream.New(config.to)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	client, err := v2client.New(v2client.Config{
 		Upstream: to, Protocol: config.protocol, Breaker: config.breaker, Retry: config.retry, Log: log,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(client.Close)
+	tb.Cleanup(client.Close)
 	settings := adapter.Config{
 		ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
 		Observe: s.observe,
 	}
 	if config.native != nil {
 		passthrough, err := adapter.NewPassthrough(adapter.PassthroughConfig{
-			Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, config.native), upstream.HostClient), Log: log,
+			Upstream: wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient), Log: log,
 		})
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		t.Cleanup(passthrough.Close)
+		tb.Cleanup(passthrough.Close)
 		settings.Passthrough = passthrough
 	}
 	handler, err := adapter.New(settings)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.handler = handler
-	s.address = wiretest.Listen(t, handler)
+	s.address = wiretest.Listen(tb, handler)
 	return s
 }
 
@@ -151,8 +151,8 @@ func roomy() adapter.Limits {
 }
 
 // newTransport is a client's transport, of one protocol.
-func newTransport(t testing.TB, http2 bool) *http.Transport {
-	t.Helper()
+func newTransport(tb testing.TB, http2 bool) *http.Transport {
+	tb.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
 	protocols.SetUnencryptedHTTP2(http2)
@@ -160,7 +160,7 @@ func newTransport(t testing.TB, http2 bool) *http.Transport {
 		Protocols: protocols, DisableCompression: true,
 		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 	}
-	t.Cleanup(transport.CloseIdleConnections)
+	tb.Cleanup(transport.CloseIdleConnections)
 	return transport
 }
 
@@ -200,12 +200,12 @@ func readAll(r *http.Request) ([]byte, error) {
 }
 
 // calls returns the paths called upstream since the last time.
-func (w *witness) calls(t testing.TB) []string {
-	t.Helper()
+func (w *witness) calls(tb testing.TB) []string {
+	tb.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.guilty) > 0 {
-		t.Error(w.guilty)
+		tb.Error(w.guilty)
 	}
 	paths := make([]string, 0, len(w.requests))
 	for _, request := range w.requests {
@@ -216,18 +216,18 @@ func (w *witness) calls(t testing.TB) []string {
 }
 
 // setPasswordCalls tells how often SetPassword was called since the last time.
-func (w *witness) setPasswordCalls(t testing.TB) int {
-	t.Helper()
-	return len(slices.DeleteFunc(w.calls(t), func(path string) bool { return path != "SetPassword" }))
+func (w *witness) setPasswordCalls(tb testing.TB) int {
+	tb.Helper()
+	return len(slices.DeleteFunc(w.calls(tb), func(path string) bool { return path != "SetPassword" }))
 }
 
 // last is the last request that arrived.
-func (w *witness) last(t testing.TB) *http.Request {
-	t.Helper()
+func (w *witness) last(tb testing.TB) *http.Request {
+	tb.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.requests) == 0 {
-		t.Fatal("nothing arrived upstream")
+		tb.Fatal("nothing arrived upstream")
 	}
 	return w.requests[len(w.requests)-1]
 }

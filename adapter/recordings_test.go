@@ -108,29 +108,29 @@ func TestRESTOverHTTP2(t *testing.T) {
 // takes v2's word: for what only the command knows (the user's state, the
 // password policy, the hasher's limit), and for a caller who may see the user
 // but not write it (AUTH-5mWD2), whom v2 refuses itself.
-func checkWrites(t testing.TB, s *stack, recording recordings.Recording, success bool) {
-	t.Helper()
-	calls, writes := s.upstream.setPasswordCalls(t), s.newWrites(t)
+func checkWrites(tb testing.TB, s *stack, recording recordings.Recording, success bool) {
+	tb.Helper()
+	calls, writes := s.upstream.setPasswordCalls(tb), s.newWrites(tb)
 	if success {
 		if calls != 1 || writes != 1 {
-			t.Errorf("%d SetPassword calls, %d writes", calls, writes)
+			tb.Errorf("%d SetPassword calls, %d writes", calls, writes)
 		}
 		return
 	}
 	if writes != 0 {
-		t.Errorf("v1 refused, but a password was written")
+		tb.Errorf("v1 refused, but a password was written")
 	}
 	byCommand := regexp.MustCompile(`COMMAND-M9dse|COMMAND-CahN2|DOMAIN-|AUTH-5mWD2`)
 	header := recording.Response.Header()
-	if calls != 0 && !byCommand.MatchString(string(recording.Response.Body(t))+header.Get("Grpc-Message")) {
-		t.Errorf("v1 refused, but SetPassword was called")
+	if calls != 0 && !byCommand.MatchString(string(recording.Response.Body(tb))+header.Get("Grpc-Message")) {
+		tb.Errorf("v1 refused, but SetPassword was called")
 	}
 }
 
 // sendRaw sends a recorded request as it was: no client library in between
 // would send "%zz" or an empty header.
-func sendRaw(t testing.TB, address string, recorded recordings.Request) *http.Response {
-	t.Helper()
+func sendRaw(tb testing.TB, address string, recorded recordings.Request) *http.Response {
+	tb.Helper()
 	var request bytes.Buffer
 	host := "localhost:8088"
 	if recorded.Headers["Host"] != "" {
@@ -142,36 +142,36 @@ func sendRaw(t testing.TB, address string, recorded recordings.Request) *http.Re
 			fmt.Fprintf(&request, "%s: %s\r\n", name, value)
 		}
 	}
-	body := recorded.Body(t)
+	body := recorded.Body(tb)
 	if body != nil {
 		fmt.Fprintf(&request, "Content-Length: %d\r\n", len(body))
 	}
 	request.WriteString("\r\n")
 	request.Write(body)
-	return exchangeRaw(t, address, recorded.Method, request.Bytes())
+	return exchangeRaw(tb, address, recorded.Method, request.Bytes())
 }
 
-func exchangeRaw(t testing.TB, address, method string, request []byte) *http.Response {
-	t.Helper()
+func exchangeRaw(tb testing.TB, address, method string, request []byte) *http.Response {
+	tb.Helper()
 	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = connection.Close() })
+	tb.Cleanup(func() { _ = connection.Close() })
 	go func() { _, _ = connection.Write(request) }()
 	response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: method})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = response.Body.Close() })
+	tb.Cleanup(func() { _ = response.Body.Close() })
 	return response
 }
 
-func bodyOf(t testing.TB, response *http.Response) string {
-	t.Helper()
+func bodyOf(tb testing.TB, response *http.Response) string {
+	tb.Helper()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(body)
 }
@@ -269,11 +269,11 @@ func TestGRPCAnswersAsRecorded(t *testing.T) {
 	}
 }
 
-func sendGRPC(t testing.TB, transport http.RoundTripper, address string, recorded recordings.Request) (header, trailer http.Header, body []byte) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), recorded.Method, "http://"+address+recorded.Path, bytes.NewReader(recorded.Body(t)))
+func sendGRPC(tb testing.TB, transport http.RoundTripper, address string, recorded recordings.Request) (header, trailer http.Header, body []byte) {
+	tb.Helper()
+	request, err := http.NewRequestWithContext(tb.Context(), recorded.Method, "http://"+address+recorded.Path, bytes.NewReader(recorded.Body(tb)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for name, value := range recorded.Headers {
 		request.Header.Set(name, value)
@@ -281,21 +281,21 @@ func sendGRPC(t testing.TB, transport http.RoundTripper, address string, recorde
 	request.Host = "localhost:8088"
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") == "" {
-		t.Errorf("HTTP status %d, Content-Type %q", response.StatusCode, response.Header.Get("Content-Type"))
+		tb.Errorf("HTTP status %d, Content-Type %q", response.StatusCode, response.Header.Get("Content-Type"))
 	}
 	body, err = io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return response.Header, response.Trailer, body
 }
 
-func grpcOutcome(t testing.TB, header, trailer http.Header, body []byte) outcome {
-	t.Helper()
+func grpcOutcome(tb testing.TB, header, trailer http.Header, body []byte) outcome {
+	tb.Helper()
 	for name, values := range header { // a trailers-only answer
 		if strings.HasPrefix(name, "Grpc-") && trailer.Get(name) == "" {
 			if trailer == nil {
@@ -304,13 +304,13 @@ func grpcOutcome(t testing.TB, header, trailer http.Header, body []byte) outcome
 			trailer[name] = values
 		}
 	}
-	return newOutcome(t, trailer, body)
+	return newOutcome(tb, trailer, body)
 }
 
-func grpcWebOutcome(t testing.TB, header http.Header, body []byte) outcome {
-	t.Helper()
+func grpcWebOutcome(tb testing.TB, header http.Header, body []byte) outcome {
+	tb.Helper()
 	if strings.HasPrefix(header.Get("Content-Type"), "application/grpc-web-text") {
-		body = decodeText(t, body)
+		body = decodeText(tb, body)
 	}
 	trailer := header.Clone()
 	var messages []byte
@@ -327,25 +327,25 @@ func grpcWebOutcome(t testing.TB, header http.Header, body []byte) outcome {
 			trailer.Set(name, strings.TrimSpace(value))
 		}
 	}
-	return newOutcome(t, trailer, messages)
+	return newOutcome(tb, trailer, messages)
 }
 
 // decodeText decodes segments that are each padded.
-func decodeText(t testing.TB, text []byte) []byte {
-	t.Helper()
+func decodeText(tb testing.TB, text []byte) []byte {
+	tb.Helper()
 	var decoded []byte
 	for _, segment := range regexp.MustCompile(`[^=]+=*`).FindAll(text, -1) {
 		part, err := base64.StdEncoding.DecodeString(string(segment))
 		if err != nil {
-			t.Fatalf("%v in %q", err, segment)
+			tb.Fatalf("%v in %q", err, segment)
 		}
 		decoded = append(decoded, part...)
 	}
 	return decoded
 }
 
-func newOutcome(t testing.TB, trailer http.Header, body []byte) outcome {
-	t.Helper()
+func newOutcome(tb testing.TB, trailer http.Header, body []byte) outcome {
+	tb.Helper()
 	o := outcome{
 		code:    trailer.Get("Grpc-Status"),
 		text:    strings.ReplaceAll(trailer.Get("Grpc-Message"), "%C2%A0", " "),
@@ -356,10 +356,10 @@ func newOutcome(t testing.TB, trailer http.Header, body []byte) outcome {
 	}
 	var response managementv1.SetHumanInitialPasswordResponse
 	if err := proto.Unmarshal(body[5:], &response); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if response.GetDetails().GetSequence() == 0 || response.GetDetails().GetChangeDate() == nil {
-		t.Error("sequence or change date missing")
+		tb.Error("sequence or change date missing")
 	}
 	response.GetDetails().Sequence, response.GetDetails().ChangeDate = 0, nil
 	o.message = response.String()

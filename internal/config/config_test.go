@@ -136,8 +136,10 @@ func TestEveryVariable(t *testing.T) {
 		Rollout:     config.Rollout{Percent: 50},
 		Breaker:     config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
 		Retry:       config.Retry{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
-		Limits: config.Limits{CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000,
-			WriteTimeout: 6 * time.Second, ConnectionsPerPeer: 8, CallerRate: 0.5, CallerBurst: 3},
+		Limits: config.Limits{
+			CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000,
+			WriteTimeout: 6 * time.Second, ConnectionsPerPeer: 8, CallerRate: 0.5, CallerBurst: 3,
+		},
 		Log: config.Log{Level: slog.LevelDebug, Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -32,7 +32,9 @@ func TestConnectionsPerPeer(t *testing.T) {
 			ended, cancel := context.WithCancel(context.Background())
 			cancel()
 			_ = s.Drain(ended)
-			<-done
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		})
 		return s.Addr()
 	}

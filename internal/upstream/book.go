@@ -84,7 +84,6 @@ func (b *book) lookUp(ctx context.Context) ([]netip.Addr, error) {
 		defer cancel()
 	}
 	named, err := b.lookup(ctx, b.host)
-	var failure *net.DNSError
 	switch {
 	case err == nil:
 		for i := range named {
@@ -92,11 +91,17 @@ func (b *book) lookUp(ctx context.Context) ([]netip.Addr, error) {
 		}
 		b.note(named)
 		return named, nil
-	case len(before) > 0 && !(errors.As(err, &failure) && failure.IsNotFound):
-		b.note(nil)
-		return before, nil
+	case len(before) == 0 || isNotFound(err):
+		return nil, err
 	}
-	return nil, err
+	b.note(nil)
+	return before, nil
+}
+
+// isNotFound reports whether DNS said that there is no such name.
+func isNotFound(err error) bool {
+	failure, ok := errors.AsType[*net.DNSError](err)
+	return ok && failure.IsNotFound
 }
 
 func (b *book) remembered() []netip.Addr {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,11 +36,15 @@ func (n *network) lookup(ctx context.Context, _ string) ([]netip.Addr, error) {
 	if err := wait(ctx, slow); err != nil {
 		return nil, err
 	}
-	var addresses []netip.Addr
-	for _, name := range names {
-		addresses = append(addresses, netip.MustParseAddr(name))
+	return parseAll(names), err
+}
+
+func parseAll(names []string) []netip.Addr {
+	addresses := make([]netip.Addr, len(names))
+	for i, name := range names {
+		addresses[i] = netip.MustParseAddr(name)
 	}
-	return addresses, err
+	return addresses
 }
 
 func wait(ctx context.Context, delay time.Duration) error {
@@ -215,10 +218,9 @@ func TestDialInTurn(t *testing.T) {
 		"10.0.0.1 10.0.0.2 10.0.0.1 10.0.0.2": {"::ffff:10.0.0.1", "fd00::1", "10.0.0.2", "10.0.0.1"},
 	} {
 		d := newTestDialer(&network{names: names})
-		var got []string
-		for turn := range 4 {
-			host, _ := dialed(t.Context(), d, turn)
-			got = append(got, host)
+		got := make([]string, 4)
+		for turn := range got {
+			got[turn], _ = dialed(t.Context(), d, turn)
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%v: %v", names, got)
@@ -299,17 +301,14 @@ func TestBookForgets(t *testing.T) {
 			synctest.Wait()
 			return d.book.current()
 		}
-		var got []string
-		for _, names := range [][]string{
-			{"10.0.0.1"}, {"10.0.0.1"}, {"10.0.0.2"}, {"10.0.0.1"}, {"10.0.0.2"}, {"10.0.0.2"}, {"10.0.0.2"},
-			{"10.0.0.2"}, {"10.0.0.2"}, {"10.0.0.2"}, {"10.0.0.2"},
-		} {
-			edition, count := look(names...)
-			got = append(got, fmt.Sprintf("%d:%d", edition, count))
+		const a, b = "10.0.0.1", "10.0.0.2"
+		var got strings.Builder
+		for _, name := range []string{a, a, b, a, b, b, b, b, b, b, b} {
+			edition, count := look(name)
+			fmt.Fprintf(&got, "%d:%d ", edition, count)
 		}
-		want := []string{"1:1", "1:1", "2:2", "2:2", "2:2", "2:2", "2:2", "2:2", "2:2", "3:1", "3:1"}
-		if !slices.Equal(got, want) {
-			t.Errorf("editions and counts %v, want %v", got, want)
+		if want := "1:1 1:1 2:2 2:2 2:2 2:2 2:2 2:2 2:2 3:1 3:1 "; got.String() != want {
+			t.Errorf("editions and counts %s, want %s", got.String(), want)
 		}
 	})
 }

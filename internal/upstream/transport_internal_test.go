@@ -108,11 +108,7 @@ func newTestUpstream(t *testing.T, names func() []string, hosts map[string]*host
 		t.Fatal(err)
 	}
 	u.dialer.book.lookup = func(context.Context, string) ([]netip.Addr, error) {
-		var addresses []netip.Addr
-		for _, name := range names() {
-			addresses = append(addresses, netip.MustParseAddr(name))
-		}
-		return addresses, nil
+		return parseAll(names()), nil
 	}
 	u.dialer.connect = func(_ context.Context, _, address string) (net.Conn, error) {
 		name, _, _ := net.SplitHostPort(address)

@@ -23,7 +23,7 @@ type faultListener struct {
 	connections connectionSet
 }
 
-// newFaultListener lets serve serve every connection, until the test ends.
+// newFaultListener hands every connection to serve, until the test ends.
 func newFaultListener(tb testing.TB, serve func(net.Conn)) *faultListener {
 	tb.Helper()
 	l := &faultListener{Address: "127.0.0.1:0", serve: serve}

@@ -20,7 +20,7 @@ import (
 
 // HTTP2Fault is Fault for a request over HTTP/2. Of a connection that has gone away,
 // answer handles no further requests, and returns nil.
-type HTTP2Fault func(stream *FaultyStream, answer func() *http.Response)
+type HTTP2Fault func(stream *FaultyStream, answer func() *httptest.ResponseRecorder)
 
 // FaultyStream is a request, and the connection on which it came, that goes wrong.
 type FaultyStream struct {
@@ -63,12 +63,13 @@ func (s *FaultyStream) Close() { _ = s.conn.Close() }
 
 // Send sends so much of an answer: its headers, or also half of its body, or all of
 // it but for the trailers, or all.
-func (s *FaultyStream) Send(response *http.Response, part AnswerPart) {
-	if response == nil { // the connection had gone away before
+func (s *FaultyStream) Send(answer *httptest.ResponseRecorder, part AnswerPart) {
+	if answer == nil { // the connection had gone away before
 		return
 	}
+	response, body := answer.Result(), answer.Body.Bytes()
+	defer func() { _ = response.Body.Close() }()
 	fields := []hpack.HeaderField{{Name: ":status", Value: strconv.Itoa(response.StatusCode)}}
-	body, _ := io.ReadAll(response.Body)
 	s.conn.write(func(f *http2.Framer) error {
 		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: s.id, BlockFragment: s.conn.encode(append(fields, fieldsOf(response.Header)...)), EndHeaders: true})
 	})
@@ -227,13 +228,13 @@ func (p *HTTP2FaultProxy) answer(stream *FaultyStream) {
 	for _, field := range stream.meta.RegularFields() {
 		request.Header.Add(field.Name, field.Value)
 	}
-	answer := func() *http.Response {
+	answer := func() *httptest.ResponseRecorder {
 		if !stream.conn.handle(stream.id) {
 			return nil
 		}
 		recorder := httptest.NewRecorder()
 		p.handler.ServeHTTP(recorder, request)
-		return recorder.Result()
+		return recorder
 	}
 	if fault := (*p.choose.Load())(request); fault != nil {
 		fault(stream, answer)
@@ -243,21 +244,23 @@ func (p *HTTP2FaultProxy) answer(stream *FaultyStream) {
 }
 
 // HTTP2Faults are the ways in which an upstream goes wrong over HTTP/2, by name, as
-// Faults. After those that begin with "GOAWAY, ", nothing has been handled.
+// Faults.
 func HTTP2Faults() map[string]HTTP2Fault {
 	afterwards := func(then func(*FaultyStream)) HTTP2Fault {
-		return func(stream *FaultyStream, answer func() *http.Response) {
+		return func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			answer()
 			then(stream)
 		}
 	}
 	return map[string]HTTP2Fault{
-		"refused stream": func(stream *FaultyStream, _ func() *http.Response) { stream.Reset(http2.ErrCodeRefusedStream) },
-		"GOAWAY before it is handled": func(stream *FaultyStream, _ func() *http.Response) {
+		"refused stream": func(stream *FaultyStream, _ func() *httptest.ResponseRecorder) {
+			stream.Reset(http2.ErrCodeRefusedStream)
+		},
+		"GOAWAY before it is handled": func(stream *FaultyStream, _ func() *httptest.ResponseRecorder) {
 			stream.GoAway(false)
 			<-stream.Gone
 		},
-		"GOAWAY before it is handled, then closed": func(stream *FaultyStream, _ func() *http.Response) {
+		"GOAWAY before it is handled, then closed": func(stream *FaultyStream, _ func() *httptest.ResponseRecorder) {
 			stream.GoAway(false)
 			stream.Close()
 		},
@@ -265,7 +268,7 @@ func HTTP2Faults() map[string]HTTP2Fault {
 			stream.GoAway(true)
 			stream.Close()
 		}),
-		"GOAWAY, then the answer": func(stream *FaultyStream, answer func() *http.Response) {
+		"GOAWAY, then the answer": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			stream.GoAway(true)
 			stream.Send(answer(), AnswerWhole)
 		},
@@ -273,11 +276,11 @@ func HTTP2Faults() map[string]HTTP2Fault {
 		"closed after it was handled":       afterwards((*FaultyStream).Close),
 		"told to be calm":                   afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeEnhanceYourCalm) }),
 		"hangs after it was handled":        afterwards(func(stream *FaultyStream) { <-stream.Gone }),
-		"hangs after the headers": func(stream *FaultyStream, answer func() *http.Response) {
+		"hangs after the headers": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			stream.Send(answer(), AnswerHeaders)
 			<-stream.Gone
 		},
-		"hangs for 30 s": func(stream *FaultyStream, answer func() *http.Response) {
+		"hangs for 30 s": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			late := answer()
 			select {
 			case <-stream.Gone:
@@ -285,11 +288,13 @@ func HTTP2Faults() map[string]HTTP2Fault {
 				stream.Send(late, AnswerWhole)
 			}
 		},
-		"closed in the middle of the message": func(stream *FaultyStream, answer func() *http.Response) {
+		"closed in the middle of the message": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			stream.Send(answer(), AnswerHalf)
 			stream.Close()
 		},
-		"no trailers": func(stream *FaultyStream, answer func() *http.Response) { stream.Send(answer(), AnswerUntrailed) },
+		"no trailers": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
+			stream.Send(answer(), AnswerUntrailed)
+		},
 		"garbage": afterwards(func(stream *FaultyStream) {
 			stream.conn.write(func(*http2.Framer) error {
 				_, err := stream.conn.Write([]byte("\x00\x00\x05\xff\x00\x00\x00\x00\x01\xff\xfe\xfd\xfc\xfb\x7f\xff\xff\x00 garbage"))
@@ -298,10 +303,11 @@ func HTTP2Faults() map[string]HTTP2Fault {
 			stream.Close()
 		}),
 		"HTML with 503": afterwards(func(stream *FaultyStream) {
-			stream.Send(&http.Response{
-				StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Content-Type": {"text/html"}},
-				Body: io.NopCloser(strings.NewReader("<html>load balancer</html>")),
-			}, AnswerUntrailed)
+			page := httptest.NewRecorder()
+			page.Header().Set("Content-Type", "text/html")
+			page.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = page.WriteString("<html>load balancer</html>")
+			stream.Send(page, AnswerUntrailed)
 		}),
 	}
 }

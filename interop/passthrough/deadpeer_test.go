@@ -128,10 +128,10 @@ func TestDeadPeer(t *testing.T) {
 			dir := t.TempDir()
 			adapter := newNamespace(t, "a"+protocol)
 			var hosts [2]namespace
-			var addresses []string
+			addresses := make([]string, len(hosts))
 			for i := range hosts {
 				hosts[i] = newNamespace(t, fmt.Sprintf("z%d%s", i, protocol))
-				addresses = append(addresses, adapter.connect(t, hosts[i], fmt.Sprintf("10.231.%d", 2*n+i)))
+				addresses[i] = adapter.connect(t, hosts[i], fmt.Sprintf("10.231.%d", 2*n+i))
 				hosts[i].start(t, filepath.Join(dir, fmt.Sprintf("z%d", i)), "demo", "--listen", addresses[i]+":8080")
 			}
 			adapter.resolve(t, "zitadel.test", addresses)
@@ -207,6 +207,7 @@ func newDeadPeerLoad(t *testing.T, listen string) *deadPeerLoad {
 }
 
 func (l *deadPeerLoad) call(t *testing.T) {
+	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, "http://localhost/management/v1/users/3001/password/_initialize", strings.NewReader(`{"password":"Sup3rPassw0rd!"}`))
 	if err != nil {
 		t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"regexp"
@@ -56,7 +57,7 @@ func TestSoak(t *testing.T) {
 	for began := time.Now(); time.Since(began) < *soakFor; {
 		time.Sleep(each)
 		t.Logf("%8v %s %s", time.Since(began).Round(time.Second), s.window(each), s.sample(t))
-		if rand.IntN(samples/6) == 0 { //nolint:gosec // no secret
+		if rand.IntN(samples/6) == 0 {
 			s.reload(t)
 		}
 	}
@@ -120,13 +121,9 @@ func soakUser(n int) string { return fmt.Sprintf("s%d", n) }
 // minute all of them, for a quarter of a second in every half.
 func soakFaults() func(*http.Request) wiretest.Fault {
 	faults := wiretest.Faults()
-	var names []string
-	for name := range faults {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(faults))
 	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(*soakSeed, 0)) //nolint:gosec // no secret
+	random := rand.New(rand.NewPCG(*soakSeed, 0))
 	began := time.Now()
 	return func(*http.Request) wiretest.Fault {
 		const flapping, half = 2 * time.Second, 500 * time.Millisecond
@@ -172,7 +169,8 @@ func (s *soak) newClient(worker int) soakClient {
 }
 
 func (s *soak) work(t *testing.T, worker int, stop <-chan struct{}) {
-	random := rand.New(rand.NewPCG(*soakSeed, uint64(worker)+1)) //nolint:gosec // no secret
+	t.Helper()
+	random := rand.New(rand.NewPCG(*soakSeed, uint64(worker)+1))
 	client := s.newClient(worker)
 	defer func() { client.http.CloseIdleConnections() }()
 	pace := time.NewTicker(time.Second * soakWorkers / time.Duration(*soakRate))
@@ -214,6 +212,7 @@ func (s *soak) pass(client *http.Client) {
 
 // call makes a v1 call that succeeds, is refused, or is given up.
 func (s *soak) call(t *testing.T, client soakClient, random *rand.Rand) {
+	t.Helper()
 	token, user, password := "pat-org-owner-a", soakUser(random.IntN(soakUsers)), "Sup3rPassw0rd!"
 	want := connect.Code(0)
 	ctx, cancel := context.WithCancel(context.Background())

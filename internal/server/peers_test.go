@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -19,24 +18,9 @@ func TestConnectionsPerPeer(t *testing.T) {
 	t.Parallel()
 	var refused atomic.Int32
 	serve := func(address string) net.Addr {
-		listener, err := server.Listen(t.Context(), address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := server.New(listener, server.Config{
+		return startWith(t, address, server.Config{
 			Handler: http.HandlerFunc(describe), ConnectionsPerPeer: 2, OnRefused: func() { refused.Add(1) },
-		})
-		done := make(chan error, 1)
-		go func() { done <- s.Serve() }()
-		t.Cleanup(func() {
-			ended, cancel := context.WithCancel(context.Background())
-			cancel()
-			_ = s.Drain(ended)
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
-		return s.Addr()
+		}).Addr()
 	}
 	address := serve("127.0.0.1:0")
 	// connect connects from an address, and tells whether a request is answered.

@@ -27,11 +27,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start serves handler on an address until the test ends.
 func start(t *testing.T, address string, handler http.Handler, certificates *server.Certificates, log io.Writer) *server.Server {
 	t.Helper()
+	return startWith(t, address, server.Config{Handler: handler, Certificates: certificates, Log: slog.New(slog.NewTextHandler(log, nil))})
+}
+
+func startWith(t *testing.T, address string, config server.Config) *server.Server {
+	t.Helper()
 	listener, err := server.Listen(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := server.New(listener, server.Config{Handler: handler, Certificates: certificates, Log: slog.New(slog.NewTextHandler(log, nil))})
+	s := server.New(listener, config)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {

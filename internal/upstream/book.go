@@ -56,11 +56,12 @@ func newBook(host string) *book {
 }
 
 // current returns the edition of the set of addresses, which changes when the set
-// does, and how many there are. If the last look-up is long ago, it starts another.
+// does, and how many there are. If the last look-up is long ago, it starts another;
+// the first is made by who connects, which may be nobody: there are proxies.
 func (b *book) current() (edition, count int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.looking && time.Since(b.lookedUp) >= lookUpEvery {
+	if b.edition > 0 && !b.looking && time.Since(b.lookedUp) >= lookUpEvery {
 		b.looking = true
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)

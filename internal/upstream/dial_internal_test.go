@@ -282,6 +282,9 @@ func TestDialOthers(t *testing.T) {
 	if got := n.triedNow(); got != "10.0.0.9 fd00::9 proxy.example" {
 		t.Error(got)
 	}
+	if edition, _ := d.book.current(); edition != 0 || d.book.looking {
+		t.Error("a host to which nobody connects is looked up")
+	}
 	if newBook("10.0.0.9") != nil || newBook("fd00::9") != nil {
 		t.Error("an address has a book")
 	}
@@ -294,6 +297,7 @@ func TestBookForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{names: []string{"10.0.0.1"}}
 		d := newTestDialer(n)
+		dialed(t.Context(), d, 0)
 		look := func(names ...string) (edition, count int) {
 			n.change(func() { n.names = names })
 			time.Sleep(lookUpEvery)

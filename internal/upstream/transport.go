@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -62,7 +63,7 @@ func (u *Upstream) NewTransport(config TransportConfig) *Transport {
 	t.make = func(lane int) *http.Transport {
 		return u.newPool(config, func() int {
 			if t.http1 { // as many connections as there are requests at once
-				return int(t.turn.Add(1))
+				return t.nextTurn()
 			}
 			return lane // one connection, and so one address, as long as it lasts
 		})
@@ -110,7 +111,7 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 // RoundTrip makes a request. It is that of [http.RoundTripper].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	inUse := t.current()
-	if inUse.retired.Load() {
+	if inUse.retired.Load() && request.Header["Upgrade"] == nil {
 		last := *request
 		last.Close = true // or else its connection would stay, idle, for nobody
 		request = &last
@@ -118,8 +119,10 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if len(inUse.lanes) == 1 {
 		return inUse.lanes[0].RoundTrip(request)
 	}
-	return inUse.lanes[int(t.turn.Add(1))%len(inUse.lanes)].RoundTrip(request)
+	return inUse.lanes[t.nextTurn()%len(inUse.lanes)].RoundTrip(request)
 }
+
+func (t *Transport) nextTurn() int { return int(t.turn.Add(1) & math.MaxInt32) }
 
 // current returns the pools of the current addresses.
 func (t *Transport) current() *pools {

@@ -31,8 +31,11 @@ const (
 	ProtocolGRPC    Protocol = "grpc"
 )
 
-// maxAnswerBytes bounds what is read of an upstream's answer.
-const maxAnswerBytes = 1 << 20
+// maxAnswerBytes bounds what is read of an upstream's answer: more than a page of
+// administrators takes. connect-go keeps the buffers that answers were read into, so
+// that is what garbage from an upstream may cost for each call under way, and for some
+// time after it.
+const maxAnswerBytes = 256 << 10
 
 // Config says how ZITADEL is called. It has no defaults: every field but Log is
 // required.

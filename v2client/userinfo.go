@@ -25,6 +25,10 @@ type Identity struct {
 // ZITADEL's API: ask the API for them.
 var ErrTokenRefused = errors.New("userinfo refused the token")
 
+// maxUserInfoBytes bounds what is read of userinfo's answer, which may hold all of a
+// user's metadata.
+const maxUserInfoBytes = 1 << 20
+
 // UserInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3)
 // whose token the caller holds.
 func (c *Client) UserInfo(ctx context.Context, caller Caller) (Identity, error) {
@@ -54,7 +58,7 @@ func (c *Client) userInfo(ctx context.Context, caller Caller, host string) (*Ide
 		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxUserInfoBytes))
 	if err != nil {
 		return nil, err
 	}

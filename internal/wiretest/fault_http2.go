@@ -32,6 +32,8 @@ type FaultyStream struct {
 	conn *http2Conn
 	body bytes.Buffer
 	meta *http2.MetaHeadersFrame
+	// whole says that the request has ended, one way or the other.
+	whole bool
 }
 
 // Reset ends the stream with an error.
@@ -140,6 +142,17 @@ type http2Conn struct {
 
 	highest  uint32 // stream that was handled
 	goneAway bool   // later ones are not
+	open     int    // streams
+}
+
+// ended is called when a stream has. After a GOAWAY, the connection ends with the last
+// (RFC 9113 section 6.8).
+func (c *http2Conn) ended() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open--; c.open == 0 && c.goneAway {
+		_ = c.Close()
+	}
 }
 
 // handle reports whether a stream is to be handled.
@@ -202,18 +215,28 @@ func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 				c.write(func(f *http2.Framer) error { return f.WritePing(true, frame.Data) })
 			}
 		case *http2.RSTStreamFrame:
-			if stream != nil {
-				stream.gone()
+			if stream == nil {
+				continue
+			}
+			stream.gone()
+			if !stream.whole { // nobody will answer it
+				stream.whole = true
+				c.ended()
 			}
 		case *http2.MetaHeadersFrame:
 			gone := make(chan struct{})
 			stream = &FaultyStream{id: frame.StreamID, conn: c, meta: frame, Gone: gone, gone: sync.OnceFunc(func() { close(gone) })}
 			streams[frame.StreamID] = stream
+			c.write(func(*http2.Framer) error { c.open++; return nil })
 		case *http2.DataFrame:
 			stream.body.Write(frame.Data())
 		}
 		if ends, ok := frame.(interface{ StreamEnded() bool }); ok && ends.StreamEnded() {
-			answering.Go(func() { p.answer(stream) })
+			stream.whole = true
+			answering.Go(func() {
+				defer c.ended()
+				p.answer(stream)
+			})
 		}
 	}
 }

@@ -44,6 +44,10 @@ const (
 // lost or made twice, and in the end nothing is left. The log shows the curve of
 // memory, goroutines and latency.
 func TestSoak(t *testing.T) {
+	const afterwards = 2 * time.Minute
+	if deadline, ok := t.Deadline(); ok && time.Until(deadline) < *soakFor+afterwards {
+		t.Fatalf("-soak %v takes longer than go test waits: add -timeout %v", *soakFor, *soakFor+10*time.Minute)
+	}
 	s := newSoak(t)
 	baseline := s.sample(t)
 	stop := make(chan struct{})

@@ -157,6 +157,7 @@ func (f *facade) route(w *answer, r *http.Request) {
 	f.trusted.apply(r)
 	protocol := rpcProtocol(r)
 	if own := f.ownService(r, protocol); own != nil {
+		w.streamed = true
 		own.ServeHTTP(w, r)
 		return
 	}

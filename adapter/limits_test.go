@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"connectrpc.com/grpcreflect"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
@@ -204,6 +205,23 @@ func TestUntakenAnswer(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the call still counts: %s", message)
 		}
+	}
+}
+
+// A stream of the adapter's own, which is server reflection, may pause too.
+func TestReflectionMayPause(t *testing.T) {
+	t.Parallel()
+	address := newPassing(t, "http://"+wiretest.Listen(t, http.NotFoundHandler()), func(_ *adapter.PassthroughConfig, c *adapter.Config) {
+		c.GRPCReflection, c.Limits.WriteTimeout = adapter.AnswererOwn, 50*time.Millisecond
+	})
+	client := grpcreflect.NewClient(&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())
+	stream := client.NewStream(t.Context())
+	defer func() { _, _ = stream.Close() }()
+	for range 2 {
+		if services, err := stream.ListServices(); err != nil || len(services) != 1 {
+			t.Fatalf("%v, %v", services, err)
+		}
+		time.Sleep(80 * time.Millisecond)
 	}
 }
 

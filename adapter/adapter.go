@@ -90,6 +90,7 @@ func New(config Config) (http.Handler, error) {
 		rollout:     config.Rollout,
 		trusted:     config.TrustedProxies,
 		inFlight:    slots{most: int64(config.Limits.CallsInFlight)},
+		largeBodies: slots{most: largeBodies},
 		limits:      config.Limits,
 		ownServices: newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready),
 	}
@@ -139,6 +140,7 @@ type facade struct {
 	rollout     Rollout
 	trusted     TrustedProxies
 	inFlight    slots
+	largeBodies slots
 	limits      Limits
 	ownServices []*ownService
 }
@@ -179,13 +181,15 @@ func (f *facade) route(w *answer, r *http.Request) {
 		w.WriteHeader(http.StatusMovedPermanently)
 		return
 	}
-	limitBody(w, r, f.limits.BodyTimeout)
+	budget := &bodyBudget{large: &f.largeBodies}
+	defer budget.release()
+	body := limitBody(w, r, f.limits.BodyTimeout, budget)
 	if f.rollout != RolloutAll {
 		if protocol != "" {
-			userID = peekUserID(r, protocol)
+			userID = peekUserID(r, protocol, body)
 		}
 		if !f.rollout.translates(userID) {
-			w.streamed = true
+			w.streamed, budget.streamed = true, true
 			f.serveNative(w, r, cmp.Or(protocol, "rest"), userID)
 			return
 		}

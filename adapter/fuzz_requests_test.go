@@ -44,7 +44,7 @@ func FuzzFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, gzipped bool) {
 		encoding := map[bool]string{true: "gzip"}[gzipped]
 		rest := bytes.NewReader(body)
-		message, refusal := readFrame(rest, encoding)
+		message, refusal := readFrame(rest, encoding, &bodyBudget{large: new(slots)})
 		var size uint32
 		whole := len(body) >= framePrefixBytes
 		if whole {
@@ -327,7 +327,7 @@ func FuzzPeekUserID(f *testing.F) {
 			return request
 		}
 		peeked := newRequest()
-		got := peekUserID(peeked, protocol)
+		got := peekUserID(peeked, protocol, limitBody(httptest.NewRecorder(), peeked, time.Minute, &bodyBudget{large: new(slots)}))
 		if left, err := io.ReadAll(peeked.Body); err != nil || !bytes.Equal(left, body) {
 			t.Fatalf("%q is left of %q, %v", left, body, err)
 		}
@@ -335,7 +335,7 @@ func FuzzPeekUserID(f *testing.F) {
 		if protocol == "grpc-web-text" {
 			decodeGRPCWebText(whole)
 		}
-		message, refusal := readFrame(whole.Body, encoding)
+		message, refusal := readFrame(whole.Body, encoding, &bodyBudget{large: new(slots)})
 		var request managementv1.SetHumanInitialPasswordRequest
 		if refusal != nil || checkEncoding(encoding) != nil || proto.Unmarshal(message, &request) != nil {
 			return

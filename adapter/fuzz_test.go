@@ -90,7 +90,7 @@ func FuzzGRPCWebText(f *testing.F) {
 		if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
 			t.Fatalf("decoded %q (%v), want %q (%v)", got, err, want, wantErr)
 		}
-		if message, refusal := readFrame(bytes.NewReader(got), ""); refusal == nil {
+		if message, refusal := readFrame(bytes.NewReader(got), "", &bodyBudget{large: new(slots)}); refusal == nil {
 			if !bytes.HasPrefix(got, frame(message)) {
 				t.Fatalf("message %q is not that of %q", message, got)
 			}

@@ -72,18 +72,19 @@ func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol str
 		http.Error(w, rec.status.message, http.StatusBadRequest)
 		return
 	}
+	budget := budgetOf(r)
 	if protocol != "grpc-web-text" {
-		h.serveBinary(w, r, rec, timeout, limited)
+		h.serveBinary(w, r, rec, timeout, limited, budget)
 		return
 	}
 	text := newGRPCWebTextWriter(w)
-	h.serveBinary(text, decodeGRPCWebText(r), rec, timeout, limited)
+	h.serveBinary(text, decodeGRPCWebText(r), rec, timeout, limited, budget)
 	text.close() // not deferred: a panic gets an answer of its own
 }
 
 // serveBinary answers a request of gRPC, or of gRPC-Web in binary mode, which
 // timeout may limit.
-func (h *grpcHandler) serveBinary(w http.ResponseWriter, r *http.Request, rec *record, timeout time.Duration, limited bool) {
+func (h *grpcHandler) serveBinary(w http.ResponseWriter, r *http.Request, rec *record, timeout time.Duration, limited bool, budget *bodyBudget) {
 	r.Header.Set("Content-Type", protobufContentType(rec.protocol, r.Header.Get("Content-Type")))
 	if r.URL.Path != procedure {
 		h.errors.writeRPC(w, r, unknownMethod(r.URL.Path))
@@ -93,7 +94,7 @@ func (h *grpcHandler) serveBinary(w http.ResponseWriter, r *http.Request, rec *r
 	refusal := checkEncoding(encoding)
 	var message []byte
 	if refusal == nil {
-		message, refusal = readFrame(r.Body, encoding)
+		message, refusal = readFrame(r.Body, encoding, budget)
 		if limited && time.Since(rec.started) >= timeout { // whatever came in the meantime
 			refusal = newStatus(connect.CodeDeadlineExceeded, context.DeadlineExceeded.Error())
 		}

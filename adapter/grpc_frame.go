@@ -26,11 +26,12 @@ func checkEncoding(encoding string) *status {
 		fmt.Sprintf("grpc: Decompressor is not installed for grpc-encoding %q", encoding))
 }
 
-// readFrame reads the one message of a unary gRPC call and unpacks it. encoding
-// is a grpc-encoding header that checkEncoding allows. Errors are those of v1's
+// readFrame reads the one message of a unary gRPC call and unpacks it, for which it
+// has a budget besides that of body. encoding is a grpc-encoding header that
+// checkEncoding allows. Errors are those of v1's
 // server, grpc-go, whose codes and words differ from connect-go's (recordings
 // cut-frame, no-frame).
-func readFrame(body io.Reader, encoding string) ([]byte, *status) {
+func readFrame(body io.Reader, encoding string, budget *bodyBudget) ([]byte, *status) {
 	var prefix [framePrefixBytes]byte
 	if _, err := io.ReadFull(body, prefix[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -58,15 +59,18 @@ func readFrame(body io.Reader, encoding string) ([]byte, *status) {
 	case encoding != "gzip":
 		return nil, newStatus(connect.CodeInternal, "grpc: compressed flag set with identity or empty encoding")
 	}
-	return unpack(&message)
+	return unpack(&message, budget)
 }
 
-func unpack(packed io.Reader) ([]byte, *status) {
+func unpack(packed io.Reader, budget *bodyBudget) ([]byte, *status) {
 	reader, err := gzip.NewReader(packed)
 	if err != nil {
 		return nil, newStatus(connect.CodeInternal, "grpc: failed to decompress the message: "+err.Error())
 	}
-	message, err := io.ReadAll(io.LimitReader(reader, maxMessageBytes+1))
+	message, err := io.ReadAll(io.LimitReader(heldReader{reader, budget}, maxMessageBytes+1))
+	if refusal := bodyRefusal(err); refusal != nil {
+		return nil, refusal
+	}
 	if err != nil {
 		return nil, newStatus(connect.CodeInternal, "grpc: failed to read decompressed data: "+err.Error())
 	}
@@ -80,8 +84,8 @@ func unpack(packed io.Reader) ([]byte, *status) {
 // readFailure is the status of a request body that ended early or could not be
 // read.
 func readFailure(err error) *status {
-	if late := lateBody(err); late != nil {
-		return late
+	if refusal := bodyRefusal(err); refusal != nil {
+		return refusal
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return newStatus(connect.CodeUnknown, err.Error())

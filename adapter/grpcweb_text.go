@@ -44,7 +44,7 @@ func (t *textReader) Read(out []byte) (int, error) {
 			err = io.EOF
 		}
 		var corrupt error
-		if t.decoded, corrupt = decodeSegments(text); corrupt != nil {
+		if t.decoded, corrupt = decodeSegments(text); corrupt != nil && err == io.EOF { //nolint:errorlint // set above
 			err = corrupt
 		}
 		t.err = err

@@ -1,12 +1,8 @@
 package adapter
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -75,36 +71,3 @@ func (s *slots) take() bool {
 }
 
 func (s *slots) free() { s.taken.Add(-1) }
-
-// limitBody gives a request's body its time.
-func limitBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
-	body := &timedBody{ReadCloser: r.Body, controller: http.NewResponseController(w)}
-	if body.controller.SetReadDeadline(time.Now().Add(timeout)) == nil { // fails only for writers that are not net/http's
-		r.Body = body
-	}
-}
-
-// timedBody has a read deadline until it ends. After that, a deadline would end
-// the call: net/http reads on to see whether the client goes away.
-type timedBody struct {
-	io.ReadCloser
-
-	controller *http.ResponseController
-}
-
-func (b *timedBody) Read(into []byte) (int, error) {
-	n, err := b.ReadCloser.Read(into)
-	if errors.Is(err, io.EOF) {
-		_ = b.controller.SetReadDeadline(time.Time{}) // worked before
-	}
-	return n, err
-}
-
-// lateBody is the status of a call whose body did not arrive in time, nil if err
-// says something else.
-func lateBody(err error) *status {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return newStatus(connect.CodeDeadlineExceeded, "the request's body did not arrive in time")
-	}
-	return nil
-}

@@ -31,7 +31,7 @@ type restHandler struct {
 // serve answers a request for userID's path.
 func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID string) {
 	if refusal := overrideMethod(r); refusal != nil {
-		writeStatus(w, http.StatusBadRequest, refusal)
+		writeStatus(w, httpStatus(refusal.code), refusal)
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -79,6 +79,9 @@ func overrideMethod(r *http.Request) *status {
 		return nil
 	}
 	if err := r.ParseForm(); err != nil {
+		if refusal := bodyRefusal(err); refusal != nil {
+			return refusal
+		}
 		return newStatus(connect.CodeInvalidArgument, err.Error())
 	}
 	r.Method = strings.ToUpper(override)
@@ -88,8 +91,8 @@ func overrideMethod(r *http.Request) *status {
 // readRequest reads the body, and puts the path's user id over the body's.
 func readRequest(r *http.Request, userID string) (*managementv1.SetHumanInitialPasswordRequest, *status) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxMessageBytes+1))
-	if late := lateBody(err); late != nil {
-		return nil, late
+	if refusal := bodyRefusal(err); refusal != nil {
+		return nil, refusal
 	}
 	if len(body) > maxMessageBytes {
 		return nil, tooLarge(max(r.ContentLength, int64(len(body))))

@@ -61,9 +61,8 @@ func callUserID(path string) (string, bool) {
 
 // peekUserID reads the message of a gRPC or gRPC-Web call for the user id in it,
 // "" if there is none to be read, and leaves the body as it was.
-func peekUserID(r *http.Request, protocol string) string {
+func peekUserID(r *http.Request, protocol string, body *limitedBody) string {
 	var read bytes.Buffer
-	body := r.Body
 	peeked := *r
 	peeked.Body = io.NopCloser(io.TeeReader(body, &read))
 	if protocol == "grpc-web-text" {
@@ -72,13 +71,10 @@ func peekUserID(r *http.Request, protocol string) string {
 	var request managementv1.SetHumanInitialPasswordRequest
 	encoding := r.Header.Get("Grpc-Encoding")
 	if checkEncoding(encoding) == nil {
-		if message, refusal := readFrame(peeked.Body, encoding); refusal == nil {
+		if message, refusal := readFrame(peeked.Body, encoding, body.budget); refusal == nil {
 			_ = proto.Unmarshal(message, &request) // as much as can be read
 		}
 	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(&read, body), body}
+	body.Reader = io.MultiReader(&read, body.Reader)
 	return request.GetUserId()
 }

@@ -36,6 +36,18 @@ type FaultyStream struct {
 	whole bool
 }
 
+// givenUp is called when the client has reset the stream.
+func (s *FaultyStream) givenUp() {
+	if s == nil { // it has never begun
+		return
+	}
+	s.gone()
+	if !s.whole { // nobody will answer it
+		s.whole = true
+		s.conn.ended()
+	}
+}
+
 // Reset ends the stream with an error.
 func (s *FaultyStream) Reset(code http2.ErrCode) {
 	s.conn.write(func(f *http2.Framer) error { return f.WriteRSTStream(s.id, code) })
@@ -166,6 +178,20 @@ func (c *http2Conn) handle(id uint32) bool {
 	return true
 }
 
+// acknowledge answers the frames that are for the connection.
+func (c *http2Conn) acknowledge(frame http2.Frame) {
+	switch frame := frame.(type) {
+	case *http2.SettingsFrame:
+		if !frame.IsAck() {
+			c.write(func(f *http2.Framer) error { return f.WriteSettingsAck() })
+		}
+	case *http2.PingFrame:
+		if !frame.IsAck() {
+			c.write(func(f *http2.Framer) error { return f.WritePing(true, frame.Data) })
+		}
+	}
+}
+
 func (c *http2Conn) write(frame func(*http2.Framer) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,23 +232,8 @@ func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 		}
 		stream := streams[frame.Header().StreamID]
 		switch frame := frame.(type) {
-		case *http2.SettingsFrame:
-			if !frame.IsAck() {
-				c.write(func(f *http2.Framer) error { return f.WriteSettingsAck() })
-			}
-		case *http2.PingFrame:
-			if !frame.IsAck() {
-				c.write(func(f *http2.Framer) error { return f.WritePing(true, frame.Data) })
-			}
 		case *http2.RSTStreamFrame:
-			if stream == nil {
-				continue
-			}
-			stream.gone()
-			if !stream.whole { // nobody will answer it
-				stream.whole = true
-				c.ended()
-			}
+			stream.givenUp()
 		case *http2.MetaHeadersFrame:
 			gone := make(chan struct{})
 			stream = &FaultyStream{id: frame.StreamID, conn: c, meta: frame, Gone: gone, gone: sync.OnceFunc(func() { close(gone) })}
@@ -230,6 +241,8 @@ func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 			c.write(func(*http2.Framer) error { c.open++; return nil })
 		case *http2.DataFrame:
 			stream.body.Write(frame.Data())
+		default:
+			c.acknowledge(frame)
 		}
 		if ends, ok := frame.(interface{ StreamEnded() bool }); ok && ends.StreamEnded() {
 			stream.whole = true

@@ -2,13 +2,46 @@ package passthrough_test
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 )
+
+// BenchmarkHugeBodies lets 200 strangers send calls of 4 MiB, which v1 would take, and
+// reports the most memory that the program ever held.
+func BenchmarkHugeBodies(b *testing.B) {
+	for _, contentType := range []string{"application/json", "application/grpc-web+proto"} {
+		b.Run(contentType, func(b *testing.B) {
+			p := start(b, plain, "upstream: {url: 'http://"+newOrigin(b, nil)+"', host: localhost:8088}\nlog: {level: error}\n")
+			before := peakMiB(b, p)
+			path, body := "/management/v1/users/"+userA+"/password/_initialize", []byte(`{"padding":"`+strings.Repeat("x", 4*mebibyte-20)+`"}`)
+			if contentType != "application/json" {
+				path = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
+				body = append([]byte{0, 0, 0x3f, 0xff, 0xf0}, make([]byte, 0x3ffff0)...)
+			}
+			for b.Loop() {
+				var strangers sync.WaitGroup
+				for range 200 {
+					strangers.Go(func() {
+						client := p.newHTTPClient(false)
+						defer client.CloseIdleConnections()
+						if response, err := client.Post(p.base()+path, contentType, bytes.NewReader(body)); err == nil { // or cut, which is fine
+							_ = response.Body.Close()
+						}
+					})
+				}
+				strangers.Wait()
+			}
+			b.ReportMetric(before, "before-MiB")
+			b.ReportMetric(peakMiB(b, p), "peak-MiB")
+		})
+	}
+}
 
 // BenchmarkIdleAndSlowClients makes v1 calls while 10,000 connections are idle and
 // 2,000 clients send a header of a byte a second, and reports the most memory that

@@ -149,6 +149,7 @@ func (f *facade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &answer{ResponseWriter: w, timeout: f.limits.WriteTimeout}
 	defer f.recoverPanic(out, r, r.Header.Get("Content-Type"))
 	f.route(out, r)
+	out.finish()
 }
 
 func (f *facade) route(w *answer, r *http.Request) {
@@ -184,9 +185,14 @@ func (f *facade) route(w *answer, r *http.Request) {
 	budget := &bodyBudget{large: &f.largeBodies}
 	defer budget.release()
 	body := limitBody(w, r, f.limits.BodyTimeout, budget)
+	defer body.end()
 	if f.rollout != RolloutAll {
 		if protocol != "" {
-			userID = peekUserID(r, protocol, body)
+			var crowded bool
+			if userID, crowded = peekUserID(r, protocol, body); crowded {
+				f.shed(w, r, protocol)
+				return
+			}
 		}
 		if !f.rollout.translates(userID) {
 			w.streamed, budget.streamed = true, true

@@ -16,6 +16,7 @@ type answer struct {
 	begun    bool
 	timeout  time.Duration
 	streamed bool // the time is each piece's, not that of the whole
+	hijacked bool
 }
 
 // WriteHeader sends the headers.
@@ -56,9 +57,17 @@ func (a *answer) limit() (taken func()) {
 	return func() { _ = controller.SetWriteDeadline(time.Time{}) }
 }
 
-// Hijack gives the connection away.
+// finish is called when the handler returns: what is left is for net/http to write, and
+// has its time too.
+func (a *answer) finish() {
+	if a.streamed && !a.hijacked {
+		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout)) // as in limit
+	}
+}
+
+// Hijack gives the connection away, and with it all limits.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	a.begun = true
+	a.begun, a.hijacked = true, true
 	return http.NewResponseController(a.ResponseWriter).Hijack()
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -32,8 +33,11 @@ var errTooManyLarge = errors.New("too many large bodies at once")
 
 // hold is called when so many bytes more are in memory.
 func (b *bodyBudget) hold(bytes int) error {
+	if b.streamed {
+		return nil
+	}
 	b.held += bytes
-	if b.held <= smallBodyBytes || b.taken || b.streamed {
+	if b.held <= smallBodyBytes || b.taken {
 		return nil
 	}
 	if b.taken = b.large.take(); !b.taken {
@@ -64,10 +68,13 @@ func (h heldReader) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// limitBody gives a request's body its time and its memory.
+// limitBody gives a request's body its time and its memory. The body's end must come
+// before the handler returns.
 func limitBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, budget *bodyBudget) *limitedBody {
-	body := &limitedBody{heldReader: heldReader{r.Body, budget}, Closer: r.Body, controller: http.NewResponseController(w)}
-	_ = body.controller.SetReadDeadline(time.Now().Add(timeout)) // fails only for writers that are not net/http's
+	body := &limitedBody{Closer: r.Body, from: r.Body, budget: budget, controller: http.NewResponseController(w)}
+	if r.ContentLength != 0 { // or else nobody might read that it has ended
+		_ = body.controller.SetReadDeadline(time.Now().Add(timeout)) // fails only for writers that are not net/http's
+	}
 	r.Body = body
 	return body
 }
@@ -75,18 +82,42 @@ func limitBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, bu
 // limitedBody has a read deadline until it ends. After that, a deadline would end
 // the call: net/http reads on to see whether the client goes away.
 type limitedBody struct {
-	heldReader
 	io.Closer
 
+	reading sync.Mutex // by one at a time: passthrough may hang up on the transport
+	from    io.Reader
+	budget  *bodyBudget
+
+	mu         sync.Mutex
 	controller *http.ResponseController
+	ended      bool
 }
 
 func (b *limitedBody) Read(into []byte) (int, error) {
-	n, err := b.heldReader.Read(into)
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	n, err := heldReader{b.from, b.budget}.Read(into)
 	if errors.Is(err, io.EOF) {
-		_ = b.controller.SetReadDeadline(time.Time{}) // as before
+		b.arrived()
 	}
 	return n, err
+}
+
+// arrived ends the deadline.
+func (b *limitedBody) arrived() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		_ = b.controller.SetReadDeadline(time.Time{}) // as in limitBody
+	}
+}
+
+// end is called when the handler returns: after that nothing may touch the request any
+// more, and the transport may still be reading, when native v1 has answered early.
+func (b *limitedBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
 }
 
 // budgetOf is the budget of a request that limitBody has seen.

@@ -55,13 +55,12 @@ func (c *callerRates) take(authorization string) *status {
 		}
 	}
 	now := time.Now()
-	reservation := limiter.ReserveN(now, 1)
-	delay := reservation.DelayFrom(now)
-	if delay == 0 {
+	if limiter.AllowN(now, 1) {
 		return nil
 	}
-	reservation.CancelAt(now)
 	refusal := newStatus(connect.CodeResourceExhausted, "too many calls with this token, try again later")
-	refusal.retryAfter = delay
+	const mostSeconds = 1e9
+	seconds := min((1-limiter.TokensAt(now))/float64(c.perSecond), mostSeconds)
+	refusal.retryAfter = max(time.Duration(seconds*float64(time.Second)), time.Nanosecond)
 	return refusal
 }

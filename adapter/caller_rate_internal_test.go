@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,19 @@ func TestCallerRates(t *testing.T) {
 		time.Sleep(refusal.retryAfter)
 		if got := passes("Bearer a"); got != 1 {
 			t.Errorf("%d calls two seconds later", got)
+		}
+		var impatient sync.WaitGroup // whose refusals cost no more than their calls
+		for range 8 {
+			impatient.Go(func() {
+				for range 1000 {
+					rates.take("Bearer a")
+				}
+			})
+		}
+		impatient.Wait()
+		time.Sleep(refusal.retryAfter)
+		if got := passes("Bearer a"); got != 1 {
+			t.Errorf("%d calls after many refusals", got)
 		}
 		time.Sleep(time.Hour)
 		if got := passes("Bearer a"); got != 3 {

@@ -327,7 +327,7 @@ func FuzzPeekUserID(f *testing.F) {
 			return request
 		}
 		peeked := newRequest()
-		got := peekUserID(peeked, protocol, limitBody(httptest.NewRecorder(), peeked, time.Minute, &bodyBudget{large: new(slots)}))
+		got, _ := peekUserID(peeked, protocol, limitBody(httptest.NewRecorder(), peeked, time.Minute, &bodyBudget{large: new(slots)}))
 		if left, err := io.ReadAll(peeked.Body); err != nil || !bytes.Equal(left, body) {
 			t.Fatalf("%q is left of %q, %v", left, body, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
@@ -60,8 +61,9 @@ func callUserID(path string) (string, bool) {
 }
 
 // peekUserID reads the message of a gRPC or gRPC-Web call for the user id in it,
-// "" if there is none to be read, and leaves the body as it was.
-func peekUserID(r *http.Request, protocol string, body *limitedBody) string {
+// "" if there is none to be read, and leaves the body as it was. It says if there was
+// no room to read it: by another user id, the call might go the other way.
+func peekUserID(r *http.Request, protocol string, body *limitedBody) (userID string, crowded bool) {
 	var read bytes.Buffer
 	peeked := *r
 	peeked.Body = io.NopCloser(io.TeeReader(body, &read))
@@ -71,10 +73,12 @@ func peekUserID(r *http.Request, protocol string, body *limitedBody) string {
 	var request managementv1.SetHumanInitialPasswordRequest
 	encoding := r.Header.Get("Grpc-Encoding")
 	if checkEncoding(encoding) == nil {
-		if message, refusal := readFrame(peeked.Body, encoding, body.budget); refusal == nil {
+		message, refusal := readFrame(peeked.Body, encoding, body.budget)
+		if refusal == nil {
 			_ = proto.Unmarshal(message, &request) // as much as can be read
 		}
+		crowded = refusal != nil && refusal.code == connect.CodeUnavailable
 	}
-	body.Reader = io.MultiReader(&read, body.Reader)
-	return request.GetUserId()
+	body.from = io.MultiReader(&read, body.from)
+	return request.GetUserId(), crowded
 }

@@ -164,7 +164,6 @@ func (f *facade) route(w *answer, r *http.Request) {
 		own.ServeHTTP(w, r)
 		return
 	}
-	isRPC := protocol != "" || isGRPCWebPreflight(r)
 	clean := cleanPath(r.URL.Path)
 	userID, isREST := callUserID(clean)
 	// Whatever has the call's path stays here: what is no call to this router may
@@ -182,6 +181,12 @@ func (f *facade) route(w *answer, r *http.Request) {
 		w.WriteHeader(http.StatusMovedPermanently)
 		return
 	}
+	f.serveCall(w, r, protocol, userID)
+}
+
+// serveCall answers the translated call, or lets native v1 do so. userID is that of a
+// REST path.
+func (f *facade) serveCall(w *answer, r *http.Request, protocol, userID string) {
 	budget := &bodyBudget{large: &f.largeBodies}
 	defer budget.release()
 	body := limitBody(w, r, f.limits.BodyTimeout, budget)
@@ -209,7 +214,7 @@ func (f *facade) route(w *answer, r *http.Request) {
 	switch {
 	case protocol == "grpc":
 		f.grpc.serve(w, r, protocol)
-	case isRPC:
+	case protocol != "", isGRPCWebPreflight(r):
 		f.grpcWebCORS.ServeHTTP(w, r)
 	default:
 		f.restCORS.ServeHTTP(w, r)

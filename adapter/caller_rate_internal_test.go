@@ -52,7 +52,7 @@ func TestCallerRates(t *testing.T) {
 		for range 8 {
 			impatient.Go(func() {
 				for range 1000 {
-					rates.take("Bearer a")
+					_ = rates.take("Bearer a")
 				}
 			})
 		}

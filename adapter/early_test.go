@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -111,6 +112,6 @@ func TestUntakenHeads(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	netErr, ok := err.(net.Error)
+	netErr, ok := errors.AsType[net.Error](err)
 	return ok && netErr.Timeout()
 }

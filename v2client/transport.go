@@ -17,7 +17,7 @@ func newTransport(to *upstream.Upstream, protocol Protocol) *upstream.Transport 
 	if protocol == ProtocolGRPC {
 		version = upstream.HTTP2
 	}
-	return to.NewTransport(upstream.TransportConfig{Version: version, MaxResponseHeaderBytes: 64 << 10})
+	return to.NewTransport(upstream.TransportConfig{Version: version, MaxResponseHeaderBytes: 64 << 10, SmallRequests: true})
 }
 
 // statusNoter notes the HTTP status of an answer where noteStatus asked for it:

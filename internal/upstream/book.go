@@ -18,7 +18,8 @@ const (
 	// is called.
 	lookUpEvery = 5 * time.Second
 	// forgetAfter is how long an address counts as the host's after DNS named it
-	// last: some servers name only some of many addresses at a time.
+	// last, and how long an edition stays at least: some servers name only some of
+	// many addresses at a time, and connections are not to be made anew for that.
 	forgetAfter = 30 * time.Second
 	// leftAlone is how long an address that could not be connected to is tried only
 	// after all the others.
@@ -35,7 +36,10 @@ type book struct {
 
 	mu       sync.Mutex
 	known    map[netip.Addr]known
-	edition  int // of the set of addresses; 0 before the first look-up
+	last     []netip.Addr // that DNS named
+	edition  int          // of the set of addresses; 0 before the first look-up
+	edited   time.Time
+	changed  bool // since
 	lookedUp time.Time
 	looking  bool
 }
@@ -55,7 +59,7 @@ func newBook(host string) *book {
 	}}
 }
 
-// current returns the edition of the set of addresses, which changes when the set
+// current returns the edition of the set of addresses, which changes after the set
 // does, and how many there are. If the last look-up is long ago, it starts another;
 // the first is made by who connects, which may be nobody: there are proxies.
 func (b *book) current() (edition, count int) {
@@ -75,28 +79,30 @@ func (b *book) current() (edition, count int) {
 	return b.edition, len(b.known)
 }
 
-// lookUp asks DNS. While that does not answer, or says that it cannot, the
-// addresses are those from before.
+// addresses asks DNS. While that does not answer, or says that it cannot, the
+// addresses are those that it named last.
+func (b *book) addresses(ctx context.Context) ([]netip.Addr, error) {
+	before := b.namedLast()
+	if len(before) == 0 {
+		return b.lookUp(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	named, err := b.lookUp(ctx)
+	if err != nil && !isNotFound(err) {
+		return before, nil
+	}
+	return named, err
+}
+
+// lookUp asks DNS, and takes down what it says.
 func (b *book) lookUp(ctx context.Context) ([]netip.Addr, error) {
-	before := b.remembered()
-	if len(before) > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
 	named, err := b.lookup(ctx, b.host)
-	switch {
-	case err == nil:
-		for i := range named {
-			named[i] = named[i].Unmap()
-		}
-		b.note(named)
-		return named, nil
-	case len(before) == 0 || isNotFound(err):
-		return nil, err
+	for i := range named {
+		named[i] = named[i].Unmap()
 	}
-	b.note(nil)
-	return before, nil
+	b.note(named, err)
+	return named, err
 }
 
 // isNotFound reports whether DNS said that there is no such name.
@@ -105,35 +111,35 @@ func isNotFound(err error) bool {
 	return ok && failure.IsNotFound
 }
 
-func (b *book) remembered() []netip.Addr {
+func (b *book) namedLast() []netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Collect(maps.Keys(b.known))
+	return slices.Clone(b.last)
 }
 
-// note takes down what DNS answered, nil if it did not.
-func (b *book) note(named []netip.Addr) {
+// note takes down what DNS answered.
+func (b *book) note(named []netip.Addr, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	b.lookedUp = now
-	if named == nil {
+	if err != nil {
 		return
 	}
-	changed := false
+	b.last = slices.Clone(named)
 	for _, address := range named {
 		entry, ok := b.known[address]
-		changed = changed || !ok
+		b.changed = b.changed || !ok
 		entry.named = now
 		b.known[address] = entry
 	}
 	maps.DeleteFunc(b.known, func(_ netip.Addr, entry known) bool {
 		gone := now.Sub(entry.named) >= forgetAfter
-		changed = changed || gone
+		b.changed = b.changed || gone
 		return gone
 	})
-	if changed {
-		b.edition++
+	if b.changed && (b.edition == 0 || now.Sub(b.edited) >= forgetAfter) {
+		b.edition, b.edited, b.changed = b.edition+1, now, false
 	}
 }
 

@@ -23,16 +23,22 @@ const (
 // connections nothing.
 type dialer struct {
 	book    *book
-	connect func(ctx context.Context, network, address string) (net.Conn, error)
+	connect connectFunc
 }
 
-// newConnect makes connections to single addresses. A peer that is gone without a
-// word is found out within eleven seconds: by keep-alives while nothing is sent,
-// and else, on Linux, because nobody acknowledges what is.
-func newConnect() func(ctx context.Context, network, address string) (net.Conn, error) {
+// connectFunc connects to a single address.
+type connectFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newConnect makes connections whose peer, if it is gone without a word, is found out
+// within eleven seconds: by keep-alives while nothing is sent. While something is, only
+// small requests tell, on Linux: a large one may wait for a peer that does not read
+// on, which to the kernel is the same.
+func newConnect(smallRequests bool) connectFunc {
 	single := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
-		Control:         limitUnacknowledged,
+	}
+	if smallRequests {
+		single.Control = limitUnacknowledged
 	}
 	return single.DialContext
 }
@@ -46,7 +52,7 @@ func (d *dialer) dial(ctx context.Context, network, address string, turn int) (n
 	if err != nil || d.book == nil || host != d.book.host { // a Unix socket, an IP address, a proxy
 		return d.connect(ctx, network, address)
 	}
-	addresses, err := d.book.lookUp(ctx)
+	addresses, err := d.book.addresses(ctx)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err} // as net.Dialer has it
 	}
@@ -61,7 +67,7 @@ type attempt struct {
 }
 
 // race tries one address after the other, each with a head start, until one is
-// connected to. The error is the first address's.
+// connected to. The error is that of the first that fails.
 func (d *dialer) race(ctx context.Context, network, port string, addresses []netip.Addr) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

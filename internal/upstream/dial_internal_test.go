@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +25,7 @@ type network struct {
 	hangs   map[string]time.Duration // addresses that take so long
 	refuses map[string]bool
 	tried   []string
+	asked   int // of DNS, how often
 	opened  int // connections, which are not closed
 }
 
@@ -31,6 +33,7 @@ const never = time.Hour
 
 func (n *network) lookup(ctx context.Context, _ string) ([]netip.Addr, error) {
 	n.mu.Lock()
+	n.asked++
 	names, err, slow := n.names, n.dnsErr, n.dnsSlow
 	n.mu.Unlock()
 	if err := wait(ctx, slow); err != nil {
@@ -269,6 +272,46 @@ func TestDialWithoutDNS(t *testing.T) {
 	}
 }
 
+// DNS that is slow, or knows no such name for a while, is asked as seldom as any other,
+// and what it says in the end counts.
+func TestSlowDNS(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{names: []string{"10.0.0.1"}, dnsSlow: 3 * time.Second}
+		d := newTestDialer(n)
+		if got, took := dialed(t.Context(), d, 0); got != "10.0.0.1" || took != n.dnsSlow {
+			t.Errorf("at first: %s after %v", got, took)
+		}
+		n.change(func() { n.names = []string{"10.0.0.2"} })
+		time.Sleep(lookUpEvery)
+		d.book.current()
+		time.Sleep(n.dnsSlow)
+		synctest.Wait()
+		if got, took := dialed(t.Context(), d, 0); got != "10.0.0.2" || took != patience {
+			t.Errorf("then: %s after %v", got, took)
+		}
+		n.change(func() { n.dnsErr, n.dnsSlow, n.asked = &net.DNSError{IsNotFound: true}, 0, 0 })
+		for range 100 { // in ten seconds
+			time.Sleep(100 * time.Millisecond)
+			d.book.current()
+			synctest.Wait()
+		}
+		if n.asked > 3 {
+			t.Errorf("DNS was asked %d times", n.asked)
+		}
+	})
+}
+
+// A name is known under the name by which net/http dials it.
+func TestDialedHost(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{"zitadel.example": "zitadel.example", "BÜCHER.example": "xn--bcher-kva.example", "a_b.example": "a_b.example"} {
+		if got := dialedHost(&url.URL{Host: host + ":443"}); got != want {
+			t.Errorf("%s: %s", host, got)
+		}
+	}
+}
+
 // Addresses, sockets and proxies are dialed as they are.
 func TestDialOthers(t *testing.T) {
 	t.Parallel()
@@ -291,7 +334,7 @@ func TestDialOthers(t *testing.T) {
 }
 
 // An address that DNS names only now and then stays; one that it has not named for
-// long goes.
+// long goes. However often the set changes, an edition stays for half a minute.
 func TestBookForgets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -307,11 +350,11 @@ func TestBookForgets(t *testing.T) {
 		}
 		const a, b = "10.0.0.1", "10.0.0.2"
 		var got strings.Builder
-		for _, name := range []string{a, a, b, a, b, b, b, b, b, b, b} {
+		for _, name := range []string{a, a, b, a, b, b, b, b, b, b, b, b, b} {
 			edition, count := look(name)
 			fmt.Fprintf(&got, "%d:%d ", edition, count)
 		}
-		if want := "1:1 1:1 2:2 2:2 2:2 2:2 2:2 2:2 2:2 3:1 3:1 "; got.String() != want {
+		if want := "1:1 1:1 1:2 1:2 1:2 2:2 2:2 2:2 2:2 2:1 2:1 3:1 3:1 "; got.String() != want {
 			t.Errorf("editions and counts %s, want %s", got.String(), want)
 		}
 	})

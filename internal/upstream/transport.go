@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -25,8 +26,11 @@ const (
 type TransportConfig struct {
 	Version Version
 	// ResponseHeaderTimeout is how long the upstream may take to begin its answer
-	// once it has the whole request; 0 is for ever. Of no effect with HTTP2.
+	// once it has the whole request; 0 is for ever.
 	ResponseHeaderTimeout time.Duration
+	// SmallRequests says that no request is so large that the upstream might have to
+	// wait before it reads on: who does not acknowledge one in ten seconds is dead.
+	SmallRequests bool
 	// MaxResponseHeaderBytes is how long the headers of an answer may be; 0 is
 	// net/http's default.
 	MaxResponseHeaderBytes int64
@@ -59,13 +63,15 @@ type pools struct {
 
 // NewTransport makes a Transport; it does not connect yet.
 func (u *Upstream) NewTransport(config TransportConfig) *Transport {
-	t := &Transport{book: u.dialer.book, http1: config.Version == HTTP1}
+	t := &Transport{book: u.book, http1: config.Version == HTTP1}
+	t.turn.Store(rand.Uint32()) //nolint:gosec // no secret: not every replica is to begin with the same address
+	first := t.nextTurn()
 	t.make = func(lane int) *http.Transport {
 		return u.newPool(config, func() int {
 			if t.http1 { // as many connections as there are requests at once
 				return t.nextTurn()
 			}
-			return lane // one connection, and so one address, as long as it lasts
+			return first + lane // one connection, and so one address, as long as it lasts
 		})
 	}
 	t.pools.Store(&pools{lanes: []*http.Transport{t.make(0)}})
@@ -73,6 +79,10 @@ func (u *Upstream) NewTransport(config TransportConfig) *Transport {
 }
 
 func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transport {
+	d := dialer{book: u.book, connect: u.connect}
+	if d.connect == nil {
+		d.connect = newConnect(config.SmallRequests)
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(config.Version == HTTP1)
 	protocols.SetHTTP2(config.Version == HTTP2)
@@ -84,7 +94,7 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 			if u.socket != "" {
 				network, address = "unix", u.socket
 			}
-			return u.dialer.dial(ctx, network, address, turn())
+			return d.dial(ctx, network, address, turn())
 		},
 		TLSClientConfig: u.tls.Clone(), // net/http writes into it
 		// net/http's default of two idle connections a host would open and
@@ -122,7 +132,10 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return inUse.lanes[t.nextTurn()%len(inUse.lanes)].RoundTrip(request)
 }
 
-func (t *Transport) nextTurn() int { return int(t.turn.Add(1) & math.MaxInt32) }
+func (t *Transport) nextTurn() int {
+	const positive = math.MaxInt32 >> 1 // with room for lanes
+	return int(t.turn.Add(1) & positive)
+}
 
 // current returns the pools of the current addresses.
 func (t *Transport) current() *pools {
@@ -151,6 +164,7 @@ func (t *Transport) renew(edition, count int) *pools {
 		lanes = min(max(count, 1), maxLanes)
 	}
 	fresh := &pools{edition: edition}
+	fresh.retired.Store(old.retired.Load())
 	if old.edition == 0 {
 		fresh.lanes = old.lanes
 	} else {

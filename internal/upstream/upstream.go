@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/idna"
 )
 
 // The two values of Config.Host that are not names.
@@ -36,7 +38,9 @@ type Upstream struct {
 	socket string // path of a Unix socket, or ""
 	host   string
 	tls    *tls.Config // nil: the system's CAs and no client certificate
-	dialer dialer
+	book   *book       // nil: the upstream is no host name
+
+	connect connectFunc // nil: to the real world
 }
 
 // New checks config and reads its files; it does not connect. Errors name the
@@ -56,9 +60,8 @@ func New(config Config) (*Upstream, error) {
 	if u.tls != nil && u.base.Scheme != "https" {
 		return nil, fmt.Errorf("upstream.tls: has no effect with upstream.url %q: use an https:// URL or leave upstream.tls out", config.URL)
 	}
-	u.dialer.connect = newConnect()
 	if u.socket == "" {
-		u.dialer.book = newBook(dialedHost(u.base))
+		u.book = newBook(dialedHost(u.base))
 	}
 	return u, nil
 }
@@ -94,10 +97,14 @@ func parse(raw string) (base *url.URL, socket string, err error) {
 
 // dialedHost is the host of a URL as net/http dials it.
 func dialedHost(base *url.URL) string {
-	if ascii, err := httpguts.PunycodeHostPort(base.Hostname()); err == nil {
+	host := base.Hostname()
+	if !strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
+		return host
+	}
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
 		return ascii
 	}
-	return base.Hostname()
+	return host
 }
 
 // Base is the base URL, http or https, without a slash at its end; for a socket

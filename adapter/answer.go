@@ -61,7 +61,7 @@ func (a *answer) limit() (taken func()) {
 // has its time too.
 func (a *answer) finish() {
 	if a.streamed && !a.hijacked {
-		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout)) // as in limit
+		a.limit()
 	}
 }
 

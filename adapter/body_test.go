@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -107,16 +106,6 @@ func TestLargeBodiesOfTheRollout(t *testing.T) {
 			if got, want := bodyOf(t, response), fmt.Sprintln(size, nil); got != want {
 				t.Errorf("%s: %d %q, want %q", request.Path, response.StatusCode, got, want)
 			}
-		}
-	}
-}
-
-// eventually waits for what has to come.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not so: %s", what)
 		}
 	}
 }

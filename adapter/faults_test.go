@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,15 +63,21 @@ func rpcRequest(tb testing.TB, contentType, user, token string) recordings.Reque
 // faulty is a stack whose upstream can go wrong.
 type faulty struct {
 	*stack
+	faultProxy
 
 	// choose says which requests go wrong from now on, by the name of the fault, ""
 	// for those that do not.
 	choose func(func(*http.Request) (fault string))
-	// stop and start are the end of the upstream, and its return.
-	stop, start func()
-	resets      *atomic.Bool // new connections, at once
-	connections func() int
-	client      *v2client.Client
+	client *v2client.Client
+}
+
+// faultProxy is what the fault proxies of both upstream protocols can do.
+type faultProxy interface {
+	Address() string
+	Start(tb testing.TB)
+	Stop()
+	ResetConnections(resets bool)
+	Connections() int
 }
 
 // newFaulty is an adapter before a ZITADEL whose answers can go wrong.
@@ -82,9 +87,9 @@ func newFaulty(tb testing.TB, protocol v2client.Protocol, timeout time.Duration,
 	s := &stack{zitadel: wiretest.NewZITADEL(tb, fixture), fixture: fixture}
 	s.upstream = &witness{next: s.zitadel}
 	f := &faulty{stack: s}
-	address := f.proxy(tb, protocol)
+	f.interpose(tb, protocol)
 	client, err := v2client.New(v2client.Config{
-		Upstream: wiretest.Upstream(tb, "http://"+address, upstream.HostClient), Protocol: protocol, Breaker: breaker,
+		Upstream: wiretest.Upstream(tb, "http://"+f.Address(), upstream.HostClient), Protocol: protocol, Breaker: breaker,
 		Retry: v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1},
 	})
 	if err != nil {
@@ -102,23 +107,22 @@ func newFaulty(tb testing.TB, protocol v2client.Protocol, timeout time.Duration,
 	return f
 }
 
-// proxy stands before ZITADEL; it returns its address.
-func (f *faulty) proxy(tb testing.TB, protocol v2client.Protocol) string {
+// interpose puts a proxy before ZITADEL.
+func (f *faulty) interpose(tb testing.TB, protocol v2client.Protocol) {
 	tb.Helper()
 	if protocol == v2client.ProtocolGRPC {
 		proxy, faults := wiretest.NewHTTP2FaultProxy(tb, f.upstream), wiretest.HTTP2Faults()
+		f.faultProxy = proxy
 		f.choose = func(choose func(*http.Request) string) {
 			proxy.Choose(func(r *http.Request) wiretest.HTTP2Fault { return faults[choose(r)] })
 		}
-		f.stop, f.start, f.connections, f.resets = proxy.Stop, func() { proxy.Start(tb) }, proxy.Connections, &proxy.Resets
-		return proxy.Address
+		return
 	}
 	proxy, faults := wiretest.NewFaultProxy(tb, f.upstream), wiretest.Faults()
+	f.faultProxy = proxy
 	f.choose = func(choose func(*http.Request) string) {
 		proxy.Choose(func(r *http.Request) wiretest.Fault { return faults[choose(r)] })
 	}
-	f.stop, f.start, f.connections, f.resets = proxy.Stop, func() { proxy.Start(tb) }, proxy.Connections, &proxy.Resets
-	return proxy.Address
 }
 
 // fail lets the requests that match go wrong.

@@ -145,6 +145,16 @@ func newStack(tb testing.TB, options ...option) *stack {
 	return s
 }
 
+// eventually waits for what has to come.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
+
 // roomy are limits that no test meets by chance.
 func roomy() adapter.Limits {
 	return adapter.Limits{BodyTimeout: time.Minute, WriteTimeout: time.Minute}

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
@@ -68,7 +68,7 @@ func testLedger(t *testing.T, protocol v2client.Protocol) {
 		f.zitadel.Add(v2test.User{ID: e.user, Org: e.organization, Type: v2test.Human, State: v2test.Active})
 	}
 	var crossed atomic.Int32
-	faults := randomFaults(faultNames(protocol), *ledgerSeed)
+	faults := wiretest.RandomFaults(faultNames(protocol), *ledgerSeed, 10)
 	f.choose(func(r *http.Request) string {
 		if isSetPassword(r) && !belongsTogether(r) {
 			crossed.Add(1)
@@ -96,25 +96,7 @@ func testLedger(t *testing.T, protocol v2client.Protocol) {
 		t.Errorf("%d SetPassword calls with another call's token or request id", crossed.Load())
 	}
 	f.client.Close()
-	for deadline := time.Now().Add(30 * time.Second); f.connections() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are left", f.connections())
-		}
-	}
-}
-
-// randomFaults lets one request in ten go wrong, the same for the same seed.
-func randomFaults(names []string, seed uint64) func() string {
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(seed, 0))
-	return func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		if random.IntN(10) > 0 {
-			return ""
-		}
-		return names[random.IntN(len(names))]
-	}
+	eventually(t, "no connection is left", func() bool { return f.Connections() == 0 })
 }
 
 // audit compares the answers with what was written.

@@ -56,7 +56,7 @@ func TestRestart(t *testing.T) {
 				<-arrived
 			}
 			stopped := make(chan struct{})
-			go func() { defer close(stopped); f.stop() }()
+			go func() { defer close(stopped); f.Stop() }()
 			for range many {
 				if answer := <-answers; !strings.HasPrefix(answer, "14 ") || !strings.Contains(answer, "whether the change was made is unknown") {
 					t.Errorf("%s, cut: %s", name, answer)
@@ -72,7 +72,7 @@ func TestRestart(t *testing.T) {
 					t.Errorf("%s, away: %s %s", name, code, message)
 				}
 			}
-			f.start()
+			f.Start(t)
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
 				t.Errorf("%s, back: %s %s", name, code, message)
 			}
@@ -95,16 +95,16 @@ func TestResetsBeforeTheRequest(t *testing.T) {
 				t.Fatalf("%s: %s %s", name, code, message)
 			}
 			f.upstream.setPasswordCalls(t)
-			f.stop() // pooled connections
-			f.resets.Store(true)
-			f.start()
+			f.Stop() // pooled connections
+			f.ResetConnections(true)
+			f.Start(t)
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "14" {
 				t.Errorf("%s: %s %s", name, code, message)
 			}
 			if got := f.upstream.setPasswordCalls(t); got != 0 {
 				t.Errorf("%s: SetPassword arrived %d times", name, got)
 			}
-			f.resets.Store(false)
+			f.ResetConnections(false)
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
 				t.Errorf("%s, the next call: %s %s", name, code, message)
 			}
@@ -148,9 +148,9 @@ func TestFlapping(t *testing.T) {
 		const half = 250 * time.Millisecond
 		for range 8 {
 			time.Sleep(half)
-			f.stop()
+			f.Stop()
 			time.Sleep(half)
-			f.start()
+			f.Start(t)
 		}
 		close(stop)
 		callers.Wait()
@@ -158,15 +158,10 @@ func TestFlapping(t *testing.T) {
 		if ok.Load() == 0 || written < ok.Load() || written > ok.Load()+unknown.Load() || int64(arrived) != written {
 			t.Errorf("%d ok, %d unknown, SetPassword arrived %d times, %d writes", ok.Load(), unknown.Load(), arrived, written)
 		}
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-			code, message := protocols["REST"](t, f.address, userA, "pat-org-owner-a")
-			if code == "0" {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("not up again: %s %s", code, message)
-			}
-		}
+		eventually(t, "up again", func() bool {
+			code, _ := protocols["REST"](t, f.address, userA, "pat-org-owner-a")
+			return code == "0"
+		})
 	})
 }
 

@@ -11,12 +11,8 @@ import (
 
 // faultListener is a server that can go away and come back.
 type faultListener struct {
-	// Address is its host:port.
-	Address string
-
-	// Resets lets every new connection be reset at once.
-	Resets atomic.Bool
-
+	address     string
+	resets      atomic.Bool
 	serve       func(net.Conn)
 	listener    net.Listener
 	accepting   sync.WaitGroup
@@ -26,27 +22,33 @@ type faultListener struct {
 // newFaultListener hands every connection to serve, until the test ends.
 func newFaultListener(tb testing.TB, serve func(net.Conn)) *faultListener {
 	tb.Helper()
-	l := &faultListener{Address: "127.0.0.1:0", serve: serve}
+	l := &faultListener{address: "127.0.0.1:0", serve: serve}
 	l.Start(tb)
 	tb.Cleanup(l.Stop)
 	return l
 }
 
+// Address is its host:port.
+func (l *faultListener) Address() string { return l.address }
+
+// ResetConnections says whether every new connection is reset at once.
+func (l *faultListener) ResetConnections(resets bool) { l.resets.Store(resets) }
+
 // Start listens, at the same address as before.
 func (l *faultListener) Start(tb testing.TB) {
 	tb.Helper()
-	listener, err := server.Listen(tb.Context(), l.Address)
+	listener, err := server.Listen(tb.Context(), l.address)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l.listener, l.Address = listener, listener.Addr().String()
+	l.listener, l.address = listener, listener.Addr().String()
 	l.accepting.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			if l.Resets.Load() {
+			if l.resets.Load() {
 				reset(conn)
 				_ = conn.Close()
 				continue

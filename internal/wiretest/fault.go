@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,9 +36,9 @@ func (c *FaultyConn) Reset() { reset(c.Conn) }
 // requests go wrong. It is safe for concurrent use.
 type FaultProxy struct {
 	*faultListener
+	faultChoice[Fault]
 
 	handler http.Handler
-	choose  atomic.Pointer[func(*http.Request) Fault]
 }
 
 // NewFaultProxy serves until the test ends.
@@ -48,9 +50,31 @@ func NewFaultProxy(tb testing.TB, handler http.Handler) *FaultProxy {
 	return p
 }
 
+// faultChoice is what becomes of requests: F is Fault or HTTP2Fault.
+type faultChoice[F any] struct {
+	choose atomic.Pointer[func(*http.Request) F]
+}
+
 // Choose says, for requests from now on, which go wrong, and how; nil means that
 // a request does not.
-func (p *FaultProxy) Choose(choose func(*http.Request) Fault) { p.choose.Store(&choose) }
+func (c *faultChoice[F]) Choose(choose func(*http.Request) F) { c.choose.Store(&choose) }
+
+func (c *faultChoice[F]) of(r *http.Request) F { return (*c.choose.Load())(r) }
+
+// RandomFaults names a fault for one request in so many, and "" for the others: the
+// same for the same seed. It is safe for concurrent use.
+func RandomFaults(names []string, seed uint64, oneIn int) func() string {
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // no secret
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		if random.IntN(oneIn) > 0 {
+			return ""
+		}
+		return names[random.IntN(len(names))]
+	}
+}
 
 // serve answers the requests of one connection until one goes wrong.
 func (p *FaultProxy) serve(conn net.Conn) {
@@ -65,7 +89,7 @@ func (p *FaultProxy) serve(conn net.Conn) {
 			return
 		}
 		request.Body = io.NopCloser(bytes.NewReader(body))
-		fault := (*p.choose.Load())(request)
+		fault := p.of(request)
 		if fault == nil {
 			if _, err := conn.Write(p.answer(request)); err != nil {
 				return

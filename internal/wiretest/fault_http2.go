@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,9 +125,9 @@ func fieldsOf(header http.Header) []hpack.HeaderField {
 // HTTP2FaultProxy is FaultProxy over h2c.
 type HTTP2FaultProxy struct {
 	*faultListener
+	faultChoice[HTTP2Fault]
 
 	handler http.Handler
-	choose  atomic.Pointer[func(*http.Request) HTTP2Fault]
 }
 
 // NewHTTP2FaultProxy serves until the test ends.
@@ -139,9 +138,6 @@ func NewHTTP2FaultProxy(tb testing.TB, handler http.Handler) *HTTP2FaultProxy {
 	p.faultListener = newFaultListener(tb, p.serve)
 	return p
 }
-
-// Choose is FaultProxy's.
-func (p *HTTP2FaultProxy) Choose(choose func(*http.Request) HTTP2Fault) { p.choose.Store(&choose) }
 
 // http2Conn is a connection, on which one frame is written at a time.
 type http2Conn struct {
@@ -272,7 +268,7 @@ func (p *HTTP2FaultProxy) answer(stream *FaultyStream) {
 		p.handler.ServeHTTP(recorder, request)
 		return recorder
 	}
-	if fault := (*p.choose.Load())(request); fault != nil {
+	if fault := p.of(request); fault != nil {
 		fault(stream, answer)
 		return
 	}

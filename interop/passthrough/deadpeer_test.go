@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
@@ -132,7 +133,7 @@ func TestDeadPeer(t *testing.T) {
 			for i := range hosts {
 				hosts[i] = newNamespace(t, fmt.Sprintf("z%d%s", i, protocol))
 				addresses[i] = adapter.connect(t, hosts[i], fmt.Sprintf("10.231.%d", 2*n+i))
-				hosts[i].start(t, filepath.Join(dir, fmt.Sprintf("z%d", i)), "demo", "--listen", addresses[i]+":8080")
+				hosts[i].start(t, filepath.Join(dir, fmt.Sprintf("z%d", i)), "demo", "--fixture", recordings.Path(t, recordings.Fixture), "--listen", addresses[i]+":8080")
 			}
 			adapter.resolve(t, "zitadel.test", addresses)
 			listen := filepath.Join(dir, "a")
@@ -208,14 +209,8 @@ func newDeadPeerLoad(t *testing.T, listen string) *deadPeerLoad {
 
 func (l *deadPeerLoad) call(t *testing.T) {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodPost, "http://localhost/management/v1/users/3001/password/_initialize", strings.NewReader(`{"password":"Sup3rPassw0rd!"}`))
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	request.Header.Set("Authorization", "Bearer acme-owner-token")
 	l.made.Add(1)
-	if err := do(l.client, request, func(response *http.Response, _ []byte) bool { return response.StatusCode == http.StatusOK }); err != nil {
+	if callREST(t.Context(), l.client, "http://localhost") != nil {
 		l.failed.Add(1)
 		l.inRow.Store(0)
 		return

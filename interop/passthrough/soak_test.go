@@ -113,7 +113,7 @@ func newSoak(t *testing.T) *soak {
 		}
 		s.zitadel.ServeHTTP(w, r)
 	}))
-	s.settings = "upstream: {url: 'http://" + proxy.Address + "', host: localhost:8088, timeout: %dms}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\nlog: {level: error}\n"
+	s.settings = "upstream: {url: 'http://" + proxy.Address() + "', host: localhost:8088, timeout: %dms}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\nlog: {level: error}\n"
 	s.program = start(t, plain, fmt.Sprintf(s.settings, 2000))
 	proxy.Choose(soakFaults())
 	return s
@@ -125,9 +125,7 @@ func soakUser(n int) string { return fmt.Sprintf("s%d", n) }
 // minute all of them, for a quarter of a second in every half.
 func soakFaults() func(*http.Request) wiretest.Fault {
 	faults := wiretest.Faults()
-	names := slices.Sorted(maps.Keys(faults))
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(*soakSeed, 0))
+	random := wiretest.RandomFaults(slices.Sorted(maps.Keys(faults)), *soakSeed, 100)
 	began := time.Now()
 	return func(*http.Request) wiretest.Fault {
 		const flapping, half = 2 * time.Second, 500 * time.Millisecond
@@ -135,12 +133,7 @@ func soakFaults() func(*http.Request) wiretest.Fault {
 		if at > time.Second && at < time.Second+flapping && at%half < half/2 {
 			return faults["reset before it is handled"]
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if random.IntN(100) > 0 {
-			return nil
-		}
-		return faults[names[random.IntN(len(names))]]
+		return faults[random()]
 	}
 }
 

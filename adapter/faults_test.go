@@ -125,14 +125,25 @@ func (f *faulty) interpose(tb testing.TB, protocol v2client.Protocol) {
 	}
 }
 
-// fail lets the requests that match go wrong.
-func (f *faulty) fail(fault string, match func(*http.Request) bool) {
+// fail lets the requests that match go wrong. It returns how often the one was sent
+// that was sent most often.
+func (f *faulty) fail(fault string, match func(*http.Request) bool) (sent func() int) {
+	var mu sync.Mutex
+	times := map[string]int{"": 0}
 	f.choose(func(r *http.Request) string {
-		if match(r) {
-			return fault
+		if !match(r) {
+			return ""
 		}
-		return ""
+		mu.Lock()
+		defer mu.Unlock()
+		times[r.URL.Path]++
+		return fault
 	})
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Max(slices.Collect(maps.Values(times)))
+	}
 }
 
 // heal ends that.
@@ -195,11 +206,9 @@ func eachFault(t *testing.T, test func(t *testing.T, f *faulty, fault string, ca
 // goneButAnswered is the fault after which there is an answer nevertheless.
 const goneButAnswered = "GOAWAY, then the answer"
 
-// mayBeLate reports whether a fault uses up a call's time. net/http makes a request
-// again for so long if GOAWAY or a refused stream says that it was not handled.
-func mayBeLate(fault string) bool {
-	return strings.HasPrefix(fault, "hangs") || strings.HasPrefix(fault, "GOAWAY before") || fault == "refused stream"
-}
+// maxSent is how often a request is sent at most: three attempts, and each of them twice
+// where the upstream says over HTTP/2 that it did not handle it.
+const maxSent = 6
 
 // SetPassword goes wrong in every way, over every protocol: the answer is v1's
 // UNAVAILABLE or DEADLINE_EXCEEDED and tells the truth, SetPassword arrives once at
@@ -208,7 +217,7 @@ func TestFaultsOfSetPassword(t *testing.T) {
 	t.Parallel()
 	eachFault(t, func(t *testing.T, f *faulty, fault string, call v1Call) {
 		t.Helper()
-		f.fail(fault, isSetPassword)
+		sent := f.fail(fault, isSetPassword)
 		code, message := call(t, f.address, userA, "pat-org-owner-a")
 		written, arrived := f.newWrites(t), f.upstream.setPasswordCalls(t)
 		unknown := code == "4" || strings.Contains(message, "whether the change was made is unknown")
@@ -220,10 +229,12 @@ func TestFaultsOfSetPassword(t *testing.T) {
 				t.Errorf("code %s %q, %d writes", code, message, written)
 			}
 		case code != "14" && code != "4",
-			code == "4" && !mayBeLate(fault),
-			strings.HasPrefix(fault, "hangs") && code != "4",
+			strings.HasPrefix(fault, "hangs") != (code == "4"),
 			arrived > 0 && !unknown:
 			t.Errorf("code %s %q, SetPassword arrived %d times", code, message, arrived)
+		}
+		if times := sent(); times > maxSent {
+			t.Errorf("SetPassword was sent %d times", times)
 		}
 		f.recovers(t, call)
 	})
@@ -235,7 +246,7 @@ func TestFaultsOfReads(t *testing.T) {
 	t.Parallel()
 	eachFault(t, func(t *testing.T, f *faulty, fault string, call v1Call) {
 		t.Helper()
-		f.fail(fault, func(r *http.Request) bool { return !isSetPassword(r) })
+		sent := f.fail(fault, func(r *http.Request) bool { return !isSetPassword(r) })
 		code, message := call(t, f.address, userA, "pat-org-owner-a")
 		arrived := f.upstream.setPasswordCalls(t)
 		switch {
@@ -245,6 +256,9 @@ func TestFaultsOfReads(t *testing.T) {
 			}
 		case code != "14" && code != "4", strings.Contains(message, "unknown"), arrived > 0:
 			t.Errorf("code %s %q, SetPassword arrived %d times", code, message, arrived)
+		}
+		if times := sent(); times > maxSent {
+			t.Errorf("a look-up was sent %d times", times)
 		}
 		f.recovers(t, call)
 	})

@@ -92,7 +92,7 @@ func New(config Config) (*Client, error) {
 	}
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	httpClient := &http.Client{
-		Transport: statusNoter{newTransport(config.Upstream, config.Protocol)},
+		Transport: exchangeNoter{newTransport(config.Upstream, config.Protocol)},
 		// ZITADEL's API does not redirect. What does is not ZITADEL, and must
 		// not be sent a token or a password.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -266,16 +266,16 @@ func guarded[Res any](ctx context.Context, c *Client, call func(context.Context)
 			done(nil)
 		}
 	}()
-	ctx, sent := withSent(noteStatus(ctx))
+	ctx, attempt := withExchange(ctx)
 	response, err := call(ctx)
 	finished = true
 	if err == nil {
 		return response, nil
 	}
 	if !errors.As(err, &failure) {
-		failure = newError(ctx, err)
+		failure = newError(ctx, err).answeredWith(int(attempt.status.Load()))
 	}
-	failure.sent = sent.Load()
+	failure.sent = attempt.sent.Load()
 	return nil, failure
 }
 

@@ -167,14 +167,19 @@ func newError(ctx context.Context, err error) *Error {
 	if stopped := stoppedBy(ctx, err); stopped != nil {
 		return stopped
 	}
-	failure := unusable(err)
-	if status := notedStatus(ctx); isCallersFault(status) {
-		failure.byCaller = true
+	return unusable(err)
+}
+
+// answeredWith tells an answer that was not ZITADEL's its HTTP status, 0 if there was
+// none.
+func (e *Error) answeredWith(status int) *Error {
+	if e.Origin == OriginTransport && isCallersFault(status) {
+		e.byCaller = true
 		if status == http.StatusTooManyRequests {
-			failure.Code, failure.Message = connect.CodeResourceExhausted, "too many requests, try again later"
+			e.Code, e.Message = connect.CodeResourceExhausted, "too many requests, try again later"
 		}
 	}
-	return failure
+	return e
 }
 
 // isCallersFault reports whether an HTTP status is one that a caller can provoke.

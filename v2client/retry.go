@@ -4,17 +4,16 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http/httptrace"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
 )
 
 // RetryConfig says when a call that failed is made again. What may have reached
-// ZITADEL is made again only if it is a read: SetPassword is made again only if
-// not a byte of it was sent.
+// ZITADEL is made again only if it is a read: SetPassword is made again only if not a
+// byte of it was sent, or the upstream says that it did not handle it
+// ([upstream.ErrNotHandled]).
 type RetryConfig struct {
 	// Attempts is how often a call is made at most. 1 means never again.
 	Attempts int
@@ -141,16 +140,4 @@ func sleep(ctx context.Context, delay time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// withSent makes a context that knows whether a request made under it may have
-// reached the upstream. net/http makes a request again itself where it knows that
-// nothing of it was handled (a pooled connection that was closed before the first
-// byte; REFUSED_STREAM, or GOAWAY before the stream): that begins anew.
-func withSent(ctx context.Context) (context.Context, *atomic.Bool) {
-	sent := new(atomic.Bool)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:      func(string) { sent.Store(false) },
-		WroteHeaders: func() { sent.Store(true) },
-	}), sent
 }

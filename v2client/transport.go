@@ -2,7 +2,9 @@ package v2client
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 
 	"zitadel-v1-adapter/internal/upstream"
@@ -20,30 +22,42 @@ func newTransport(to *upstream.Upstream, protocol Protocol) *upstream.Transport 
 	return to.NewTransport(upstream.TransportConfig{Version: version, MaxResponseHeaderBytes: 64 << 10, SmallRequests: true})
 }
 
-// statusNoter notes the HTTP status of an answer where noteStatus asked for it:
-// connect-go does not tell, and its codes do not say whose fault a failure is.
-type statusNoter struct{ *upstream.Transport }
+// exchange is what connect-go does not tell of an attempt at a call.
+type exchange struct {
+	// status is that of the answer over HTTP, 0 if there was none: connect-go's codes
+	// do not say whose fault a failure is.
+	status atomic.Int32
+	// sent says that the request may have been handled.
+	sent atomic.Bool
+}
 
-func (n statusNoter) RoundTrip(request *http.Request) (*http.Response, error) {
+type exchangeKey struct{}
+
+// withExchange makes a context for one attempt.
+//
+// net/http sends a request again itself if the pooled connection that it chose turns
+// out to be closed before a byte was written: that begins anew.
+func withExchange(ctx context.Context) (context.Context, *exchange) {
+	e := new(exchange)
+	ctx = context.WithValue(ctx, exchangeKey{}, e)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { e.sent.Store(false) },
+		WroteHeaders: func() { e.sent.Store(true) },
+	}), e
+}
+
+// exchangeNoter notes what becomes of attempts.
+type exchangeNoter struct{ *upstream.Transport }
+
+func (n exchangeNoter) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := n.Transport.RoundTrip(request)
-	if noted, ok := request.Context().Value(statusKey{}).(*atomic.Int32); ok && err == nil {
-		noted.Store(int32(response.StatusCode)) //nolint:gosec // three digits
+	noted, ok := request.Context().Value(exchangeKey{}).(*exchange)
+	switch {
+	case !ok:
+	case err == nil:
+		noted.status.Store(int32(response.StatusCode)) //nolint:gosec // three digits
+	case errors.Is(err, upstream.ErrNotHandled):
+		noted.sent.Store(false)
 	}
 	return response, err
-}
-
-type statusKey struct{}
-
-// noteStatus makes a context in which the HTTP status of the answer is noted.
-func noteStatus(ctx context.Context) context.Context {
-	return context.WithValue(ctx, statusKey{}, new(atomic.Int32))
-}
-
-// notedStatus is the HTTP status of the answer to a call made under ctx, 0 if
-// there was none.
-func notedStatus(ctx context.Context) int {
-	if noted, ok := ctx.Value(statusKey{}).(*atomic.Int32); ok {
-		return int(noted.Load())
-	}
-	return 0
 }

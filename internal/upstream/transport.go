@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -119,7 +120,26 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 }
 
 // RoundTrip makes a request. It is that of [http.RoundTripper].
+//
+// Over HTTP/2, what the upstream did not handle is sent once more, at once, if its body
+// can be had again: that a connection ends is no failure (gRPC calls that a transparent
+// retry, gRFC A6). If that is not handled either, the error is ErrNotHandled.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if t.http1 {
+		return t.send(request)
+	}
+	response, err := t.sendOnce(request)
+	if request.GetBody == nil || !errors.Is(err, ErrNotHandled) {
+		return response, err
+	}
+	again := *request
+	if again.Body, err = request.GetBody(); err != nil {
+		return nil, err
+	}
+	return t.sendOnce(&again)
+}
+
+func (t *Transport) send(request *http.Request) (*http.Response, error) {
 	inUse := t.current()
 	if inUse.retired.Load() && request.Header["Upgrade"] == nil {
 		last := *request

@@ -305,9 +305,11 @@ func HTTP2Faults() map[string]HTTP2Fault {
 			stream.Send(answer(), AnswerWhole)
 		},
 		"stream reset after it was handled": afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeInternal) }),
-		"closed after it was handled":       afterwards((*FaultyStream).Close),
-		"told to be calm":                   afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeEnhanceYourCalm) }),
-		"hangs after it was handled":        afterwards(func(stream *FaultyStream) { <-stream.Gone }),
+		// net/http makes a request again after this one, handled or not (golang/go#47635).
+		"protocol error after it was handled": afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeProtocol) }),
+		"closed after it was handled":         afterwards((*FaultyStream).Close),
+		"told to be calm":                     afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeEnhanceYourCalm) }),
+		"hangs after it was handled":          afterwards(func(stream *FaultyStream) { <-stream.Gone }),
 		"hangs after the headers": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			stream.Send(answer(), AnswerHeaders)
 			<-stream.Gone

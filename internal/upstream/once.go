@@ -1,0 +1,62 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+)
+
+// ErrNotHandled is the error of a request with a body, sent over HTTP/2, of which the
+// upstream says that it did not handle it: by a RST_STREAM with REFUSED_STREAM, or by a
+// GOAWAY after an earlier stream (RFC 9113 sections 8.7 and 6.8). Or its connection
+// ended before it was sent.
+var ErrNotHandled = errors.New("the upstream did not handle the request")
+
+// errSentOnce is the error of a request without a body that net/http wanted to send
+// again.
+var errSentOnce = errors.New("the upstream did not handle the request, or found fault with it")
+
+// sendOnce sends a request once. Over HTTP/2, net/http would send it again, for ever
+// and without a pause, not only where it was not handled, but also after a RST_STREAM
+// with PROTOCOL_ERROR, handled or not (golang/go#47635).
+func (t *Transport) sendOnce(request *http.Request) (*http.Response, error) {
+	if request.Body == nil || request.Body == http.NoBody {
+		return t.send(stoppedBeforeAgain(request))
+	}
+	unrepeatable := *request
+	unrepeatable.GetBody = nil
+	response, err := t.send(&unrepeatable)
+	if err != nil && wantedAgain(err) {
+		return nil, fmt.Errorf("%w: %w", ErrNotHandled, err)
+	}
+	return response, err
+}
+
+// wantedAgain reports whether net/http would have sent a request again that was not
+// handled. It says so in words only. Should it change them, no request that was sent
+// is believed to be unhandled any more.
+func wantedAgain(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "cannot rewind body after connection loss") ||
+		strings.Contains(text, "cannot retry err [") &&
+			(strings.Contains(text, "; REFUSED_STREAM; received from peer]") || strings.Contains(text, "graceful shutdown GOAWAY]"))
+}
+
+// stoppedBeforeAgain makes a request that is cancelled when net/http looks for a
+// connection for it again, after it was sent.
+func stoppedBeforeAgain(request *http.Request) *http.Request {
+	ctx, stop := context.WithCancelCause(request.Context())
+	var sent atomic.Bool
+	return request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { sent.Store(true) },
+		GetConn: func(string) {
+			if sent.Load() {
+				stop(errSentOnce)
+			}
+		},
+	}))
+}

@@ -15,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -72,7 +73,7 @@ func NewPassthrough(config PassthroughConfig) (*Passthrough, error) {
 		Rewrite:       p.rewrite,
 		Transport:     p,
 		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:      redact.Logger(log, slog.LevelDebug),
 		BufferPool:    &bufferPool{},
 		ErrorHandler:  p.fail,
 		ModifyResponse: func(response *http.Response) error {
@@ -289,7 +290,7 @@ func (p *Passthrough) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if refusal.code != connect.CodeCanceled {
 		p.log.WarnContext(r.Context(), "not passed through", "method", shortened(r.Method), "path", shortened(r.URL.Path),
-			"code", refusal.code.String(), "cause", err.Error())
+			"code", refusal.code.String(), "cause", redact.Quotes(err.Error()))
 	}
 	own := *r // the transport may still be at it
 	own.Header = r.Header.Clone()

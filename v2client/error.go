@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/internal/redact"
 )
 
 // ErrTimeout is the cancellation cause by which a caller of this package says
@@ -79,12 +80,12 @@ type Error struct {
 }
 
 // Error says what happened and, unlike Message, why: it may name addresses and
-// is for logs only. It never holds a token or a password, because neither the
-// URL nor the headers of a call are part of any cause.
+// is for logs only. What the cause quotes is left out, because an upstream may have
+// sent back what it was sent. The message of an error of ZITADEL's is not.
 func (e *Error) Error() string {
 	text := e.Code.String() + ": " + e.Message
 	if e.cause != nil {
-		text += ": " + e.cause.Error()
+		text += ": " + redact.Quotes(e.cause.Error())
 	}
 	return text
 }

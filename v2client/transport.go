@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"sync/atomic"
 
 	"zitadel-v1-adapter/internal/upstream"
@@ -56,6 +57,8 @@ func (n exchangeNoter) RoundTrip(request *http.Request) (*http.Response, error) 
 	case !ok:
 	case err == nil:
 		noted.status.Store(int32(response.StatusCode)) //nolint:gosec // three digits
+		// connect-go repeats the upstream's reason phrase.
+		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
 	case errors.Is(err, upstream.ErrNotHandled):
 		noted.sent.Store(false)
 	}

@@ -36,6 +36,7 @@ func (p *program) start(ctx context.Context, settings config.Config) (*instance,
 	i := &instance{settings: settings, level: new(slog.LevelVar), metrics: metrics.New(), failed: make(chan error, 2)}
 	i.level.Set(settings.Log.Level)
 	i.log = p.newLogger(settings.Log.Format, i.level)
+	standardLog(i.log)
 	i.admin = admin.New(i.metrics.Handler())
 	i.admin.SetMayQuit(settings.Admin.QuitQuitQuit)
 	if files := server.TLSFiles(settings.Server.TLS); files.Enabled() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -32,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"freeport": freePort,
 			"request":  request,
+			"upstream": rawUpstream,
 		},
 	})
 }
@@ -83,4 +85,34 @@ func request(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs("answer"), fmt.Appendf(nil, "%d %s\n", response.StatusCode, answer), 0o600))
 		return
 	}
+}
+
+// rawUpstream answers every request with the bytes of a file: upstream VAR FILE sets
+// VAR to its address.
+func rawUpstream(ts *testscript.TestScript, _ bool, args []string) {
+	answer := strings.ReplaceAll(ts.ReadFile(args[1]), "\n", "\r\n")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = listener.Close() })
+	ts.Setenv(args[0], listener.Addr().String())
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				requests := bufio.NewReader(conn)
+				for {
+					request, err := http.ReadRequest(requests)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, request.Body)
+					_, _ = io.WriteString(conn, answer)
+				}
+			}()
+		}
+	}()
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os/signal"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"text/tabwriter"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/redact"
 )
 
 // Exit codes.
@@ -153,6 +155,14 @@ Usage: zitadel-v1-adapter [COMMAND] [flags]
 	}
 	_ = table.Flush()
 	fmt.Fprint(p.stdout, "\nThe flags of a command: zitadel-v1-adapter COMMAND --help\n")
+}
+
+// standardLog takes over package log's logger, which is the only one that net/http's
+// client knows: of an upstream that sends more than its answer, it logs the rest.
+func standardLog(to *slog.Logger) {
+	own := redact.Logger(to, slog.LevelWarn)
+	log.SetFlags(own.Flags())
+	log.SetOutput(own.Writer())
 }
 
 // newLogger logs to standard error.

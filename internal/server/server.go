@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/internal/framing"
+	"zitadel-v1-adapter/internal/redact"
 )
 
 // Config says how a Server serves.
@@ -73,7 +74,7 @@ func New(listener net.Listener, config Config) *Server {
 		ReadHeaderTimeout: config.HeaderTimeout,
 		IdleTimeout:       config.IdleTimeout,
 		MaxHeaderBytes:    config.HeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          redact.Logger(log, slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       framing.WithConn,
 		ConnState:         unwatchHijacked,

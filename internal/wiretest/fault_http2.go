@@ -25,6 +25,8 @@ type HTTP2Fault func(stream *FaultyStream, answer func() *httptest.ResponseRecor
 type FaultyStream struct {
 	// Gone is closed when the client has given up the request, or the connection.
 	Gone <-chan struct{}
+	// Debug is what a GOAWAY says besides (RFC 9113 section 6.8).
+	Debug string
 
 	id   uint32
 	gone func()
@@ -67,7 +69,7 @@ func (s *FaultyStream) GoAway(handled bool) {
 			last = max(last, s.id)
 		}
 		s.conn.goneAway, s.conn.highest = true, last
-		return f.WriteGoAway(last, http2.ErrCodeNo, nil)
+		return f.WriteGoAway(last, http2.ErrCodeNo, []byte(s.Debug))
 	})
 }
 

@@ -1,0 +1,145 @@
+package adapter_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
+)
+
+// reflections are answers over HTTP/1.1 that hold, at %s, what was sent. Most of them
+// make net/http or connect-go fail with an error that quotes them.
+var reflections = map[string]string{
+	"status line":        "%s\r\n\r\n",
+	"status code":        "HTTP/1.1 %s\r\n\r\n",
+	"reason":             "HTTP/1.1 500 %s\r\nContent-Length: 0\r\n\r\n",
+	"reason of a 401":    "HTTP/1.1 401 %s\r\nContent-Length: 0\r\n\r\n",
+	"first header":       "HTTP/1.1 200 OK\r\n %s\r\n\r\n",
+	"header":             "HTTP/1.1 200 OK\r\n%s\r\n\r\n",
+	"header name":        "HTTP/1.1 200 OK\r\n%s: x\r\n\r\n",
+	"Content-Type":       "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 0\r\n\r\n",
+	"Content-Encoding":   "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Encoding: %s\r\nContent-Length: 0\r\n\r\n",
+	"Content-Length":     "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Length: %s\r\n\r\n",
+	"two lengths":        "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Length: 1\r\nContent-Length: %s\r\n\r\n",
+	"Transfer-Encoding":  "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nTransfer-Encoding: %s\r\n\r\n",
+	"Location":           "HTTP/1.1 302 Found\r\nLocation: http://x/%s\r\nContent-Length: 0\r\n\r\n",
+	"Trailer":            "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nTransfer-Encoding: chunked\r\nTrailer: %s\r\n\r\n0\r\n\r\n",
+	"trailer":            "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n%s\r\n\r\n",
+	"chunk":              "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n",
+	"switched protocols": "HTTP/1.1 101 %s\r\nUpgrade: %[1]s\r\nConnection: Upgrade\r\n\r\n",
+	"JSON code":          "HTTP/1.1 500 x\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n" + `{"code":"%s"}`,
+	"JSON":               "HTTP/1.1 500 x\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n" + `{%s`,
+	"JSON for userinfo":  "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n" + `%s`,
+	"message":            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\n\r\n%s",
+}
+
+// An upstream that sends back what it was sent: no password or token is in the log,
+// although errors quote what they found fault with, be it in a call or in what passes
+// through.
+func TestReflections(t *testing.T) {
+	t.Parallel()
+	for name, answer := range reflections {
+		for part, sent := range map[string]func(*http.Request) string{"token": tokenOf, "body": lineOf} {
+			t.Run(name+"/"+part, func(t *testing.T) {
+				t.Parallel()
+				reflect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					back := sent(r)
+					conn, _, err := http.NewResponseController(w).Hijack()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_, _ = fmt.Fprintf(conn, answer, back)
+					_ = conn.Close()
+				})
+				s := newStack(t, func(c *stackConfig) { c.upstream, c.native = reflect, reflect })
+				for _, path := range []string{"/management/v1/users/" + userA + "/password/_initialize", "/passes/through"} {
+					sendSecrets(t, "http://"+s.address+path)
+				}
+				checkReflected(t, s.log.String())
+			})
+		}
+	}
+}
+
+// The same over HTTP/2, by gRPC.
+func TestReflectionsOverHTTP2(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"Content-Type", "Grpc-Encoding", "Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin", "GOAWAY"} {
+		for part, sent := range map[string]func(*http.Request) string{"token": tokenOf, "body": lineOf} {
+			t.Run(where+"/"+part, func(t *testing.T) {
+				t.Parallel()
+				proxy := wiretest.NewHTTP2FaultProxy(t, http.NotFoundHandler())
+				proxy.Choose(func(r *http.Request) wiretest.HTTP2Fault {
+					back := sent(r)
+					return func(stream *wiretest.FaultyStream, answer func() *httptest.ResponseRecorder) {
+						if stream.Debug = back; where == "GOAWAY" {
+							answer()
+							stream.GoAway(true)
+							stream.Close()
+							return
+						}
+						page := httptest.NewRecorder()
+						page.Header().Set("Content-Type", "application/grpc")
+						page.Header().Set("Grpc-Status", "x")
+						page.Header().Set(where, back)
+						stream.Send(page, wiretest.AnswerUntrailed)
+					}
+				})
+				s := newStack(t, func(c *stackConfig) {
+					c.protocol = v2client.ProtocolGRPC
+					c.to = upstream.Config{URL: "http://" + proxy.Address(), Host: upstream.HostClient}
+				})
+				sendSecrets(t, "http://"+s.address+"/management/v1/users/"+userA+"/password/_initialize")
+				checkReflected(t, s.log.String())
+			})
+		}
+	}
+}
+
+// sendSecrets makes a call, whatever becomes of it: some answers break off.
+func sendSecrets(t *testing.T, url string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer s3cret-t0ken")
+	if response, err := newTransport(t, false).RoundTrip(request); err == nil {
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+	}
+}
+
+func tokenOf(r *http.Request) string {
+	return strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+}
+
+// lineOf is a request's body, as far as it fits on a line.
+func lineOf(r *http.Request) string {
+	body, _ := io.ReadAll(r.Body) // what was sent of it
+	return strings.Map(func(c rune) rune {
+		if c < ' ' {
+			return -1
+		}
+		return c
+	}, string(body))
+}
+
+func checkReflected(t *testing.T, logged string) {
+	t.Helper()
+	if !strings.Contains(logged, `"msg":"SetHumanInitialPassword"`) {
+		t.Fatalf("nothing was logged: %s", logged)
+	}
+	for _, secret := range []string{"s3cret", "Sup3r", "Passw0rd"} {
+		if strings.Contains(logged, secret) {
+			t.Errorf("%q is in the log: %s", secret, logged)
+		}
+	}
+}

@@ -79,6 +79,7 @@ func New(config Config) (http.Handler, error) {
 	}
 	useCase := &setHumanInitialPassword{
 		zitadel: config.ZITADEL, scope: config.OrgScope, timeout: config.Timeout, memory: memory, rates: rates,
+		inFlight: slots{most: int64(config.Limits.CallsInFlight)},
 	}
 	f := &facade{
 		rest:        &restHandler{useCase: useCase, journal: journal},
@@ -89,7 +90,6 @@ func New(config Config) (http.Handler, error) {
 		passthrough: config.Passthrough,
 		rollout:     config.Rollout,
 		trusted:     config.TrustedProxies,
-		inFlight:    slots{most: int64(config.Limits.CallsInFlight)},
 		largeBodies: slots{most: largeBodies},
 		limits:      config.Limits,
 		ownServices: newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready),
@@ -139,7 +139,6 @@ type facade struct {
 	passthrough *Passthrough
 	rollout     Rollout
 	trusted     TrustedProxies
-	inFlight    slots
 	largeBodies slots
 	limits      Limits
 	ownServices []*ownService
@@ -195,7 +194,7 @@ func (f *facade) serveCall(w *answer, r *http.Request, protocol, userID string) 
 		if protocol != "" {
 			var crowded bool
 			if userID, crowded = peekUserID(r, protocol, body); crowded {
-				f.shed(w, r, protocol)
+				f.refuseCrowded(w, r, protocol)
 				return
 			}
 		}
@@ -206,11 +205,6 @@ func (f *facade) serveCall(w *answer, r *http.Request, protocol, userID string) 
 		}
 	}
 	w.Header()["X-Robots-Tag"] = []string{"none"}
-	if !f.inFlight.take() {
-		f.shed(w, r, cmp.Or(protocol, "rest"))
-		return
-	}
-	defer f.inFlight.free()
 	switch {
 	case protocol == "grpc":
 		f.grpc.serve(w, r, protocol)
@@ -221,8 +215,9 @@ func (f *facade) serveCall(w *answer, r *http.Request, protocol, userID string) 
 	}
 }
 
-// shed refuses a call for which there is no room.
-func (f *facade) shed(w http.ResponseWriter, r *http.Request, protocol string) {
+// refuseCrowded refuses a call of which nobody knows for whom it is, because there was
+// no room to look at its body.
+func (f *facade) refuseCrowded(w http.ResponseWriter, r *http.Request, protocol string) {
 	rec := newRecord(protocol, r)
 	rec.status = overloaded()
 	f.errors.write(w, r, rec.status)

@@ -58,6 +58,35 @@ func TestCallsInFlight(t *testing.T) {
 	}
 }
 
+// Who sends a body slowly, or never to its end, takes no call's place.
+func TestSlowBodiesTakeNoPlace(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight = 1 })
+	const rpc = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword HTTP/1.1\r\nContent-Type: application/grpc-web"
+	for _, sent := range []string{
+		userAPath + " HTTP/1.1\r\nContent-Length: 100\r\nHost: x\r\n\r\n{",
+		rpc + "\r\nContent-Length: 100\r\nHost: x\r\n\r\n\x00",
+		rpc + "-text\r\nContent-Length: 100\r\nHost: x\r\n\r\nA",
+	} {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "POST "+strings.Replace(sent, "\r\nHost", "\r\nExpect: 100-continue\r\nHost", 1))
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+		// The handler reads, and waits.
+		if answer, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(answer, "100 Continue") {
+			t.Fatalf("%q, %v", answer, err)
+		}
+		for name, call := range protocols {
+			if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "0" {
+				t.Errorf("%s: %s %s", name, code, message)
+			}
+		}
+	}
+}
+
 // A body that does not come ends the call and, over HTTP/1.1, the connection.
 func TestBodyTimeout(t *testing.T) {
 	t.Parallel()

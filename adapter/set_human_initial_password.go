@@ -37,11 +37,12 @@ const (
 
 // setHumanInitialPassword is the use case, the same for every protocol.
 type setHumanInitialPassword struct {
-	zitadel ZITADEL
-	scope   OrgScope
-	timeout time.Duration
-	memory  *memory
-	rates   *callerRates
+	zitadel  ZITADEL
+	scope    OrgScope
+	timeout  time.Duration
+	memory   *memory
+	rates    *callerRates
+	inFlight slots
 }
 
 // call is one v1 call, whatever protocol it came in.
@@ -76,12 +77,13 @@ func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Calle
 	}
 	refusal := ended(ctx) // as v1: no look at anything once it is too late
 	if refusal == nil {
-		refusal = s.rates.take(caller.Authorization())
+		refusal = s.admit(caller)
 	}
 	if refusal != nil {
 		record.status = refusal
 		return nil, refusal
 	}
+	defer s.inFlight.free()
 	details, err := set(ctx)
 	if err != nil {
 		record.status = statusOf(err)
@@ -89,6 +91,20 @@ func (s *setHumanInitialPassword) run(ctx context.Context, caller v2client.Calle
 	}
 	record.status = nil
 	return &managementv1.SetHumanInitialPasswordResponse{Details: objectDetails(details)}, nil
+}
+
+// admit takes a slot, to be freed, and one of what the caller may have; nil means that
+// it has. A call counts from here on, when all of it is there: who sends slowly takes
+// nobody's place.
+func (s *setHumanInitialPassword) admit(caller v2client.Caller) *status {
+	if !s.inFlight.take() {
+		return overloaded()
+	}
+	if refusal := s.rates.take(caller.Authorization()); refusal != nil {
+		s.inFlight.free()
+		return refusal
+	}
+	return nil
 }
 
 // maxUserIDRunes is the longest user id that v2 takes, and so that anybody has.

@@ -44,8 +44,8 @@ func BenchmarkHugeBodies(b *testing.B) {
 }
 
 // BenchmarkIdleAndSlowClients makes v1 calls while 10,000 connections are idle and
-// 2,000 clients send a header of a byte a second, and reports the most memory that
-// the program ever held.
+// 2,000 clients send a header of a byte a second, and 2,000 more the body of a v1 call,
+// and reports the most memory that the program ever held.
 func BenchmarkIdleAndSlowClients(b *testing.B) {
 	p := start(b, plain, "upstream: {url: 'http://"+newOrigin(b, nil)+"', host: localhost:8088}\nlog: {level: warn}\n")
 	before := peakMiB(b, p)
@@ -80,10 +80,15 @@ func BenchmarkIdleAndSlowClients(b *testing.B) {
 		}
 		return err
 	})
-	slow := open(2_000, func(conn net.Conn) error {
-		_, err := io.WriteString(conn, "GET /length HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-		return err
-	})
+	begin := func(request string) func(net.Conn) error {
+		return func(conn net.Conn) error {
+			_, err := io.WriteString(conn, request)
+			return err
+		}
+	}
+	slow := append(
+		open(2_000, begin("GET /length HTTP/1.1\r\nHost: x\r\nX-Slow: ")),
+		open(2_000, begin("POST /management/v1/users/"+userA+"/password/_initialize HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"))...)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -94,7 +99,7 @@ func BenchmarkIdleAndSlowClients(b *testing.B) {
 			case <-time.After(time.Second):
 			}
 			for _, conn := range slow {
-				_, _ = conn.Write([]byte("x")) // until limits.headerTimeout ends it
+				_, _ = conn.Write([]byte("x")) // until limits.headerTimeout or limits.bodyTimeout ends it
 			}
 		}
 	}()

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -131,6 +135,49 @@ func TestHugeHeaders(t *testing.T) {
 		if strings.Contains(s.log.String(), `"to":"open"`) {
 			t.Errorf("%s: the breaker opened", protocol)
 		}
+	}
+}
+
+// Nor are those at which a load balancer ends the connection; and over HTTP/2, where
+// that ends all that is under way there, others do not share it.
+func TestHeadersThatEndConnections(t *testing.T) {
+	t.Parallel()
+	arrived, released := make(chan struct{}, 100), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
+	proxy := wiretest.NewHTTP2FaultProxy(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isSetPassword(r) {
+			arrived <- struct{}{}
+			<-released
+		}
+		zitadel.ServeHTTP(w, r)
+	}))
+	t.Cleanup(release)
+	proxy.Choose(func(r *http.Request) wiretest.HTTP2Fault {
+		if len(r.Header.Get("Authorization")) <= 8<<10 {
+			return nil
+		}
+		return func(stream *wiretest.FaultyStream, _ func() *httptest.ResponseRecorder) { stream.Close() }
+	})
+	s := newStack(t, func(c *stackConfig) {
+		c.protocol, c.to = v2client.ProtocolGRPC, upstream.Config{URL: "http://" + proxy.Address(), Host: upstream.HostClient}
+	})
+	another := make(chan int)
+	go func() { another <- sendRaw(t, s.address, aCall()).StatusCode }()
+	<-arrived
+	for range 25 {
+		large := aCall()
+		large.Headers["Authorization"] = "Bearer " + strings.Repeat("x", 9<<10)
+		if got := bodyOf(t, sendRaw(t, s.address, large)); got != `{"code":14,"message":"ZITADEL cannot be reached"}` {
+			t.Fatal(got)
+		}
+	}
+	release()
+	if got := <-another; got != http.StatusOK {
+		t.Errorf("another's call: %d", got)
+	}
+	if strings.Contains(s.log.String(), `"to":"open"`) {
+		t.Error("the breaker opened")
 	}
 }
 

@@ -3,6 +3,8 @@ package v2client
 import (
 	"maps"
 	"net/http"
+
+	"zitadel-v1-adapter/internal/upstream"
 )
 
 // forwarded names, in canonical form, every header of an incoming request that
@@ -81,11 +83,5 @@ func (c Caller) addTo(header http.Header) {
 
 // size is the length of all that goes upstream on the caller's behalf.
 func (c Caller) size() int {
-	total := len(c.host)
-	for name, values := range c.header {
-		for _, value := range values {
-			total += len(name) + len(value)
-		}
-	}
-	return total
+	return len(c.host) + upstream.HeaderBytes(c.header)
 }

@@ -273,9 +273,9 @@ func guarded[Res any](ctx context.Context, c *Client, call func(context.Context)
 		return response, nil
 	}
 	if !errors.As(err, &failure) {
-		failure = newError(ctx, err).answeredWith(int(attempt.status.Load()))
+		failure = newError(ctx, err)
 	}
-	failure.sent = attempt.sent.Load()
+	failure.judge(attempt)
 	return nil, failure
 }
 

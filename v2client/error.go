@@ -75,7 +75,7 @@ type Error struct {
 
 	cause     error
 	ownBudget bool // the deadline that passed was ErrTimeout's
-	byCaller  bool // the answer was a 4xx, which a caller can provoke
+	byCaller  bool // a caller can provoke it: a 4xx, or anything by large headers
 	sent      bool // the request may have reached the upstream
 }
 
@@ -108,11 +108,14 @@ func (e *Error) ID() string {
 // upstreamFailed reports whether e counts against the upstream. What a caller
 // can cause never does: an error with a ZITADEL error detail (COMMAND-CahN2
 // with its HTTP 500 above all), a cancelled call, a deadline of the client's, a
-// load balancer's 4xx for headers that it finds too large.
+// load balancer's 4xx, or whatever else becomes of headers that it finds too large.
 func (e *Error) upstreamFailed() bool {
+	if e.byCaller {
+		return false
+	}
 	switch e.Origin {
 	case OriginTransport:
-		return !e.byCaller
+		return true
 	case OriginDeadline:
 		return e.ownBudget
 	case OriginZITADEL:
@@ -129,12 +132,10 @@ func (e *Error) excluded() bool {
 	case OriginCanceled, OriginSelf:
 		return true
 	case OriginDeadline:
-		return !e.ownBudget
-	case OriginTransport:
-		return e.byCaller
-	case OriginZITADEL, OriginBreaker:
+		return e.byCaller || !e.ownBudget
+	case OriginTransport, OriginZITADEL, OriginBreaker:
 	}
-	return false
+	return e.byCaller
 }
 
 // newError tells what err, returned by a call made under ctx, means. Codes that
@@ -171,16 +172,16 @@ func newError(ctx context.Context, err error) *Error {
 	return unusable(err)
 }
 
-// answeredWith tells an answer that was not ZITADEL's its HTTP status, 0 if there was
-// none.
-func (e *Error) answeredWith(status int) *Error {
-	if e.Origin == OriginTransport && isCallersFault(status) {
+// judge tells an Error what else is known of its attempt.
+func (e *Error) judge(attempt *exchange) {
+	e.sent = attempt.sent.Load()
+	e.byCaller = e.byCaller || attempt.large.Load()
+	if status := int(attempt.status.Load()); e.Origin == OriginTransport && isCallersFault(status) {
 		e.byCaller = true
 		if status == http.StatusTooManyRequests {
 			e.Code, e.Message = connect.CodeResourceExhausted, "too many requests, try again later"
 		}
 	}
-	return e
 }
 
 // isCallersFault reports whether an HTTP status is one that a caller can provoke.

@@ -91,9 +91,12 @@ const (
 
 // again reports whether a call that failed may be made again.
 func (e *Error) again(kind kind) bool {
+	if e.byCaller {
+		return false
+	}
 	switch e.Origin {
 	case OriginTransport:
-		return !e.byCaller && (kind == read || !e.sent)
+		return kind == read || !e.sent
 	case OriginZITADEL:
 		return kind == read && e.Code == connect.CodeUnavailable && e.ID() == ""
 	case OriginDeadline, OriginCanceled, OriginBreaker, OriginSelf:

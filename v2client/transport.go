@@ -30,6 +30,9 @@ type exchange struct {
 	status atomic.Int32
 	// sent says that the request may have been handled.
 	sent atomic.Bool
+	// large says that it had large headers: what becomes of them says nothing about the
+	// upstream.
+	large atomic.Bool
 }
 
 type exchangeKey struct{}
@@ -52,15 +55,18 @@ type exchangeNoter struct{ *upstream.Transport }
 
 func (n exchangeNoter) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := n.Transport.RoundTrip(request)
-	noted, ok := request.Context().Value(exchangeKey{}).(*exchange)
+	attempt, ok := request.Context().Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return response, err
+	}
+	attempt.large.Store(upstream.LargeHeaders(request.Header))
 	switch {
-	case !ok:
 	case err == nil:
-		noted.status.Store(int32(response.StatusCode)) //nolint:gosec // three digits
+		attempt.status.Store(int32(response.StatusCode)) //nolint:gosec // three digits
 		// connect-go repeats the upstream's reason phrase.
 		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
 	case errors.Is(err, upstream.ErrNotHandled):
-		noted.sent.Store(false)
+		attempt.sent.Store(false)
 	}
 	return response, err
 }

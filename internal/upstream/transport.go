@@ -45,9 +45,14 @@ const maxLanes = 4
 // compresses and decompresses nothing. If the upstream's host name has several
 // addresses, its connections are spread over them; when DNS names others, new
 // requests go over new connections, and the old ones end with their requests.
+//
+// Over HTTP/2, requests with large headers have connections of their own: many a load
+// balancer ends a connection, and with it all that is under way there, when headers are
+// larger than it likes.
 type Transport struct {
 	book  *book // nil: the upstream is no host name
 	http1 bool
+	apart *Transport // over HTTP/2, for large headers
 	make  func(lane int) *http.Transport
 
 	renewal sync.Mutex
@@ -64,6 +69,14 @@ type pools struct {
 
 // NewTransport makes a Transport; it does not connect yet.
 func (u *Upstream) NewTransport(config TransportConfig) *Transport {
+	t := u.newTransport(config)
+	if !t.http1 {
+		t.apart = u.newTransport(config)
+	}
+	return t
+}
+
+func (u *Upstream) newTransport(config TransportConfig) *Transport {
 	t := &Transport{book: u.book, http1: config.Version == HTTP1}
 	t.turn.Store(rand.Uint32()) //nolint:gosec // no secret: not every replica is to begin with the same address
 	first := t.nextTurn()
@@ -127,6 +140,9 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if t.http1 {
 		return t.send(request)
+	}
+	if t.apart != nil && LargeHeaders(request.Header) {
+		return t.apart.RoundTrip(request)
 	}
 	response, err := t.sendOnce(request)
 	if request.GetBody == nil || !errors.Is(err, ErrNotHandled) {
@@ -199,7 +215,12 @@ func (t *Transport) renew(edition, count int) *pools {
 
 // CloseIdleConnections closes the connections on which no request is under way, and
 // the others when their requests have ended: nobody is to come after them.
-func (t *Transport) CloseIdleConnections() { t.pools.Load().retire() }
+func (t *Transport) CloseIdleConnections() {
+	t.pools.Load().retire()
+	if t.apart != nil {
+		t.apart.CloseIdleConnections()
+	}
+}
 
 func (p *pools) retire() {
 	p.retired.Store(true)

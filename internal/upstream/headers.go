@@ -1,0 +1,22 @@
+package upstream
+
+import "net/http"
+
+// usualHeaderBytes is how long the headers of a usual request are at most. Tokens are
+// shorter, and so is the least that load balancers take, which is 8 KiB.
+const usualHeaderBytes = 4 << 10
+
+// LargeHeaders reports whether the headers of a request are so large that the upstream
+// might not like it, although there is nothing wrong with the upstream.
+func LargeHeaders(header http.Header) bool { return HeaderBytes(header) > usualHeaderBytes }
+
+// HeaderBytes is the length of all names and values.
+func HeaderBytes(header http.Header) int {
+	total := 0
+	for name, values := range header {
+		for _, value := range values {
+			total += len(name) + len(value)
+		}
+	}
+	return total
+}

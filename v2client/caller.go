@@ -81,6 +81,9 @@ func (c Caller) addTo(header http.Header) {
 	maps.Copy(header, c.header)
 }
 
+// large reports whether the caller's headers may be why a call fails.
+func (c Caller) large() bool { return upstream.LargeHeaders(c.header) }
+
 // size is the length of all that goes upstream on the caller's behalf.
 func (c Caller) size() int {
 	return len(c.host) + upstream.HeaderBytes(c.header)

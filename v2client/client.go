@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sony/gobreaker/v2"
 
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
@@ -229,7 +230,7 @@ func unary[Req, Res any](
 	if err != nil {
 		return nil, err
 	}
-	return repeated(ctx, c, kind, func(ctx context.Context) (*Res, error) {
+	return repeated(ctx, c, kind, caller, func(ctx context.Context) (*Res, error) {
 		request := connect.NewRequest(message)
 		caller.addTo(request.Header())
 		request.Header()["User-Agent"] = []string{c.userAgent}
@@ -244,11 +245,11 @@ func unary[Req, Res any](
 
 // guarded runs call unless the breaker is open, and tells the breaker what
 // became of it.
-func guarded[Res any](ctx context.Context, c *Client, call func(context.Context) (*Res, error)) (*Res, *Error) {
+func guarded[Res any](ctx context.Context, c *Client, caller Caller, call func(context.Context) (*Res, error)) (*Res, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stoppedBy(ctx, err)
 	}
-	done, err := c.breaker.Allow()
+	done, err := c.allow(caller)
 	if err != nil {
 		refused := newError(ctx, err)
 		refused.RetryAfter = c.openFor
@@ -275,8 +276,21 @@ func guarded[Res any](ctx context.Context, c *Client, call func(context.Context)
 	if !errors.As(err, &failure) {
 		failure = newError(ctx, err)
 	}
-	failure.judge(attempt)
+	failure.judge(caller, attempt)
 	return nil, failure
+}
+
+// allow asks the breaker. What becomes of a call with large headers does not count: it
+// says nothing about the upstream, and must not be the one probe of a half-open breaker
+// either.
+func (c *Client) allow(caller Caller) (done func(error), err error) {
+	if !caller.large() {
+		return c.breaker.Allow()
+	}
+	if c.breaker.State() == gobreaker.StateOpen {
+		return nil, gobreaker.ErrOpenState
+	}
+	return func(error) {}, nil
 }
 
 // maxForwardedBytes bounds the headers that a caller may have sent on. Tokens

@@ -75,7 +75,7 @@ type Error struct {
 
 	cause     error
 	ownBudget bool // the deadline that passed was ErrTimeout's
-	byCaller  bool // a caller can provoke it: a 4xx, or anything by large headers
+	byCaller  bool // the answer was a 4xx, or the headers were large: a caller can provoke it
 	sent      bool // the request may have reached the upstream
 }
 
@@ -108,14 +108,11 @@ func (e *Error) ID() string {
 // upstreamFailed reports whether e counts against the upstream. What a caller
 // can cause never does: an error with a ZITADEL error detail (COMMAND-CahN2
 // with its HTTP 500 above all), a cancelled call, a deadline of the client's, a
-// load balancer's 4xx, or whatever else becomes of headers that it finds too large.
+// load balancer's 4xx for headers that it finds too large.
 func (e *Error) upstreamFailed() bool {
-	if e.byCaller {
-		return false
-	}
 	switch e.Origin {
 	case OriginTransport:
-		return true
+		return !e.byCaller
 	case OriginDeadline:
 		return e.ownBudget
 	case OriginZITADEL:
@@ -132,10 +129,12 @@ func (e *Error) excluded() bool {
 	case OriginCanceled, OriginSelf:
 		return true
 	case OriginDeadline:
-		return e.byCaller || !e.ownBudget
-	case OriginTransport, OriginZITADEL, OriginBreaker:
+		return !e.ownBudget
+	case OriginTransport:
+		return e.byCaller
+	case OriginZITADEL, OriginBreaker:
 	}
-	return e.byCaller
+	return false
 }
 
 // newError tells what err, returned by a call made under ctx, means. Codes that
@@ -173,9 +172,9 @@ func newError(ctx context.Context, err error) *Error {
 }
 
 // judge tells an Error what else is known of its attempt.
-func (e *Error) judge(attempt *exchange) {
+func (e *Error) judge(caller Caller, attempt *exchange) {
 	e.sent = attempt.sent.Load()
-	e.byCaller = e.byCaller || attempt.large.Load()
+	e.byCaller = e.byCaller || caller.large()
 	if status := int(attempt.status.Load()); e.Origin == OriginTransport && isCallersFault(status) {
 		e.byCaller = true
 		if status == http.StatusTooManyRequests {

@@ -91,12 +91,9 @@ const (
 
 // again reports whether a call that failed may be made again.
 func (e *Error) again(kind kind) bool {
-	if e.byCaller {
-		return false
-	}
 	switch e.Origin {
 	case OriginTransport:
-		return kind == read || !e.sent
+		return !e.byCaller && (kind == read || !e.sent)
 	case OriginZITADEL:
 		return kind == read && e.Code == connect.CodeUnavailable && e.ID() == ""
 	case OriginDeadline, OriginCanceled, OriginBreaker, OriginSelf:
@@ -106,11 +103,11 @@ func (e *Error) again(kind kind) bool {
 
 // repeated makes a call, and makes it again as the configuration allows and while
 // ctx has time for it. Every attempt asks the breaker, and counts.
-func repeated[Res any](ctx context.Context, c *Client, kind kind, call func(context.Context) (*Res, error)) (*Res, error) {
+func repeated[Res any](ctx context.Context, c *Client, kind kind, caller Caller, call func(context.Context) (*Res, error)) (*Res, error) {
 	c.budget.earn()
 	delay := c.retry.BaseDelay
 	for attempt := 1; ; attempt++ {
-		response, failure := guarded(ctx, c, call)
+		response, failure := guarded(ctx, c, caller, call)
 		if failure == nil {
 			return response, nil
 		}

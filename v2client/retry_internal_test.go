@@ -5,10 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptrace"
+	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sony/gobreaker/v2"
 )
 
 // newRepeating is a Client for repeated alone.
@@ -46,7 +48,7 @@ func TestWhatIsRepeated(t *testing.T) {
 	} {
 		for kind, want := range map[kind]int{read: test.reads, write: test.writes} {
 			attempts := 0
-			_, err := repeated(t.Context(), newRepeating(quick(3, 1)), kind, func(ctx context.Context) (*struct{}, error) {
+			_, err := repeated(t.Context(), newRepeating(quick(3, 1)), kind, Caller{}, func(ctx context.Context) (*struct{}, error) {
 				attempts++
 				if test.sent {
 					trace := httptrace.ContextClientTrace(ctx)
@@ -75,7 +77,7 @@ func TestWhatIsRepeated(t *testing.T) {
 func TestSentBeginsAnew(t *testing.T) {
 	t.Parallel()
 	attempts := 0
-	_, _ = repeated(t.Context(), newRepeating(quick(2, 1)), write, func(ctx context.Context) (*struct{}, error) {
+	_, _ = repeated(t.Context(), newRepeating(quick(2, 1)), write, Caller{}, func(ctx context.Context) (*struct{}, error) {
 		attempts++
 		trace := httptrace.ContextClientTrace(ctx)
 		trace.GetConn("")
@@ -94,7 +96,7 @@ func TestRetryBudget(t *testing.T) {
 	for budget, most := range map[float64]int{0: 1000, 0.2: 1000 + retryReserve + 200, 1: 3000} {
 		client, attempts := newRepeating(quick(3, budget)), 0
 		for range 1000 {
-			_, _ = repeated(t.Context(), client, read, func(context.Context) (*struct{}, error) {
+			_, _ = repeated(t.Context(), client, read, Caller{}, func(context.Context) (*struct{}, error) {
 				attempts++
 				return nil, errors.New("refused")
 			})
@@ -104,7 +106,7 @@ func TestRetryBudget(t *testing.T) {
 		}
 	}
 	attempts := 0
-	got, err := repeated(t.Context(), newRepeating(quick(5, 1)), read, func(context.Context) (*int, error) {
+	got, err := repeated(t.Context(), newRepeating(quick(5, 1)), read, Caller{}, func(context.Context) (*int, error) {
 		if attempts++; attempts < 3 {
 			return nil, errors.New("refused")
 		}
@@ -126,7 +128,7 @@ func TestRetryHasTheCallsTime(t *testing.T) {
 			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 		}
 		attempts := 0
-		if _, err := repeated(ctx, newRepeating(slow), read, func(context.Context) (*struct{}, error) {
+		if _, err := repeated(ctx, newRepeating(slow), read, Caller{}, func(context.Context) (*struct{}, error) {
 			attempts++
 			if leaves {
 				time.AfterFunc(time.Millisecond, cancel)
@@ -136,5 +138,45 @@ func TestRetryHasTheCallsTime(t *testing.T) {
 			t.Errorf("%s: %d attempts, %v", name, attempts, err)
 		}
 		cancel()
+	}
+}
+
+// A call with large headers, whose failure says nothing about the upstream, is refused
+// while the breaker is open, but neither opens it nor is the one probe of a half-open
+// one: who sends such calls would shut everybody out.
+func TestLargeHeadersAreNoProbe(t *testing.T) {
+	t.Parallel()
+	client := newRepeating(quick(1, 0))
+	client.breaker = newBreaker(BreakerConfig{MinimumCalls: 2, FailureRate: 1, Window: time.Minute, OpenFor: time.Millisecond}, nil, slog.New(slog.DiscardHandler))
+	large := NewCaller("", func(string) string { return strings.Repeat("x", 10<<10) })
+	fails := func(context.Context) (*int, error) { return nil, errors.New("connection reset by peer") }
+	works := func(context.Context) (*int, error) { return new(int), nil }
+	for range 10 {
+		if _, failure := guarded(t.Context(), client, large, fails); failure.Origin != OriginTransport {
+			t.Fatalf("large: %v", failure)
+		}
+	}
+	for range 2 {
+		if _, failure := guarded(t.Context(), client, Caller{}, fails); failure.Origin != OriginTransport {
+			t.Fatalf("usual: %v", failure)
+		}
+	}
+	if client.breaker.State() != gobreaker.StateOpen && client.breaker.State() != gobreaker.StateHalfOpen {
+		t.Fatal("the usual ones have not opened the breaker")
+	}
+	for client.breaker.State() != gobreaker.StateHalfOpen {
+		if _, failure := guarded(t.Context(), client, large, works); failure != nil && failure.Origin != OriginBreaker {
+			t.Fatalf("large, while it was open: %v", failure)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	_, failure := guarded(t.Context(), client, large, func(ctx context.Context) (*int, error) {
+		if _, probe := guarded(ctx, client, Caller{}, works); probe != nil {
+			t.Errorf("usual, beside a large one: %v", probe)
+		}
+		return fails(ctx)
+	})
+	if failure.Origin != OriginTransport || client.breaker.State() != gobreaker.StateClosed {
+		t.Errorf("%v, and the breaker is %v", failure, client.breaker.State())
 	}
 }

@@ -30,9 +30,6 @@ type exchange struct {
 	status atomic.Int32
 	// sent says that the request may have been handled.
 	sent atomic.Bool
-	// large says that it had large headers: what becomes of them says nothing about the
-	// upstream.
-	large atomic.Bool
 }
 
 type exchangeKey struct{}
@@ -59,7 +56,6 @@ func (n exchangeNoter) RoundTrip(request *http.Request) (*http.Response, error) 
 	if !ok {
 		return response, err
 	}
-	attempt.large.Store(upstream.LargeHeaders(request.Header))
 	switch {
 	case err == nil:
 		attempt.status.Store(int32(response.StatusCode)) //nolint:gosec // three digits

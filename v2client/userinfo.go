@@ -36,7 +36,7 @@ func (c *Client) UserInfo(ctx context.Context, caller Caller) (Identity, error) 
 	if err != nil {
 		return Identity{}, err
 	}
-	identity, err := repeated(ctx, c, read, func(ctx context.Context) (*Identity, error) {
+	identity, err := repeated(ctx, c, read, caller, func(ctx context.Context) (*Identity, error) {
 		return c.userInfo(ctx, caller, host)
 	})
 	if err != nil {

@@ -2,9 +2,9 @@ package upstream
 
 import "net/http"
 
-// usualHeaderBytes is how long the headers of a usual request are at most. Tokens are
-// shorter, and so is the least that load balancers take, which is 8 KiB.
-const usualHeaderBytes = 4 << 10
+// usualHeaderBytes is how long the headers of a usual request are at most. Nearly all
+// tokens are shorter; the least that load balancers take, 8 KiB, is longer.
+const usualHeaderBytes = 6 << 10
 
 // LargeHeaders reports whether the headers of a request are so large that the upstream
 // might not like it, although there is nothing wrong with the upstream.

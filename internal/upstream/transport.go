@@ -113,8 +113,11 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 		TLSClientConfig: u.tls.Clone(), // net/http writes into it
 		// net/http's default of two idle connections a host would open and
 		// close a connection for nearly every concurrent call.
-		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost: 256,
+		// Sooner than upstreams and load balancers close theirs, of which many do after
+		// a minute: of a request that meets its connection's end, nobody can say
+		// whether it was handled.
+		IdleConnTimeout:        30 * time.Second,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  config.ResponseHeaderTimeout,
 		ExpectContinueTimeout:  time.Second,

@@ -67,6 +67,9 @@ func (l *faultListener) Stop() {
 
 // reset makes the end of a connection a reset.
 func reset(conn net.Conn) {
+	if begun, ok := conn.(*begunConn); ok {
+		conn = begun.Conn
+	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}

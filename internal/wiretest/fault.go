@@ -36,7 +36,7 @@ func (c *FaultyConn) Reset() { reset(c.Conn) }
 // requests go wrong. It is safe for concurrent use.
 type FaultProxy struct {
 	*faultListener
-	faultChoice[Fault]
+	FaultChoice[Fault]
 
 	handler http.Handler
 }
@@ -50,16 +50,17 @@ func NewFaultProxy(tb testing.TB, handler http.Handler) *FaultProxy {
 	return p
 }
 
-// faultChoice is what becomes of requests: F is Fault or HTTP2Fault.
-type faultChoice[F any] struct {
+// FaultChoice is what becomes of requests: F is Fault or HTTP2Fault. It is safe for
+// concurrent use.
+type FaultChoice[F any] struct {
 	choose atomic.Pointer[func(*http.Request) F]
 }
 
 // Choose says, for requests from now on, which go wrong, and how; nil means that
 // a request does not.
-func (c *faultChoice[F]) Choose(choose func(*http.Request) F) { c.choose.Store(&choose) }
+func (c *FaultChoice[F]) Choose(choose func(*http.Request) F) { c.choose.Store(&choose) }
 
-func (c *faultChoice[F]) of(r *http.Request) F { return (*c.choose.Load())(r) }
+func (c *FaultChoice[F]) of(r *http.Request) F { return (*c.choose.Load())(r) }
 
 // RandomFaults names a fault for one request in so many, and "" for the others: the
 // same for the same seed. It is safe for concurrent use.

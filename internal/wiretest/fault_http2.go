@@ -117,6 +117,9 @@ const (
 func fieldsOf(header http.Header) []hpack.HeaderField {
 	var fields []hpack.HeaderField
 	for name, values := range header {
+		if strings.HasPrefix(name, http.TrailerPrefix) { // is among the trailers
+			continue
+		}
 		for _, value := range values {
 			fields = append(fields, hpack.HeaderField{Name: strings.ToLower(name), Value: value})
 		}
@@ -127,7 +130,7 @@ func fieldsOf(header http.Header) []hpack.HeaderField {
 // HTTP2FaultProxy is FaultProxy over h2c.
 type HTTP2FaultProxy struct {
 	*faultListener
-	faultChoice[HTTP2Fault]
+	FaultChoice[HTTP2Fault]
 
 	handler http.Handler
 }

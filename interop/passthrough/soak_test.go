@@ -23,6 +23,7 @@ import (
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
@@ -40,7 +41,8 @@ const (
 
 // Everything at once, for as long as one likes: calls of all protocols and outcomes,
 // clients that go away, passthrough, an upstream that goes wrong at random and flaps
-// twice a second now and then, reloads. Every answer is one that may be, no write is
+// twice a second now and then, reloads, from one upstream protocol to the other. Every
+// answer is one that may be, no write is
 // lost or made twice, and in the end nothing is left. The log shows the curve of
 // memory, goroutines and latency.
 func TestSoak(t *testing.T) {
@@ -106,42 +108,46 @@ func newSoak(t *testing.T) *soak {
 		s.zitadel.Add(v2test.User{ID: soakUser(n), Org: orgA, Type: v2test.Human, State: v2test.Active})
 	}
 	passed := httpOrigin()
-	proxy := wiretest.NewFaultProxy(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxies := wiretest.NewFaultProxies(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/length" {
 			passed.ServeHTTP(w, r)
 			return
 		}
 		s.zitadel.ServeHTTP(w, r)
 	}))
-	s.settings = "upstream: {url: 'http://" + proxy.Address() + "', host: localhost:8088, timeout: %dms}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\nlog: {level: error}\n"
-	s.program = start(t, plain, fmt.Sprintf(s.settings, 2000))
-	proxy.Choose(soakFaults())
+	s.settings = "upstream: {url: 'http://" + proxies.Address() + "', host: localhost:8088, protocol: %s, timeout: 2s}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\nlog: {level: error}\n"
+	s.program = start(t, plain, fmt.Sprintf(s.settings, v2client.ProtocolConnect))
+	chooseFaults(&proxies.HTTP1.FaultChoice, wiretest.Faults(), "reset before it is handled")
+	chooseFaults(&proxies.HTTP2.FaultChoice, wiretest.HTTP2Faults(), "GOAWAY before it is handled, then closed")
 	return s
 }
 
 func soakUser(n int) string { return fmt.Sprintf("s%d", n) }
 
-// soakFaults lets one request in a hundred go wrong, and for two seconds of every
+// chooseFaults lets one request in a hundred go wrong, and for two seconds of every
 // minute all of them, for a quarter of a second in every half.
-func soakFaults() func(*http.Request) wiretest.Fault {
-	faults := wiretest.Faults()
+func chooseFaults[F any](choice *wiretest.FaultChoice[F], faults map[string]F, flap string) {
 	random := wiretest.RandomFaults(slices.Sorted(maps.Keys(faults)), *soakSeed, 100)
 	began := time.Now()
-	return func(*http.Request) wiretest.Fault {
+	choice.Choose(func(*http.Request) F {
 		const flapping, half = 2 * time.Second, 500 * time.Millisecond
 		at := time.Since(began) % time.Minute
 		if at > time.Second && at < time.Second+flapping && at%half < half/2 {
-			return faults["reset before it is handled"]
+			return faults[flap]
 		}
 		return faults[random()]
-	}
+	})
 }
 
-// reload changes the configuration, and waits until that is taken over.
+// reload goes over to the other upstream protocol, and waits until that is done.
 func (s *soak) reload(t *testing.T) {
 	t.Helper()
 	s.reloads++
-	rewrite(t, s.program.config, fmt.Sprintf(s.settings, 2000+s.reloads))
+	protocol := v2client.ProtocolConnect
+	if s.reloads%2 == 1 {
+		protocol = v2client.ProtocolGRPC
+	}
+	rewrite(t, s.program.config, fmt.Sprintf(s.settings, protocol))
 	s.program.eventually(t, "reloaded", func() bool {
 		return strings.Contains(s.program.metrics(t), fmt.Sprintf("v1adapter_config_reloads_total{result=\"ok\"} %d\n", s.reloads))
 	})

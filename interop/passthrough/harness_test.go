@@ -94,7 +94,7 @@ func start(tb testing.TB, binary, config string) *program {
 // eventually waits for what has to come.
 func (p *program) eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-p.exited:
 			tb.Fatalf("not %s: the adapter has ended", what)

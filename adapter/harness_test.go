@@ -145,9 +145,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	return s
 }
 
-// eventually waits for what has to come; longer than net/http keeps an HTTP/2
-// connection that may not be used any more, and that no request was on when it was
-// told so.
+// eventually waits for what has to come.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {

@@ -51,7 +51,13 @@ func (s *FaultyStream) givenUp() {
 
 // Reset ends the stream with an error.
 func (s *FaultyStream) Reset(code http2.ErrCode) {
-	s.conn.write(func(f *http2.Framer) error { return f.WriteRSTStream(s.id, code) })
+	s.conn.write(func(f *http2.Framer) error { return s.reset(f, code) })
+}
+
+// reset is called while frames are written. The client says nothing more of the stream.
+func (s *FaultyStream) reset(f *http2.Framer, code http2.ErrCode) error {
+	s.gone()
+	return f.WriteRSTStream(s.id, code)
 }
 
 // GoAway says that no requests are taken any more, and this one either is the last
@@ -62,7 +68,7 @@ func (s *FaultyStream) GoAway(handled bool) {
 		last := s.conn.highest
 		switch {
 		case !handled && last > s.id:
-			return f.WriteRSTStream(s.id, http2.ErrCodeRefusedStream)
+			return s.reset(f, http2.ErrCodeRefusedStream)
 		case s.conn.goneAway: // and what was said then holds
 			return nil
 		case handled:
@@ -153,9 +159,24 @@ type http2Conn struct {
 	headers bytes.Buffer
 	encoder *hpack.Encoder
 
-	highest  uint32 // stream that was handled
-	goneAway bool   // later ones are not
-	open     int    // streams
+	highest  uint32      // stream that was handled
+	goneAway bool        // later ones are not
+	open     int         // streams
+	idle     *time.Timer // closes the connection when there has been no stream for some time
+}
+
+// idleFor is how long a connection may be without a stream. net/http may forget one that
+// it must not use any more: if a request chose it before it had to be given up, and comes
+// to it afterwards. Servers end those that nobody uses.
+const idleFor = 5 * time.Second
+
+// begun is called when a stream has.
+func (c *http2Conn) begun() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open++; c.idle != nil {
+		c.idle.Stop()
+	}
 }
 
 // ended is called when a stream has. After a GOAWAY, the connection ends with the last
@@ -163,9 +184,18 @@ type http2Conn struct {
 func (c *http2Conn) ended() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open--; c.open == 0 && c.goneAway {
-		_ = c.Close()
+	if c.open--; c.open > 0 {
+		return
 	}
+	if c.goneAway {
+		_ = c.Close()
+		return
+	}
+	if c.idle == nil {
+		c.idle = time.AfterFunc(idleFor, func() { _ = c.Close() })
+		return
+	}
+	c.idle.Reset(idleFor)
 }
 
 // handle reports whether a stream is to be handled.
@@ -239,7 +269,7 @@ func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 			gone := make(chan struct{})
 			stream = &FaultyStream{id: frame.StreamID, conn: c, meta: frame, Gone: gone, gone: sync.OnceFunc(func() { close(gone) })}
 			streams[frame.StreamID] = stream
-			c.write(func(*http2.Framer) error { c.open++; return nil })
+			c.begun()
 		case *http2.DataFrame:
 			stream.body.Write(frame.Data())
 		default:

@@ -37,13 +37,31 @@ func (t *Transport) sendOnce(request *http.Request) (*http.Response, error) {
 }
 
 // wantedAgain reports whether net/http would have sent a request again that was not
-// handled. It says so in words only. Should it change them, no request that was sent
+// handled. It says so in words only, and they count only as a whole: other errors of
+// its may hold words of the upstream's. Should it change them, no request that was sent
 // is believed to be unhandled any more.
 func wantedAgain(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "cannot rewind body after connection loss") ||
-		strings.Contains(text, "cannot retry err [") &&
-			(strings.Contains(text, "; REFUSED_STREAM; received from peer]") || strings.Contains(text, "graceful shutdown GOAWAY]"))
+	if text == "net/http: cannot rewind body after connection loss" {
+		return true
+	}
+	reason, ok := strings.CutPrefix(text, "http2: Transport: cannot retry err [")
+	if !ok {
+		return false
+	}
+	reason, ok = strings.CutSuffix(reason, "] after Request.Body was written; define Request.GetBody to avoid this error")
+	if !ok {
+		return false
+	}
+	if reason == "http2: Transport received Server's graceful shutdown GOAWAY" {
+		return true
+	}
+	stream, ok := strings.CutPrefix(reason, "stream error: stream ID ")
+	if !ok {
+		return false
+	}
+	stream, ok = strings.CutSuffix(stream, "; REFUSED_STREAM; received from peer")
+	return ok && !strings.ContainsFunc(stream, func(c rune) bool { return c < '0' || c > '9' })
 }
 
 // stoppedBeforeAgain makes a request that is cancelled when net/http looks for a

@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -60,15 +61,43 @@ func TestSentOnce(t *testing.T) {
 	}
 }
 
+// What an upstream says in a GOAWAY does not make a request one that it did not handle.
+func TestGoAwayDebugText(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{
+		"net/http: cannot rewind body after connection loss",
+		"http2: Transport: cannot retry err [stream error: stream ID 1; REFUSED_STREAM; received from peer] after Request.Body was written; define Request.GetBody to avoid this error",
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrived, err := sendTo(t, func(stream *wiretest.FaultyStream, answer func() *httptest.ResponseRecorder) {
+			answer()
+			stream.Debug = said
+			stream.GoAway(true)
+			stream.Close()
+		}, request)
+		if arrived != 1 || err == nil || errors.Is(err, upstream.ErrNotHandled) {
+			t.Errorf("%s: sent %d times: %v", said, arrived, err)
+		}
+	}
+}
+
 // sendInto sends a request to an upstream at fault, and tells how often it arrived; and
 // then another one, which must succeed.
 func sendInto(t *testing.T, fault string, request *http.Request) (arrived int64, err error) {
+	t.Helper()
+	return sendTo(t, wiretest.HTTP2Faults()[fault], request)
+}
+
+func sendTo(t *testing.T, fault wiretest.HTTP2Fault, request *http.Request) (arrived int64, err error) {
 	t.Helper()
 	var arrivals atomic.Int64
 	proxy := wiretest.NewHTTP2FaultProxy(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	proxy.Choose(func(*http.Request) wiretest.HTTP2Fault {
 		arrivals.Add(1)
-		return wiretest.HTTP2Faults()[fault]
+		return fault
 	})
 	to := wiretest.Upstream(t, "http://"+proxy.Address(), upstream.HostClient)
 	transport := to.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2})

@@ -21,11 +21,15 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
+// ownHost lets ZITADEL be asked under one host, so that no failure can be that of the
+// host that a client chose.
+func ownHost(c *stackConfig) { c.to.Host = upstream.HostUpstream }
+
 // After enough failures the breaker is open: calls are refused at once, with no
 // upstream call, in v1's shape.
 func TestOpenBreaker(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) {
+	s := newStack(t, ownHost, func(c *stackConfig) {
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	})
 	for range 20 {
@@ -49,7 +53,7 @@ func TestOpenBreaker(t *testing.T) {
 func TestCallersCannotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	zitadel := http.Handler(nil)
-	s := newStack(t, func(c *stackConfig) {
+	s := newStack(t, ownHost, func(c *stackConfig) {
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/userinfo") && r.Header.Get("Authorization") == "Bearer pat-none-a" {
 				w.WriteHeader(http.StatusTooManyRequests)
@@ -86,7 +90,7 @@ func TestRefusalsBeforeZITADELDoNotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
 		for status, want := range map[int]int{400: 503, 403: 503, 413: 503, 429: 429, 431: 503} {
-			s := newStack(t, func(c *stackConfig) {
+			s := newStack(t, ownHost, func(c *stackConfig) {
 				c.protocol = protocol
 				c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 			})
@@ -122,7 +126,7 @@ func TestHostThatIsNone(t *testing.T) {
 func TestHugeHeaders(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		s := newStack(t, func(c *stackConfig) { c.protocol = protocol })
+		s := newStack(t, ownHost, func(c *stackConfig) { c.protocol = protocol })
 		for size, want := range map[int]int{100 << 10: 401, 900 << 10: 429} {
 			for range 25 {
 				call := aCall()
@@ -159,8 +163,8 @@ func TestHeadersThatEndConnections(t *testing.T) {
 		}
 		return func(stream *wiretest.FaultyStream, _ func() *httptest.ResponseRecorder) { stream.Close() }
 	})
-	s := newStack(t, func(c *stackConfig) {
-		c.protocol, c.to = v2client.ProtocolGRPC, upstream.Config{URL: "http://" + proxy.Address(), Host: upstream.HostClient}
+	s := newStack(t, ownHost, func(c *stackConfig) {
+		c.protocol, c.to = v2client.ProtocolGRPC, upstream.Config{URL: "http://" + proxy.Address(), Host: upstream.HostUpstream}
 	})
 	another := make(chan int)
 	go func() { another <- sendRaw(t, s.address, aCall()).StatusCode }()
@@ -249,7 +253,7 @@ func TestWhoseDeadlineOpensTheBreaker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			call := aCall()
-			s := newStack(t, func(c *stackConfig) {
+			s := newStack(t, ownHost, func(c *stackConfig) {
 				c.upstream = test.handler
 				if test.own {
 					c.timeout = 30 * time.Millisecond

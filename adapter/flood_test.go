@@ -68,7 +68,7 @@ func (s *stack) hostile(client *http.Client, n int) {
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		s := newStack(t, func(c *stackConfig) { c.protocol, c.breaker.MinimumCalls, c.breaker.FailureRate = protocol, 2, 0.01 })
+		s := newStack(t, ownHost, func(c *stackConfig) { c.protocol, c.breaker.MinimumCalls, c.breaker.FailureRate = protocol, 2, 0.01 })
 		stop := make(chan struct{})
 		var hostile atomic.Int64
 		var flooding sync.WaitGroup
@@ -108,7 +108,7 @@ func BenchmarkFlood(b *testing.B) {
 		{"failing calls", 8, func(s *stack) func(*http.Client, int) { return s.hostile }},
 	} {
 		b.Run(test.name, func(b *testing.B) {
-			s := newStack(b, func(c *stackConfig) { c.quiet = true })
+			s := newStack(b, ownHost, func(c *stackConfig) { c.quiet = true })
 			stop := make(chan struct{})
 			var made atomic.Int64
 			var flooding sync.WaitGroup

@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"log/slog"
 	"net"
@@ -108,9 +109,10 @@ func newStack(tb testing.TB, options ...option) *stack {
 	if config.quiet {
 		log, arrives = slog.New(slog.DiscardHandler), config.upstream
 	}
-	if config.to == (upstream.Config{}) {
-		config.to = upstream.Config{URL: "http://" + wiretest.Listen(tb, arrives), Host: upstream.HostClient}
+	if config.to.URL == "" {
+		config.to.URL = "http://" + wiretest.Listen(tb, arrives)
 	}
+	config.to.Host = cmp.Or(config.to.Host, upstream.HostClient)
 	to, err := upstream.New(config.to)
 	if err != nil {
 		tb.Fatal(err)

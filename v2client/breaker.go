@@ -43,10 +43,49 @@ func (c BreakerConfig) validate() error {
 	return nil
 }
 
-type breaker = gobreaker.TwoStepCircuitBreaker[struct{}]
+// breaker is gobreaker's, told of a call when its outcome is known. gobreaker would count
+// it from its beginning on: with upstream.timeout as long as the window, calls that
+// hang would have left it by their end, and those that are under way or say nothing
+// would count as good ones until then.
+type breaker struct {
+	state *gobreaker.TwoStepCircuitBreaker[struct{}]
+}
+
+// enter asks whether a call may be made. leave must be called with what became of it,
+// nil for success. doubtful is a call whose failure might be its own fault: it must not
+// be the one probe of a half-open breaker, or those who send such would shut everybody
+// out.
+func (b *breaker) enter(doubtful bool) (leave func(*Error), err error) {
+	if state := b.state.State(); state == gobreaker.StateClosed || state == gobreaker.StateHalfOpen && doubtful {
+		return b.leave, nil
+	}
+	done, err := b.state.Allow()
+	if err != nil {
+		return nil, err
+	}
+	return func(failure *Error) { done(orNil(failure)) }, nil
+}
+
+// leave counts the outcome of a call that was no probe.
+func (b *breaker) leave(failure *Error) {
+	if failure.excluded() || b.state.State() != gobreaker.StateClosed {
+		return
+	}
+	if done, err := b.state.Allow(); err == nil {
+		done(orNil(failure))
+	}
+}
+
+// orNil is an error that is nil if there is none.
+func orNil(failure *Error) error {
+	if failure == nil {
+		return nil
+	}
+	return failure
+}
 
 func newBreaker(config BreakerConfig, observe func(state string), log *slog.Logger) *breaker {
-	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+	return &breaker{gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "upstream",
 		MaxRequests:  1,
 		Interval:     config.Window,
@@ -70,5 +109,5 @@ func newBreaker(config BreakerConfig, observe func(state string), log *slog.Logg
 			var failure *Error
 			return errors.As(err, &failure) && failure.excluded()
 		},
-	})
+	})}
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/sony/gobreaker/v2"
 
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
@@ -66,6 +65,7 @@ type Client struct {
 	users       userv2connect.UserServiceClient
 	permissions internal_permissionv2connect.InternalPermissionServiceClient
 	breaker     *breaker
+	hosts       *hosts
 	openFor     time.Duration
 	retry       RetryConfig
 	budget      *retryBudget
@@ -91,6 +91,10 @@ func New(config Config) (*Client, error) {
 	if err := config.Retry.validate(); err != nil {
 		return nil, err
 	}
+	hosts, err := newHosts(config.Upstream)
+	if err != nil {
+		return nil, err
+	}
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	httpClient := &http.Client{
 		Transport: exchangeNoter{newTransport(config.Upstream, config.Protocol)},
@@ -107,6 +111,7 @@ func New(config Config) (*Client, error) {
 		users:       userv2connect.NewUserServiceClient(httpClient, base, options...),
 		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(httpClient, base, options...),
 		breaker:     newBreaker(config.Breaker, config.OnBreaker, log),
+		hosts:       hosts,
 		openFor:     config.Breaker.OpenFor,
 		retry:       config.Retry,
 		budget:      newRetryBudget(config.Retry.Budget),
@@ -226,15 +231,15 @@ func unary[Req, Res any](
 	method func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
 	message *Req,
 ) (*Res, error) {
-	host, err := c.admit(caller)
+	target, err := c.admit(caller)
 	if err != nil {
 		return nil, err
 	}
-	return repeated(ctx, c, kind, caller, func(ctx context.Context) (*Res, error) {
+	return repeated(ctx, c, kind, target, func(ctx context.Context) (*Res, error) {
 		request := connect.NewRequest(message)
 		caller.addTo(request.Header())
 		request.Header()["User-Agent"] = []string{c.userAgent}
-		request.Header()["Host"] = []string{host}
+		request.Header()["Host"] = []string{target.host}
 		response, err := method(ctx, request)
 		if err != nil {
 			return nil, err
@@ -245,68 +250,58 @@ func unary[Req, Res any](
 
 // guarded runs call unless the breaker is open, and tells the breaker what
 // became of it.
-func guarded[Res any](ctx context.Context, c *Client, caller Caller, call func(context.Context) (*Res, error)) (*Res, *Error) {
+func guarded[Res any](ctx context.Context, c *Client, target target, call func(context.Context) (*Res, error)) (*Res, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stoppedBy(ctx, err)
 	}
-	done, err := c.allow(caller)
+	leave, err := c.breaker.enter(target.doubtful())
 	if err != nil {
-		refused := newError(ctx, err)
+		refused := newError(ctx, err, new(exchange))
 		refused.RetryAfter = c.openFor
 		return nil, refused
 	}
-	var failure *Error
-	finished := false
-	defer func() {
-		switch {
-		case !finished: // call panicked: a half-open breaker must not wait for it for ever
-			done(&Error{Code: connect.CodeInternal, Origin: OriginSelf})
-		case failure != nil:
-			done(failure)
-		default:
-			done(nil)
-		}
-	}()
+	// Until it is answered: a half-open breaker must not wait for ever for a call that
+	// panicked.
+	failure := &Error{Code: connect.CodeInternal, Origin: OriginSelf}
+	defer func() { leave(failure) }()
 	ctx, attempt := withExchange(ctx)
 	response, err := call(ctx)
-	finished = true
 	if err == nil {
+		failure = nil
+		c.hosts.answered(target.host)
 		return response, nil
 	}
 	if !errors.As(err, &failure) {
-		failure = newError(ctx, err)
+		failure = newError(ctx, err, attempt)
 	}
-	failure.judge(caller, attempt)
+	failure.judge(attempt, target)
 	return nil, failure
-}
-
-// allow asks the breaker. What becomes of a call with large headers does not count: it
-// says nothing about the upstream, and must not be the one probe of a half-open breaker
-// either.
-func (c *Client) allow(caller Caller) (done func(error), err error) {
-	if !caller.large() {
-		return c.breaker.Allow()
-	}
-	if c.breaker.State() == gobreaker.StateOpen {
-		return nil, gobreaker.ErrOpenState
-	}
-	return func(error) {}, nil
 }
 
 // maxForwardedBytes bounds the headers that a caller may have sent on. Tokens
 // are a few kilobytes.
 const maxForwardedBytes = 256 << 10
 
-// admit returns the Host to send. It refuses what net/http
+// target is where a call goes.
+type target struct {
+	host string
+	// A failure may be the call's own fault if its headers are large, or if nobody has
+	// ever seen its host answer as ZITADEL.
+	large, stranger bool
+}
+
+func (t target) doubtful() bool { return t.large || t.stranger }
+
+// admit says where a caller's calls go. It refuses what net/http
 // would not send: a caller must not be able to fail calls in a way that looks
 // like the upstream's fault.
-func (c *Client) admit(caller Caller) (host string, err error) {
+func (c *Client) admit(caller Caller) (target, error) {
 	if caller.size() > maxForwardedBytes {
-		return "", &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
+		return target{}, &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
 	}
 	host, ok := c.upstream.HostFor(caller.host)
 	if !ok {
-		return "", &Error{Code: connect.CodeNotFound, Message: "Instance not found: the request's host is not a host name", Origin: OriginSelf}
+		return target{}, &Error{Code: connect.CodeNotFound, Message: "Instance not found: the request's host is not a host name", Origin: OriginSelf}
 	}
-	return host, nil
+	return target{host: host, large: caller.large(), stranger: !c.hosts.known(host)}, nil
 }

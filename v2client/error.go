@@ -3,7 +3,10 @@ package v2client
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -75,7 +78,7 @@ type Error struct {
 
 	cause     error
 	ownBudget bool // the deadline that passed was ErrTimeout's
-	byCaller  bool // the answer was a 4xx, or the headers were large: a caller can provoke it
+	neutral   bool // it says nothing about the upstream: a caller can provoke it, or it is this machine's fault
 	sent      bool // the request may have reached the upstream
 }
 
@@ -107,12 +110,14 @@ func (e *Error) ID() string {
 
 // upstreamFailed reports whether e counts against the upstream. What a caller
 // can cause never does: an error with a ZITADEL error detail (COMMAND-CahN2
-// with its HTTP 500 above all), a cancelled call, a deadline of the client's, a
-// load balancer's 4xx for headers that it finds too large.
-func (e *Error) upstreamFailed() bool {
+// with its HTTP 500 above all), a cancelled call, a deadline of the client's, and what
+// judge finds.
+func (e *Error) upstreamFailed() bool { return !e.neutral && e.looksLikeUpstream() }
+
+func (e *Error) looksLikeUpstream() bool {
 	switch e.Origin {
 	case OriginTransport:
-		return !e.byCaller
+		return true
 	case OriginDeadline:
 		return e.ownBudget
 	case OriginZITADEL:
@@ -123,26 +128,24 @@ func (e *Error) upstreamFailed() bool {
 }
 
 // excluded reports whether e says nothing about the upstream, neither good nor
-// bad.
+// bad. What ZITADEL itself refuses is good, and so is success, a nil Error.
 func (e *Error) excluded() bool {
-	switch e.Origin {
-	case OriginCanceled, OriginSelf:
-		return true
-	case OriginDeadline:
-		return !e.ownBudget
-	case OriginTransport:
-		return e.byCaller
-	case OriginZITADEL, OriginBreaker:
+	switch {
+	case e == nil || e.upstreamFailed():
+		return false
+	case e.Origin == OriginZITADEL:
+		return e.looksLikeUpstream()
 	}
-	return false
+	return true
 }
 
 // newError tells what err, returned by a call made under ctx, means. Codes that
 // connect-go synthesizes are not trusted: it takes a connection reset by the
-// upstream for a cancelled call, and a dial timeout for a passed deadline.
-func newError(ctx context.Context, err error) *Error {
+// upstream for a cancelled call, a dial timeout for a passed deadline, and any JSON of a
+// load balancer's for an error of ZITADEL's.
+func newError(ctx context.Context, err error, attempt *exchange) *Error {
 	var wire *connect.Error
-	if errors.As(err, &wire) && connect.IsWireError(err) {
+	if errors.As(err, &wire) && connect.IsWireError(err) && !attempt.foreign.Load() {
 		// The deadline goes upstream, rounded down: ZITADEL may be the first to
 		// notice that it passed.
 		if wire.Code() == connect.CodeDeadlineExceeded || wire.Code() == connect.CodeCanceled {
@@ -168,24 +171,45 @@ func newError(ctx context.Context, err error) *Error {
 	if stopped := stoppedBy(ctx, err); stopped != nil {
 		return stopped
 	}
+	if attempt.foreign.Load() {
+		err = fmt.Errorf("answered HTTP %d, and not as the Connect protocol has it", attempt.status.Load())
+	}
 	return unusable(err)
 }
 
-// judge tells an Error what else is known of its attempt.
-func (e *Error) judge(caller Caller, attempt *exchange) {
+// judge says what is known of an attempt besides its error, and whether that may be
+// the call's own fault, or this machine's.
+func (e *Error) judge(attempt *exchange, target target) {
 	e.sent = attempt.sent.Load()
-	e.byCaller = e.byCaller || caller.large()
-	if status := int(attempt.status.Load()); e.Origin == OriginTransport && isCallersFault(status) {
-		e.byCaller = true
-		if status == http.StatusTooManyRequests {
-			e.Code, e.Message = connect.CodeResourceExhausted, "too many requests, try again later"
-		}
+	if !isDial(e.cause) {
+		e.neutral = e.neutral || target.large || target.stranger && e.Origin != OriginDeadline
 	}
+	if e.Origin != OriginTransport {
+		return
+	}
+	status := int(attempt.status.Load())
+	if status == http.StatusTooManyRequests {
+		e.Code, e.Message = connect.CodeResourceExhausted, "too many requests, try again later"
+	}
+	e.neutral = e.neutral || isRefusal(status) ||
+		connect.CodeOf(e.cause) == connect.CodeResourceExhausted || // an answer that is too large, or ENHANCE_YOUR_CALM
+		errors.Is(e.cause, syscall.EADDRNOTAVAIL) || errors.Is(e.cause, syscall.EMFILE) || errors.Is(e.cause, syscall.ENFILE)
 }
 
-// isCallersFault reports whether an HTTP status is one that a caller can provoke.
-func isCallersFault(status int) bool {
-	return status >= http.StatusBadRequest && status < http.StatusInternalServerError
+// isRefusal reports whether an HTTP status refuses a request without being one of
+// those by which a load balancer says that what is behind it is not well.
+func isRefusal(status int) bool {
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return false
+	}
+	return status >= http.StatusBadRequest
+}
+
+// isDial reports whether no connection came to be.
+func isDial(err error) bool {
+	operation, ok := errors.AsType[*net.OpError](err)
+	return ok && operation.Op == "dial"
 }
 
 // deadlineSlack is how long before a deadline what fails because of it may fail:

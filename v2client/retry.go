@@ -91,23 +91,22 @@ const (
 
 // again reports whether a call that failed may be made again.
 func (e *Error) again(kind kind) bool {
-	switch e.Origin {
-	case OriginTransport:
-		return !e.byCaller && (kind == read || !e.sent)
-	case OriginZITADEL:
-		return kind == read && e.Code == connect.CodeUnavailable && e.ID() == ""
-	case OriginDeadline, OriginCanceled, OriginBreaker, OriginSelf:
+	switch {
+	case e.neutral:
+		return false
+	case e.Origin == OriginTransport:
+		return kind == read || !e.sent
 	}
-	return false
+	return kind == read && e.Origin == OriginZITADEL && e.upstreamFailed()
 }
 
 // repeated makes a call, and makes it again as the configuration allows and while
 // ctx has time for it. Every attempt asks the breaker, and counts.
-func repeated[Res any](ctx context.Context, c *Client, kind kind, caller Caller, call func(context.Context) (*Res, error)) (*Res, error) {
+func repeated[Res any](ctx context.Context, c *Client, kind kind, target target, call func(context.Context) (*Res, error)) (*Res, error) {
 	c.budget.earn()
 	delay := c.retry.BaseDelay
 	for attempt := 1; ; attempt++ {
-		response, failure := guarded(ctx, c, caller, call)
+		response, failure := guarded(ctx, c, target, call)
 		if failure == nil {
 			return response, nil
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptrace"
-	"strings"
 	"testing"
 	"time"
 
@@ -41,14 +40,14 @@ func TestWhatIsRepeated(t *testing.T) {
 		"ZITADEL is unavailable":         {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginZITADEL}, sent: true, reads: 3, writes: 1},
 		"ZITADEL refuses":                {failure: &Error{Code: connect.CodePermissionDenied, Origin: OriginZITADEL}, sent: true, reads: 1, writes: 1},
 		"ZITADEL breaks down":            {failure: &Error{Code: connect.CodeInternal, Origin: OriginZITADEL}, sent: true, reads: 1, writes: 1},
-		"a load balancer refuses":        {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginTransport, byCaller: true}, sent: true, reads: 1, writes: 1, unknown: true},
+		"a load balancer refuses":        {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginTransport, neutral: true}, sent: true, reads: 1, writes: 1, unknown: true},
 		"the deadline passed":            {failure: &Error{Code: connect.CodeDeadlineExceeded, Origin: OriginDeadline, ownBudget: true}, reads: 1, writes: 1},
 		"the client went away":           {failure: &Error{Code: connect.CodeCanceled, Origin: OriginCanceled}, reads: 1, writes: 1},
 		"the request could not be built": {failure: &Error{Code: connect.CodeInternal, Origin: OriginSelf}, reads: 1, writes: 1},
 	} {
 		for kind, want := range map[kind]int{read: test.reads, write: test.writes} {
 			attempts := 0
-			_, err := repeated(t.Context(), newRepeating(quick(3, 1)), kind, Caller{}, func(ctx context.Context) (*struct{}, error) {
+			_, err := repeated(t.Context(), newRepeating(quick(3, 1)), kind, target{}, func(ctx context.Context) (*struct{}, error) {
 				attempts++
 				if test.sent {
 					trace := httptrace.ContextClientTrace(ctx)
@@ -77,7 +76,7 @@ func TestWhatIsRepeated(t *testing.T) {
 func TestSentBeginsAnew(t *testing.T) {
 	t.Parallel()
 	attempts := 0
-	_, _ = repeated(t.Context(), newRepeating(quick(2, 1)), write, Caller{}, func(ctx context.Context) (*struct{}, error) {
+	_, _ = repeated(t.Context(), newRepeating(quick(2, 1)), write, target{}, func(ctx context.Context) (*struct{}, error) {
 		attempts++
 		trace := httptrace.ContextClientTrace(ctx)
 		trace.GetConn("")
@@ -96,7 +95,7 @@ func TestRetryBudget(t *testing.T) {
 	for budget, most := range map[float64]int{0: 1000, 0.2: 1000 + retryReserve + 200, 1: 3000} {
 		client, attempts := newRepeating(quick(3, budget)), 0
 		for range 1000 {
-			_, _ = repeated(t.Context(), client, read, Caller{}, func(context.Context) (*struct{}, error) {
+			_, _ = repeated(t.Context(), client, read, target{}, func(context.Context) (*struct{}, error) {
 				attempts++
 				return nil, errors.New("refused")
 			})
@@ -106,7 +105,7 @@ func TestRetryBudget(t *testing.T) {
 		}
 	}
 	attempts := 0
-	got, err := repeated(t.Context(), newRepeating(quick(5, 1)), read, Caller{}, func(context.Context) (*int, error) {
+	got, err := repeated(t.Context(), newRepeating(quick(5, 1)), read, target{}, func(context.Context) (*int, error) {
 		if attempts++; attempts < 3 {
 			return nil, errors.New("refused")
 		}
@@ -128,7 +127,7 @@ func TestRetryHasTheCallsTime(t *testing.T) {
 			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 		}
 		attempts := 0
-		if _, err := repeated(ctx, newRepeating(slow), read, Caller{}, func(context.Context) (*struct{}, error) {
+		if _, err := repeated(ctx, newRepeating(slow), read, target{}, func(context.Context) (*struct{}, error) {
 			attempts++
 			if leaves {
 				time.AfterFunc(time.Millisecond, cancel)
@@ -141,42 +140,42 @@ func TestRetryHasTheCallsTime(t *testing.T) {
 	}
 }
 
-// A call with large headers, whose failure says nothing about the upstream, is refused
-// while the breaker is open, but neither opens it nor is the one probe of a half-open
-// one: who sends such calls would shut everybody out.
-func TestLargeHeadersAreNoProbe(t *testing.T) {
+// A call whose failure may be its own fault is refused while the breaker is open, but
+// neither opens it nor is the one probe of a half-open one: who sends such calls would
+// shut everybody out.
+func TestDoubtfulCallsAreNoProbes(t *testing.T) {
 	t.Parallel()
 	client := newRepeating(quick(1, 0))
 	client.breaker = newBreaker(BreakerConfig{MinimumCalls: 2, FailureRate: 1, Window: time.Minute, OpenFor: time.Millisecond}, nil, slog.New(slog.DiscardHandler))
-	large := NewCaller("", func(string) string { return strings.Repeat("x", 10<<10) })
+	doubtful := target{large: true}
 	fails := func(context.Context) (*int, error) { return nil, errors.New("connection reset by peer") }
 	works := func(context.Context) (*int, error) { return new(int), nil }
 	for range 10 {
-		if _, failure := guarded(t.Context(), client, large, fails); failure.Origin != OriginTransport {
-			t.Fatalf("large: %v", failure)
+		if _, failure := guarded(t.Context(), client, doubtful, fails); failure.Origin != OriginTransport {
+			t.Fatalf("doubtful: %v", failure)
 		}
 	}
 	for range 2 {
-		if _, failure := guarded(t.Context(), client, Caller{}, fails); failure.Origin != OriginTransport {
+		if _, failure := guarded(t.Context(), client, target{}, fails); failure.Origin != OriginTransport {
 			t.Fatalf("usual: %v", failure)
 		}
 	}
-	if client.breaker.State() != gobreaker.StateOpen && client.breaker.State() != gobreaker.StateHalfOpen {
+	if client.breaker.state.State() != gobreaker.StateOpen && client.breaker.state.State() != gobreaker.StateHalfOpen {
 		t.Fatal("the usual ones have not opened the breaker")
 	}
-	for client.breaker.State() != gobreaker.StateHalfOpen {
-		if _, failure := guarded(t.Context(), client, large, works); failure != nil && failure.Origin != OriginBreaker {
-			t.Fatalf("large, while it was open: %v", failure)
+	for client.breaker.state.State() != gobreaker.StateHalfOpen {
+		if _, failure := guarded(t.Context(), client, doubtful, works); failure != nil && failure.Origin != OriginBreaker {
+			t.Fatalf("doubtful, while it was open: %v", failure)
 		}
 		time.Sleep(time.Millisecond)
 	}
-	_, failure := guarded(t.Context(), client, large, func(ctx context.Context) (*int, error) {
-		if _, probe := guarded(ctx, client, Caller{}, works); probe != nil {
-			t.Errorf("usual, beside a large one: %v", probe)
+	_, failure := guarded(t.Context(), client, doubtful, func(ctx context.Context) (*int, error) {
+		if _, probe := guarded(ctx, client, target{}, works); probe != nil {
+			t.Errorf("usual, beside a doubtful one: %v", probe)
 		}
 		return fails(ctx)
 	})
-	if failure.Origin != OriginTransport || client.breaker.State() != gobreaker.StateClosed {
-		t.Errorf("%v, and the breaker is %v", failure, client.breaker.State())
+	if failure.Origin != OriginTransport || client.breaker.state.State() != gobreaker.StateClosed {
+		t.Errorf("%v, and the breaker is %v", failure, client.breaker.state.State())
 	}
 }

@@ -1,12 +1,17 @@
 package v2client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"sync/atomic"
+
+	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/internal/upstream"
 )
@@ -30,6 +35,9 @@ type exchange struct {
 	status atomic.Int32
 	// sent says that the request may have been handled.
 	sent atomic.Bool
+	// foreign says that the answer is no error of a Connect server's: connect-go takes
+	// any JSON for one.
+	foreign atomic.Bool
 }
 
 type exchangeKey struct{}
@@ -61,8 +69,53 @@ func (n exchangeNoter) RoundTrip(request *http.Request) (*http.Response, error) 
 		attempt.status.Store(int32(response.StatusCode)) //nolint:gosec // three digits
 		// connect-go repeats the upstream's reason phrase.
 		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
+		if response.StatusCode != http.StatusOK && request.Method == http.MethodPost {
+			attempt.foreign.Store(!isConnectError(response))
+		}
 	case errors.Is(err, upstream.ErrNotHandled):
 		attempt.sent.Store(false)
 	}
 	return response, err
+}
+
+// isConnectError looks whether an answer is an error as the Connect protocol has it: its
+// code is named in the body, and belongs to its HTTP status.
+func isConnectError(response *http.Response) bool {
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes)) // an error comes again below
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
+	var told struct {
+		Code connect.Code `json:"code"`
+	}
+	return json.Unmarshal(body, &told) == nil && told.Code != 0 && connectStatus(told.Code) == response.StatusCode
+}
+
+// connectStatus is the HTTP status of a code in the Connect protocol ("Error Codes").
+func connectStatus(code connect.Code) int {
+	switch code {
+	case connect.CodeCanceled:
+		return 499
+	case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeOutOfRange:
+		return http.StatusBadRequest
+	case connect.CodeUnauthenticated:
+		return http.StatusUnauthorized
+	case connect.CodePermissionDenied:
+		return http.StatusForbidden
+	case connect.CodeNotFound:
+		return http.StatusNotFound
+	case connect.CodeAlreadyExists, connect.CodeAborted:
+		return http.StatusConflict
+	case connect.CodeResourceExhausted:
+		return http.StatusTooManyRequests
+	case connect.CodeUnimplemented:
+		return http.StatusNotImplemented
+	case connect.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case connect.CodeDeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case connect.CodeUnknown, connect.CodeInternal, connect.CodeDataLoss:
+	}
+	return http.StatusInternalServerError
 }

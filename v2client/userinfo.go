@@ -32,12 +32,12 @@ const maxUserInfoBytes = 1 << 20
 // UserInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3)
 // whose token the caller holds.
 func (c *Client) UserInfo(ctx context.Context, caller Caller) (Identity, error) {
-	host, err := c.admit(caller)
+	target, err := c.admit(caller)
 	if err != nil {
 		return Identity{}, err
 	}
-	identity, err := repeated(ctx, c, read, caller, func(ctx context.Context) (*Identity, error) {
-		return c.userInfo(ctx, caller, host)
+	identity, err := repeated(ctx, c, read, target, func(ctx context.Context) (*Identity, error) {
+		return c.userInfo(ctx, caller, target.host)
 	})
 	if err != nil {
 		return Identity{}, err
@@ -65,6 +65,9 @@ func (c *Client) userInfo(ctx context.Context, caller Caller, host string) (*Ide
 	if response.StatusCode != http.StatusOK {
 		return nil, userInfoError(response)
 	}
+	if len(body) == maxUserInfoBytes {
+		return nil, connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("userinfo answered %d bytes or more", maxUserInfoBytes))
+	}
 	var claims struct {
 		Subject      string `json:"sub"`
 		Organization string `json:"urn:zitadel:iam:user:resourceowner:id"`
@@ -78,7 +81,7 @@ func (c *Client) userInfo(ctx context.Context, caller Caller, host string) (*Ide
 // userInfoError is the error of an answer that is not 200.
 func userInfoError(response *http.Response) error {
 	cause := fmt.Errorf("userinfo answered %s", response.Status)
-	if isCallersFault(response.StatusCode) && response.StatusCode != http.StatusTooManyRequests {
+	if isTokenRefusal(response.StatusCode) {
 		return &Error{
 			Code:    connect.CodeUnauthenticated,
 			Message: ErrTokenRefused.Error(),
@@ -87,4 +90,9 @@ func userInfoError(response *http.Response) error {
 		}
 	}
 	return cause
+}
+
+// isTokenRefusal reports whether a status of userinfo's is about the token. 429 is not.
+func isTokenRefusal(status int) bool {
+	return status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests
 }

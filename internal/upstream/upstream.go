@@ -111,6 +111,10 @@ func dialedHost(base *url.URL) string {
 // it names localhost. The caller must not change it.
 func (u *Upstream) Base() *url.URL { return u.base }
 
+// maxHostBytes is the length of the longest host name (RFC 1035 section 2.3.4), and a
+// port.
+const maxHostBytes = 253 + len(":65535")
+
 // HostFor is the Host to send on behalf of a client that sent clientHost. It is
 // false if that is to be sent and is no host: over HTTP/2 a client may call any
 // text its :authority.
@@ -119,8 +123,11 @@ func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
 	case HostUpstream:
 		return u.base.Host, true
 	case HostClient:
-		return clientHost, clientHost != "" && httpguts.ValidHostHeader(clientHost)
+		return clientHost, clientHost != "" && len(clientHost) <= maxHostBytes && httpguts.ValidHostHeader(clientHost)
 	default:
 		return u.host, true
 	}
 }
+
+// HostByClient reports whether clients say which Host is sent.
+func (u *Upstream) HostByClient() bool { return u.host == HostClient }

@@ -185,6 +185,88 @@ func TestHeadersThatEndConnections(t *testing.T) {
 	}
 }
 
+// So do what passes through with a long target, or with trailers.
+func TestPassthroughThatEndsConnections(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 9<<10)
+	for name, change := range map[string]func(*http.Request){
+		"path":    func(r *http.Request) { r.URL.Path = "/" + long },
+		"query":   func(r *http.Request) { r.URL.RawQuery = long },
+		"header":  func(r *http.Request) { r.Header.Set("X-Long", long) },
+		"trailer": func(r *http.Request) { r.Trailer = http.Header{"X-Long": {long}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			arrived, released := make(chan struct{}, 1), make(chan struct{})
+			release := sync.OnceFunc(func() { close(released) })
+			proxy := wiretest.NewHTTP2FaultProxy(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				arrived <- struct{}{}
+				<-released
+				w.Header().Set("Content-Type", "application/grpc")
+				w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+			}))
+			t.Cleanup(release)
+			proxy.Choose(func(r *http.Request) wiretest.HTTP2Fault {
+				if r.URL.Path == "/another.Service/Call" {
+					return nil
+				}
+				return func(stream *wiretest.FaultyStream, _ func() *httptest.ResponseRecorder) { stream.Close() }
+			})
+			address := newPassing(t, "http://"+proxy.Address(), nil)
+			send := func(change func(*http.Request)) string {
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/another.Service/Call", bytes.NewReader(make([]byte, 5)))
+				if err != nil {
+					t.Error(err)
+					return ""
+				}
+				request.Header.Set("Content-Type", "application/grpc")
+				change(request)
+				response, err := newTransport(t, true).RoundTrip(request)
+				if err != nil {
+					return err.Error()
+				}
+				defer func() { _ = response.Body.Close() }()
+				_, _ = io.Copy(io.Discard, response.Body)
+				return response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status")
+			}
+			another := make(chan string)
+			go func() { another <- send(func(*http.Request) {}) }()
+			<-arrived
+			if got := send(func(r *http.Request) { r.URL.Path = "/x.Y/Z"; change(r) }); got != "14" {
+				t.Errorf("a stranger's: %s", got)
+			}
+			release()
+			if got := <-another; got != "0" {
+				t.Errorf("another's: %s", got)
+			}
+		})
+	}
+}
+
+// A space at the end of a header, which HTTP/2 does not allow and Go's server lets pass,
+// does not go on: the upstream would have to reset the request.
+func TestSpacesDoNotGoOn(t *testing.T) {
+	t.Parallel()
+	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
+	proxy := wiretest.NewHTTP2FaultProxy(t, zitadel)
+	proxy.Choose(func(r *http.Request) wiretest.HTTP2Fault {
+		for _, values := range r.Header {
+			if strings.Trim(values[0], " \t") != values[0] {
+				return func(stream *wiretest.FaultyStream, _ func() *httptest.ResponseRecorder) {
+					stream.Reset(http2.ErrCodeProtocol)
+				}
+			}
+		}
+		return nil
+	})
+	s := newStack(t, ownHost, func(c *stackConfig) {
+		c.protocol, c.to.URL = v2client.ProtocolGRPC, "http://"+proxy.Address()
+	})
+	if got := sendH2C(t, s.address, "localhost:8088", userAPath, good, [2]string{"x-b3-flags", "1 "}); got != "200" {
+		t.Errorf("status %s: %s", got, s.log.String())
+	}
+}
+
 // sendH2C sends a request that net/http's client would not send; it returns the
 // HTTP status, or "reset".
 func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]string) string {

@@ -3,6 +3,7 @@ package v2client
 import (
 	"maps"
 	"net/http"
+	"strings"
 
 	"zitadel-v1-adapter/internal/upstream"
 )
@@ -57,7 +58,9 @@ type Caller struct {
 func NewCaller(host string, get func(name string) string) Caller {
 	header := make(http.Header, 4)
 	for _, name := range forwarded() {
-		if value := get(name); value != "" {
+		// Over HTTP/2 a space may stand at an end, and would make of a request one that
+		// the upstream must reset (RFC 9113 section 8.2.1).
+		if value := strings.Trim(get(name), " \t"); value != "" {
 			header[name] = []string{value}
 		}
 	}

@@ -46,8 +46,8 @@ const maxLanes = 4
 // addresses, its connections are spread over them; when DNS names others, new
 // requests go over new connections, and the old ones end with their requests.
 //
-// Over HTTP/2, requests with large headers have connections of their own: many a load
-// balancer ends a connection, and with it all that is under way there, when headers are
+// Over HTTP/2, requests with large headers, or a long target or host, have connections of
+// their own: many a load balancer ends a connection, and with it all that is under way there, when headers are
 // larger than it likes.
 type Transport struct {
 	book  *book // nil: the upstream is no host name
@@ -144,7 +144,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if t.http1 {
 		return t.send(request)
 	}
-	if t.apart != nil && LargeHeaders(request.Header) {
+	if t.apart != nil && isUnusual(request) {
 		return t.apart.RoundTrip(request)
 	}
 	response, err := t.sendOnce(request)

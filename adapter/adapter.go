@@ -160,6 +160,8 @@ func (f *facade) route(w *answer, r *http.Request) {
 	protocol := rpcProtocol(r)
 	if own := f.ownService(r, protocol); own != nil {
 		w.streamed = true
+		body := limitBody(w, r, f.limits.BodyTimeout, &bodyBudget{streamed: true}) // which is all the time that a stream has
+		defer body.end()
 		own.ServeHTTP(w, r)
 		return
 	}

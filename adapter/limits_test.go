@@ -291,3 +291,50 @@ func TestUntakenStream(t *testing.T) {
 		_ = untaken.Body.Close()
 	}
 }
+
+// The adapter's own services take no more of a stranger than a name, and not for ever.
+func TestOwnServicesAreLimited(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(c *stackConfig) { c.limits.BodyTimeout = 50 * time.Millisecond })
+	bomb := wiretest.Gzip(t, make([]byte, 32<<20))
+	for path, body := range map[string][]byte{
+		"/grpc.health.v1.Health/Check":                                   append([]byte{1, 0, 0, byte(len(bomb) >> 8), byte(len(bomb))}, bomb...),
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      append([]byte{0, 0, 0, 0x20, 0}, make([]byte, 8<<10)...),
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": append([]byte{0, 0, 0, 0x20, 0}, make([]byte, 8<<10)...),
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+path, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/grpc")
+		request.Header.Set("Grpc-Encoding", "gzip")
+		if got := statusOf(t, request); got != "8" {
+			t.Errorf("%s: a large message: code %s", path, got)
+		}
+		reader, writer := io.Pipe()
+		go func() { _, _ = writer.Write([]byte{0, 0}) }()
+		request, err = http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+path, reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/grpc")
+		if got := statusOf(t, request); got == "" || got == "0" {
+			t.Errorf("%s: a message that does not come: code %q", path, got)
+		}
+		_ = writer.Close()
+	}
+}
+
+// statusOf is the gRPC status of the answer to a request over HTTP/2.
+func statusOf(t *testing.T, request *http.Request) string {
+	t.Helper()
+	response, err := newTransport(t, true).RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Fatal(err)
+	}
+	return response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status")
+}

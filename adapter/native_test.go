@@ -158,6 +158,28 @@ func TestOwnServices(t *testing.T) {
 	}
 }
 
+// No stranger can make others believe that ZITADEL knows a service that it does not, be
+// it with a host that is none, or with one that a proxy does not know.
+func TestStrangersTellNothingOfServices(t *testing.T) {
+	t.Parallel()
+	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "nobody.example" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.ReadFull(r.Body, make([]byte, 5))
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "12")
+	}))
+	for _, host := range []string{"a b", "nobody.example"} {
+		address := newPassing(t, "http://"+origin, nil)
+		sendH2C(t, address, host, "/grpc.health.v1.Health/Check", "", [2]string{"content-type", "application/grpc"})
+		if got := healthOf(t, address, ""); got != nil {
+			t.Errorf("after %q: %v", host, got)
+		}
+	}
+}
+
 // healthOf is nil if a service is SERVING.
 func healthOf(t *testing.T, address, service string) error {
 	t.Helper()

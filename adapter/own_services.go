@@ -50,13 +50,18 @@ type ownService struct {
 	askAgain time.Time
 }
 
+// maxOwnRequestBytes is how long a message to a service of the adapter's own may be,
+// unpacked: they hold a name.
+const maxOwnRequestBytes = 4 << 10
+
 // newOwnServices makes gRPC health, which is SERVING while ready, and server
 // reflection of v1's service.
 func newOwnServices(health, reflection Answerer, ready func() bool) []*ownService {
 	reflector := grpcreflect.NewStaticReflector(managementv1connect.ManagementServiceName)
-	healthPath, healthHandler := grpchealth.NewHandler(healthChecker{ready})
-	v1Path, v1Handler := grpcreflect.NewHandlerV1(reflector)
-	alphaPath, alphaHandler := grpcreflect.NewHandlerV1Alpha(reflector)
+	small := connect.WithReadMaxBytes(maxOwnRequestBytes)
+	healthPath, healthHandler := grpchealth.NewHandler(healthChecker{ready}, small)
+	v1Path, v1Handler := grpcreflect.NewHandlerV1(reflector, small)
+	alphaPath, alphaHandler := grpcreflect.NewHandlerV1Alpha(reflector, small)
 	return []*ownService{
 		{prefix: healthPath, method: "Check", handler: healthHandler, by: health},
 		{prefix: v1Path, method: "ServerReflectionInfo", handler: v1Handler, by: reflection},
@@ -98,8 +103,12 @@ const (
 	cannotTell = 5 * time.Second
 )
 
+// errNotOfZITADEL is the error of an answer, or a refusal to ask, that may be due to the
+// host that a client chose, and says nothing about ZITADEL.
+var errNotOfZITADEL = errors.New("not of ZITADEL")
+
 // knows tells whether ZITADEL knows a service, by what was found out last: once in
-// a while a request asks. When it cannot be told, the service counts as known: what
+// a while a request asks. As long as nothing was, the service counts as known: what
 // ZITADEL is not there to answer is not answered.
 func (p *Passthrough) knows(r *http.Request, service *ownService) bool {
 	if p == nil {
@@ -118,9 +127,11 @@ func (p *Passthrough) knows(r *http.Request, service *ownService) bool {
 	service.mu.Lock()
 	defer service.mu.Unlock()
 	service.asking = false
-	service.unknown, service.askAgain = !known, time.Now().Add(believed)
-	if err != nil {
-		service.unknown, service.askAgain = false, time.Now().Add(cannotTell)
+	switch {
+	case err == nil:
+		service.unknown, service.askAgain = !known, time.Now().Add(believed)
+	case !errors.Is(err, errNotOfZITADEL): // or else the next request asks
+		service.askAgain = time.Now().Add(cannotTell)
 	}
 	return !service.unknown
 }
@@ -130,9 +141,10 @@ func (p *Passthrough) knows(r *http.Request, service *ownService) bool {
 func (p *Passthrough) ask(r *http.Request, method string) (known bool, err error) {
 	host, ok := p.upstream.HostFor(r.Host)
 	if !ok {
-		return false, errors.New("the request's host is not a host name")
+		return false, fmt.Errorf("%w: the request's host is not a host name", errNotOfZITADEL)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	// Others will go by the answer: this client may go away.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
 	defer cancel()
 	url := p.upstream.Base().String() + method
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(frame(nil)))
@@ -151,7 +163,7 @@ func (p *Passthrough) ask(r *http.Request, method string) (known bool, err error
 	}
 	status := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status") // there is one or the other
 	if status == "" {                                                                  // as from a proxy that does not know the host
-		return false, fmt.Errorf("answered HTTP %d without a grpc-status", response.StatusCode)
+		return false, fmt.Errorf("%w: HTTP %d without a grpc-status", errNotOfZITADEL, response.StatusCode)
 	}
 	return status != "12", nil
 }

@@ -159,7 +159,7 @@ func Default() Config {
 		Retry:       Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
 		Limits: Limits{
 			CallsInFlight: 1000, BodyTimeout: 30 * time.Second,
-			HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, WriteTimeout: time.Minute, HeaderBytes: 1 << 20,
+			HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, WriteTimeout: time.Minute, HeaderBytes: 64 << 10,
 			CallerBurst: 20,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: FormatJSON},
@@ -310,7 +310,7 @@ func (c Config) validate() error {
 	}
 	const leastHeaderBytes = 4096
 	if c.Limits.HeaderBytes < leastHeaderBytes {
-		return fmt.Errorf("limits.headerBytes: %d: use %d or more, such as 1048576", c.Limits.HeaderBytes, leastHeaderBytes)
+		return fmt.Errorf("limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, leastHeaderBytes)
 	}
 	if c.Limits.ConnectionsPerPeer < 0 {
 		return fmt.Errorf("limits.connectionsPerPeer: %d: use a number such as 100, or 0 for any number", c.Limits.ConnectionsPerPeer)

@@ -164,7 +164,7 @@ func TestMistakes(t *testing.T) {
 		`server.listen: "unix:s": use an absolute path`:                                                {url + "server: {listen: 'unix:s'}"},
 		`server.tls.certFile, server.tls.keyFile: one is set without the other`:                        {url + "server: {tls: {certFile: c}}"},
 		`limits.headerTimeout, limits.idleTimeout: 10s, 0s: use durations above 0`:                     {url + "limits: {idleTimeout: 0s}"},
-		`limits.headerBytes: 1: use 4096 or more, such as 1048576`:                                     {url + "limits: {headerBytes: 1}"},
+		`limits.headerBytes: 1: use 4096 or more, such as 65536`:                                       {url + "limits: {headerBytes: 1}"},
 		`limits.connectionsPerPeer: -1: use a number such as 100, or 0 for any number`:                 {url + "limits: {connectionsPerPeer: -1}"},
 		`server.shutdownDelay: -1s: use a duration such as 5s, or 0s for none`:                         {url + "server: {shutdownDelay: -1s}"},
 		"line 2: cannot unmarshal !!str `half` into a whole number":                                    {url + "rollout: {percent: half}"},

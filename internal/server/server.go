@@ -81,6 +81,10 @@ func New(listener net.Listener, config Config) *Server {
 		// "OPTIONS *" is for the upstream.
 		DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
+			// HTTP/2's headers can be a thousand times as long as what a client sends
+			// (RFC 7541 section 7.3): so many requests at once may hold theirs. RFC 9113
+			// section 6.5.2 wants no less; net/http's default is 250.
+			MaxConcurrentStreams: 100,
 			// What a client may send ahead of a slow upstream, and in one frame,
 			// which is kept whole; net/http's defaults are 1 MiB each.
 			MaxReceiveBufferPerStream: 128 << 10,

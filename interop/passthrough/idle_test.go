@@ -10,6 +10,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // BenchmarkHugeBodies lets 200 strangers send calls of 4 MiB, which v1 would take, and
@@ -117,4 +120,43 @@ func BenchmarkIdleAndSlowClients(b *testing.B) {
 	for _, conn := range append(idle, slow...) {
 		_ = conn.Close()
 	}
+}
+
+// BenchmarkHeadersByReference opens ten connections that ask for as many v1 calls as
+// they may, never to be finished, with headers that are a hundred times as long as what
+// is sent, and reports the most memory that the program ever held.
+func BenchmarkHeadersByReference(b *testing.B) {
+	p := start(b, plain, "upstream: {url: 'http://"+newOrigin(b, nil)+"', host: localhost:8088}\nlog: {level: warn}\n")
+	before := peakMiB(b, p)
+	sent := 0
+	for b.Loop() {
+		for range 10 {
+			var wire, block bytes.Buffer
+			wire.WriteString(http2.ClientPreface)
+			framer, encoder := http2.NewFramer(&wire, nil), hpack.NewEncoder(&block)
+			_ = framer.WriteSettings() // into memory, as the rest
+			for stream := range uint32(250) {
+				block.Reset()
+				fields := [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "x"}, {":path", "/management/v1/users/" + userA + "/password/_initialize"}}
+				for range 14 {
+					fields = append(fields, [2]string{"cookie", strings.Repeat("c", 3900)})
+				}
+				for _, field := range fields {
+					_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
+				}
+				_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*stream + 1, BlockFragment: block.Bytes(), EndHeaders: true})
+			}
+			conn, err := net.Dial("tcp", p.address)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			sent += wire.Len()
+			_, _ = conn.Write(wire.Bytes())
+		}
+		time.Sleep(time.Second) // until they are read
+	}
+	b.ReportMetric(float64(sent)/(1<<10)/float64(b.N), "sent-KiB/op")
+	b.ReportMetric(before, "before-MiB")
+	b.ReportMetric(peakMiB(b, p), "peak-MiB")
 }

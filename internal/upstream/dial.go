@@ -40,7 +40,13 @@ func newConnect(smallRequests bool) connectFunc {
 	if smallRequests {
 		single.Control = limitUnacknowledged
 	}
-	return single.DialContext
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := single.DialContext(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			return &abortableConn{TCPConn: tcp}, nil
+		}
+		return conn, err
+	}
 }
 
 // dial connects to an address with a port. turn says with which of several

@@ -30,7 +30,7 @@ func checkSocket(t *testing.T, address string, small bool, userTimeout int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	raw, err := conn.(*net.TCPConn).SyscallConn()
+	raw, err := conn.(*abortableConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,10 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 
 func (t *Transport) send(request *http.Request) (*http.Response, error) {
 	inUse := t.current()
-	if inUse.retired.Load() && request.Header["Upgrade"] == nil {
+	switch {
+	case request.Header["Upgrade"] != nil:
+		request = keptWhole(request)
+	case inUse.retired.Load():
 		last := *request
 		last.Close = true // or else its connection would stay, idle, for nobody
 		request = &last

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,10 +138,8 @@ func BenchmarkHeadersByReference(b *testing.B) {
 			_ = framer.WriteSettings() // into memory, as the rest
 			for stream := range uint32(250) {
 				block.Reset()
-				fields := [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "x"}, {":path", "/management/v1/users/" + userA + "/password/_initialize"}}
-				for range 14 {
-					fields = append(fields, [2]string{"cookie", strings.Repeat("c", 3900)})
-				}
+				fields := append([][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "x"}, {":path", "/management/v1/users/" + userA + "/password/_initialize"}},
+					slices.Repeat([][2]string{{"cookie", strings.Repeat("c", 3900)}}, 14)...)
 				for _, field := range fields {
 					_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 				}

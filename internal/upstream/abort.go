@@ -1,0 +1,56 @@
+package upstream
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+)
+
+// abortableConn is reset when it is closed before what was sent is answered. Closed in
+// the usual way it would keep its local port for a minute (TIME-WAIT, RFC 9293 section
+// 3.6.1): by giving up a few hundred calls a second, one client could use up all ports
+// towards an upstream.
+type abortableConn struct {
+	*net.TCPConn
+
+	unanswered atomic.Bool
+	// whole says that what was sent must arrive, although nothing comes back.
+	whole atomic.Bool
+}
+
+func (c *abortableConn) Write(data []byte) (int, error) {
+	c.unanswered.Store(true)
+	return c.TCPConn.Write(data)
+}
+
+func (c *abortableConn) Read(into []byte) (int, error) {
+	n, err := c.TCPConn.Read(into)
+	if n > 0 {
+		c.unanswered.Store(false)
+	}
+	return n, err
+}
+
+func (c *abortableConn) Close() error {
+	if c.unanswered.Load() && !c.whole.Load() {
+		_ = c.SetLinger(0) // fails only if it is closed already
+	}
+	return c.TCPConn.Close()
+}
+
+// keptWhole makes a request whose connection, which is to become one of another
+// protocol, is closed in the usual way: there, the last word may have no answer.
+func keptWhole(request *http.Request) *http.Request {
+	return request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+		GotConn: func(got httptrace.GotConnInfo) {
+			conn := got.Conn
+			if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+				conn = secured.NetConn()
+			}
+			if abortable, ok := conn.(*abortableConn); ok {
+				abortable.whole.Store(true)
+			}
+		},
+	}))
+}

@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
 )
 
 // What one caller can bring about, between here and ZITADEL, neither opens the breaker
@@ -18,6 +20,7 @@ import (
 func TestWhatACallerProvokes(t *testing.T) {
 	t.Parallel()
 	type provocation struct {
+		protocol v2client.Protocol
 		host     string // upstream.host
 		header   [2]string
 		upstream func(w http.ResponseWriter, r *http.Request) (answered bool)
@@ -31,6 +34,17 @@ func TestWhatACallerProvokes(t *testing.T) {
 			upstream: func(w http.ResponseWriter, r *http.Request) bool {
 				if ofStranger(r) {
 					answerJSON(w, http.StatusTooManyRequests, `{"message":"API rate limit exceeded"}`)
+				}
+				return ofStranger(r)
+			},
+		},
+		"Envoy limits its rate, to gRPC": {
+			protocol: v2client.ProtocolGRPC, host: upstream.HostUpstream, want: `429 {"code":8,"message":"too many requests, try again later"}`,
+			upstream: func(w http.ResponseWriter, r *http.Request) bool {
+				if ofStranger(r) {
+					w.Header().Set("Content-Type", "application/grpc")
+					w.Header().Set("X-Envoy-Ratelimited", "true")
+					w.Header().Set("Grpc-Status", "14")
 				}
 				return ofStranger(r)
 			},
@@ -82,7 +96,7 @@ func TestWhatACallerProvokes(t *testing.T) {
 			t.Parallel()
 			zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 			s := newStack(t, func(c *stackConfig) {
-				c.to.Host = test.host
+				c.to.Host, c.protocol = test.host, cmp.Or(test.protocol, v2client.ProtocolConnect)
 				c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if test.upstream == nil || !test.upstream(w, r) {
 						if strings.HasSuffix(r.URL.Path, "/userinfo") || !ofStranger(r) {

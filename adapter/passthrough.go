@@ -283,7 +283,7 @@ func (p *Passthrough) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refusal = newStatus(connect.CodeCanceled, context.Canceled.Error())
 	case through.body != nil && through.body.failed():
 		refusal = newStatus(connect.CodeInvalidArgument, "the request's body cannot be read")
-	case isNet && timeout.Timeout() && !isDial(err):
+	case isNet && timeout.Timeout() && !upstream.IsDial(err):
 		refusal = newStatus(connect.CodeDeadlineExceeded, "ZITADEL did not answer in time")
 	default:
 		refusal = newStatus(connect.CodeUnavailable, "ZITADEL cannot be reached")
@@ -295,9 +295,4 @@ func (p *Passthrough) fail(w http.ResponseWriter, r *http.Request, err error) {
 	own := *r // the transport may still be at it
 	own.Header = r.Header.Clone()
 	p.errors.write(w, &own, refusal)
-}
-
-func isDial(err error) bool {
-	operation, ok := errors.AsType[*net.OpError](err)
-	return ok && operation.Op == "dial"
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"syscall"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/internal/redact"
+	"zitadel-v1-adapter/internal/upstream"
 )
 
 // ErrTimeout is the cancellation cause by which a caller of this package says
@@ -181,7 +181,7 @@ func newError(ctx context.Context, err error, attempt *exchange) *Error {
 // the call's own fault, or this machine's.
 func (e *Error) judge(attempt *exchange, target target) {
 	e.sent = attempt.sent.Load()
-	if !isDial(e.cause) {
+	if !upstream.IsDial(e.cause) {
 		e.neutral = e.neutral || target.large || target.stranger && e.Origin != OriginDeadline
 	}
 	if e.Origin != OriginTransport {
@@ -204,12 +204,6 @@ func isRefusal(status int) bool {
 		return false
 	}
 	return status >= http.StatusBadRequest
-}
-
-// isDial reports whether no connection came to be.
-func isDial(err error) bool {
-	operation, ok := errors.AsType[*net.OpError](err)
-	return ok && operation.Op == "dial"
 }
 
 // deadlineSlack is how long before a deadline what fails because of it may fail:

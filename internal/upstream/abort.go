@@ -19,8 +19,15 @@ type abortableConn struct {
 	whole atomic.Bool
 }
 
+// maxGoodbye is the length of the longest last word of TLS, its close_notify alert, with
+// the cipher suites of today (RFC 8446 section 5.2, RFC 5246 section 6.2.3.3). No request
+// that goes upstream is as short.
+const maxGoodbye = 31
+
 func (c *abortableConn) Write(data []byte) (int, error) {
-	c.unanswered.Store(true)
+	if len(data) > maxGoodbye {
+		c.unanswered.Store(true)
+	}
 	return c.TCPConn.Write(data)
 }
 

@@ -1,13 +1,18 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"syscall"
 	"testing"
 )
+
+// ask is as long as the least request.
+var ask = []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 // A connection is reset when it is closed before an answer came, and otherwise not.
 func TestAbortableConn(t *testing.T) {
@@ -16,15 +21,15 @@ func TestAbortableConn(t *testing.T) {
 		use   func(conn net.Conn)
 		reset bool
 	}{
-		"unanswered": {func(conn net.Conn) { _, _ = conn.Write([]byte("ask")) }, true},
+		"unanswered": {func(conn net.Conn) { _, _ = conn.Write(ask) }, true},
 		"answered": {func(conn net.Conn) {
-			_, _ = conn.Write([]byte("ask"))
+			_, _ = conn.Write(ask)
 			_, _ = conn.Read(make([]byte, 1))
 		}, false},
 		"unused": {func(net.Conn) {}, false},
 		"another protocol": {func(conn net.Conn) {
 			conn.(*abortableConn).whole.Store(true)
-			_, _ = conn.Write([]byte("last word"))
+			_, _ = conn.Write(ask)
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,11 +102,50 @@ func TestKeptWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := response.Body.(io.Writer).Write([]byte("last word")); err != nil {
+	if _, err := response.Body.(io.Writer).Write(ask); err != nil {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
 	if err := <-ended; err != nil {
 		t.Errorf("the last word was lost: %v", err)
+	}
+}
+
+// The end of TLS is no question: an idle connection is closed in the usual way.
+func TestTLSSaysGoodbye(t *testing.T) {
+	t.Parallel()
+	certified := httptest.NewUnstartedServer(nil)
+	certified.StartTLS()
+	defer certified.Close()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: version, MaxVersion: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = listener.Close() }()
+		ended := make(chan error, 1)
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = conn.Read(make([]byte, len(ask)))
+			_, _ = conn.Write([]byte("answer"))
+			_, err = conn.Read(make([]byte, 1))
+			ended <- err
+		}()
+		plain, err := newConnect(true)(t.Context(), "tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := tls.Client(plain, &tls.Config{RootCAs: certified.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"})
+		_, _ = conn.Write(ask)
+		_, _ = conn.Read(make([]byte, len("answer")))
+		_ = conn.Close()
+		if err := <-ended; !errors.Is(err, io.EOF) {
+			t.Errorf("TLS %x: %v", version, err)
+		}
 	}
 }

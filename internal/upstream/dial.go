@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -128,4 +129,10 @@ func closeAll(attempts <-chan attempt, count int) {
 			_ = late.conn.Close()
 		}
 	}
+}
+
+// IsDial reports whether an error means that no connection came to be.
+func IsDial(err error) bool {
+	operation, ok := errors.AsType[*net.OpError](err)
+	return ok && operation.Op == "dial"
 }

@@ -46,9 +46,9 @@ const maxLanes = 4
 // addresses, its connections are spread over them; when DNS names others, new
 // requests go over new connections, and the old ones end with their requests.
 //
-// Over HTTP/2, requests with large headers, or a long target or host, have connections of
-// their own: many a load balancer ends a connection, and with it all that is under way there, when headers are
-// larger than it likes.
+// Over HTTP/2, requests with large headers, a long target or trailers have connections
+// of their own: many a load balancer ends a connection, and with it all that is under way
+// there, when headers are larger than it likes.
 type Transport struct {
 	book  *book // nil: the upstream is no host name
 	http1 bool

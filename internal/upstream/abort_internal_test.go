@@ -133,7 +133,11 @@ func TestTLSSaysGoodbye(t *testing.T) {
 			defer func() { _ = conn.Close() }()
 			_, _ = conn.Read(make([]byte, len(ask)))
 			_, _ = conn.Write([]byte("answer"))
-			_, err = conn.Read(make([]byte, 1))
+			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				ended <- err
+				return
+			}
+			_, err = conn.(*tls.Conn).NetConn().Read(make([]byte, 1)) // what came after close_notify
 			ended <- err
 		}()
 		plain, err := newConnect(true)(t.Context(), "tcp", listener.Addr().String())

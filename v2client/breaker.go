@@ -51,19 +51,23 @@ type breaker struct {
 	state *gobreaker.TwoStepCircuitBreaker[struct{}]
 }
 
-// enter asks whether a call may be made. leave must be called with what became of it,
-// nil for success. doubtful is a call whose failure might be its own fault: it must not
-// be the one probe of a half-open breaker, or those who send such would shut everybody
-// out.
-func (b *breaker) enter(doubtful bool) (leave func(*Error), err error) {
+// pass is what a call gets that may be made.
+type pass struct {
+	// leave must be called with what became of the call, nil for success.
+	leave func(*Error)
+	// probe says that a half-open breaker waits for it.
+	probe bool
+}
+
+// enter asks whether a call may be made. doubtful is one whose failure might be its own
+// fault: it must not be the one probe of a half-open breaker, or those who send such
+// would shut everybody out.
+func (b *breaker) enter(doubtful bool) (pass, error) {
 	if state := b.state.State(); state == gobreaker.StateClosed || state == gobreaker.StateHalfOpen && doubtful {
-		return b.leave, nil
+		return pass{leave: b.leave}, nil
 	}
 	done, err := b.state.Allow()
-	if err != nil {
-		return nil, err
-	}
-	return func(failure *Error) { done(orNil(failure)) }, nil
+	return pass{leave: func(failure *Error) { done(orNil(failure)) }, probe: true}, err
 }
 
 // leave counts the outcome of a call that was no probe.

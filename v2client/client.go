@@ -248,36 +248,6 @@ func unary[Req, Res any](
 	})
 }
 
-// guarded runs call unless the breaker is open, and tells the breaker what
-// became of it.
-func guarded[Res any](ctx context.Context, c *Client, target target, call func(context.Context) (*Res, error)) (*Res, *Error) {
-	if err := ctx.Err(); err != nil {
-		return nil, stoppedBy(ctx, err)
-	}
-	leave, err := c.breaker.enter(target.doubtful())
-	if err != nil {
-		refused := newError(ctx, err, new(exchange))
-		refused.RetryAfter = c.openFor
-		return nil, refused
-	}
-	// Until it is answered: a half-open breaker must not wait for ever for a call that
-	// panicked.
-	failure := &Error{Code: connect.CodeInternal, Origin: OriginSelf}
-	defer func() { leave(failure) }()
-	ctx, attempt := withExchange(ctx)
-	response, err := call(ctx)
-	if err == nil {
-		failure = nil
-		c.hosts.answered(target.host)
-		return response, nil
-	}
-	if !errors.As(err, &failure) {
-		failure = newError(ctx, err, attempt)
-	}
-	failure.judge(attempt, target)
-	return nil, failure
-}
-
 // maxForwardedBytes bounds the headers that a caller may have sent on. Tokens
 // are a few kilobytes.
 const maxForwardedBytes = 256 << 10

@@ -106,7 +106,7 @@ func repeated[Res any](ctx context.Context, c *Client, kind kind, target target,
 	c.budget.earn()
 	delay := c.retry.BaseDelay
 	for attempt := 1; ; attempt++ {
-		response, failure := guarded(ctx, c, target, call)
+		response, failure := guarded(ctx, c, kind, target, call)
 		if failure == nil {
 			return response, nil
 		}

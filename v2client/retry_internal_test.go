@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/sony/gobreaker/v2"
 )
 
 // newRepeating is a Client for repeated alone.
@@ -137,45 +136,5 @@ func TestRetryHasTheCallsTime(t *testing.T) {
 			t.Errorf("%s: %d attempts, %v", name, attempts, err)
 		}
 		cancel()
-	}
-}
-
-// A call whose failure may be its own fault is refused while the breaker is open, but
-// neither opens it nor is the one probe of a half-open one: who sends such calls would
-// shut everybody out.
-func TestDoubtfulCallsAreNoProbes(t *testing.T) {
-	t.Parallel()
-	client := newRepeating(quick(1, 0))
-	client.breaker = newBreaker(BreakerConfig{MinimumCalls: 2, FailureRate: 1, Window: time.Minute, OpenFor: time.Millisecond}, nil, slog.New(slog.DiscardHandler))
-	doubtful := target{large: true}
-	fails := func(context.Context) (*int, error) { return nil, errors.New("connection reset by peer") }
-	works := func(context.Context) (*int, error) { return new(int), nil }
-	for range 10 {
-		if _, failure := guarded(t.Context(), client, doubtful, fails); failure.Origin != OriginTransport {
-			t.Fatalf("doubtful: %v", failure)
-		}
-	}
-	for range 2 {
-		if _, failure := guarded(t.Context(), client, target{}, fails); failure.Origin != OriginTransport {
-			t.Fatalf("usual: %v", failure)
-		}
-	}
-	if client.breaker.state.State() != gobreaker.StateOpen && client.breaker.state.State() != gobreaker.StateHalfOpen {
-		t.Fatal("the usual ones have not opened the breaker")
-	}
-	for client.breaker.state.State() != gobreaker.StateHalfOpen {
-		if _, failure := guarded(t.Context(), client, doubtful, works); failure != nil && failure.Origin != OriginBreaker {
-			t.Fatalf("doubtful, while it was open: %v", failure)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	_, failure := guarded(t.Context(), client, doubtful, func(ctx context.Context) (*int, error) {
-		if _, probe := guarded(ctx, client, target{}, works); probe != nil {
-			t.Errorf("usual, beside a doubtful one: %v", probe)
-		}
-		return fails(ctx)
-	})
-	if failure.Origin != OriginTransport || client.breaker.state.State() != gobreaker.StateClosed {
-		t.Errorf("%v, and the breaker is %v", failure, client.breaker.state.State())
 	}
 }

@@ -89,7 +89,7 @@ func newFaulty(tb testing.TB, protocol v2client.Protocol, timeout time.Duration,
 	f := &faulty{stack: s}
 	f.interpose(tb, protocol)
 	client, err := v2client.New(v2client.Config{
-		Upstream: wiretest.Upstream(tb, "http://"+f.Address(), upstream.HostUpstream), Protocol: protocol, Breaker: breaker,
+		Timeout: timeout, Upstream: wiretest.Upstream(tb, "http://"+f.Address(), upstream.HostUpstream), Protocol: protocol, Breaker: breaker,
 		Retry: v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1},
 	})
 	if err != nil {

@@ -55,13 +55,13 @@ type breaker struct {
 type pass struct {
 	// leave must be called with what became of the call, nil for success.
 	leave func(*Error)
-	// probe says that a half-open breaker waits for it.
+	// probe says that a half-open breaker may wait for it.
 	probe bool
 }
 
 // enter asks whether a call may be made. doubtful is one whose failure might be its own
-// fault: it must not be the one probe of a half-open breaker, or those who send such
-// would shut everybody out.
+// fault: a half-open breaker lets it pass, but does not wait for it, or those who send
+// such would shut everybody out.
 func (b *breaker) enter(doubtful bool) (pass, error) {
 	if state := b.state.State(); state == gobreaker.StateClosed || state == gobreaker.StateHalfOpen && doubtful {
 		return pass{leave: b.leave}, nil
@@ -70,9 +70,10 @@ func (b *breaker) enter(doubtful bool) (pass, error) {
 	return pass{leave: func(failure *Error) { done(orNil(failure)) }, probe: true}, err
 }
 
-// leave counts the outcome of a call that was no probe.
+// leave counts the outcome of a call that nobody waited for. If the breaker is half-open
+// by now, it is as good as a probe's.
 func (b *breaker) leave(failure *Error) {
-	if failure.excluded() || b.state.State() != gobreaker.StateClosed {
+	if failure.excluded() {
 		return
 	}
 	if done, err := b.state.Allow(); err == nil {

@@ -46,6 +46,9 @@ type Config struct {
 	Protocol Protocol
 	Breaker  BreakerConfig
 	Retry    RetryConfig
+	// Timeout is how long calls may take at most, by the deadlines that their callers
+	// set. The probe of a half-open breaker has so long, even if its caller leaves.
+	Timeout time.Duration
 	// UserAgent of the upstream calls.
 	UserAgent string
 	// OnBreaker is told each new state of the breaker: "closed", "open" or
@@ -67,6 +70,7 @@ type Client struct {
 	breaker     *breaker
 	hosts       *hosts
 	openFor     time.Duration
+	timeout     time.Duration
 	retry       RetryConfig
 	budget      *retryBudget
 }
@@ -84,6 +88,9 @@ func New(config Config) (*Client, error) {
 		options = append(options, connect.WithGRPC())
 	default:
 		return nil, fmt.Errorf("upstream.protocol: %q: use %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolConnect, ProtocolGRPC)
+	}
+	if config.Timeout <= 0 {
+		return nil, fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
 	}
 	if err := config.Breaker.validate(); err != nil {
 		return nil, err
@@ -113,6 +120,7 @@ func New(config Config) (*Client, error) {
 		breaker:     newBreaker(config.Breaker, config.OnBreaker, log),
 		hosts:       hosts,
 		openFor:     config.Breaker.OpenFor,
+		timeout:     config.Timeout,
 		retry:       config.Retry,
 		budget:      newRetryBudget(config.Retry.Budget),
 	}, nil
@@ -261,6 +269,18 @@ type target struct {
 }
 
 func (t target) doubtful() bool { return t.large || t.stranger }
+
+// mayBeWhy reports whether a call to t may have failed because of t. Without a connection
+// it was not, and a load balancer that does not know a host says so at once.
+func (t target) mayBeWhy(failure *Error) bool {
+	switch {
+	case upstream.IsDial(failure.cause):
+		return false
+	case failure.Origin == OriginDeadline:
+		return t.large
+	}
+	return t.doubtful()
+}
 
 // admit says where a caller's calls go. It refuses what net/http
 // would not send: a caller must not be able to fail calls in a way that looks

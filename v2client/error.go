@@ -14,7 +14,6 @@ import (
 
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/internal/redact"
-	"zitadel-v1-adapter/internal/upstream"
 )
 
 // ErrTimeout is the cancellation cause by which a caller of this package says
@@ -78,7 +77,8 @@ type Error struct {
 
 	cause     error
 	ownBudget bool // the deadline that passed was ErrTimeout's
-	neutral   bool // it says nothing about the upstream: a caller can provoke it, or it is this machine's fault
+	refused   bool // the answer was a refusal, or this machine is at its limits: again would not help
+	neutral   bool // it says nothing about the upstream: it may be the call's own fault
 	sent      bool // the request may have reached the upstream
 }
 
@@ -181,19 +181,16 @@ func newError(ctx context.Context, err error, attempt *exchange) *Error {
 // the call's own fault, or this machine's.
 func (e *Error) judge(attempt *exchange, target target) {
 	e.sent = attempt.sent.Load()
-	if !upstream.IsDial(e.cause) {
-		e.neutral = e.neutral || target.large || target.stranger && e.Origin != OriginDeadline
+	if e.Origin == OriginTransport {
+		status := int(attempt.status.Load())
+		if status == http.StatusTooManyRequests {
+			e.Code, e.Message = connect.CodeResourceExhausted, "too many requests, try again later"
+		}
+		e.refused = e.refused || isRefusal(status) ||
+			connect.CodeOf(e.cause) == connect.CodeResourceExhausted || // an answer that is too large, or ENHANCE_YOUR_CALM
+			errors.Is(e.cause, syscall.EADDRNOTAVAIL) || errors.Is(e.cause, syscall.EMFILE) || errors.Is(e.cause, syscall.ENFILE)
 	}
-	if e.Origin != OriginTransport {
-		return
-	}
-	status := int(attempt.status.Load())
-	if status == http.StatusTooManyRequests {
-		e.Code, e.Message = connect.CodeResourceExhausted, "too many requests, try again later"
-	}
-	e.neutral = e.neutral || isRefusal(status) ||
-		connect.CodeOf(e.cause) == connect.CodeResourceExhausted || // an answer that is too large, or ENHANCE_YOUR_CALM
-		errors.Is(e.cause, syscall.EADDRNOTAVAIL) || errors.Is(e.cause, syscall.EMFILE) || errors.Is(e.cause, syscall.ENFILE)
+	e.neutral = e.refused || target.mayBeWhy(e)
 }
 
 // isRefusal reports whether an HTTP status refuses a request without being one of

@@ -3,14 +3,13 @@ package v2client
 import (
 	"context"
 	"errors"
-	"time"
 
 	"connectrpc.com/connect"
 )
 
 // guarded makes a call unless the breaker is open, and tells the breaker what
 // became of it.
-func guarded[Res any](ctx context.Context, c *Client, kind kind, target target, call func(context.Context) (*Res, error)) (*Res, *Error) {
+func guarded[Res any](ctx context.Context, c *Client, target target, call func(context.Context) (*Res, error)) (*Res, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stoppedBy(ctx, err)
 	}
@@ -20,7 +19,7 @@ func guarded[Res any](ctx context.Context, c *Client, kind kind, target target, 
 		refused.RetryAfter = c.openFor
 		return nil, refused
 	}
-	if pass.probe && kind == read {
+	if pass.probe {
 		return probed(ctx, c, target, pass, call)
 	}
 	return attempted(ctx, c, target, pass, call)
@@ -46,11 +45,9 @@ func attempted[Res any](ctx context.Context, c *Client, target target, pass pass
 	return nil, failure
 }
 
-// probeTimeout is how long the outcome of a probe is waited for.
-const probeTimeout = 10 * time.Second
-
-// probed makes a read for which a half-open breaker waits. It goes on without its caller:
-// those who leave early, again and again, would shut everybody out.
+// probed makes a call for which a half-open breaker may wait. It goes on without its
+// caller, for as long as others have: those who leave early, again and again, would shut
+// everybody out. (Of a write, who left does not know the outcome either way.)
 func probed[Res any](ctx context.Context, c *Client, target target, pass pass, call func(context.Context) (*Res, error)) (*Res, *Error) {
 	type outcome struct {
 		response *Res
@@ -64,7 +61,7 @@ func probed[Res any](ctx context.Context, c *Client, target target, pass pass, c
 			of.panicked = recover()
 			outcomes <- of
 		}()
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), probeTimeout, ErrTimeout)
+		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), c.timeout, ErrTimeout)
 		defer cancel()
 		of.response, of.failure = attempted(ctx, c, target, pass, call)
 	}()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +17,7 @@ func newHalfOpen(t *testing.T) *Client {
 	t.Helper()
 	client := newRepeating(quick(1, 0))
 	client.breaker = newBreaker(BreakerConfig{MinimumCalls: 1, FailureRate: 1, Window: time.Minute, OpenFor: time.Millisecond}, nil, slog.New(slog.DiscardHandler))
-	_, _ = guarded(t.Context(), client, read, target{}, func(context.Context) (*int, error) { return nil, errors.New("reset") })
+	_, _ = guarded(t.Context(), client, target{}, func(context.Context) (*int, error) { return nil, errors.New("reset") })
 	client.becomes(gobreaker.StateHalfOpen)
 	return client
 }
@@ -38,12 +40,12 @@ func TestDoubtfulCallsAreNoProbes(t *testing.T) {
 	fails := func(context.Context) (*int, error) { return nil, errors.New("connection reset by peer") }
 	works := func(context.Context) (*int, error) { return new(int), nil }
 	for range 10 {
-		if _, failure := guarded(t.Context(), client, read, doubtful, fails); failure.Origin != OriginTransport {
+		if _, failure := guarded(t.Context(), client, doubtful, fails); failure.Origin != OriginTransport {
 			t.Fatalf("doubtful: %v", failure)
 		}
 	}
 	for range 2 {
-		if _, failure := guarded(t.Context(), client, read, target{}, fails); failure.Origin != OriginTransport {
+		if _, failure := guarded(t.Context(), client, target{}, fails); failure.Origin != OriginTransport {
 			t.Fatalf("usual: %v", failure)
 		}
 	}
@@ -51,19 +53,59 @@ func TestDoubtfulCallsAreNoProbes(t *testing.T) {
 		t.Fatal("the usual ones have not opened the breaker")
 	}
 	for client.breaker.state.State() != gobreaker.StateHalfOpen {
-		if _, failure := guarded(t.Context(), client, read, doubtful, works); failure != nil && failure.Origin != OriginBreaker {
+		if _, failure := guarded(t.Context(), client, doubtful, works); failure != nil && failure.Origin != OriginBreaker {
 			t.Fatalf("doubtful, while it was open: %v", failure)
 		}
 		time.Sleep(time.Millisecond)
 	}
-	_, failure := guarded(t.Context(), client, read, doubtful, func(ctx context.Context) (*int, error) {
-		if _, probe := guarded(ctx, client, read, target{}, works); probe != nil {
+	_, failure := guarded(t.Context(), client, doubtful, func(ctx context.Context) (*int, error) {
+		if _, probe := guarded(ctx, client, target{}, works); probe != nil {
 			t.Errorf("usual, beside a doubtful one: %v", probe)
 		}
 		return fails(ctx)
 	})
 	if failure.Origin != OriginTransport || client.breaker.state.State() != gobreaker.StateClosed {
 		t.Errorf("%v, and the breaker is %v", failure, client.breaker.state.State())
+	}
+}
+
+// Where there are only calls whose failure might be their own fault, what cannot be
+// opens the breaker again, and their success closes it.
+func TestOnlyDoubtfulCalls(t *testing.T) {
+	t.Parallel()
+	for name, doubtful := range map[string]target{"large": {large: true}, "stranger": {stranger: true}} {
+		client := newHalfOpen(t)
+		refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		if _, failure := guarded(t.Context(), client, doubtful, func(context.Context) (*int, error) { return nil, refused }); failure.Origin != OriginTransport {
+			t.Errorf("%s, down: %v", name, failure)
+		}
+		if state := client.breaker.state.State(); state == gobreaker.StateClosed {
+			t.Errorf("%s, still down: %v", name, state)
+		}
+		client.becomes(gobreaker.StateHalfOpen)
+		if _, failure := guarded(t.Context(), client, doubtful, func(context.Context) (*int, error) { return new(int), nil }); failure != nil {
+			t.Errorf("%s, well: %v", name, failure)
+		}
+		if state := client.breaker.state.State(); state != gobreaker.StateClosed {
+			t.Errorf("%s, well: %v", name, state)
+		}
+	}
+}
+
+// That a failure may be the call's own fault is no reason not to make it again.
+func TestDoubtfulCallsAreRepeated(t *testing.T) {
+	t.Parallel()
+	for name, doubtful := range map[string]target{"large": {large: true}, "stranger": {stranger: true}} {
+		attempts := 0
+		_, err := repeated(t.Context(), newRepeating(quick(3, 1)), write, doubtful, func(context.Context) (*int, error) {
+			if attempts++; attempts < 3 {
+				return nil, errors.New("connection reset by peer")
+			}
+			return new(int), nil
+		})
+		if err != nil || attempts != 3 {
+			t.Errorf("%s: %v after %d attempts", name, err, attempts)
+		}
 	}
 }
 
@@ -74,7 +116,7 @@ func TestProbeGoesOn(t *testing.T) {
 	client := newHalfOpen(t)
 	ctx, leave := context.WithCancel(t.Context())
 	left, answered := make(chan struct{}), make(chan struct{})
-	_, failure := guarded(ctx, client, read, target{}, func(ctx context.Context) (*int, error) {
+	_, failure := guarded(ctx, client, target{}, func(ctx context.Context) (*int, error) {
 		defer close(answered)
 		leave()
 		<-left
@@ -98,9 +140,9 @@ func TestProbePanics(t *testing.T) {
 				t.Error("no panic")
 			}
 		}()
-		_, _ = guarded(t.Context(), client, read, target{}, func(context.Context) (*int, error) { panic("defect") })
+		_, _ = guarded(t.Context(), client, target{}, func(context.Context) (*int, error) { panic("defect") })
 	}()
-	if _, failure := guarded(t.Context(), client, read, target{}, func(context.Context) (*int, error) { return new(int), nil }); failure != nil {
+	if _, failure := guarded(t.Context(), client, target{}, func(context.Context) (*int, error) { return new(int), nil }); failure != nil {
 		t.Errorf("the next: %v", failure)
 	}
 }

@@ -1,6 +1,8 @@
 package v2client
 
 import (
+	"strings"
+
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"zitadel-v1-adapter/internal/upstream"
@@ -24,12 +26,12 @@ func newHosts(to *upstream.Upstream) (*hosts, error) {
 	return &hosts{seen}, err
 }
 
-func (h *hosts) known(host string) bool { return h == nil || h.seen.Contains(host) }
+func (h *hosts) known(host string) bool { return h == nil || h.seen.Contains(strings.ToLower(host)) }
 
 // answered is called when a call succeeded, which nobody can bring about without a
 // token.
 func (h *hosts) answered(host string) {
 	if h != nil {
-		h.seen.ContainsOrAdd(host, struct{}{})
+		h.seen.Add(strings.ToLower(host), struct{}{})
 	}
 }

@@ -92,12 +92,12 @@ const (
 // again reports whether a call that failed may be made again.
 func (e *Error) again(kind kind) bool {
 	switch {
-	case e.neutral:
+	case e.refused:
 		return false
 	case e.Origin == OriginTransport:
 		return kind == read || !e.sent
 	}
-	return kind == read && e.Origin == OriginZITADEL && e.upstreamFailed()
+	return kind == read && e.Origin == OriginZITADEL && e.looksLikeUpstream()
 }
 
 // repeated makes a call, and makes it again as the configuration allows and while
@@ -106,7 +106,7 @@ func repeated[Res any](ctx context.Context, c *Client, kind kind, target target,
 	c.budget.earn()
 	delay := c.retry.BaseDelay
 	for attempt := 1; ; attempt++ {
-		response, failure := guarded(ctx, c, kind, target, call)
+		response, failure := guarded(ctx, c, target, call)
 		if failure == nil {
 			return response, nil
 		}

@@ -15,7 +15,7 @@ import (
 func newRepeating(retry RetryConfig) *Client {
 	return &Client{
 		breaker: newBreaker(BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}, nil, slog.New(slog.DiscardHandler)),
-		retry:   retry, budget: newRetryBudget(retry.Budget),
+		retry:   retry, budget: newRetryBudget(retry.Budget), timeout: time.Minute,
 	}
 }
 
@@ -39,7 +39,7 @@ func TestWhatIsRepeated(t *testing.T) {
 		"ZITADEL is unavailable":         {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginZITADEL}, sent: true, reads: 3, writes: 1},
 		"ZITADEL refuses":                {failure: &Error{Code: connect.CodePermissionDenied, Origin: OriginZITADEL}, sent: true, reads: 1, writes: 1},
 		"ZITADEL breaks down":            {failure: &Error{Code: connect.CodeInternal, Origin: OriginZITADEL}, sent: true, reads: 1, writes: 1},
-		"a load balancer refuses":        {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginTransport, neutral: true}, sent: true, reads: 1, writes: 1, unknown: true},
+		"a load balancer refuses":        {failure: &Error{Code: connect.CodeUnavailable, Origin: OriginTransport, refused: true}, sent: true, reads: 1, writes: 1, unknown: true},
 		"the deadline passed":            {failure: &Error{Code: connect.CodeDeadlineExceeded, Origin: OriginDeadline, ownBudget: true}, reads: 1, writes: 1},
 		"the client went away":           {failure: &Error{Code: connect.CodeCanceled, Origin: OriginCanceled}, reads: 1, writes: 1},
 		"the request could not be built": {failure: &Error{Code: connect.CodeInternal, Origin: OriginSelf}, reads: 1, writes: 1},

@@ -66,14 +66,14 @@ func (n exchangeNoter) RoundTrip(request *http.Request) (*http.Response, error) 
 	}
 	switch {
 	case err == nil:
-		attempt.status.Store(int32(response.StatusCode))   //nolint:gosec // three digits
+		attempt.status.Store(int32(response.StatusCode)) //nolint:gosec // three digits
+		// connect-go repeats the upstream's reason phrase.
+		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
 		if response.Header["X-Envoy-Ratelimited"] != nil { // to gRPC, Envoy says it with code 14
 			attempt.status.Store(http.StatusTooManyRequests)
 			attempt.foreign.Store(true)
 			return response, nil
 		}
-		// connect-go repeats the upstream's reason phrase.
-		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
 		if response.StatusCode != http.StatusOK && request.Method == http.MethodPost {
 			attempt.foreign.Store(!isConnectError(response))
 		}

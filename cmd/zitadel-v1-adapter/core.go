@@ -63,6 +63,7 @@ func newClient(settings config.Config, to *upstream.Upstream, onBreaker func(sta
 		Protocol:  settings.Upstream.Protocol,
 		Breaker:   v2client.BreakerConfig(settings.Breaker),
 		Retry:     v2client.RetryConfig(settings.Retry),
+		Timeout:   settings.Upstream.Timeout,
 		UserAgent: "zitadel-v1-adapter/" + buildVersion(),
 		OnBreaker: onBreaker,
 		Log:       log,

@@ -60,6 +60,7 @@ var errUsage = errors.New("wrong usage")
 // run is main, with the world as parameters. It returns the exit code.
 func run(args, environ []string, stdout, stderr io.Writer) int {
 	p := &program{environ: environ, stdout: stdout, stderr: stderr}
+	standardLog(slog.New(slog.DiscardHandler)) // until there is a log
 	name, rest := "serve", args
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, rest = args[0], args[1:]

@@ -10,7 +10,8 @@ import (
 )
 
 // Quotes returns an error's text without what it quotes. net/http, connect-go and
-// protobuf quote what others sent, as %q does, and repeat it in no other way.
+// protobuf quote what others sent, as %q does, and repeat nothing else of it but reason
+// phrases, which v2client replaces.
 func Quotes(text string) string {
 	var kept strings.Builder
 	for {

@@ -20,8 +20,9 @@ type abortableConn struct {
 }
 
 // maxGoodbye is the length of the longest last word of TLS, its close_notify alert, with
-// the cipher suites of today (RFC 8446 section 5.2, RFC 5246 section 6.2.3.3). No request
-// that goes upstream is as short.
+// any AEAD cipher suite (RFC 8446 section 5.2, RFC 5246 section 6.2.3.3); after others the
+// connection is reset, which is no harm either. No request that goes upstream is as short.
+// (Bodies may come by ReadFrom, which does not matter: their headers have come by Write.)
 const maxGoodbye = 31
 
 func (c *abortableConn) Write(data []byte) (int, error) {
@@ -46,18 +47,29 @@ func (c *abortableConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// keptWhole makes a request whose connection, which is to become one of another
-// protocol, is closed in the usual way: there, the last word may have no answer.
-func keptWhole(request *http.Request) *http.Request {
+// withConn makes a request whose connection, once it has one, is known, and nil if that
+// is not abortable.
+func withConn(request *http.Request) (*http.Request, *atomic.Pointer[abortableConn]) {
+	used := new(atomic.Pointer[abortableConn])
 	return request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
 		GotConn: func(got httptrace.GotConnInfo) {
 			conn := got.Conn
-			if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			for secured, ok := conn.(interface{ NetConn() net.Conn }); ok; secured, ok = conn.(interface{ NetConn() net.Conn }) {
 				conn = secured.NetConn()
 			}
-			if abortable, ok := conn.(*abortableConn); ok {
-				abortable.whole.Store(true)
-			}
+			abortable, _ := conn.(*abortableConn)
+			used.Store(abortable)
 		},
-	}))
+	})), used
+}
+
+// upgrade sends a request that asks for another protocol. If that is spoken from then on,
+// the connection is closed in the usual way: there, the last word may have no answer.
+func (t *Transport) upgrade(request *http.Request) (*http.Response, error) {
+	request, used := withConn(request)
+	response, err := t.spread(request)
+	if conn := used.Load(); conn != nil && err == nil && response.StatusCode == http.StatusSwitchingProtocols {
+		conn.whole.Store(true)
+	}
+	return response, err
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -66,48 +67,55 @@ func TestAbortableConn(t *testing.T) {
 	}
 }
 
-// A connection that becomes one of another protocol is known by its request.
-func TestKeptWhole(t *testing.T) {
+// A connection that has become one of another protocol is closed in the usual way, one
+// that was only asked to is reset.
+func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	ended := make(chan error, 1)
-	go func() {
-		conn, err := listener.Accept()
+	for answer, reset := range map[string]bool{
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n": false,
+		"": true,
+	} {
+		ctx, giveUp := context.WithCancel(t.Context())
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			ended <- err
-			return
+			t.Fatal(err)
 		}
-		defer func() { _ = conn.Close() }()
-		_, _ = conn.Read(make([]byte, 4096))
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
-		_, err = io.Copy(io.Discard, conn)
-		ended <- err
-	}()
-	to, err := New(Config{URL: "http://" + listener.Addr().String(), Host: HostUpstream})
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := to.NewTransport(TransportConfig{Version: HTTP1})
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to.Base().String(), http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Upgrade", "x")
-	request.Header.Set("Connection", "Upgrade")
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := response.Body.(io.Writer).Write(ask); err != nil {
-		t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	if err := <-ended; err != nil {
-		t.Errorf("the last word was lost: %v", err)
+		defer func() { _ = listener.Close() }()
+		ended := make(chan error, 1)
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = conn.Read(make([]byte, 4096))
+			if answer == "" {
+				giveUp()
+			}
+			_, _ = io.WriteString(conn, answer)
+			_, err = io.Copy(io.Discard, conn)
+			ended <- err
+		}()
+		to, err := New(Config{URL: "http://" + listener.Addr().String(), Host: HostUpstream})
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Base().String(), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Upgrade", "x")
+		request.Header.Set("Connection", "Upgrade")
+		response, err := to.NewTransport(TransportConfig{Version: HTTP1}).RoundTrip(request)
+		if err == nil {
+			_, _ = response.Body.(io.Writer).Write(ask) // the last word
+			_ = response.Body.Close()
+		}
+		if got := <-ended; errors.Is(got, syscall.ECONNRESET) != reset {
+			t.Errorf("%q: %v, %v", answer, err, got)
+		}
+		giveUp()
 	}
 }
 

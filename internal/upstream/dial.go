@@ -131,8 +131,9 @@ func closeAll(attempts <-chan attempt, count int) {
 	}
 }
 
-// IsDial reports whether an error means that no connection came to be.
+// IsDial reports whether an error means that no TCP connection came to be, be it to the
+// upstream or to the proxy of HTTP_PROXY.
 func IsDial(err error) bool {
 	operation, ok := errors.AsType[*net.OpError](err)
-	return ok && operation.Op == "dial"
+	return ok && (operation.Op == "dial" || operation.Op == "proxyconnect")
 }

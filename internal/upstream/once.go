@@ -17,15 +17,20 @@ import (
 var ErrNotHandled = errors.New("the upstream did not handle the request")
 
 // errSentOnce is the error of a request without a body that net/http wanted to send
-// again.
-var errSentOnce = errors.New("the upstream did not handle the request, or found fault with it")
+// again: it was not handled, or the upstream found fault with it.
+var errSentOnce = errors.New("the upstream did not answer the request")
 
 // sendOnce sends a request once. Over HTTP/2, net/http would send it again, for ever
 // and without a pause, not only where it was not handled, but also after a RST_STREAM
 // with PROTOCOL_ERROR, handled or not (golang/go#47635).
 func (t *Transport) sendOnce(request *http.Request) (*http.Response, error) {
 	if request.Body == nil || request.Body == http.NoBody {
-		return t.send(stoppedBeforeAgain(request))
+		once := stoppedBeforeAgain(request)
+		response, err := t.send(once)
+		if err != nil && errors.Is(context.Cause(once.Context()), errSentOnce) {
+			return nil, errSentOnce
+		}
+		return response, err
 	}
 	unrepeatable := *request
 	unrepeatable.GetBody = nil

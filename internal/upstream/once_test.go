@@ -13,21 +13,21 @@ import (
 )
 
 // How often a request arrives over HTTP/2 that an upstream did not answer: what it did
-// not handle once more, if the body can be had again; everything else once. net/http
-// would send each of them for ever.
+// not handle once more, if the body can be had again, and so a GET that it may not have
+// handled; everything else once. net/http would send each of them for ever.
 func TestSentOnce(t *testing.T) {
 	t.Parallel()
 	type sent struct {
 		arrives    int64
 		notHandled bool
 	}
-	once := sent{arrives: 1}
+	once, twice := sent{arrives: 1}, sent{arrives: 2}
 	for fault, want := range map[string]struct{ rewindable, streamed, empty sent }{
-		"refused stream":                           {sent{2, true}, sent{1, true}, once},
-		"GOAWAY before it is handled":              {sent{2, true}, sent{1, true}, once},
-		"GOAWAY before it is handled, then closed": {sent{2, true}, sent{1, true}, once},
+		"refused stream":                           {sent{2, true}, sent{1, true}, twice},
+		"GOAWAY before it is handled":              {sent{2, true}, sent{1, true}, twice},
+		"GOAWAY before it is handled, then closed": {sent{2, true}, sent{1, true}, twice},
 		"GOAWAY after it was handled":              {once, once, once},
-		"protocol error after it was handled":      {once, once, once},
+		"protocol error after it was handled":      {once, once, twice},
 		"stream reset after it was handled":        {once, once, once},
 		"told to be calm":                          {once, once, once},
 		"closed after it was handled":              {once, once, once},

@@ -138,8 +138,9 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 // RoundTrip makes a request. It is that of [http.RoundTripper].
 //
 // Over HTTP/2, what the upstream did not handle is sent once more, at once, if its body
-// can be had again: that a connection ends is no failure (gRPC calls that a transparent
-// retry, gRFC A6). If that is not handled either, the error is ErrNotHandled.
+// can be had again, and so is a GET that may not have been handled: that a connection
+// ends is no failure (gRPC calls that a transparent retry, gRFC A6). If that is not
+// handled either, the error of a request with a body is ErrNotHandled.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if t.http1 {
 		return t.send(request)
@@ -148,26 +149,34 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return t.apart.RoundTrip(request)
 	}
 	response, err := t.sendOnce(request)
-	if request.GetBody == nil || !errors.Is(err, ErrNotHandled) {
-		return response, err
+	switch {
+	case errors.Is(err, errSentOnce) && request.Method == http.MethodGet:
+		return t.sendOnce(request)
+	case errors.Is(err, ErrNotHandled) && request.GetBody != nil:
+		again := *request
+		if again.Body, err = request.GetBody(); err != nil {
+			return nil, err
+		}
+		return t.sendOnce(&again)
 	}
-	again := *request
-	if again.Body, err = request.GetBody(); err != nil {
-		return nil, err
-	}
-	return t.sendOnce(&again)
+	return response, err
 }
 
 func (t *Transport) send(request *http.Request) (*http.Response, error) {
-	inUse := t.current()
-	switch {
-	case request.Header["Upgrade"] != nil:
-		request = keptWhole(request)
-	case inUse.retired.Load():
+	if request.Header["Upgrade"] != nil {
+		return t.upgrade(request)
+	}
+	if t.current().retired.Load() {
 		last := *request
 		last.Close = true // or else its connection would stay, idle, for nobody
 		request = &last
 	}
+	return t.spread(request)
+}
+
+// spread sends a request over one of the connections.
+func (t *Transport) spread(request *http.Request) (*http.Response, error) {
+	inUse := t.current()
 	if len(inUse.lanes) == 1 {
 		return inUse.lanes[0].RoundTrip(request)
 	}

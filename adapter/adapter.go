@@ -77,6 +77,10 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	ownServices, err := newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready)
+	if err != nil {
+		return nil, err
+	}
 	useCase := &setHumanInitialPassword{
 		zitadel: config.ZITADEL, scope: config.OrgScope, timeout: config.Timeout, memory: memory, rates: rates,
 		inFlight: slots{most: int64(config.Limits.CallsInFlight)},
@@ -92,7 +96,7 @@ func New(config Config) (http.Handler, error) {
 		trusted:     config.TrustedProxies,
 		largeBodies: slots{most: largeBodies},
 		limits:      config.Limits,
-		ownServices: newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready),
+		ownServices: ownServices,
 	}
 	f.router = f.newRouter(log)
 	f.restCORS, f.grpcWebCORS = newCORS(0, f.serveREST), newCORS(grpcWebMaxAge, f.serveGRPCWeb)

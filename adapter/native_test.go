@@ -159,19 +159,25 @@ func TestOwnServices(t *testing.T) {
 }
 
 // No stranger can make others believe that ZITADEL knows a service that it does not, be
-// it with a host that is none, or with one that a proxy does not know.
+// it with a host that is none, or with one that a proxy does not know and says so in HTTP
+// or in gRPC, as Envoy does; nor that it does not.
 func TestStrangersTellNothingOfServices(t *testing.T) {
 	t.Parallel()
 	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Host == "nobody.example" {
+		switch r.Host {
+		case "nobody.example":
 			http.NotFound(w, r)
+			return
+		case "envoy.example":
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Grpc-Status", "16")
 			return
 		}
 		_, _ = io.ReadFull(r.Body, make([]byte, 5))
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "12")
 	}))
-	for _, host := range []string{"a b", "nobody.example"} {
+	for _, host := range []string{"a b", "nobody.example", "envoy.example"} {
 		address := newPassing(t, "http://"+origin, nil)
 		sendH2C(t, address, host, "/grpc.health.v1.Health/Check", "", [2]string{"content-type", "application/grpc"})
 		if got := healthOf(t, address, ""); got != nil {

@@ -14,6 +14,7 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 )
@@ -44,10 +45,30 @@ type ownService struct {
 	handler http.Handler
 	by      Answerer
 
+	findings *lru.Cache[string, *finding] // by host: a proxy may not know each
+}
+
+// finding is whether ZITADEL knows a service, under one host.
+type finding struct {
 	mu       sync.Mutex
-	unknown  bool // to ZITADEL
+	unknown  bool
 	asking   bool
 	askAgain time.Time
+}
+
+// maxFindings is for how many hosts findings are remembered.
+const maxFindings = 1000
+
+// findingOf is what is known under a host.
+func (s *ownService) findingOf(host string) *finding {
+	if known, ok := s.findings.Get(host); ok {
+		return known
+	}
+	fresh := new(finding)
+	if known, ok, _ := s.findings.PeekOrAdd(host, fresh); ok { // somebody else was faster
+		return known
+	}
+	return fresh
 }
 
 // maxOwnRequestBytes is how long a message to a service of the adapter's own may be,
@@ -56,17 +77,24 @@ const maxOwnRequestBytes = 4 << 10
 
 // newOwnServices makes gRPC health, which is SERVING while ready, and server
 // reflection of v1's service.
-func newOwnServices(health, reflection Answerer, ready func() bool) []*ownService {
+func newOwnServices(health, reflection Answerer, ready func() bool) ([]*ownService, error) {
 	reflector := grpcreflect.NewStaticReflector(managementv1connect.ManagementServiceName)
 	small := connect.WithReadMaxBytes(maxOwnRequestBytes)
 	healthPath, healthHandler := grpchealth.NewHandler(healthChecker{ready}, small)
 	v1Path, v1Handler := grpcreflect.NewHandlerV1(reflector, small)
 	alphaPath, alphaHandler := grpcreflect.NewHandlerV1Alpha(reflector, small)
-	return []*ownService{
+	services := []*ownService{
 		{prefix: healthPath, method: "Check", handler: healthHandler, by: health},
 		{prefix: v1Path, method: "ServerReflectionInfo", handler: v1Handler, by: reflection},
 		{prefix: alphaPath, method: "ServerReflectionInfo", handler: alphaHandler, by: reflection},
 	}
+	for _, service := range services {
+		var err error
+		if service.findings, err = lru.New[string, *finding](maxFindings); err != nil {
+			return nil, err
+		}
+	}
+	return services, nil
 }
 
 // healthChecker is the health of the adapter and of the one service it has.
@@ -103,8 +131,7 @@ const (
 	cannotTell = 5 * time.Second
 )
 
-// errNotOfZITADEL is the error of an answer, or a refusal to ask, that may be due to the
-// host that a client chose, and says nothing about ZITADEL.
+// errNotOfZITADEL is the error of an answer that says nothing about ZITADEL.
 var errNotOfZITADEL = errors.New("not of ZITADEL")
 
 // knows tells whether ZITADEL knows a service, by what was found out last: once in
@@ -114,37 +141,37 @@ func (p *Passthrough) knows(r *http.Request, service *ownService) bool {
 	if p == nil {
 		return false
 	}
-	service.mu.Lock()
-	if service.asking || time.Now().Before(service.askAgain) {
-		defer service.mu.Unlock()
-		return !service.unknown
+	host, ok := p.upstream.HostFor(r.Host)
+	if !ok {
+		return true // and is refused there
 	}
-	service.asking = true
-	service.mu.Unlock()
+	found := service.findingOf(host)
+	found.mu.Lock()
+	if found.asking || time.Now().Before(found.askAgain) {
+		defer found.mu.Unlock()
+		return !found.unknown
+	}
+	found.asking = true
+	found.mu.Unlock()
 
-	known, err := p.ask(r, service.prefix+service.method)
+	known, err := p.ask(r.Context(), host, service.prefix+service.method)
 
-	service.mu.Lock()
-	defer service.mu.Unlock()
-	service.asking = false
+	found.mu.Lock()
+	defer found.mu.Unlock()
+	found.asking = false
 	switch {
 	case err == nil:
-		service.unknown, service.askAgain = !known, time.Now().Add(believed)
+		found.unknown, found.askAgain = !known, time.Now().Add(believed)
 	case !errors.Is(err, errNotOfZITADEL): // or else the next request asks
-		service.askAgain = time.Now().Add(cannotTell)
+		found.askAgain = time.Now().Add(cannotTell)
 	}
-	return !service.unknown
+	return !found.unknown
 }
 
 // ask makes a gRPC call with an empty message, and tells whether there is such a
-// method.
-func (p *Passthrough) ask(r *http.Request, method string) (known bool, err error) {
-	host, ok := p.upstream.HostFor(r.Host)
-	if !ok {
-		return false, fmt.Errorf("%w: the request's host is not a host name", errNotOfZITADEL)
-	}
-	// Others will go by the answer: this client may go away.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
+// method. Others will go by the answer: it does not end with ctx.
+func (p *Passthrough) ask(ctx context.Context, host, method string) (known bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	url := p.upstream.Base().String() + method
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(frame(nil)))

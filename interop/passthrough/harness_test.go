@@ -74,7 +74,11 @@ func start(tb testing.TB, binary, config string) *program {
 	}
 	go func() { defer close(p.exited); _ = p.command.Wait() }()
 	tb.Cleanup(func() {
-		_ = p.command.Process.Kill()
+		end := os.Kill
+		if tb.Failed() {
+			end = syscall.SIGQUIT // which logs what every goroutine does
+		}
+		_ = p.command.Process.Signal(end)
 		<-p.exited
 		if log := p.log.String(); strings.Contains(log, "DATA RACE") || tb.Failed() {
 			tb.Errorf("the adapter's log:\n%s", log)

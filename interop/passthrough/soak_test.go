@@ -115,7 +115,9 @@ func newSoak(t *testing.T) *soak {
 		}
 		s.zitadel.ServeHTTP(w, r)
 	}))
-	s.settings = "upstream: {url: 'http://" + proxies.Address() + "', host: localhost:8088, protocol: %s, timeout: 2s}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\nlog: {level: error}\n"
+	s.settings = "upstream: {url: 'http://" + proxies.Address() + "', host: localhost:8088, protocol: %s, timeout: 2s}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\n" +
+		"limits: {idleTimeout: 5s}\n" + // a client that gave up may leave a connection that it never used
+		"log: {level: error}\n"
 	s.program = start(t, plain, fmt.Sprintf(s.settings, v2client.ProtocolConnect))
 	chooseFaults(&proxies.HTTP1.FaultChoice, wiretest.Faults(), "reset before it is handled")
 	chooseFaults(&proxies.HTTP2.FaultChoice, wiretest.HTTP2Faults(), "GOAWAY before it is handled, then closed")

@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/rpccode"
 )
 
 // errorWriter answers a request in its own protocol with a status that ZITADEL
@@ -45,7 +47,7 @@ func (e errorWriter) writePlain(w http.ResponseWriter, r *http.Request, s *statu
 	case r.Header.Get("Connect-Protocol-Version") != "" && e.rpc.IsSupported(r):
 		e.writeRPC(w, r, s)
 	default:
-		writeStatus(w, httpStatus(s.code), s)
+		writeStatus(w, rpccode.HTTPStatus(s.code), s)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 // calls: what passes through is ZITADEL's to limit.
 type Limits struct {
 	// CallsInFlight is how many calls may be under way at once, from the end of the
-	// request to ZITADEL's answer; 0 means any number. Further ones are refused at once with code 14, HTTP 503 and
-	// Retry-After: it is this adapter that has too much to do, not the caller who
+	// request to ZITADEL's answer; 0 means any number. Further ones are refused at
+	// once with code 14, HTTP 503 and Retry-After: it is this adapter that has too much to do, not the caller who
 	// asked for too much, and another replica may do it.
 	CallsInFlight int
 	// BodyTimeout is how long a request may take from its headers to the end of

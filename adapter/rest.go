@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/internal/rpccode"
 )
 
 // maxMessageBytes is grpc-go's default limit for a received message, which v1
@@ -31,7 +32,7 @@ type restHandler struct {
 // serve answers a request for userID's path.
 func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID string) {
 	if refusal := overrideMethod(r); refusal != nil {
-		writeStatus(w, httpStatus(refusal.code), refusal)
+		writeStatus(w, rpccode.HTTPStatus(refusal.code), refusal)
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -51,7 +52,7 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 	}
 	if refusal != nil { // before v1's gRPC server, which adds headers, has the call
 		rec.status = refusal
-		writeStatus(w, httpStatus(refusal.code), refusal)
+		writeStatus(w, rpccode.HTTPStatus(refusal.code), refusal)
 		return
 	}
 	caller := rec.callerOf(r.Host, func(name string) string { return restHeader(r.Header, name) })
@@ -68,7 +69,7 @@ func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID strin
 	if refusal.code == connect.CodeUnauthenticated {
 		w.Header().Set("WWW-Authenticate", headerText(refusal.message))
 	}
-	writeStatus(w, httpStatus(refusal.code), refusal)
+	writeStatus(w, rpccode.HTTPStatus(refusal.code), refusal)
 }
 
 // overrideMethod is grpc-gateway's "path length fallback": a form POST may name

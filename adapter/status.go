@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 
@@ -105,32 +104,4 @@ func (s *status) connectError() *connect.Error {
 		}
 	}
 	return err
-}
-
-// httpStatus is the HTTP status of a gRPC code as grpc-gateway maps it.
-func httpStatus(code connect.Code) int {
-	switch code {
-	case connect.CodeCanceled:
-		return 499 // client closed request; net/http has no name for it
-	case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeOutOfRange:
-		return http.StatusBadRequest
-	case connect.CodeDeadlineExceeded:
-		return http.StatusGatewayTimeout
-	case connect.CodeNotFound:
-		return http.StatusNotFound
-	case connect.CodeAlreadyExists, connect.CodeAborted:
-		return http.StatusConflict
-	case connect.CodePermissionDenied:
-		return http.StatusForbidden
-	case connect.CodeUnauthenticated:
-		return http.StatusUnauthorized
-	case connect.CodeResourceExhausted:
-		return http.StatusTooManyRequests
-	case connect.CodeUnimplemented:
-		return http.StatusNotImplemented
-	case connect.CodeUnavailable:
-		return http.StatusServiceUnavailable
-	case connect.CodeUnknown, connect.CodeInternal, connect.CodeDataLoss:
-	}
-	return http.StatusInternalServerError
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/sony/gobreaker/v2"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
@@ -158,14 +157,6 @@ func newError(ctx context.Context, err error, attempt *exchange) *Error {
 			Message: wire.Message(),
 			Details: anyDetails(wire.Details()),
 			Origin:  OriginZITADEL,
-		}
-	}
-	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return &Error{
-			Code:    connect.CodeUnavailable,
-			Message: "ZITADEL is unavailable, try again later",
-			Origin:  OriginBreaker,
-			cause:   err,
 		}
 	}
 	if stopped := stoppedBy(ctx, err); stopped != nil {

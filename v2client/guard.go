@@ -15,9 +15,10 @@ func guarded[Res any](ctx context.Context, c *Client, target target, call func(c
 	}
 	pass, err := c.breaker.enter(target.doubtful())
 	if err != nil {
-		refused := newError(ctx, err, new(exchange))
-		refused.RetryAfter = c.openFor
-		return nil, refused
+		return nil, &Error{
+			Code: connect.CodeUnavailable, Message: "ZITADEL is unavailable, try again later",
+			Origin: OriginBreaker, RetryAfter: c.openFor, cause: err,
+		}
 	}
 	if pass.probe {
 		return probed(ctx, c, target, pass, call)

@@ -13,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"zitadel-v1-adapter/internal/rpccode"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -94,33 +95,5 @@ func isConnectError(response *http.Response) bool {
 	var told struct {
 		Code connect.Code `json:"code"`
 	}
-	return json.Unmarshal(body, &told) == nil && told.Code != 0 && connectStatus(told.Code) == response.StatusCode
-}
-
-// connectStatus is the HTTP status of a code in the Connect protocol ("Error Codes").
-func connectStatus(code connect.Code) int {
-	switch code {
-	case connect.CodeCanceled:
-		return 499
-	case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeOutOfRange:
-		return http.StatusBadRequest
-	case connect.CodeUnauthenticated:
-		return http.StatusUnauthorized
-	case connect.CodePermissionDenied:
-		return http.StatusForbidden
-	case connect.CodeNotFound:
-		return http.StatusNotFound
-	case connect.CodeAlreadyExists, connect.CodeAborted:
-		return http.StatusConflict
-	case connect.CodeResourceExhausted:
-		return http.StatusTooManyRequests
-	case connect.CodeUnimplemented:
-		return http.StatusNotImplemented
-	case connect.CodeUnavailable:
-		return http.StatusServiceUnavailable
-	case connect.CodeDeadlineExceeded:
-		return http.StatusGatewayTimeout
-	case connect.CodeUnknown, connect.CodeInternal, connect.CodeDataLoss:
-	}
-	return http.StatusInternalServerError
+	return json.Unmarshal(body, &told) == nil && told.Code != 0 && rpccode.HTTPStatus(told.Code) == response.StatusCode
 }

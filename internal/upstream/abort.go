@@ -65,9 +65,9 @@ func withConn(request *http.Request) (*http.Request, *atomic.Pointer[abortableCo
 
 // upgrade sends a request that asks for another protocol. If that is spoken from then on,
 // the connection is closed in the usual way: there, the last word may have no answer.
-func (t *Transport) upgrade(request *http.Request) (*http.Response, error) {
+func (t *Transport) upgrade(inUse *pools, request *http.Request) (*http.Response, error) {
 	request, used := withConn(request)
-	response, err := t.spread(request)
+	response, err := t.spread(inUse, request)
 	if conn := used.Load(); conn != nil && err == nil && response.StatusCode == http.StatusSwitchingProtocols {
 		conn.whole.Store(true)
 	}

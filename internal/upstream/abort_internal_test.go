@@ -15,6 +15,32 @@ import (
 // ask is as long as the least request.
 var ask = []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
+// otherSide accepts one connection, and tells what came of it.
+func otherSide(t *testing.T, serve func(conn net.Conn) error) (address string, ended <-chan error) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	outcome := make(chan error, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err == nil {
+			err = serve(conn)
+			_ = conn.Close()
+		}
+		outcome <- err
+	}()
+	return listener.Addr().String(), outcome
+}
+
+// readAll reads until the connection ends.
+func readAll(conn net.Conn) error {
+	_, err := io.Copy(io.Discard, conn)
+	return err
+}
+
 // A connection is reset when it is closed before an answer came, and otherwise not.
 func TestAbortableConn(t *testing.T) {
 	t.Parallel()
@@ -35,26 +61,13 @@ func TestAbortableConn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = listener.Close() }()
-			ended := make(chan error, 1)
-			go func() {
-				conn, err := listener.Accept()
-				if err != nil {
-					ended <- err
-					return
-				}
-				defer func() { _ = conn.Close() }()
+			address, ended := otherSide(t, func(conn net.Conn) error {
 				if name == "answered" {
 					_, _ = conn.Write([]byte("x"))
 				}
-				_, err = io.Copy(io.Discard, conn)
-				ended <- err
-			}()
-			conn, err := newConnect(true)(t.Context(), "tcp", listener.Addr().String())
+				return readAll(conn)
+			})
+			conn, err := newConnect(true)(t.Context(), "tcp", address)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,28 +89,15 @@ func TestUpgrade(t *testing.T) {
 		"": true,
 	} {
 		ctx, giveUp := context.WithCancel(t.Context())
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = listener.Close() }()
-		ended := make(chan error, 1)
-		go func() {
-			conn, err := listener.Accept()
-			if err != nil {
-				ended <- err
-				return
-			}
-			defer func() { _ = conn.Close() }()
+		address, ended := otherSide(t, func(conn net.Conn) error {
 			_, _ = conn.Read(make([]byte, 4096))
 			if answer == "" {
 				giveUp()
 			}
 			_, _ = io.WriteString(conn, answer)
-			_, err = io.Copy(io.Discard, conn)
-			ended <- err
-		}()
-		to, err := New(Config{URL: "http://" + listener.Addr().String(), Host: HostUpstream})
+			return readAll(conn)
+		})
+		to, err := New(Config{URL: "http://" + address, Host: HostUpstream})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,29 +126,17 @@ func TestTLSSaysGoodbye(t *testing.T) {
 	certified.StartTLS()
 	defer certified.Close()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: version, MaxVersion: version})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = listener.Close() }()
-		ended := make(chan error, 1)
-		go func() {
-			conn, err := listener.Accept()
-			if err != nil {
-				ended <- err
-				return
-			}
-			defer func() { _ = conn.Close() }()
+		address, ended := otherSide(t, func(plain net.Conn) error {
+			conn := tls.Server(plain, &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: version, MaxVersion: version})
 			_, _ = conn.Read(make([]byte, len(ask)))
 			_, _ = conn.Write([]byte("answer"))
 			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-				ended <- err
-				return
+				return err
 			}
-			_, err = conn.(*tls.Conn).NetConn().Read(make([]byte, 1)) // what came after close_notify
-			ended <- err
-		}()
-		plain, err := newConnect(true)(t.Context(), "tcp", listener.Addr().String())
+			_, err := plain.Read(make([]byte, 1)) // what came after close_notify
+			return err
+		})
+		plain, err := newConnect(true)(t.Context(), "tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,23 +50,20 @@ func wantedAgain(err error) bool {
 	if text == "net/http: cannot rewind body after connection loss" {
 		return true
 	}
-	reason, ok := strings.CutPrefix(text, "http2: Transport: cannot retry err [")
+	reason, ok := between(text, "http2: Transport: cannot retry err [", "] after Request.Body was written; define Request.GetBody to avoid this error")
 	if !ok {
 		return false
 	}
-	reason, ok = strings.CutSuffix(reason, "] after Request.Body was written; define Request.GetBody to avoid this error")
-	if !ok {
-		return false
+	stream, refused := between(reason, "stream error: stream ID ", "; REFUSED_STREAM; received from peer")
+	return reason == "http2: Transport received Server's graceful shutdown GOAWAY" ||
+		refused && !strings.ContainsFunc(stream, func(c rune) bool { return c < '0' || c > '9' })
+}
+
+func between(text, prefix, suffix string) (inner string, ok bool) {
+	if inner, ok = strings.CutPrefix(text, prefix); !ok {
+		return "", false
 	}
-	if reason == "http2: Transport received Server's graceful shutdown GOAWAY" {
-		return true
-	}
-	stream, ok := strings.CutPrefix(reason, "stream error: stream ID ")
-	if !ok {
-		return false
-	}
-	stream, ok = strings.CutSuffix(stream, "; REFUSED_STREAM; received from peer")
-	return ok && !strings.ContainsFunc(stream, func(c rune) bool { return c < '0' || c > '9' })
+	return strings.CutSuffix(inner, suffix)
 }
 
 // stoppedBeforeAgain makes a request that is cancelled when net/http looks for a

@@ -163,20 +163,20 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func (t *Transport) send(request *http.Request) (*http.Response, error) {
+	inUse := t.current()
 	if request.Header["Upgrade"] != nil {
-		return t.upgrade(request)
+		return t.upgrade(inUse, request)
 	}
-	if t.current().retired.Load() {
+	if inUse.retired.Load() {
 		last := *request
 		last.Close = true // or else its connection would stay, idle, for nobody
 		request = &last
 	}
-	return t.spread(request)
+	return t.spread(inUse, request)
 }
 
 // spread sends a request over one of the connections.
-func (t *Transport) spread(request *http.Request) (*http.Response, error) {
-	inUse := t.current()
+func (t *Transport) spread(inUse *pools, request *http.Request) (*http.Response, error) {
 	if len(inUse.lanes) == 1 {
 		return inUse.lanes[0].RoundTrip(request)
 	}

@@ -45,7 +45,6 @@ type FaultProxy struct {
 func NewFaultProxy(tb testing.TB, handler http.Handler) *FaultProxy {
 	tb.Helper()
 	p := &FaultProxy{handler: handler}
-	p.Choose(func(*http.Request) Fault { return nil })
 	p.faultListener = newFaultListener(tb, p.serve)
 	return p
 }
@@ -60,7 +59,12 @@ type FaultChoice[F any] struct {
 // a request does not.
 func (c *FaultChoice[F]) Choose(choose func(*http.Request) F) { c.choose.Store(&choose) }
 
-func (c *FaultChoice[F]) of(r *http.Request) F { return (*c.choose.Load())(r) }
+func (c *FaultChoice[F]) of(r *http.Request) (fault F) {
+	if choose := c.choose.Load(); choose != nil {
+		fault = (*choose)(r)
+	}
+	return fault
+}
 
 // RandomFaults names a fault for one request in so many, and "" for the others: the
 // same for the same seed. It is safe for concurrent use.

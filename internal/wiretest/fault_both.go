@@ -21,8 +21,6 @@ type FaultProxies struct {
 func NewFaultProxies(tb testing.TB, handler http.Handler) *FaultProxies {
 	tb.Helper()
 	p := &FaultProxies{HTTP1: &FaultProxy{handler: handler}, HTTP2: &HTTP2FaultProxy{handler: handler}}
-	p.HTTP1.Choose(func(*http.Request) Fault { return nil })
-	p.HTTP2.Choose(func(*http.Request) HTTP2Fault { return nil })
 	p.faultListener = newFaultListener(tb, p.serve)
 	return p
 }

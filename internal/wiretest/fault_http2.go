@@ -145,7 +145,6 @@ type HTTP2FaultProxy struct {
 func NewHTTP2FaultProxy(tb testing.TB, handler http.Handler) *HTTP2FaultProxy {
 	tb.Helper()
 	p := &HTTP2FaultProxy{handler: handler}
-	p.Choose(func(*http.Request) HTTP2Fault { return nil })
 	p.faultListener = newFaultListener(tb, p.serve)
 	return p
 }

@@ -21,6 +21,8 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/labstack/echo/v4"
+
+	"zitadel-v1-adapter/internal/forwarded"
 )
 
 // Config says how v1 calls are answered.
@@ -38,8 +40,9 @@ type Config struct {
 	// Rollout is the share of calls that are translated. Less than RolloutAll
 	// needs Passthrough.
 	Rollout Rollout
-	// TrustedProxies may say where requests came from.
-	TrustedProxies TrustedProxies
+	// Forwarding says which proxies are believed when they say where a request came
+	// from, and what ZITADEL is told of it.
+	Forwarding forwarded.Policy
 	// Limits of v1 calls.
 	Limits Limits
 	// GRPCHealth and GRPCReflection say who answers grpc.health.v1.Health and
@@ -93,7 +96,7 @@ func New(config Config) (http.Handler, error) {
 		onPanic:     config.OnPanic,
 		passthrough: config.Passthrough,
 		rollout:     config.Rollout,
-		trusted:     config.TrustedProxies,
+		forwarding:  config.Forwarding,
 		largeBodies: slots{most: largeBodies},
 		limits:      config.Limits,
 		ownServices: ownServices,
@@ -142,7 +145,7 @@ type facade struct {
 	onPanic     func() // may be nil
 	passthrough *Passthrough
 	rollout     Rollout
-	trusted     TrustedProxies
+	forwarding  forwarded.Policy
 	largeBodies slots
 	limits      Limits
 	ownServices []*ownService
@@ -160,7 +163,7 @@ func (f *facade) route(w *answer, r *http.Request) {
 		f.errors.write(w, r, newStatus(connect.CodeInvalidArgument, "malformed request target"))
 		return
 	}
-	f.trusted.apply(r)
+	f.forwarding.Apply(r)
 	protocol := rpcProtocol(r)
 	if own := f.ownService(r, protocol); own != nil {
 		w.streamed = true

@@ -20,6 +20,7 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
@@ -81,10 +82,12 @@ type stackConfig struct {
 	upstream http.Handler    // instead of ZITADEL
 	to       upstream.Config // where that is, if the test serves it itself
 	breaker  v2client.BreakerConfig
-	native   http.Handler // gets what passes through; nil: nothing does
+	native   http.Handler // gets what passes through; nil: nothing passes through
+	passes   bool         // what passes through goes to the upstream itself
 	rollout  adapter.Rollout
 	retry    v2client.RetryConfig
 	limits   adapter.Limits
+	trusted  forwarded.TrustedProxies
 	quiet    bool // no log, no witness: for benchmarks
 }
 
@@ -126,12 +129,14 @@ func newStack(tb testing.TB, options ...option) *stack {
 	tb.Cleanup(client.Close)
 	settings := adapter.Config{
 		ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
-		Observe: s.observe,
+		Observe: s.observe, Forwarding: forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},
 	}
-	if config.native != nil {
-		passthrough, err := adapter.NewPassthrough(adapter.PassthroughConfig{
-			Upstream: wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient), Log: log,
-		})
+	if config.native != nil || config.passes {
+		native := to
+		if config.native != nil {
+			native = wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient)
+		}
+		passthrough, err := adapter.NewPassthrough(adapter.PassthroughConfig{Upstream: native, Log: log})
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -231,6 +236,19 @@ func (w *witness) calls(tb testing.TB) []string {
 func (w *witness) setPasswordCalls(tb testing.TB) int {
 	tb.Helper()
 	return len(slices.DeleteFunc(w.calls(tb), func(path string) bool { return path != "SetPassword" }))
+}
+
+// taken returns the requests that arrived since the last time.
+func (w *witness) taken(tb testing.TB) []*http.Request {
+	tb.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	requests := w.requests
+	w.requests = nil
+	if len(requests) == 0 {
+		tb.Error("nothing arrived upstream")
+	}
+	return requests
 }
 
 // last is the last request that arrived.

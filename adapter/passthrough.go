@@ -15,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/upstream"
 )
@@ -176,7 +177,7 @@ func (p *Passthrough) rewrite(request *httputil.ProxyRequest) {
 	// The values come after the body: a copy of the map, which ReverseProxy
 	// made, would never see them.
 	out.Trailer = in.Trailer
-	for _, name := range forwardedHeaders() {
+	for _, name := range forwarded.Headers() {
 		if values := in.Header[name]; values != nil {
 			out.Header[name] = values
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
@@ -67,7 +68,7 @@ func newPassing(t *testing.T, base string, change func(*adapter.PassthroughConfi
 	}
 	t.Cleanup(client.Close)
 	passing := adapter.PassthroughConfig{Upstream: to, Log: slog.New(slog.DiscardHandler)}
-	config := adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy()}
+	config := adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy(), Forwarding: forwarded.Policy{TellHost: true}}
 	if change != nil {
 		change(&passing, &config)
 	}
@@ -154,7 +155,7 @@ func TestHeadersUntouched(t *testing.T) {
 		"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nProxy-Connection: x\r\nProxy-Authorization: Basic eDp5\r\n"+
 		"X-Forwarded-For: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n\r\n"))
 	want := "GET /x HTTP/1.1\r\nHost: public.example\r\nAccept-Encoding: br\r\nCookie: a=b\r\nCookie: c=d\r\n" +
-		"Forwarded: for=127.0.0.1;host=\"public.example\";proto=http\r\nX-Empty: \r\n" +
+		"Forwarded: for=127.0.0.1;host=public.example;proto=http\r\nX-Empty: \r\n" +
 		"X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Host: public.example\r\nX-Forwarded-Proto: http\r\nX-Text: \xe4\xc3\xa4\r\n" +
 		"X-Zitadel-Instance-Host: i\r\nX-Zitadel-Public-Host: p\r\n\r\n"
 	if got := <-heads; got != want {
@@ -185,18 +186,18 @@ func TestAnswersUntouched(t *testing.T) {
 // Who is trusted may say where a request came from.
 func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
-	trusted, err := adapter.ParseTrustedProxies([]string{"127.0.0.0/8", "::1"})
+	trusted, err := forwarded.ParseTrustedProxies([]string{"127.0.0.0/8", "::1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	address, heads := tape(t, okAnswer)
-	s := newPassing(t, "http://"+address, func(_ *adapter.PassthroughConfig, c *adapter.Config) { c.TrustedProxies = trusted })
+	s := newPassing(t, "http://"+address, func(_ *adapter.PassthroughConfig, c *adapter.Config) { c.Forwarding.Trusted = trusted })
 	exchangeRaw(t, s, http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x:80\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"+
 		"Forwarded: for=1.1.1.1\r\nX-Forwarded-Proto: https\r\n\r\n"))
 	got := <-heads
 	for _, want := range []string{
 		"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 127.0.0.1\r\n", "X-Forwarded-Proto: https\r\n", "X-Forwarded-Host: x:80\r\n",
-		"Forwarded: for=1.1.1.1, for=127.0.0.1;host=\"x:80\";proto=http\r\n",
+		"Forwarded: for=1.1.1.1;host=\"x:80\";proto=https, for=127.0.0.1\r\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)

@@ -6,6 +6,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
@@ -36,7 +37,7 @@ func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics
 			return nil, err
 		}
 	}
-	trusted, err := adapter.ParseTrustedProxies(settings.Server.TrustedProxies)
+	forwarding, err := newForwarding(settings, to)
 	if err != nil {
 		return nil, err
 	}
@@ -46,11 +47,17 @@ func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics
 			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout, WriteTimeout: settings.Limits.WriteTimeout,
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
-		TrustedProxies: trusted,
-		GRPCHealth:     settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,
+		Forwarding: forwarding,
+		GRPCHealth: settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,
 		Observe: counted.Call, OnPanic: counted.Panicked, Log: log,
 	})
 	return c, err
+}
+
+// newForwarding makes what goes upstream agree with the Host that goes there.
+func newForwarding(settings config.Config, to *upstream.Upstream) (forwarded.Policy, error) {
+	trusted, err := forwarded.ParseTrustedProxies(settings.Server.TrustedProxies)
+	return forwarded.Policy{Trusted: trusted, TellHost: to.HostByClient()}, err
 }
 
 func upstreamConfig(settings config.Config) upstream.Config {

@@ -16,7 +16,6 @@ import (
 	"text/tabwriter"
 
 	"zitadel-v1-adapter/internal/config"
-	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
@@ -26,7 +25,6 @@ var demoFixture []byte
 // demo runs the adapter in front of an embedded in-memory ZITADEL v2.
 func (p *program) demo(flags *flag.FlagSet) func(context.Context, string) error {
 	settings := config.Default()
-	settings.Upstream.Host = upstream.HostClient
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
 	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR` for legacy clients")
@@ -39,17 +37,21 @@ func (p *program) runDemo(ctx context.Context, settings config.Config, path stri
 	if err != nil {
 		return err
 	}
-	for _, host := range []string{"localhost", "127.0.0.1"} {
-		if !slices.Contains(fixture.InstanceHosts, host) {
-			fixture.InstanceHosts = append(fixture.InstanceHosts, host)
-		}
+	if !slices.Contains(fixture.InstanceHosts, "localhost") {
+		fixture.InstanceHosts = append(fixture.InstanceHosts, "localhost")
 	}
 	zitadel, err := startZITADEL(ctx, fixture)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = zitadel.Close() }()
-	settings.Upstream.URL = "http://" + zitadel.Addr
+	// As a real one, it finds its instance by name: clients may dial the adapter by
+	// any, because upstream.host is "upstream".
+	_, port, err := net.SplitHostPort(zitadel.Addr)
+	if err != nil {
+		return err
+	}
+	settings.Upstream.URL = "http://" + net.JoinHostPort("localhost", port)
 	running, err := p.start(ctx, settings)
 	if err != nil {
 		return err
@@ -170,8 +172,8 @@ func roles(caller v2test.Caller, orgNames map[string]string) string {
 	return strings.Join(all, ", ")
 }
 
-// reachable is an address that a client on this machine can use, by a name that
-// the demo's instance answers for.
+// reachable is an address that a client on this machine can use, whatever the
+// adapter listens on.
 func reachable(address string) string {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -42,7 +42,7 @@ type Server struct {
 	Listen string    `yaml:"listen"`
 	TLS    ServerTLS `yaml:"tls"`
 	// TrustedProxies may say where requests came from. See
-	// [adapter.ParseTrustedProxies].
+	// [forwarded.ParseTrustedProxies].
 	TrustedProxies []string `yaml:"trustedProxies"`
 	// GRPCHealth and GRPCReflection say who answers these services.
 	GRPCHealth     adapter.Answerer `yaml:"grpcHealth"`

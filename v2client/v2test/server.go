@@ -124,23 +124,21 @@ func (s *state) authenticate(header http.Header) (*Caller, *fault) {
 	return caller, nil
 }
 
+// checkInstance looks for the instance of a request's domain.
 func (s *state) checkInstance(header http.Header) *fault {
-	host := header.Get("X-Zitadel-Instance-Host")
-	if host == "" {
-		host = header.Get("Host") // connect-go puts the request's Host there
-	}
-	name := host
-	if withoutPort, _, err := net.SplitHostPort(host); err == nil {
+	asked := domainOf(header)
+	name := asked.instance
+	if withoutPort, _, err := net.SplitHostPort(name); err == nil {
 		name = withoutPort
 	}
 	if s.hosts[name] {
 		return nil
 	}
 	return &fault{code: connect.CodeNotFound, message: fmt.Sprintf(
-		"unable to set instance using origin &{%s %s http} (ExternalDomain is %s): ID=QUERY-1kIjX "+
+		"unable to set instance using origin &{%s %s %s} (ExternalDomain is %s): ID=QUERY-1kIjX "+
 			"Message=Instance not found. Make sure you got the domain right. "+
 			"Check out https://zitadel.com/docs/apis/introduction#domains",
-		host, header.Get("X-Zitadel-Public-Host"), externalDomain)}
+		asked.instance, asked.public, asked.scheme, externalDomain)}
 }
 
 type users struct{ *state }

@@ -39,7 +39,8 @@ func (s *Server) discovery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	body, err := json.Marshal(map[string]string{"issuer": "http://" + r.Host, "userinfo_endpoint": "http://" + r.Host + UserinfoPath})
+	issuer := domainOf(header).origin()
+	body, err := json.Marshal(map[string]string{"issuer": issuer, "userinfo_endpoint": issuer + UserinfoPath})
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 		return

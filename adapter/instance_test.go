@@ -1,0 +1,253 @@
+package adapter_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
+)
+
+// arrival is all by which ZITADEL chooses its instance and its own public address,
+// as it reached ZITADEL; "" is no such header.
+type arrival struct {
+	host, forwarded, forwardedFor, forwardedHost, forwardedProto, instanceHost, publicHost string
+}
+
+func arrivalOf(r *http.Request) arrival {
+	return arrival{
+		host: r.Host, forwarded: r.Header.Get("Forwarded"), forwardedFor: r.Header.Get("X-Forwarded-For"),
+		forwardedHost: r.Header.Get("X-Forwarded-Host"), forwardedProto: r.Header.Get("X-Forwarded-Proto"),
+		instanceHost: r.Header.Get("X-Zitadel-Instance-Host"), publicHost: r.Header.Get("X-Zitadel-Public-Host"),
+	}
+}
+
+// wire is how a client reaches the adapter.
+type wire struct {
+	name, scheme, address string
+	transport             *http.Transport
+}
+
+// wires are HTTP/1.1, HTTP/2 without TLS, and TLS, to the same adapter.
+func wires(t *testing.T, s *stack) []wire {
+	t.Helper()
+	ca, dir := wiretest.NewCA(t), t.TempDir()
+	cert, key := ca.Issue(t, 2)
+	certificates, err := server.LoadCertificates(server.TLSFiles{
+		CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := server.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wiretest.ServeTLS(t, listener, s.handler, certificates)
+	secure := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}}
+	t.Cleanup(secure.CloseIdleConnections)
+	return []wire{
+		{"HTTP/1.1", "http", s.address, newTransport(t, false)},
+		{"h2c", "http", s.address, newTransport(t, true)},
+		{"TLS", "https", listener.Addr().String(), secure},
+	}
+}
+
+// ask calls by one of the three doors, and tells whether ZITADEL found the instance.
+func (w wire) ask(t *testing.T, door, host string, header map[string]string) (found bool) {
+	t.Helper()
+	method, path, body, contentType := http.MethodPost, userAPath, []byte(good), "application/json"
+	switch door {
+	case "gRPC":
+		message, err := proto.Marshal(&managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: "Sup3rPassw0rd!"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, contentType = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", "application/grpc"
+		body = append([]byte{0, 0, 0, 0, byte(len(message))}, message...)
+	case "passed through":
+		method, path, body = http.MethodGet, "/.well-known/openid-configuration", nil
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, w.scheme+"://"+w.address+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = host
+	request.Header.Set("Authorization", "Bearer pat-org-owner-a")
+	request.Header.Set("Content-Type", contentType)
+	for name, value := range header {
+		request.Header.Set(name, value)
+	}
+	response, err := w.transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status")
+	switch {
+	case response.StatusCode == http.StatusOK && (status == "" || status == "0"):
+		return true
+	case response.StatusCode == http.StatusNotFound, status == "5":
+		return false
+	}
+	t.Errorf("HTTP %d, gRPC %q: %s", response.StatusCode, status, answer)
+	return false
+}
+
+// upstream.host decides which instance ZITADEL serves, and under which name and
+// scheme: not the name that a client dials, and nothing that it says itself but
+// ZITADEL's own two headers (issue 9). The proxy at 127.0.0.1 is trusted where the row
+// says so.
+func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
+	t.Parallel()
+	const named, public, unknown = "named.example", "public.example", "127.0.0.1:8080" // ZITADEL knows the first two, and localhost
+	// What arrives with upstream.host: client if the client's host is told, and what
+	// arrives, besides the Host, otherwise.
+	tells := func(host, scheme string) arrival {
+		element := forwarded.Element{For: "127.0.0.1", Host: host, Proto: scheme}
+		return arrival{host: host, forwarded: element.String(), forwardedFor: "127.0.0.1", forwardedHost: host, forwardedProto: scheme}
+	}
+	hides := arrival{forwarded: "for=127.0.0.1", forwardedFor: "127.0.0.1"}
+	with := func(a arrival, change func(*arrival)) arrival { change(&a); return a }
+	viaForwardedFor := func(a *arrival) { a.forwardedFor = "192.0.2.1, 127.0.0.1" }
+	bothHosts := func(a *arrival) { a.instanceHost, a.publicHost = public, "p.example" }
+	for _, row := range []struct {
+		name    string
+		host    string // that the client dials
+		trusted bool
+		header  map[string]string
+		client  func(scheme string) arrival // with upstream.host: client
+		found   bool                        // same
+		fixed   arrival                     // with upstream.host: upstream or a name, but for the host; ZITADEL knows it
+	}{
+		{"127.0.0.1", unknown, false, nil, func(scheme string) arrival { return tells(unknown, scheme) }, false, hides},
+		{"localhost", "localhost:8088", false, nil, func(scheme string) arrival { return tells("localhost:8088", scheme) }, true, hides},
+		{"another name", public, false, nil, func(scheme string) arrival { return tells(public, scheme) }, true, hides},
+		{
+			"trusted proxy's X-Forwarded-Host", unknown, true,
+			map[string]string{"X-Forwarded-Host": public, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"},
+			func(string) arrival { return with(tells(public, "https"), viaForwardedFor) }, true, with(hides, viaForwardedFor),
+		},
+		{
+			"trusted proxy's Forwarded", unknown, true, map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
+			func(string) arrival {
+				return with(tells(public, "https"), func(a *arrival) { a.forwarded = "for=192.0.2.1;host=public.example;proto=https, for=127.0.0.1" })
+			}, true,
+			with(hides, func(a *arrival) { a.forwarded = "for=192.0.2.1, for=127.0.0.1" }),
+		},
+		{
+			"client's own Forwarded", unknown, false, map[string]string{"Forwarded": "host=public.example;proto=https"},
+			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		},
+		{
+			"client's own X-Forwarded headers", unknown, false,
+			map[string]string{"X-Forwarded-Host": public, "X-Forwarded-For": "host=public.example", "X-Forwarded-Proto": "https", "Grpc-Metadata-Forwarded": "host=public.example"},
+			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		},
+		{
+			"client's own X-Zitadel-Forwarded", unknown, false, map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
+			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		},
+		{
+			"client's own x-zitadel-instance-host", unknown, false, map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
+			func(scheme string) arrival { return with(tells(unknown, scheme), bothHosts) }, true, with(hides, bothHosts),
+		},
+	} {
+		for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+			for _, mode := range []string{upstream.HostUpstream, named, upstream.HostClient} {
+				t.Run(fmt.Sprintf("%s/%s/%s", row.name, mode, protocol), func(t *testing.T) {
+					t.Parallel()
+					s, zitadelHost := newInstances(t, mode, protocol, row.trusted, named, public)
+					for _, wire := range wires(t, s) {
+						for _, door := range []string{"REST", "gRPC", "passed through"} {
+							if door == "gRPC" && wire.name == "HTTP/1.1" {
+								continue // is no gRPC
+							}
+							want, wantFound := row.fixed, true
+							switch want.host = zitadelHost; mode {
+							case named:
+								want.host = named
+							case upstream.HostClient:
+								want, wantFound = row.client(wire.scheme), row.found
+							}
+							if found := wire.ask(t, door, row.host, row.header); found != wantFound {
+								t.Errorf("%s, %s: instance found: %v, want %v", wire.name, door, found, wantFound)
+							}
+							for _, request := range s.upstream.taken(t) {
+								if got := arrivalOf(request); got != want {
+									t.Errorf("%s, %s, %s:\n%+v, want\n%+v", wire.name, door, request.URL.Path, got, want)
+								}
+								if names := slices.Sorted(maps.Keys(request.Header)); slices.ContainsFunc(names, isOtherForwarded) {
+									t.Errorf("%s, %s: %q went upstream", wire.name, door, names)
+								}
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// isOtherForwarded reports whether a header that arrival does not have could choose the
+// instance.
+func isOtherForwarded(name string) bool {
+	return name == "X-Zitadel-Forwarded" || strings.HasPrefix(name, "Grpc-Metadata-")
+}
+
+// newInstances is an adapter in front of a ZITADEL that knows localhost and further
+// names; host is what it calls it with upstream.host: upstream.
+func newInstances(t *testing.T, mode string, protocol v2client.Protocol, trusted bool, names ...string) (s *stack, host string) {
+	t.Helper()
+	fixture := wiretest.Fixture(t)
+	fixture.InstanceHosts = append([]string{"localhost"}, names...)
+	seen := &witness{next: wiretest.NewZITADEL(t, fixture)}
+	_, port, _ := strings.Cut(wiretest.Listen(t, seen), ":")
+	host = "localhost:" + port
+	s = newStack(t, func(c *stackConfig) {
+		c.protocol, c.to, c.passes = protocol, upstream.Config{URL: "http://" + host, Host: mode}, true
+		if trusted {
+			var err error
+			if c.trusted, err = forwarded.ParseTrustedProxies([]string{"127.0.0.1"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	s.upstream = seen
+	return s, host
+}
+
+// One token under two hosts of a trusted proxy is two callers: what the instance of one
+// showed is not used for the other, although a proxy sends both under the same Host.
+func TestRememberedPerInstance(t *testing.T) {
+	t.Parallel()
+	s, _ := newInstances(t, upstream.HostClient, v2client.ProtocolConnect, true, "a.example", "b.example")
+	for _, host := range []string{"a.example", "b.example", "a.example"} {
+		call := aCall()
+		call.Headers["X-Forwarded-Host"], call.Headers["Host"] = host, "gateway.internal"
+		if response := sendRaw(t, s.address, call); response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: HTTP %d", host, response.StatusCode)
+		}
+	}
+	want := []string{"GetUserByID", "userinfo", "SetPassword", "GetUserByID", "userinfo", "SetPassword", "SetPassword"}
+	if got := s.upstream.calls(t); !slices.Equal(got, want) {
+		t.Errorf("calls %q, want %q", got, want)
+	}
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,7 +26,7 @@ var errCheckFailed = errors.New("check: not everything is there, see above")
 func (p *program) check(flags *flag.FlagSet) func(context.Context, string) error {
 	_, load := p.configFlags(flags)
 	tokenFile := flags.String("token-file", "", "`FILE` with an access token, whose organization is to be found")
-	host := flags.String("host", "", "host that clients send, for upstream.host: client; default: that of upstream.url")
+	host := flags.String("host", "", "`NAME` that clients dial; default: server.listen as it is dialed, and the host of upstream.url")
 	asJSON := flags.Bool("json", false, "print JSON")
 	timeout := flags.Duration("timeout", 30*time.Second, "how long all checks together may take")
 	return func(ctx context.Context, _ string) error {
@@ -56,9 +55,13 @@ func (p *program) runCheck(ctx context.Context, settings config.Config, host, to
 	if err != nil {
 		return err
 	}
+	forwarding, err := newForwarding(settings, to)
+	if err != nil {
+		return err
+	}
 	silent := slog.New(slog.DiscardHandler)
 	results, err := check.Run(ctx, check.Config{
-		Upstream: to, Host: cmp.Or(host, to.Base().Host), Protocol: settings.Upstream.Protocol,
+		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Host: host, Listen: settings.Server.Listen, Protocol: settings.Upstream.Protocol,
 		OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent, Token: token,
 		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
 			settings.Upstream.Protocol = protocol

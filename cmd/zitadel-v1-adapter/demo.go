@@ -29,10 +29,11 @@ func (p *program) demo(flags *flag.FlagSet) func(context.Context, string) error 
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
 	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR` for legacy clients")
 	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR` of /healthz, /readyz and /metrics")
-	return func(ctx context.Context, _ string) error { return p.runDemo(ctx, settings, *path) }
+	zitadelListen := flags.String("zitadel-listen", "127.0.0.1:0", "`ADDR` of the embedded ZITADEL itself, for serve and check")
+	return func(ctx context.Context, _ string) error { return p.runDemo(ctx, settings, *path, *zitadelListen) }
 }
 
-func (p *program) runDemo(ctx context.Context, settings config.Config, path string) error {
+func (p *program) runDemo(ctx context.Context, settings config.Config, path, zitadelListen string) error {
 	fixture, err := loadFixture(path)
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func (p *program) runDemo(ctx context.Context, settings config.Config, path stri
 	if !slices.Contains(fixture.InstanceHosts, "localhost") {
 		fixture.InstanceHosts = append(fixture.InstanceHosts, "localhost")
 	}
-	zitadel, err := startZITADEL(ctx, fixture)
+	zitadel, err := startZITADEL(ctx, fixture, zitadelListen)
 	if err != nil {
 		return err
 	}
@@ -73,16 +74,16 @@ func loadFixture(path string) (v2test.Fixture, error) {
 	return fixture, err
 }
 
-// startZITADEL serves an in-memory ZITADEL on a loopback port.
-func startZITADEL(ctx context.Context, fixture v2test.Fixture) (*http.Server, error) {
+// startZITADEL serves an in-memory ZITADEL.
+func startZITADEL(ctx context.Context, fixture v2test.Fixture, address string) (*http.Server, error) {
 	handler, err := v2test.New(fixture)
 	if err != nil {
 		return nil, err
 	}
 	var network net.ListenConfig
-	listener, err := network.Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := network.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("embedded ZITADEL: %w", err)
+		return nil, fmt.Errorf("--zitadel-listen: %w", err)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

@@ -38,15 +38,18 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// freePort sets variables to addresses on which nobody listens: freeport VAR...
+// freePort sets variables to addresses on which nobody listens, and VAR_PORT to their
+// ports: freeport VAR...
 // The ports are below those that the system gives to others in the meantime.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		for {
-			address := fmt.Sprintf("127.0.0.1:%d", 20_000+nextPort.Add(1)%10_000)
+			port := fmt.Sprint(20_000 + nextPort.Add(1)%10_000)
+			address := "127.0.0.1:" + port
 			if listener, err := net.Listen("tcp", address); err == nil {
 				_ = listener.Close()
 				ts.Setenv(name, address)
+				ts.Setenv(name+"_PORT", port)
 				break
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -42,9 +43,15 @@ type Result struct {
 // Config says what to check.
 type Config struct {
 	Upstream *upstream.Upstream
-	// Host is the Host that a client would send: it matters with
-	// upstream.HostClient.
-	Host     string
+	// Forwarding is what the adapter makes of clients' headers.
+	Forwarding forwarded.Policy
+	// TLS says that clients use it.
+	TLS bool
+	// Host is what clients dial: it matters with upstream.HostClient. "" means both
+	// Listen, as a client beside the adapter would dial it, and the upstream's own name.
+	Host string
+	// Listen is where the adapter listens.
+	Listen   string
 	Protocol v2client.Protocol
 	OrgScope adapter.OrgScope
 	Rollout  adapter.Rollout
@@ -57,14 +64,14 @@ type Config struct {
 // Run makes all checks, in an order in which the first failure explains those
 // after it. The error is a mistake in config.
 func Run(ctx context.Context, config Config) ([]Result, error) {
-	client, err := config.NewClient(config.Protocol)
+	v2, err := config.NewClient(config.Protocol)
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
+	defer v2.Close()
 	transport := config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1})
 	defer transport.CloseIdleConnections()
-	c := &checker{Config: config, client: client, transport: transport}
+	c := &checker{Config: config, v2: v2, transport: transport}
 	c.checkDiscovery(ctx)
 	if c.unreachable {
 		for _, name := range []string{nameUsers, nameUserinfo, nameAdministrators, nameNative} {
@@ -84,7 +91,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 const (
 	nameReachable      = "upstream reachable"
 	nameTLS            = "TLS"
-	nameInstance       = "instance found under this host"
+	nameAnswer         = "answer"
 	nameUsers          = "user service v2 (GetUserByID)"
 	nameUserinfo       = "OIDC userinfo"
 	nameAdministrators = "ListAdministrators"
@@ -96,7 +103,8 @@ const (
 type checker struct {
 	Config
 
-	client      *v2client.Client
+	v2          *v2client.Client
+	client      *http.Request // as which all but the instances is asked
 	transport   *upstream.Transport
 	results     []Result
 	unreachable bool
@@ -106,11 +114,11 @@ func (c *checker) add(result Result) { c.results = append(c.results, result) }
 
 // caller is nobody, or who holds the token.
 func (c *checker) caller(token string) v2client.Caller {
-	return v2client.NewCaller(c.Host, func(name string) string {
+	return v2client.NewCaller(c.client.Host, func(name string) string {
 		if name == "Authorization" && token != "" {
 			return "Bearer " + token
 		}
-		return ""
+		return c.client.Header.Get(name)
 	})
 }
 
@@ -123,7 +131,7 @@ func refusedStranger(err error) bool {
 
 // checkUsers looks for the service by which everything is done.
 func (c *checker) checkUsers(ctx context.Context) {
-	_, err := c.client.UserOrganization(ctx, c.caller(""), "0")
+	_, err := c.v2.UserOrganization(ctx, c.caller(""), "0")
 	if refusedStranger(err) {
 		c.add(Result{Name: nameUsers, Status: OK, Detail: "answers over " + string(c.Protocol)})
 		return
@@ -154,7 +162,7 @@ func (c *checker) checkAdministrators(ctx context.Context) {
 		c.add(Result{Name: nameAdministrators, Status: Skipped, Detail: "orgScope: off does not need it"})
 		return
 	}
-	_, err := c.client.Administrators(ctx, c.caller(""), "0")
+	_, err := c.v2.Administrators(ctx, c.caller(""), "0")
 	if refusedStranger(err) {
 		c.add(Result{Name: nameAdministrators, Status: OK})
 		return
@@ -173,7 +181,7 @@ func (c *checker) checkToken(ctx context.Context) {
 		return
 	}
 	caller := c.caller(c.Token)
-	identity, err := c.client.UserInfo(ctx, caller)
+	identity, err := c.v2.UserInfo(ctx, caller)
 	if err != nil {
 		c.add(Result{
 			Name: nameToken, Status: Failed, Detail: err.Error(),
@@ -182,7 +190,7 @@ func (c *checker) checkToken(ctx context.Context) {
 		return
 	}
 	if identity.Organization == "" {
-		identity.Organization, err = c.client.UserOrganization(ctx, caller, identity.UserID)
+		identity.Organization, err = c.v2.UserOrganization(ctx, caller, identity.UserID)
 	}
 	if err != nil {
 		c.add(Result{

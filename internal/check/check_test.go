@@ -15,6 +15,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/check"
+	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
@@ -32,7 +33,7 @@ func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[strin
 		t.Fatal(err)
 	}
 	config := check.Config{
-		Upstream: made, Host: host, Protocol: v2client.ProtocolConnect, OrgScope: adapter.OrgScopeStrict, Rollout: adapter.RolloutAll,
+		Upstream: made, Forwarding: forwarded.Policy{TellHost: made.HostByClient()}, Host: host, Protocol: v2client.ProtocolConnect, OrgScope: adapter.OrgScopeStrict, Rollout: adapter.RolloutAll,
 		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
 			return v2client.New(v2client.Config{
 				Timeout:  10 * time.Second,
@@ -96,7 +97,7 @@ func TestAllIsWell(t *testing.T) {
 	results := run(t, at(t, zitadel(t)), func(c *check.Config) { c.Token = "pat-org-owner-a" })
 	expect(t, results, "upstream reachable", check.OK, "tcp 127.0.0.1:")
 	expect(t, results, "TLS", check.Skipped)
-	expect(t, results, "instance found under this host", check.OK, "host localhost, issuer http://localhost")
+	expect(t, results, "instance, for all clients", check.OK, "host localhost, issuer http://localhost")
 	expect(t, results, "user service v2 (GetUserByID)", check.OK, "over connect")
 	expect(t, results, "OIDC userinfo", check.OK)
 	expect(t, results, "ListAdministrators", check.OK)
@@ -146,8 +147,8 @@ func TestWhatIsNotWell(t *testing.T) {
 		texts  []string
 	}{
 		"nobody listens":      {upstream.Config{URL: closed.URL, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "is upstream.url right"}},
-		"another host":        {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance found under this host", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
-		"the client's host":   {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance found under this host", check.OK, nil},
+		"another host":        {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance, for all clients", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
+		"the client's host":   {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost, but http://127.0.0.1:"}},
 		"before v4":           {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: grpc"}},
 		"no user service":     {at(t, without("/GetUserByID")), nil, "user service v2 (GetUserByID)", check.Failed, []string{"is upstream.url ZITADEL's"}},
 		"no userinfo":         {at(t, without("/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
@@ -164,6 +165,47 @@ func TestWhatIsNotWell(t *testing.T) {
 		if all, _ := json.Marshal(results); strings.Contains(string(all), "s3cret") {
 			t.Errorf("%s: the token is in %s", name, all)
 		}
+	}
+}
+
+// With upstream.host: client, each host that clients may dial is asked for with the
+// headers that the adapter would send, and the issuer is compared (issue 9).
+func TestHostsThatClientsDial(t *testing.T) {
+	t.Parallel()
+	fixture := wiretest.Fixture(t)
+	fixture.InstanceHosts = []string{host}
+	_, port, _ := strings.Cut(wiretest.Listen(t, wiretest.NewZITADEL(t, fixture)), ":")
+	const beside = "instance, for clients of 127.0.0.1:8080"
+	base := "localhost:" + port
+	for name, test := range map[string]struct {
+		mode, host, listen string
+		want               map[string]check.Status // by name; "" is none
+		texts              []string
+	}{
+		"upstream": {upstream.HostUpstream, "", "127.0.0.1:8080", map[string]check.Status{"instance, for all clients": check.OK, beside: ""}, nil},
+		"name":     {"localhost", "", "127.0.0.1:8080", map[string]check.Status{"instance, for all clients": check.OK}, []string{"host localhost, issuer http://localhost, but http://" + base}},
+		"client":   {upstream.HostClient, "", "127.0.0.1:8080", map[string]check.Status{beside: check.Failed, "instance, for clients of " + base: check.OK}, []string{"host 127.0.0.1:8080: 404", "set upstream.host: upstream"}},
+		"client, another issuer": {
+			upstream.HostClient, "localhost", "127.0.0.1:8080",
+			map[string]check.Status{"instance, for clients of localhost": check.Warning, beside: "", "instance, for clients of " + base: ""},
+			[]string{"issuer http://localhost, but http://" + base, "set upstream.host: upstream to keep", "server.trustedProxies"},
+		},
+		"client, everywhere": {
+			upstream.HostClient, "", ":8080",
+			map[string]check.Status{"instance, for clients": check.Skipped, "instance, for clients of " + base: check.OK}, []string{"check with --host NAME"},
+		},
+	} {
+		results := run(t, upstream.Config{URL: "http://" + base, Host: test.mode}, func(c *check.Config) { c.Host, c.Listen = test.host, test.listen })
+		for check, status := range test.want {
+			expect(t, results, check, status)
+		}
+		all, _ := json.Marshal(results)
+		for _, text := range test.texts {
+			if !strings.Contains(string(all), text) {
+				t.Errorf("%s: %q is not in %s", name, text, all)
+			}
+		}
+		expect(t, results, "user service v2 (GetUserByID)", check.OK) // as whoever is found
 	}
 }
 
@@ -191,8 +233,8 @@ func TestTLS(t *testing.T) {
 	expect(t, run(t, upstream.Config{URL: url, Host: host, TLS: upstream.TLS{CAFile: trusted}}, nil), "TLS", check.OK, "TLS 1.3, certificate of CN=test until ")
 	expect(t, run(t, upstream.Config{URL: url, Host: host}, nil), "TLS", check.Failed, "set upstream.tls.caFile")
 	expect(t, run(t, upstream.Config{URL: url, Host: host, TLS: upstream.TLS{CAFile: trusted, ServerName: "other"}}, nil), "TLS", check.Failed, "set upstream.tls.serverName")
-	expect(t, run(t, upstream.Config{URL: strings.Replace(url, "https", "http", 1), Host: host}, nil), "instance found under this host", check.Failed)
+	expect(t, run(t, upstream.Config{URL: strings.Replace(url, "https", "http", 1), Host: host}, nil), "instance, for all clients", check.Failed)
 	expect(t, run(t, upstream.Config{URL: "https://" + wiretest.Listen(t, zitadel(t)), Host: host}, nil), "TLS", check.Failed, "use an http:// URL")
-	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted}}, nil), "instance found under this host", check.Failed, "upstream.tls.certFile")
-	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted, CertFile: certFile, KeyFile: keyFile}}, nil), "instance found under this host", check.OK)
+	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted}}, nil), "answer", check.Failed, "upstream.tls.certFile")
+	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted, CertFile: certFile, KeyFile: keyFile}}, nil), "instance, for all clients", check.OK)
 }

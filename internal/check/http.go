@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,17 +26,13 @@ type answer struct {
 	body   []byte
 }
 
-// ask makes a request without a token.
-func (c *checker) ask(ctx context.Context, method, path, body string) (answer, error) {
-	host, ok := c.Upstream.HostFor(c.Host)
-	if !ok {
-		return answer{}, fmt.Errorf("with upstream.host: client, say which host clients send: --host NAME (not %q)", c.Host)
-	}
+// ask makes a request for a client, without a token.
+func (c *checker) ask(ctx context.Context, client *http.Request, method, path, body string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.Upstream.Base().String()+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
-	request.Host = host
+	request.Host, request.Header = client.Host, client.Header.Clone()
 	response, err := c.transport.RoundTrip(request)
 	if err != nil {
 		return answer{}, err
@@ -71,7 +66,11 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 			}
 		},
 	})
-	got, err := c.ask(traced, http.MethodGet, "/.well-known/openid-configuration", "")
+	var found discovered
+	client, err := c.as(c.hosts()[0])
+	if err == nil {
+		found, err = c.discover(traced, client)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	c.unreachable = err != nil
@@ -87,8 +86,8 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	c.checkInstance(got)
-	c.checkClock(got)
+	c.checkInstances(ctx, found)
+	c.checkClock(found.answer)
 }
 
 func (c *checker) checkTLS(shaken *tls.ConnectionState, err error) {
@@ -96,7 +95,7 @@ func (c *checker) checkTLS(shaken *tls.ConnectionState, err error) {
 	case c.Upstream.Base().Scheme != "https":
 		c.add(Result{Name: nameTLS, Status: Skipped, Detail: "upstream.url has none: passwords pass in plain text"})
 		if err != nil {
-			c.add(Result{Name: nameInstance, Status: Failed, Detail: err.Error(), Hint: "is this an HTTP port? If it speaks TLS, use an https:// URL"})
+			c.add(Result{Name: nameAnswer, Status: Failed, Detail: err.Error(), Hint: "is this an HTTP port? If it speaks TLS, use an https:// URL"})
 		}
 	case shaken == nil:
 		c.add(Result{Name: nameTLS, Status: Failed, Detail: err.Error(), Hint: tlsHint(err)})
@@ -107,7 +106,7 @@ func (c *checker) checkTLS(shaken *tls.ConnectionState, err error) {
 			Detail: fmt.Sprintf("%s, certificate of %s until %s", tls.VersionName(shaken.Version), leaf.Subject, leaf.NotAfter.Format("2006-01-02")),
 		})
 		if err != nil { // after the handshake: TLS 1.3 tells a client only then
-			c.add(Result{Name: nameInstance, Status: Failed, Detail: err.Error(), Hint: "does ZITADEL ask for a client certificate? Set upstream.tls.certFile and upstream.tls.keyFile"})
+			c.add(Result{Name: nameAnswer, Status: Failed, Detail: err.Error(), Hint: "does ZITADEL ask for a client certificate? Set upstream.tls.certFile and upstream.tls.keyFile"})
 		}
 	}
 }
@@ -130,25 +129,9 @@ func tlsHint(err error) string {
 	return "is this ZITADEL's port, and does it speak TLS 1.2 or later?"
 }
 
-// checkInstance looks whether ZITADEL knows the Host.
-func (c *checker) checkInstance(got answer) {
-	host, _ := c.Upstream.HostFor(c.Host)
-	var discovery struct {
-		Issuer string `json:"issuer"`
-	}
-	if got.code == http.StatusOK && json.Unmarshal(got.body, &discovery) == nil && discovery.Issuer != "" {
-		c.add(Result{Name: nameInstance, Status: OK, Detail: fmt.Sprintf("host %s, issuer %s", host, discovery.Issuer)})
-		return
-	}
-	c.add(Result{
-		Name: nameInstance, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", host, got.status, excerpt(got.body)),
-		Hint: "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)",
-	})
-}
-
 // checkUserinfo looks for what tells whose a token is.
 func (c *checker) checkUserinfo(ctx context.Context) {
-	got, err := c.ask(ctx, http.MethodGet, "/oidc/v1/userinfo", "")
+	got, err := c.ask(ctx, c.client, http.MethodGet, "/oidc/v1/userinfo", "")
 	switch {
 	case err != nil:
 		c.add(Result{Name: nameUserinfo, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
@@ -165,7 +148,7 @@ func (c *checker) checkUserinfo(ctx context.Context) {
 // checkNative looks whether v1 itself is still there. Without a token the call
 // cannot do anything.
 func (c *checker) checkNative(ctx context.Context) {
-	got, err := c.ask(ctx, http.MethodPost, "/management/v1/users/0/password/_initialize", "{}")
+	got, err := c.ask(ctx, c.client, http.MethodPost, "/management/v1/users/0/password/_initialize", "{}")
 	switch {
 	case err != nil:
 		c.add(Result{Name: nameNative, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})

@@ -1,0 +1,144 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// discovered is what a client that dials one host finds.
+type discovered struct {
+	client *http.Request // what reaches ZITADEL for it, as far as its headers say
+	issuer string        // "" if ZITADEL does not know the instance
+	answer answer
+}
+
+// as makes what the adapter makes of a client's request: the headers and the Host that
+// go upstream for one that dials host.
+func (c *checker) as(host string) (*http.Request, error) {
+	client := &http.Request{Host: host, Header: http.Header{}, RemoteAddr: "127.0.0.1:0"}
+	if c.TLS {
+		client.TLS = new(tls.ConnectionState)
+	}
+	c.Forwarding.Apply(client)
+	var ok bool
+	if client.Host, ok = c.Upstream.HostFor(client.Host); !ok {
+		return nil, fmt.Errorf("clients cannot send %q as Host: name what they dial with --host NAME", host)
+	}
+	return client, nil
+}
+
+// discover asks for the instance and its issuer.
+func (c *checker) discover(ctx context.Context, client *http.Request) (discovered, error) {
+	got, err := c.ask(ctx, client, http.MethodGet, "/.well-known/openid-configuration", "")
+	if err != nil {
+		return discovered{}, err
+	}
+	var document struct {
+		Issuer string `json:"issuer"`
+	}
+	if got.code == http.StatusOK {
+		_ = json.Unmarshal(got.body, &document) // what is no document has no issuer
+	}
+	return discovered{client, document.Issuer, got}, nil
+}
+
+// checkInstances looks for the instance as each of the hosts finds it, the first of
+// which was found by the first request. All else is checked as a client of the first
+// host that works.
+func (c *checker) checkInstances(ctx context.Context, first discovered) {
+	own := c.ownIssuer(ctx)
+	c.client = first.client
+	if !c.Upstream.HostByClient() {
+		c.add(c.instance("instance, for all clients", first, own))
+		return
+	}
+	hosts := c.hosts()
+	if c.Host == "" && dialed(c.Listen) == "" {
+		c.add(Result{
+			Name: "instance, for clients", Status: Skipped, Detail: fmt.Sprintf("server.listen %q does not say what clients dial", c.Listen),
+			Hint: "with upstream.host: client, ZITADEL must know it: check with --host NAME",
+		})
+	}
+	working := false
+	for i, host := range hosts {
+		found := first
+		if i > 0 {
+			client, err := c.as(host)
+			if err == nil {
+				found, err = c.discover(ctx, client)
+			}
+			if err != nil {
+				c.add(Result{Name: "instance, for clients of " + host, Status: Failed, Detail: err.Error()})
+				continue
+			}
+		}
+		c.add(c.instance("instance, for clients of "+host, found, own))
+		if !working && found.issuer != "" {
+			c.client, working = found.client, true
+		}
+	}
+}
+
+// hosts are those that clients may dial.
+func (c *checker) hosts() []string {
+	if c.Host != "" {
+		return []string{c.Host}
+	}
+	base := c.Upstream.Base().Host
+	if beside := dialed(c.Listen); beside != "" && beside != base {
+		return []string{beside, base}
+	}
+	return []string{base}
+}
+
+// dialed is a listen address as a client dials it; "" if that cannot be told: a socket,
+// or all addresses of the machine.
+func dialed(listen string) string {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil || host == "" || net.ParseIP(host).IsUnspecified() {
+		return ""
+	}
+	return listen
+}
+
+// ownIssuer is the issuer of those who ask the upstream itself, under its own name; ""
+// if it does not know that.
+func (c *checker) ownIssuer(ctx context.Context) string {
+	own, err := c.discover(ctx, &http.Request{Host: c.Upstream.Base().Host, Header: http.Header{}})
+	if err != nil {
+		return ""
+	}
+	return own.issuer
+}
+
+// instance is the Result for the clients of one host.
+func (c *checker) instance(name string, found discovered, own string) Result {
+	byClient := c.Upstream.HostByClient()
+	switch {
+	case found.issuer == "" && byClient:
+		return Result{
+			Name: name, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", found.client.Host, found.answer.status, excerpt(found.answer.body)),
+			Hint: "set upstream.host: upstream, and clients may dial any name; or keep client, and let them dial a name that ZITADEL knows",
+		}
+	case found.issuer == "":
+		return Result{
+			Name: name, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", found.client.Host, found.answer.status, excerpt(found.answer.body)),
+			Hint: "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)",
+		}
+	}
+	result := Result{Name: name, Status: OK, Detail: fmt.Sprintf("host %s, issuer %s", found.client.Host, found.issuer)}
+	if own == "" || own == found.issuer {
+		return result
+	}
+	result.Detail += ", but " + own + " for those who ask upstream.url itself"
+	if byClient {
+		result.Status = Warning
+		result.Hint = "tokens and links name the issuer under which they were made, and whoever pins the other refuses them: " +
+			"set upstream.host: upstream to keep the upstream's; if only the scheme differs, list the proxy that ends TLS in server.trustedProxies"
+	}
+	return result
+}

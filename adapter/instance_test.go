@@ -146,14 +146,16 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 			func(string) arrival { return with(tells(public, "https"), viaForwardedFor) }, true, with(hides, viaForwardedFor),
 		},
 		{
-			"trusted proxy's Forwarded", unknown, true, map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
+			"trusted proxy's Forwarded", unknown, true,
+			map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
 			func(string) arrival {
 				return with(tells(public, "https"), func(a *arrival) { a.forwarded = "for=192.0.2.1;host=public.example;proto=https, for=127.0.0.1" })
 			}, true,
 			with(hides, func(a *arrival) { a.forwarded = "for=192.0.2.1, for=127.0.0.1" }),
 		},
 		{
-			"client's own Forwarded", unknown, false, map[string]string{"Forwarded": "host=public.example;proto=https"},
+			"client's own Forwarded", unknown, false,
+			map[string]string{"Forwarded": "host=public.example;proto=https"},
 			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
 		},
 		{
@@ -162,11 +164,13 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
 		},
 		{
-			"client's own X-Zitadel-Forwarded", unknown, false, map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
+			"client's own X-Zitadel-Forwarded", unknown, false,
+			map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
 			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
 		},
 		{
-			"client's own x-zitadel-instance-host", unknown, false, map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
+			"client's own x-zitadel-instance-host", unknown, false,
+			map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
 			func(scheme string) arrival { return with(tells(unknown, scheme), bothHosts) }, true, with(hides, bothHosts),
 		},
 	} {

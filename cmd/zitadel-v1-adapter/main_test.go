@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,7 +45,7 @@ func TestScripts(t *testing.T) {
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		for {
-			port := fmt.Sprint(20_000 + nextPort.Add(1)%10_000)
+			port := strconv.FormatUint(uint64(20_000+nextPort.Add(1)%10_000), 10)
 			address := "127.0.0.1:" + port
 			if listener, err := net.Listen("tcp", address); err == nil {
 				_ = listener.Close()

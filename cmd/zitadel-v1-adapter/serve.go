@@ -20,7 +20,7 @@ func (p *program) configFlags(flags *flag.FlagSet) (file *string, load func() (c
 		{"listen", "server.listen", "`ADDR` for legacy clients"},
 		{"admin-listen", "admin.listen", "`ADDR` of /healthz, /readyz and /metrics"},
 		{"upstream-url", "upstream.url", "base `URL` of ZITADEL"},
-		{"upstream-host", "upstream.host", "`HOST` sent to ZITADEL: upstream, client, or a name"},
+		{"upstream-host", "upstream.host", "`HOST` under which ZITADEL is asked: upstream, client, or a name"},
 		{"upstream-protocol", "upstream.protocol", "`PROTOCOL` of v2 calls: connect or grpc"},
 		{"log-level", "log.level", "`LEVEL`: debug, info, warn or error"},
 	} {

@@ -192,7 +192,8 @@ func TestHostsThatClientsDial(t *testing.T) {
 		},
 		"client, everywhere": {
 			upstream.HostClient, "", ":8080",
-			map[string]check.Status{"instance, for clients": check.Skipped, "instance, for clients of " + base: check.OK}, []string{"check with --host NAME"},
+			map[string]check.Status{"instance, for clients": check.Skipped, "instance, for clients of " + base: check.OK},
+			[]string{"check with --host NAME"},
 		},
 	} {
 		results := run(t, upstream.Config{URL: "http://" + base, Host: test.mode}, func(c *check.Config) { c.Host, c.Listen = test.host, test.listen })

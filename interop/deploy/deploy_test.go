@@ -25,15 +25,19 @@ import (
 // load reads the configuration that a container's environment makes.
 func load(t *testing.T, environment []corev1.EnvVar) config.Config {
 	t.Helper()
-	environ := make([]string, 0, len(environment))
-	for _, variable := range environment {
-		environ = append(environ, variable.Name+"="+variable.Value)
-	}
-	settings, err := config.Load("", environ, nil)
+	settings, err := config.Load("", environ(environment), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return settings
+}
+
+func environ(environment []corev1.EnvVar) []string {
+	all := make([]string, 0, len(environment))
+	for _, variable := range environment {
+		all = append(all, variable.Name+"="+variable.Value)
+	}
+	return all
 }
 
 func decode(t *testing.T, document []byte, into any) {
@@ -105,6 +109,28 @@ func TestGateway(t *testing.T) {
 
 func TestCompose(t *testing.T) {
 	t.Parallel()
+	settings, err := config.Load("", composeEnviron(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grace := time.Duration(*composeService(t).StopGracePeriod); grace <= settings.Server.ShutdownTimeout {
+		t.Errorf("killed after %v, may need %v", grace, settings.Server.ShutdownTimeout)
+	}
+}
+
+// composeEnviron is the environment that the recipe for docker compose makes.
+func composeEnviron(t *testing.T) []string {
+	t.Helper()
+	environment := composeService(t).Environment
+	all := make([]string, 0, len(environment))
+	for name, value := range environment {
+		all = append(all, name+"="+*value)
+	}
+	return all
+}
+
+func composeService(t *testing.T) types.ServiceConfig {
+	t.Helper()
 	project, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
 		WorkingDir:  "../../deploy",
 		ConfigFiles: []types.ConfigFile{{Filename: "compose.yaml", Content: read(t, "compose.yaml")}},
@@ -113,13 +139,5 @@ func TestCompose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := project.Services["zitadel-v1-adapter"]
-	environ := make([]corev1.EnvVar, 0, len(service.Environment))
-	for name, value := range service.Environment {
-		environ = append(environ, corev1.EnvVar{Name: name, Value: *value})
-	}
-	settings := load(t, environ)
-	if grace := time.Duration(*service.StopGracePeriod); grace <= settings.Server.ShutdownTimeout {
-		t.Errorf("killed after %v, may need %v", grace, settings.Server.ShutdownTimeout)
-	}
+	return project.Services["zitadel-v1-adapter"]
 }

@@ -7,16 +7,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/check"
 	"zitadel-v1-adapter/internal/config"
-	"zitadel-v1-adapter/internal/upstream"
-	"zitadel-v1-adapter/v2client"
 )
 
 // errCheckFailed is the error of a check that found something.
@@ -51,23 +49,12 @@ func (p *program) check(flags *flag.FlagSet) func(context.Context, string) error
 }
 
 func (p *program) runCheck(ctx context.Context, settings config.Config, host, token string, asJSON bool) error {
-	to, err := upstream.New(upstreamConfig(settings))
+	checkConfig, err := app.NewCheckConfig(settings, buildVersion())
 	if err != nil {
 		return err
 	}
-	forwarding, err := newForwarding(settings, to)
-	if err != nil {
-		return err
-	}
-	silent := slog.New(slog.DiscardHandler)
-	results, err := check.Run(ctx, check.Config{
-		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Host: host, Listen: settings.Server.Listen, Protocol: settings.Upstream.Protocol,
-		OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent, Token: token,
-		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
-			settings.Upstream.Protocol = protocol
-			return newClient(settings, to, nil, silent)
-		},
-	})
+	checkConfig.Host, checkConfig.Token = host, token
+	results, err := check.Run(ctx, checkConfig)
 	if err != nil {
 		return err
 	}

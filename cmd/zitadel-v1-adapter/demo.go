@@ -15,6 +15,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/v2client/v2test"
 )
@@ -53,12 +54,12 @@ func (p *program) runDemo(ctx context.Context, settings config.Config, path, zit
 		return err
 	}
 	settings.Upstream.URL = "http://" + net.JoinHostPort("localhost", port)
-	running, err := p.start(ctx, settings)
+	running, err := app.Start(ctx, app.Config{Settings: settings, Version: buildVersion(), Stderr: p.stderr})
 	if err != nil {
 		return err
 	}
-	printDemo(p.stdout, fixture, running.public.Addr().String())
-	return running.wait(ctx, new(changes))
+	printDemo(p.stdout, fixture, running.Addr().String())
+	return running.Run(ctx, new(app.Changes))
 }
 
 func loadFixture(path string) (v2test.Fixture, error) {

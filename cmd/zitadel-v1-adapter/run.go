@@ -7,15 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
-
-	"zitadel-v1-adapter/internal/config"
-	"zitadel-v1-adapter/internal/redact"
 )
 
 // Exit codes.
@@ -60,7 +56,7 @@ var errUsage = errors.New("wrong usage")
 // run is main, with the world as parameters. It returns the exit code.
 func run(args, environ []string, stdout, stderr io.Writer) int {
 	p := &program{environ: environ, stdout: stdout, stderr: stderr}
-	standardLog(slog.New(slog.DiscardHandler)) // until there is a log
+	log.SetOutput(io.Discard) // net/http's client writes there; app.Start gives it a log
 	name, rest := "serve", args
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, rest = args[0], args[1:]
@@ -156,21 +152,4 @@ Usage: zitadel-v1-adapter [COMMAND] [flags]
 	}
 	_ = table.Flush()
 	fmt.Fprint(p.stdout, "\nThe flags of a command: zitadel-v1-adapter COMMAND --help\n")
-}
-
-// standardLog takes over package log's logger, which is the only one that net/http's
-// client knows: of an upstream that sends more than its answer, it logs the rest.
-func standardLog(to *slog.Logger) {
-	own := redact.Logger(to, slog.LevelWarn)
-	log.SetFlags(own.Flags())
-	log.SetOutput(own.Writer())
-}
-
-// newLogger logs to standard error.
-func (p *program) newLogger(format string, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if format == config.FormatText {
-		return slog.New(slog.NewTextHandler(p.stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(p.stderr, options))
 }

@@ -8,8 +8,12 @@ import (
 	"syscall"
 	"time"
 
+	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/config"
 )
+
+// watchInterval is how often files are looked at.
+const watchInterval = time.Second
 
 // configFlags adds --config and a flag for each of the most used keys. The
 // function that it returns loads the configuration, again and again if need be.
@@ -36,7 +40,7 @@ func (p *program) configFlags(flags *flag.FlagSet) (file *string, load func() (c
 func (p *program) serve(flags *flag.FlagSet) func(context.Context, string) error {
 	file, load := p.configFlags(flags)
 	return func(ctx context.Context, _ string) error {
-		changes, settings, err := newChanges(*file, load)
+		changes, settings, err := app.NewChanges(*file, load)
 		if err != nil {
 			return err
 		}
@@ -45,11 +49,11 @@ func (p *program) serve(flags *flag.FlagSet) func(context.Context, string) error
 		defer signal.Stop(hangup)
 		ticker := time.NewTicker(watchInterval)
 		defer ticker.Stop()
-		changes.hangup, changes.tick = hangup, ticker.C
-		running, err := p.start(ctx, settings)
+		changes.Hangup, changes.Tick = hangup, ticker.C
+		running, err := app.Start(ctx, app.Config{Settings: settings, Version: buildVersion(), Stderr: p.stderr})
 		if err != nil {
 			return err
 		}
-		return running.wait(ctx, changes)
+		return running.Run(ctx, changes)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"os"
@@ -19,7 +19,7 @@ func TestWrittenWhileLoading(t *testing.T) {
 		}
 	}
 	write("half a")
-	changes, _, err := newChanges(file, func() (config.Config, error) {
+	changes, _, err := NewChanges(file, func() (config.Config, error) {
 		write("half a file")
 		return config.Default(), nil
 	})

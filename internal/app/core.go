@@ -1,13 +1,11 @@
-package main
+package app
 
 import (
-	"log/slog"
 	"net/http"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/forwarded"
-	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -21,25 +19,23 @@ type core struct {
 }
 
 // newCore makes a core. Errors name the configuration key.
-func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics, log *slog.Logger) (*core, error) {
-	to, err := upstream.New(upstreamConfig(settings))
+func (a *App) newCore(settings config.Config) (*core, error) {
+	to, forwarding, err := newUpstream(settings)
 	if err != nil {
 		return nil, err
 	}
+	clientConfig := newClientConfig(settings, to, a.version)
+	clientConfig.OnBreaker, clientConfig.Log = a.metrics.BreakerChanged, a.log
 	c := new(core)
-	if c.client, err = newClient(settings, to, counted.BreakerChanged, log); err != nil {
+	if c.client, err = v2client.New(clientConfig); err != nil {
 		return nil, err
 	}
 	if settings.Passthrough.Enabled {
 		if c.passthrough, err = adapter.NewPassthrough(adapter.PassthroughConfig{
-			Upstream: to, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: counted.PassedThrough, Log: log,
+			Upstream: to, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough, Log: a.log,
 		}); err != nil {
 			return nil, err
 		}
-	}
-	forwarding, err := newForwarding(settings, to)
-	if err != nil {
-		return nil, err
 	}
 	c.handler, err = adapter.New(adapter.Config{
 		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
@@ -48,33 +44,32 @@ func newCore(settings config.Config, ready func() bool, counted *metrics.Metrics
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
 		Forwarding: forwarding,
-		GRPCHealth: settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: ready,
-		Observe: counted.Call, OnPanic: counted.Panicked, Log: log,
+		GRPCHealth: settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: a.admin.Ready,
+		Observe: a.metrics.Call, OnPanic: a.metrics.Panicked, Log: a.log,
 	})
 	return c, err
 }
 
-// newForwarding makes what goes upstream agree with the Host that goes there.
-func newForwarding(settings config.Config, to *upstream.Upstream) (forwarded.Policy, error) {
+// newUpstream is ZITADEL, and what the headers that go there tell, which must agree
+// with the Host that goes there.
+func newUpstream(settings config.Config) (*upstream.Upstream, forwarded.Policy, error) {
+	to, err := upstream.New(upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host, TLS: upstream.TLS(settings.Upstream.TLS)})
+	if err != nil {
+		return nil, forwarded.Policy{}, err
+	}
 	trusted, err := forwarded.ParseTrustedProxies(settings.Server.TrustedProxies)
-	return forwarded.Policy{Trusted: trusted, TellHost: to.HostByClient()}, err
+	return to, forwarded.Policy{Trusted: trusted, TellHost: to.HostByClient()}, err
 }
 
-func upstreamConfig(settings config.Config) upstream.Config {
-	return upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host, TLS: upstream.TLS(settings.Upstream.TLS)}
-}
-
-func newClient(settings config.Config, to *upstream.Upstream, onBreaker func(state string), log *slog.Logger) (*v2client.Client, error) {
-	return v2client.New(v2client.Config{
+func newClientConfig(settings config.Config, to *upstream.Upstream, version string) v2client.Config {
+	return v2client.Config{
 		Upstream:  to,
 		Protocol:  settings.Upstream.Protocol,
 		Breaker:   v2client.BreakerConfig(settings.Breaker),
 		Retry:     v2client.RetryConfig(settings.Retry),
 		Timeout:   settings.Upstream.Timeout,
-		UserAgent: "zitadel-v1-adapter/" + buildVersion(),
-		OnBreaker: onBreaker,
-		Log:       log,
-	})
+		UserAgent: "zitadel-v1-adapter/" + version,
+	}
 }
 
 // close drops idle connections to ZITADEL.

@@ -1,0 +1,171 @@
+// Package app is a running adapter: it starts, reloads its configuration, and
+// drains.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"zitadel-v1-adapter/internal/admin"
+	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/metrics"
+	"zitadel-v1-adapter/internal/server"
+)
+
+// Config says what to start.
+type Config struct {
+	// Settings are the adapter's configuration.
+	Settings config.Config
+	// Version is the adapter's, for its log and for ZITADEL.
+	Version string
+	// Stderr receives the log.
+	Stderr io.Writer
+}
+
+// App is a running adapter. It serves two addresses: one for legacy clients, one
+// for the platform.
+type App struct {
+	log          *slog.Logger
+	level        *slog.LevelVar
+	settings     config.Config
+	version      string
+	metrics      *metrics.Metrics
+	admin        *admin.Server
+	certificates *server.Certificates // nil: plain text
+	core         atomic.Pointer[core]
+	public       *server.Server
+	private      *server.Server
+	failed       chan error // of a listener
+}
+
+// Start starts an App. When it returns, calls are taken; [App.Run] must follow.
+// It takes over package log, which net/http's client writes to. Errors name the
+// configuration key.
+func Start(ctx context.Context, c Config) (*App, error) {
+	a := &App{
+		settings: c.Settings, version: c.Version, level: new(slog.LevelVar), metrics: metrics.New(), failed: make(chan error, 2),
+	}
+	a.level.Set(c.Settings.Log.Level)
+	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
+	redirectStandardLog(a.log)
+	a.admin = admin.New(a.metrics.Handler())
+	a.admin.SetMayQuit(c.Settings.Admin.QuitQuitQuit)
+	if files := server.TLSFiles(c.Settings.Server.TLS); files.Enabled() {
+		var err error
+		if a.certificates, err = server.LoadCertificates(files); err != nil {
+			return nil, err
+		}
+		a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
+	}
+	first, err := a.newCore(c.Settings)
+	if err != nil {
+		return nil, err
+	}
+	a.core.Store(first)
+	if err := a.listen(ctx); err != nil {
+		return nil, err
+	}
+	a.admin.SetReady(true)
+	a.log.InfoContext(ctx, "ready",
+		"listen", a.public.Addr().String(), "tls", a.certificates != nil, "admin", a.private.Addr().String(),
+		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,
+		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "version", c.Version)
+	return a, nil
+}
+
+// Addr is the address on which legacy clients are served.
+func (a *App) Addr() net.Addr { return a.public.Addr() }
+
+// listen takes both addresses before it serves either.
+func (a *App) listen(ctx context.Context) error {
+	public, err := listenOn(ctx, "server.listen", "--listen", a.settings.Server.Listen)
+	if err != nil {
+		return err
+	}
+	private, err := listenOn(ctx, "admin.listen", "--admin-listen", a.settings.Admin.Listen)
+	if err != nil {
+		_ = public.Close()
+		return err
+	}
+	limits := a.settings.Limits
+	a.public = server.New(public, server.Config{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			a.core.Load().handler.ServeHTTP(w, r)
+		}),
+		Certificates:  a.certificates,
+		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, HeaderBytes: limits.HeaderBytes,
+		ConnectionsPerPeer: limits.ConnectionsPerPeer, OnRefused: a.metrics.ConnectionRefused,
+		Log: a.log,
+	})
+	a.private = server.New(private, server.Config{
+		Handler: a.admin, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: a.log,
+	})
+	for _, each := range []*server.Server{a.public, a.private} {
+		go func() {
+			if err := each.Serve(); err != nil {
+				a.failed <- err
+			}
+		}()
+	}
+	return nil
+}
+
+func listenOn(ctx context.Context, key, option, address string) (net.Listener, error) {
+	listener, err := server.Listen(ctx, address)
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: %w: another program uses it: choose another address with %s", key, err, option)
+	}
+	return nil, fmt.Errorf("%s: %w: choose another address with %s", key, err, option)
+}
+
+// Run serves, and reloads when changes says so, until ctx ends, POST
+// /quitquitquit is called, or a listener fails, which is an error. Then it drains:
+// it is not ready, and calls in flight finish, for which they have
+// server.shutdownTimeout.
+func (a *App) Run(ctx context.Context, changes *Changes) error {
+	failure := a.serve(ctx, changes)
+	a.admin.SetReady(false)
+	a.log.InfoContext(ctx, "shutting down", "delay", a.settings.Server.ShutdownDelay, "timeout", a.settings.Server.ShutdownTimeout)
+	if failure == nil {
+		time.Sleep(a.settings.Server.ShutdownDelay)
+	}
+	//nolint:contextcheck // ctx has ended, the shutdown has its own time
+	ending, cancel := context.WithTimeout(context.Background(), a.settings.Server.ShutdownTimeout)
+	defer cancel()
+	if err := a.public.Drain(ending); err != nil {
+		failure = errors.Join(failure, fmt.Errorf("calls were still in flight after server.shutdownTimeout: %w", err))
+	}
+	_ = a.private.Drain(ending) // probes and scrapes may be cut
+	a.core.Load().close()
+	a.log.InfoContext(ctx, "stopped")
+	return failure
+}
+
+// serve waits for the end, and reloads until then.
+func (a *App) serve(ctx context.Context, changes *Changes) error {
+	for {
+		select {
+		case failure := <-a.failed:
+			return failure
+		case <-ctx.Done():
+			return nil
+		case <-a.admin.Quit():
+			return nil
+		case <-changes.Hangup:
+			a.reload(ctx, changes, true)
+		case <-changes.Tick:
+			a.reload(ctx, changes, false)
+		}
+	}
+}

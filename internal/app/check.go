@@ -1,0 +1,25 @@
+package app
+
+import (
+	"zitadel-v1-adapter/internal/check"
+	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/v2client"
+)
+
+// NewCheckConfig is a check of the upstream that an App with these settings would
+// have. Host and Token are left to the caller. Errors name the configuration key.
+func NewCheckConfig(settings config.Config, version string) (check.Config, error) {
+	to, forwarding, err := newUpstream(settings)
+	if err != nil {
+		return check.Config{}, err
+	}
+	return check.Config{
+		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Listen: settings.Server.Listen,
+		Protocol: settings.Upstream.Protocol, OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent,
+		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
+			clientConfig := newClientConfig(settings, to, version)
+			clientConfig.Protocol = protocol
+			return v2client.New(clientConfig)
+		},
+	}, nil
+}

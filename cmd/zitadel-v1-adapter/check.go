@@ -4,69 +4,82 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/check"
-	"zitadel-v1-adapter/internal/config"
 )
 
-// errCheckFailed is the error of a check that found something.
-var errCheckFailed = errors.New("check: not everything is there, see above")
-
-// check reads the configuration and asks the upstream.
-func (p *program) check(flags *flag.FlagSet) func(context.Context, string) error {
-	_, load := p.configFlags(flags)
+func newCheckCommand(environ []string) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "check",
+		Short: "Ask ZITADEL whether everything needed is there, and say what to do",
+		Long: `Ask ZITADEL whether everything is there that the adapter needs, and say what to
+do about what is not. It changes nothing. The exit code is 1 if a check failed.`,
+		Example: `  zitadel-v1-adapter check --upstream-url https://zitadel.example.com
+  zitadel-v1-adapter check --config config.yaml --token-file token --json`,
+		Args: noArguments,
+	}
+	source := newSource(command, environ)
+	source.addCommonFlags(command)
+	flags := command.Flags()
 	tokenFile := flags.String("token-file", "", "`FILE` with an access token, whose organization is to be found")
+	_ = command.RegisterFlagCompletionFunc("token-file", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // files
 	host := flags.String("host", "", "`NAME` that clients dial; default: server.listen as it is dialed, and the host of upstream.url")
 	asJSON := flags.Bool("json", false, "print JSON")
-	timeout := flags.Duration("timeout", 30*time.Second, "how long all checks together may take")
-	return func(ctx context.Context, _ string) error {
-		settings, err := load()
+	timeout := flags.Duration("timeout", 30*time.Second, "how long all checks together may take, a `DURATION`")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		settings, err := source.load()
 		if err != nil {
 			return err
 		}
-		token := ""
-		if *tokenFile != "" {
-			content, err := os.ReadFile(*tokenFile) //nolint:gosec // the operator names the file
-			if err != nil {
-				return fmt.Errorf("--token-file: %w", err)
-			}
-			if token = strings.TrimSpace(string(content)); token == "" {
-				return fmt.Errorf("--token-file: %q is empty", *tokenFile)
-			}
+		checkConfig, err := app.NewCheckConfig(settings, buildVersion())
+		if err != nil {
+			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, *timeout)
+		checkConfig.Host = *host
+		if checkConfig.Token, err = readToken(*tokenFile); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(command.Context(), *timeout)
 		defer cancel()
-		return p.runCheck(ctx, settings, *host, token, *asJSON)
+		results, err := check.Run(ctx, checkConfig)
+		if err != nil {
+			return err
+		}
+		if err := printResults(command.OutOrStdout(), results, *asJSON); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(results, func(result check.Result) bool { return result.Status == check.Failed }) {
+			return errors.New("check: not everything is there, see above")
+		}
+		return nil
 	}
+	return command
 }
 
-func (p *program) runCheck(ctx context.Context, settings config.Config, host, token string, asJSON bool) error {
-	checkConfig, err := app.NewCheckConfig(settings, buildVersion())
+// readToken reads the file of --token-file, if there is one.
+func readToken(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 	if err != nil {
-		return err
+		return "", fmt.Errorf("--token-file: %w", err)
 	}
-	checkConfig.Host, checkConfig.Token = host, token
-	results, err := check.Run(ctx, checkConfig)
-	if err != nil {
-		return err
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return "", fmt.Errorf("--token-file: %q is empty", path)
 	}
-	if err := printResults(p.stdout, results, asJSON); err != nil {
-		return err
-	}
-	for _, result := range results {
-		if result.Status == check.Failed {
-			return errCheckFailed
-		}
-	}
-	return nil
+	return token, nil
 }
 
 func printResults(out io.Writer, results []check.Result, asJSON bool) error {

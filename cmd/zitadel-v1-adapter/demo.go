@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/v2client/v2test"
@@ -23,18 +24,32 @@ import (
 //go:embed demo.json
 var demoFixture []byte
 
-// demo runs the adapter in front of an embedded in-memory ZITADEL v2.
-func (p *program) demo(flags *flag.FlagSet) func(context.Context, string) error {
+func newDemoCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the adapter in front of an embedded in-memory ZITADEL",
+		Long: `Run the adapter in front of an embedded in-memory ZITADEL v2, and print users,
+tokens and calls to try. It reads no configuration.`,
+		Example: `  zitadel-v1-adapter demo
+  zitadel-v1-adapter demo --fixture fixture.json --listen 127.0.0.1:8081`,
+		Args: noArguments,
+	}
 	settings := config.Default()
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
+	flags := command.Flags()
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
+	_ = command.MarkFlagFilename("fixture", "json") // the flag is there
 	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR` for legacy clients")
 	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR` of /healthz, /readyz and /metrics")
 	zitadelListen := flags.String("zitadel-listen", "127.0.0.1:0", "`ADDR` of the embedded ZITADEL itself, for serve and check")
-	return func(ctx context.Context, _ string) error { return p.runDemo(ctx, settings, *path, *zitadelListen) }
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		return runDemo(command, settings, *path, *zitadelListen)
+	}
+	return command
 }
 
-func (p *program) runDemo(ctx context.Context, settings config.Config, path, zitadelListen string) error {
+func runDemo(command *cobra.Command, settings config.Config, path, zitadelListen string) error {
+	ctx := command.Context()
 	fixture, err := loadFixture(path)
 	if err != nil {
 		return err
@@ -54,11 +69,11 @@ func (p *program) runDemo(ctx context.Context, settings config.Config, path, zit
 		return err
 	}
 	settings.Upstream.URL = "http://" + net.JoinHostPort("localhost", port)
-	running, err := app.Start(ctx, app.Config{Settings: settings, Version: buildVersion(), Stderr: p.stderr})
+	running, err := app.Start(ctx, app.Config{Settings: settings, Version: buildVersion(), Stderr: command.ErrOrStderr()})
 	if err != nil {
 		return err
 	}
-	printDemo(p.stdout, fixture, running.Addr().String())
+	printDemo(command.OutOrStdout(), fixture, running.Addr().String())
 	return running.Run(ctx, new(app.Changes))
 }
 
@@ -97,7 +112,7 @@ func startZITADEL(ctx context.Context, fixture v2test.Fixture, address string) (
 // printDemo prints what there is, and commands to paste.
 func printDemo(out io.Writer, fixture v2test.Fixture, address string) {
 	address = reachable(address)
-	fmt.Fprintf(out, "zitadel-v1-adapter demo on http://%s, before an embedded ZITADEL v2\n\n", address)
+	fmt.Fprintf(out, "zitadel-v1-adapter demo on http://%s, in front of an embedded ZITADEL v2\n\n", address)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	orgNames := map[string]string{}
 	for name, id := range fixture.Orgs {

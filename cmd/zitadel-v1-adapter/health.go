@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -11,21 +10,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"zitadel-v1-adapter/internal/config"
 )
 
-// health asks a running adapter, for images without a shell or curl.
-func (p *program) health(flags *flag.FlagSet) func(context.Context, string) error {
-	file := flags.String("config", "", "configuration `FILE` of the running adapter")
-	address := flags.String("admin-listen", "", "its admin `ADDR` (key admin.listen)")
-	live := flags.Bool("live", false, "ask whether it lives, not whether it is ready")
-	timeout := flags.Duration("timeout", 5*time.Second, "how long to wait for the answer")
-	return func(ctx context.Context, _ string) error {
-		var overrides []config.Override
-		if *address != "" {
-			overrides = []config.Override{{Key: "admin.listen", Value: *address}}
-		}
-		settings, err := config.Read(*file, p.environ, overrides)
+func newHealthCommand(environ []string) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "health",
+		Short: "Ask a running adapter whether it is ready",
+		Long: `Ask a running adapter at its admin address whether it is ready. This is for
+probes in images without a shell or curl.`,
+		Example: `  zitadel-v1-adapter health --config config.yaml
+  zitadel-v1-adapter health --live --admin-listen 127.0.0.1:9090`,
+		Args: noArguments,
+	}
+	source := newSource(command, environ)
+	source.addAdminFlag(command)
+	live := command.Flags().Bool("live", false, "ask whether it lives, not whether it is ready")
+	timeout := command.Flags().Duration("timeout", 5*time.Second, "how long to wait for the answer, a `DURATION`")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		settings, err := config.Read(source.file, environ, source.overrides)
 		if err != nil {
 			return err
 		}
@@ -33,15 +38,16 @@ func (p *program) health(flags *flag.FlagSet) func(context.Context, string) erro
 		if *live {
 			path = "/healthz"
 		}
-		ctx, cancel := context.WithTimeout(ctx, *timeout)
+		ctx, cancel := context.WithTimeout(command.Context(), *timeout)
 		defer cancel()
 		answer, err := askAdmin(ctx, settings.Admin.Listen, path)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(p.stdout, answer)
+		_, err = fmt.Fprintln(command.OutOrStdout(), answer)
 		return err
 	}
+	return command
 }
 
 // askAdmin makes a request to an adapter's admin address as it stands in its

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,11 +34,20 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exitcode": exitCode,
 			"freeport": freePort,
 			"request":  request,
 			"upstream": rawUpstream,
 		},
 	})
+}
+
+// exitCode runs the program, which must exit with a code: exitcode CODE [ARG...].
+func exitCode(ts *testscript.TestScript, _ bool, args []string) {
+	failure, ok := errors.AsType[*exec.ExitError](ts.Exec("zitadel-v1-adapter", args[1:]...))
+	if !ok || strconv.Itoa(failure.ExitCode()) != args[0] {
+		ts.Fatalf("exit: %v, not %s", failure, args[0])
+	}
 }
 
 // freePort sets variables to addresses on which nobody listens, and VAR_PORT to their

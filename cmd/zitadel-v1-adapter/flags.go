@@ -1,0 +1,49 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"zitadel-v1-adapter/internal/config"
+)
+
+// source is where a command's configuration comes from.
+type source struct {
+	environ   []string
+	file      string
+	overrides []config.Override
+}
+
+// newSource adds --config.
+func newSource(command *cobra.Command, environ []string) *source {
+	s := &source{environ: environ}
+	command.Flags().StringVar(&s.file, "config", "", "configuration `FILE`; without it, defaults and the environment")
+	_ = command.MarkFlagFilename("config", "yaml", "yml") // the flag is there
+	return s
+}
+
+// addFlag adds a flag that sets a key. Values are for completion.
+func (s *source) addFlag(command *cobra.Command, name, key, usage string, values ...string) {
+	command.Flags().Func(name, usage+" (key "+key+")", func(value string) error {
+		s.overrides = append(s.overrides, config.Override{Key: key, Value: value})
+		return nil
+	})
+	_ = command.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+}
+
+// addCommonFlags adds those that serve and check share.
+func (s *source) addCommonFlags(command *cobra.Command) {
+	s.addFlag(command, "listen", "server.listen", "`ADDR` for legacy clients")
+	s.addFlag(command, "upstream-url", "upstream.url", "base `URL` of ZITADEL")
+	s.addFlag(command, "upstream-host", "upstream.host", "`HOST` under which ZITADEL is asked: upstream, client, or a name", "upstream", "client")
+	s.addFlag(command, "upstream-protocol", "upstream.protocol", "`PROTOCOL` of v2 calls: connect or grpc", "connect", "grpc")
+}
+
+// addAdminFlag adds the one that serve and health share.
+func (s *source) addAdminFlag(command *cobra.Command) {
+	s.addFlag(command, "admin-listen", "admin.listen", "`ADDR` of /healthz, /readyz and /metrics")
+}
+
+// load loads the configuration, again and again if need be.
+func (s *source) load() (config.Config, error) {
+	return config.Load(s.file, s.environ, s.overrides)
+}

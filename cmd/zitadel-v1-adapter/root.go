@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // it failed
+	exitUsage  = 2 // it was called wrongly
+)
+
+// run is main, with the world as parameters. It returns the exit code.
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	log.SetOutput(io.Discard) // net/http's client writes there; app.Start gives it a log
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	root := newRootCommand(environ, stdout, stderr)
+	root.SetArgs(args)
+	// cobra has no error type for wrong calls. It finds them before it calls this.
+	calledWell := false
+	root.PersistentPreRunE = func(command *cobra.Command, args []string) error {
+		if command == root && len(args) > 0 { // after "--", where cobra expects no command
+			return noArguments(command, args)
+		}
+		calledWell = true
+		return nil
+	}
+	command, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case calledWell:
+		fmt.Fprintf(stderr, "zitadel-v1-adapter: %v\n", err)
+		return exitFailed
+	default:
+		fmt.Fprintf(stderr, "zitadel-v1-adapter: %v\nRun '%s --help' for usage.\n", err, command.CommandPath())
+		return exitUsage
+	}
+}
+
+// newRootCommand makes the whole command line. Without a command, it is serve.
+func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use: "zitadel-v1-adapter",
+		Long: `zitadel-v1-adapter answers ZITADEL's deprecated v1 call
+POST /management/v1/users/{userId}/password/_initialize by way of ZITADEL v2.
+It passes everything else through.`,
+		Example: `  zitadel-v1-adapter demo
+  zitadel-v1-adapter --upstream-url https://zitadel.example.com`,
+		Version:       versionLine(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	makeServe(root, environ)
+	root.AddCommand(newServeCommand(environ), newDemoCommand(), newCheckCommand(environ), newHealthCommand(environ), newVersionCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "help":
+			command.Args = func(_ *cobra.Command, args []string) error {
+				_, _, err := root.Find(args) // cobra's help exits with 0 even if there is no such command
+				return err
+			}
+		case "completion":
+			// For no shell and an unknown one, cobra prints help and exits with 0. Only
+			// a command that runs has its arguments checked.
+			command.Use = "completion SHELL"
+			command.DisableFlagsInUseLine = true
+			command.Args = func(*cobra.Command, []string) error {
+				return errors.New("completion takes one of bash, fish, powershell, zsh")
+			}
+			command.Run = func(*cobra.Command, []string) {}
+		}
+	}
+	return root
+}
+
+// noArguments is [cobra.NoArgs] with another message: cobra's calls an argument an
+// unknown command.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	return nil
+}

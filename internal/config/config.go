@@ -225,38 +225,36 @@ func (o Override) apply(config *Config) error {
 	return fmt.Errorf("unknown key %s: see config.yaml for all keys", o.Key)
 }
 
-// validate checks what neither YAML nor the packages that use a value check.
+// validate checks what neither the types of values nor the packages that use them
+// check, and returns every mistake.
 func (c Config) validate() error {
-	if c.Upstream.URL == "" {
-		return errors.New(`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`)
-	}
-	if err := server.ValidateAddress(c.Server.Listen); err != nil {
-		return fmt.Errorf("server.listen: %w", err)
-	}
-	if err := server.ValidateAddress(c.Admin.Listen); err != nil {
-		return fmt.Errorf("admin.listen: %w", err)
-	}
-	if err := server.TLSFiles(c.Server.TLS).Validate(); err != nil {
-		return err
-	}
-	if c.Server.ShutdownDelay < 0 {
-		return fmt.Errorf("server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay)
-	}
-	if c.Server.ShutdownTimeout <= 0 {
-		return fmt.Errorf("server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout)
-	}
-	if c.Limits.HeaderTimeout <= 0 || c.Limits.IdleTimeout <= 0 {
-		return fmt.Errorf("limits.headerTimeout, limits.idleTimeout: %v, %v: use durations above 0, such as 10s and 2m", c.Limits.HeaderTimeout, c.Limits.IdleTimeout)
-	}
 	const leastHeaderBytes = 4096
-	if c.Limits.HeaderBytes < leastHeaderBytes {
-		return fmt.Errorf("limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, leastHeaderBytes)
+	return errors.Join(
+		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
+		checkAddress("server.listen", c.Server.Listen),
+		checkAddress("admin.listen", c.Admin.Listen),
+		server.TLSFiles(c.Server.TLS).Validate(),
+		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
+		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
+		checkf(c.Limits.HeaderTimeout > 0, "limits.headerTimeout: %v: use a duration above 0, such as 10s", c.Limits.HeaderTimeout),
+		checkf(c.Limits.IdleTimeout > 0, "limits.idleTimeout: %v: use a duration above 0, such as 2m", c.Limits.IdleTimeout),
+		checkf(c.Limits.HeaderBytes >= leastHeaderBytes, "limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, leastHeaderBytes),
+		checkf(c.Limits.ConnectionsPerPeer >= 0, "limits.connectionsPerPeer: %d: use a number such as 100, or 0 for any number", c.Limits.ConnectionsPerPeer),
+		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),
+	)
+}
+
+// checkf is an error unless ok.
+func checkf(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
 	}
-	if c.Limits.ConnectionsPerPeer < 0 {
-		return fmt.Errorf("limits.connectionsPerPeer: %d: use a number such as 100, or 0 for any number", c.Limits.ConnectionsPerPeer)
-	}
-	if c.Log.Format != FormatJSON && c.Log.Format != FormatText {
-		return fmt.Errorf("log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText)
+	return fmt.Errorf(format, args...)
+}
+
+func checkAddress(key, address string) error {
+	if err := server.ValidateAddress(address); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil
 }

@@ -78,9 +78,10 @@ func TestMistakes(t *testing.T) {
 		"log:\n  level: warn\n format: text": "c.yaml: line 3: not YAML: did not find expected key",
 		url + "log:\n\tlevel: warn":          "c.yaml: line 3: not YAML: found character that cannot start any token",
 		// What the types of values allow, but could not work.
-		"":                               `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`,
-		url + "log: {format: xml}":       `log.format: "xml": use "json" or "text"`,
-		url + "server: {listen: '8080'}": `server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`,
+		"":                                  `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`,
+		url + "log: {format: xml}":          `log.format: "xml": use "json" or "text"`,
+		url + "server: {listen: '8080'}":    `server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`,
+		url + "limits: {headerTimeout: 0s}": "limits.headerTimeout: 0s: use a duration above 0, such as 10s",
 	} {
 		_, got := load(t, file, nil)
 		if got != want {
@@ -133,6 +134,29 @@ func TestAllMistakesOfEverySource(t *testing.T) {
 		`--log-level: "silent": use debug, info, warn or error`,
 		`retry.attempts: "": use a whole number such as 20`,
 		"unknown key retry.colour: see config.yaml for all keys",
+	)
+}
+
+// All values that could not work are reported at once.
+func TestAllValuesThatCouldNotWork(t *testing.T) {
+	t.Parallel()
+	_, got := load(t, `
+server: {listen: 'unix:s', tls: {certFile: c}, shutdownDelay: -1s, shutdownTimeout: 0s}
+admin: {listen: 'unix:s'}
+limits: {headerTimeout: 0s, idleTimeout: 0s, headerBytes: 1, connectionsPerPeer: -1}
+log: {format: xml}`, nil)
+	wantMistakes(t, got,
+		`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`,
+		`server.listen: "unix:s": use an absolute path, such as "unix:/run/zitadel-v1-adapter.sock"`,
+		`admin.listen: "unix:s": use an absolute path, such as "unix:/run/zitadel-v1-adapter.sock"`,
+		"server.tls.certFile, server.tls.keyFile: one is set without the other: set both, or neither for plain text",
+		"server.shutdownDelay: -1s: use a duration such as 5s, or 0s for none",
+		"server.shutdownTimeout: 0s: use a duration above 0, such as 15s",
+		"limits.headerTimeout: 0s: use a duration above 0, such as 10s",
+		"limits.idleTimeout: 0s: use a duration above 0, such as 2m",
+		"limits.headerBytes: 1: use 4096 or more, such as 65536",
+		"limits.connectionsPerPeer: -1: use a number such as 100, or 0 for any number",
+		`log.format: "xml": use "json" or "text"`,
 	)
 }
 

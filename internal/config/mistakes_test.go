@@ -278,3 +278,36 @@ func TestMissingFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Whatever a file holds, it is a configuration or has mistakes, one a line.
+func FuzzLoad(f *testing.F) {
+	content, err := os.ReadFile(example)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content)
+	for _, seed := range []string{
+		"", "- a", "log: [level]", "a: &a {*a : *a}", "log: &log {level: *log}", "server: {trustedProxies: &p [*p, {}, 1]}",
+		"log: {<<: {level: warn}}", "upstream: {url: !!binary eA==}", "\"\\n\": 1", "? {}\n: 1", "{}\n--- \n]", "rollout: {percent: 0.9}", "\xff\xfea",
+	} {
+		f.Add([]byte(seed))
+	}
+	path := filepath.Join(f.TempDir(), "c.yaml")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := config.Read(path, nil, nil)
+		if err == nil {
+			if got.Server.TrustedProxies == nil {
+				t.Errorf("defaults are lost: %+v", got)
+			}
+			return
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			if !strings.HasPrefix(line, path+": ") {
+				t.Errorf("%q is no mistake of the file", line)
+			}
+		}
+	})
+}

@@ -3,17 +3,14 @@
 package config
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"slices"
+	"reflect"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/server"
@@ -166,17 +163,20 @@ func Default() Config {
 	}
 }
 
-// Override sets one key, by its path such as "upstream.url", to a value in YAML.
+// Override sets one key, by its path such as "upstream.url". A list has commas
+// between its elements.
 type Override struct {
 	Key   string
 	Value string
+	// From is what mistakes name, such as a variable or a flag; "" is the key.
+	From string
 }
 
 // Load reads the file at path (none if path is ""), then the V1ADAPTER_
 // variables of environ (in os.Environ's form), then overrides. Unknown keys and
 // variables are errors; so is every value that could not work, but for those that
-// the packages which use them check themselves. Errors name the key, the value, and
-// what would be right.
+// the packages which use them check themselves. The error has a line for each
+// mistake, with the key or variable, the value, and what would be right.
 func Load(path string, environ []string, overrides []Override) (Config, error) {
 	config, err := Read(path, environ, overrides)
 	if err != nil {
@@ -189,134 +189,72 @@ func Load(path string, environ []string, overrides []Override) (Config, error) {
 // could work, nor for the one key without a default.
 func Read(path string, environ []string, overrides []Override) (Config, error) {
 	config := Default()
+	var mistakes []error
 	if path != "" {
 		content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 		if err != nil {
 			return Config{}, fmt.Errorf("--config: %w", err)
 		}
-		if err := decode(content, &config); err != nil {
-			return Config{}, fmt.Errorf("%s: %w", path, err)
+		for _, mistake := range decodeFile(content, &config) {
+			mistakes = append(mistakes, fmt.Errorf("%s: %w", path, mistake))
 		}
 	}
-	fromEnvironment, err := environmentOverrides(environ)
-	if err != nil {
-		return Config{}, err
-	}
+	fromEnvironment, unknown := environmentOverrides(environ)
+	mistakes = append(mistakes, unknown...)
 	for _, override := range append(fromEnvironment, overrides...) {
-		if err := set(&config, override); err != nil {
-			return Config{}, err
-		}
+		mistakes = append(mistakes, override.apply(&config))
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return Config{}, err
 	}
 	return config, nil
 }
 
-func decode(content []byte, config *Config) error {
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(config); err != nil && !errors.Is(err, io.EOF) { // EOF: an empty file
-		return errors.New(explain(err))
-	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return errors.New("more than one YAML document: keep one")
-	}
-	return nil
-}
-
-// explain takes the Go type names out of a YAML error.
-func explain(err error) string {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	text = strings.TrimPrefix(text, "unmarshal errors:\n")
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		line = strings.TrimSpace(line)
-		if at := strings.Index(line, " not found in type "); at >= 0 {
-			line = strings.Replace(line[:at], "field ", "unknown key ", 1) + ": see config.yaml for all keys"
+// apply sets the key. Space around the value, such as the line's end in a secret,
+// is not part of it.
+func (o Override) apply(config *Config) error {
+	for _, field := range fieldsOf(reflect.ValueOf(config).Elem(), "") {
+		if field.key != o.Key {
+			continue
 		}
-		lines[i] = strings.NewReplacer(
-			"into time.Duration", "into a duration such as 10s",
-			"into slog.Level", "into one of debug, info, warn, error",
-			"into int", "into a whole number",
-			"into adapter.Rollout", "into a whole number",
-			"into bool", "into true or false",
-			"into []string", "into a list",
-			"into float64", "into a number",
-		).Replace(line)
-	}
-	return strings.Join(lines, "; ")
-}
-
-// set decodes one value over config, by way of the same strict decoder that
-// reads files.
-func set(config *Config, override Override) error {
-	var value yaml.Node
-	if err := yaml.Unmarshal([]byte(override.Value), &value); err != nil || value.Kind == 0 {
-		value = yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: override.Value}}}
-	}
-	node := value.Content[0]
-	switch {
-	case isList(override.Key):
-		node = listNode(override.Value)
-	case node.Kind != yaml.ScalarNode: // "[::1]:80" is an address, not a list
-		node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: override.Value}
-	}
-	for _, name := range slices.Backward(strings.Split(override.Key, ".")) {
-		key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}
-		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{key, node}}
-	}
-	document, err := yaml.Marshal(node)
-	if err != nil {
-		return fmt.Errorf("%s: %q: %w", override.Key, override.Value, err)
-	}
-	if err := decode(document, config); err != nil {
-		_, reason, _ := strings.Cut(err.Error(), ": ") // the line number is that of document
-		return fmt.Errorf("%s: %q: %s", override.Key, override.Value, reason)
-	}
-	return nil
-}
-
-// listNode is a list of text, from text with commas.
-func listNode(text string) *yaml.Node {
-	list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
-	for element := range strings.SplitSeq(text, ",") {
-		if element = strings.TrimSpace(element); element != "" {
-			list.Content = append(list.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: element})
+		if err := setField(field.value, strings.TrimSpace(o.Value)); err != nil {
+			return fmt.Errorf("%s: %w", cmp.Or(o.From, o.Key), err)
 		}
+		return nil
 	}
-	return list
+	return fmt.Errorf("unknown key %s: see config.yaml for all keys", o.Key)
 }
 
-// validate checks what neither YAML nor the packages that use a value check.
+// validate checks what neither the types of values nor the packages that use them
+// check, and returns every mistake.
 func (c Config) validate() error {
-	if c.Upstream.URL == "" {
-		return errors.New(`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`)
-	}
-	if err := server.ValidateAddress(c.Server.Listen); err != nil {
-		return fmt.Errorf("server.listen: %w", err)
-	}
-	if err := server.ValidateAddress(c.Admin.Listen); err != nil {
-		return fmt.Errorf("admin.listen: %w", err)
-	}
-	if err := server.TLSFiles(c.Server.TLS).Validate(); err != nil {
-		return err
-	}
-	if c.Server.ShutdownDelay < 0 {
-		return fmt.Errorf("server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay)
-	}
-	if c.Server.ShutdownTimeout <= 0 {
-		return fmt.Errorf("server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout)
-	}
-	if c.Limits.HeaderTimeout <= 0 || c.Limits.IdleTimeout <= 0 {
-		return fmt.Errorf("limits.headerTimeout, limits.idleTimeout: %v, %v: use durations above 0, such as 10s and 2m", c.Limits.HeaderTimeout, c.Limits.IdleTimeout)
-	}
 	const leastHeaderBytes = 4096
-	if c.Limits.HeaderBytes < leastHeaderBytes {
-		return fmt.Errorf("limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, leastHeaderBytes)
+	return errors.Join(
+		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
+		checkAddress("server.listen", c.Server.Listen),
+		checkAddress("admin.listen", c.Admin.Listen),
+		server.TLSFiles(c.Server.TLS).Validate(),
+		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
+		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
+		checkf(c.Limits.HeaderTimeout > 0, "limits.headerTimeout: %v: use a duration above 0, such as 10s", c.Limits.HeaderTimeout),
+		checkf(c.Limits.IdleTimeout > 0, "limits.idleTimeout: %v: use a duration above 0, such as 2m", c.Limits.IdleTimeout),
+		checkf(c.Limits.HeaderBytes >= leastHeaderBytes, "limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, leastHeaderBytes),
+		checkf(c.Limits.ConnectionsPerPeer >= 0, "limits.connectionsPerPeer: %d: use a number such as 100, or 0 for any number", c.Limits.ConnectionsPerPeer),
+		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),
+	)
+}
+
+// checkf is an error unless ok.
+func checkf(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
 	}
-	if c.Limits.ConnectionsPerPeer < 0 {
-		return fmt.Errorf("limits.connectionsPerPeer: %d: use a number such as 100, or 0 for any number", c.Limits.ConnectionsPerPeer)
-	}
-	if c.Log.Format != FormatJSON && c.Log.Format != FormatText {
-		return fmt.Errorf("log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText)
+	return fmt.Errorf(format, args...)
+}
+
+func checkAddress(key, address string) error {
+	if err := server.ValidateAddress(address); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil
 }

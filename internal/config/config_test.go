@@ -64,15 +64,6 @@ func TestREADMEListsEveryKey(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, yaml string, environ ...string) (config.Config, error) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return config.Load(path, environ, nil)
-}
-
 // File, then environment, then flags.
 func TestOrder(t *testing.T) {
 	t.Parallel()
@@ -81,7 +72,7 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := config.Load(path,
-		[]string{"PATH=/bin", "V1ADAPTER_UPSTREAM_URL=http://environment", "V1ADAPTER_UPSTREAM_TIMEOUT=2s", "V1ADAPTER_SERVER_LISTEN=[::1]:80"},
+		[]string{"PATH=/bin", "V1ADAPTER_UPSTREAM_URL=http://environment", "V1ADAPTER_UPSTREAM_TIMEOUT=2s", "V1ADAPTER_SERVER_LISTEN=[::1]:80\n"},
 		[]config.Override{{Key: "upstream.url", Value: "http://flag"}})
 	if err != nil {
 		t.Fatal(err)
@@ -147,41 +138,6 @@ func TestEveryVariable(t *testing.T) {
 	}
 }
 
-// Each mistake stops the start with the key's name, the value, and what would
-// be right.
-func TestMistakes(t *testing.T) {
-	t.Parallel()
-	const url = "upstream: {url: http://x}\n"
-	for want, given := range map[string][]string{
-		"line 2: unknown key colour: see config.yaml for all keys":        {url + "colour: red"},
-		"line 1: unknown key uri: see config.yaml for all keys":           {"upstream: {uri: http://x}"},
-		"line 1: cannot unmarshal !!int `10` into a duration such as 10s": {"upstream: {url: http://x, timeout: 10}"},
-		"line 2: cannot unmarshal !!str `many` into a whole number":       {url + "breaker: {minimumCalls: many}"},
-		"more than one YAML document: keep one":                           {url + "---\n{}"},
-		`log.format: "xml": use "json" or "text"`:                         {url + "log: {format: xml}"},
-		`unknown name`: {url + "log: {level: loud}"},
-		`server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080"`:                    {url + "server: {listen: '8080'}"},
-		`server.listen: "unix:s": use an absolute path`:                                                {url + "server: {listen: 'unix:s'}"},
-		`server.tls.certFile, server.tls.keyFile: one is set without the other`:                        {url + "server: {tls: {certFile: c}}"},
-		`limits.headerTimeout, limits.idleTimeout: 10s, 0s: use durations above 0`:                     {url + "limits: {idleTimeout: 0s}"},
-		`limits.headerBytes: 1: use 4096 or more, such as 65536`:                                       {url + "limits: {headerBytes: 1}"},
-		`limits.connectionsPerPeer: -1: use a number such as 100, or 0 for any number`:                 {url + "limits: {connectionsPerPeer: -1}"},
-		`server.shutdownDelay: -1s: use a duration such as 5s, or 0s for none`:                         {url + "server: {shutdownDelay: -1s}"},
-		"line 2: cannot unmarshal !!str `half` into a whole number":                                    {url + "rollout: {percent: half}"},
-		"line 2: cannot unmarshal !!str `perhaps` into true or false":                                  {url + "passthrough: {enabled: perhaps}"},
-		"line 2: cannot unmarshal !!str `10.0.0.0/8` into a list":                                      {url + "server: {trustedProxies: 10.0.0.0/8}"},
-		`server.shutdownTimeout: 0s: use a duration above 0, such as 15s`:                              {url + "server: {shutdownTimeout: 0s}"},
-		`upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url`:    {""},
-		"V1ADAPTER_UPSTREAM_URI: no such key: a variable is V1ADAPTER_ and the key's path in capitals": {url, "V1ADAPTER_UPSTREAM_URI=x"},
-		"upstream.timeout: \"soon\": cannot unmarshal !!str `soon` into a duration such as 10s":        {url, "V1ADAPTER_UPSTREAM_TIMEOUT=soon"},
-	} {
-		_, err := load(t, given[0], given[1:]...)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v\nwant %s", err, want)
-		}
-	}
-}
-
 // Changes names the keys, not the values.
 func TestChanges(t *testing.T) {
 	t.Parallel()
@@ -193,12 +149,5 @@ func TestChanges(t *testing.T) {
 	}
 	if got := config.Changes(from, config.Default()); got != nil {
 		t.Errorf("%q", got)
-	}
-}
-
-func TestMissingFile(t *testing.T) {
-	t.Parallel()
-	if _, err := config.Load("nowhere.yaml", nil, nil); err == nil || !strings.Contains(err.Error(), "--config: open nowhere.yaml") {
-		t.Errorf("got %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -38,40 +37,13 @@ func Changes(from, to Config) []string {
 	return changed
 }
 
-// field is one key and its value.
-type field struct {
-	key   string
-	value reflect.Value
-}
-
-func fieldsOf(of reflect.Value, prefix string) []field {
-	var fields []field
-	for structField, value := range of.Fields() {
-		key := prefix + structField.Tag.Get("yaml")
-		if value.Kind() == reflect.Struct {
-			fields = append(fields, fieldsOf(value, key+".")...)
-			continue
-		}
-		fields = append(fields, field{key: key, value: value})
-	}
-	return fields
-}
-
-// isList reports whether a key's value is a list.
-func isList(key string) bool {
-	return slices.ContainsFunc(fieldsOf(reflect.ValueOf(Default()), ""), func(f field) bool {
-		return f.key == key && f.value.Kind() == reflect.Slice
-	})
-}
-
 // environmentOverrides finds the variables that set keys. One with the prefix
 // that sets none is an error, like an unknown key in the file.
-func environmentOverrides(environ []string) ([]Override, error) {
+func environmentOverrides(environ []string) (overrides []Override, unknown []error) {
 	byVariable := map[string]string{}
 	for _, key := range Keys() {
 		byVariable[Variable(key)] = key
 	}
-	var overrides []Override
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, environmentPrefix) {
@@ -79,10 +51,11 @@ func environmentOverrides(environ []string) ([]Override, error) {
 		}
 		key, ok := byVariable[name]
 		if !ok {
-			return nil, fmt.Errorf("%s: no such key: a variable is %s and the key's path in capitals with _, such as %s",
-				name, environmentPrefix, Variable("upstream.url"))
+			unknown = append(unknown, fmt.Errorf("%s: no such key: a variable is %s and the key's path in capitals with _, such as %s",
+				name, environmentPrefix, Variable("upstream.url")))
+			continue
 		}
-		overrides = append(overrides, Override{Key: key, Value: value})
+		overrides = append(overrides, Override{Key: key, Value: value, From: name})
 	}
-	return overrides, nil
+	return overrides, unknown
 }

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// field is one key and its value.
+type field struct {
+	key   string
+	value reflect.Value
+}
+
+func fieldsOf(of reflect.Value, prefix string) []field {
+	var fields []field
+	for structField, value := range of.Fields() {
+		key := prefix + structField.Tag.Get("yaml")
+		if value.Kind() == reflect.Struct {
+			fields = append(fields, fieldsOf(value, key+".")...)
+			continue
+		}
+		fields = append(fields, field{key: key, value: value})
+	}
+	return fields
+}
+
+// fieldNamed is the field of a struct with a key's last name; the zero Value if
+// there is none.
+func fieldNamed(of reflect.Value, name string) reflect.Value {
+	for structField, value := range of.Fields() {
+		if structField.Tag.Get("yaml") == name {
+			return value
+		}
+	}
+	return reflect.Value{}
+}
+
+// setField sets a field from text, in a file or elsewhere. The error names the text
+// and what would be right.
+func setField(field reflect.Value, text string) error {
+	switch target := field.Addr().Interface().(type) {
+	case *time.Duration:
+		duration, err := time.ParseDuration(text)
+		if err != nil || !strings.ContainsAny(text, "smh") { // ParseDuration takes a bare 0
+			return fmt.Errorf("%q: use a duration such as 10s", text)
+		}
+		*target = duration
+	case *slog.Level:
+		if strings.ContainsAny(text, "+-") || target.UnmarshalText([]byte(text)) != nil { // UnmarshalText takes info+2
+			return fmt.Errorf("%q: use debug, info, warn or error", text)
+		}
+	case *[]string:
+		*target = []string{}
+		for element := range strings.SplitSeq(text, ",") {
+			if element = strings.TrimSpace(element); element != "" {
+				*target = append(*target, element)
+			}
+		}
+	default:
+		return setBasic(field, text)
+	}
+	return nil
+}
+
+// setBasic sets a field of a type without a form of its own.
+func setBasic(field reflect.Value, text string) error {
+	switch field.Kind() {
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("%q: use true or false", text)
+		}
+		field.SetBool(text == "true")
+	case reflect.Int:
+		number, err := strconv.ParseInt(text, 10, field.Type().Bits())
+		if err != nil {
+			return fmt.Errorf("%q: use a whole number such as 20", text)
+		}
+		field.SetInt(number)
+	case reflect.Float64:
+		number, err := strconv.ParseFloat(text, 64)
+		if err != nil || strings.ContainsAny(text, "nNxX_") { // ParseFloat takes inf, NaN, 0x1p-2 and 1_0
+			return fmt.Errorf("%q: use a number such as 0.5", text)
+		}
+		field.SetFloat(number)
+	default: // text, or a choice that the package with its type checks
+		field.SetString(text)
+	}
+	return nil
+}

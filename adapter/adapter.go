@@ -1,28 +1,53 @@
-// Package adapter is the deprecated Management API v1 facade: it answers
-// SetHumanInitialPassword over REST, gRPC and gRPC-Web exactly as ZITADEL's own
-// v1 does, by way of ZITADEL v2.
+// Package adapter is the facade of the deprecated Management API v1: it answers v1
+// methods over REST, gRPC and gRPC-Web exactly as ZITADEL's own v1 does, by way of
+// ZITADEL v2.
 //
-// One file speaks one protocol (rest.go, grpc.go, grpcweb_text.go); between them
-// and the v2 client stands one use case (set_human_initial_password.go) with
+// One file speaks one protocol (rest.go, grpc.go, grpcweb_text.go), one file is one v1
+// method, as data (method.go says of what); between them stands the call (call.go) with
 // v1's organization rule (organization.go); one mapping leads back (status.go,
 // details.go).
 package adapter
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/labstack/echo/v4"
 
-	"zitadel-v1-adapter/internal/forwarded"
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/internal/crossorigin"
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/v2client"
+)
+
+// ZITADEL is what the adapter needs of ZITADEL v2. *v2client.Client is one; its
+// methods say what each does. Errors are [*v2client.Error].
+type ZITADEL interface {
+	SetPassword(ctx context.Context, caller v2client.Caller, userID, password string, changeRequired bool) (*objectv2.Details, error)
+	UserOrganization(ctx context.Context, caller v2client.Caller, userID string) (string, error)
+	Administrators(ctx context.Context, caller v2client.Caller, userID string) ([]v2client.Administrator, error)
+	UserInfo(ctx context.Context, caller v2client.Caller) (v2client.Identity, error)
+}
+
+// OrgScope is how the organization of a call is treated.
+type OrgScope string
+
+const (
+	// OrgScopeStrict keeps v1's rule: only users of the organization that the
+	// x-zitadel-orgid header names, or else of the caller's own.
+	OrgScopeStrict OrgScope = "strict"
+	// OrgScopeOff leaves it to v2's permission check alone, with one upstream
+	// call and nothing else.
+	OrgScopeOff OrgScope = "off"
 )
 
 // Config says how v1 calls are answered.
@@ -31,79 +56,101 @@ type Config struct {
 	ZITADEL ZITADEL
 	// OrgScope is OrgScopeStrict or OrgScopeOff.
 	OrgScope OrgScope
-	// Timeout is the budget of all upstream calls of one v1 call together. A
-	// client's own shorter deadline goes before. Above 0.
+	// Timeout is the time for all upstream calls of one v1 call together. A client's
+	// own shorter deadline takes precedence. Above 0.
 	Timeout time.Duration
-	// Passthrough takes every other request to ZITADEL; nil answers them with
-	// HTTP 404 or UNIMPLEMENTED in v1's shape.
-	Passthrough *Passthrough
+	// Passthrough answers every other request. Default: HTTP 404 or UNIMPLEMENTED, in
+	// v1's shape.
+	Passthrough http.Handler
 	// Rollout is the share of calls that are translated. Less than RolloutAll
-	// needs Passthrough.
+	// needs Passthrough, which leads to native v1.
 	Rollout Rollout
-	// Forwarding says which proxies are believed when they say where a request came
-	// from, and what ZITADEL is told of it.
-	Forwarding forwarded.Policy
 	// Limits of v1 calls.
 	Limits Limits
-	// GRPCHealth and GRPCReflection say who answers grpc.health.v1.Health and
-	// server reflection. "" is AnswererUpstream.
-	GRPCHealth     Answerer
-	GRPCReflection Answerer
-	// Ready is what gRPC health tells; nil means always.
-	Ready func() bool
-	// Observe is told of each v1 call, for metrics; nil means that nobody is. It
-	// must be safe for concurrent use.
-	Observe func(Call)
-	// OnPanic is told of each panic in a request, which is logged and costs no
-	// other; nil means that nobody is. As Observe.
-	OnPanic func()
-	// Log receives one line a call; nil discards them.
+	// Observe is called with each v1 call when it has ended. It must be safe for
+	// concurrent use. Default: none.
+	Observe func(Event)
+	// Log receives one line a call. Default: none.
 	Log *slog.Logger
 }
+
+// Limits bound what clients may take of the adapter.
+type Limits struct {
+	// CallsInFlight is the number of calls under way at once, from the end of the
+	// request to ZITADEL's answer; 0 is unlimited. Further ones are refused at once with
+	// code 14, HTTP 503 and Retry-After: the adapter has too much to do, and another
+	// replica may do it.
+	CallsInFlight int
+	// BodyTimeout is how long a request may take from its headers to the end of
+	// its body. Above 0.
+	BodyTimeout time.Duration
+	// CallerRate is the number of translated calls a second with one token, on
+	// average; 0 is unlimited. CallerBurst, then at least 1, is their number at once.
+	// Further ones are refused with code 8, HTTP 429 and Retry-After.
+	CallerRate  float64
+	CallerBurst int
+}
+
+// adapter routes requests to the protocols. ZITADEL decides by path cleaning, then by
+// gRPC's content types, then by REST's paths, and so does it. What has no v1 method's
+// path, in any spelling, passes through before any of that.
+type adapter struct {
+	config     Config
+	procedures map[string]*method // by path
+	patterns   map[string]*method // by Echo's pattern
+	router     *echo.Echo
+	restCORS   *crossorigin.Policy
+	webCORS    *crossorigin.Policy
+	status     *rpcstatus.Writer
+	log        *slog.Logger
+	identities *identityCache
+	rates      *ingress.Rates
+	inFlight   ingress.Slots
+	largeBody  ingress.Slots
+}
+
+// grpcWebMaxAge is how long v1 lets a browser remember a gRPC-Web preflight;
+// for REST it says nothing (recordings cors-preflight of both).
+const grpcWebMaxAge = 10 * time.Minute
 
 // New checks config and makes the handler of everything that a v1 client may
 // send. Its errors name the configuration key, its value, and what would be
 // right.
 func New(config Config) (http.Handler, error) {
-	config.GRPCHealth = cmp.Or(config.GRPCHealth, AnswererUpstream)
-	config.GRPCReflection = cmp.Or(config.GRPCReflection, AnswererUpstream)
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
-	journal := &journal{log: log, observe: config.Observe}
-	memory, err := newMemory()
+	log := config.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	identities, err := newIdentityCache()
 	if err != nil {
 		return nil, err
 	}
-	rates, err := newCallerRates(config.Limits)
+	rates, err := ingress.NewRates(config.Limits.CallerRate, config.Limits.CallerBurst)
 	if err != nil {
 		return nil, err
 	}
-	ownServices, err := newOwnServices(config.GRPCHealth, config.GRPCReflection, config.Ready)
-	if err != nil {
-		return nil, err
+	a := &adapter{
+		config:     config,
+		procedures: map[string]*method{},
+		patterns:   map[string]*method{},
+		router:     echo.New(),
+		restCORS:   crossorigin.New(0),
+		webCORS:    crossorigin.New(grpcWebMaxAge),
+		status:     rpcstatus.NewWriter(log),
+		log:        log,
+		identities: identities,
+		rates:      rates,
+		inFlight:   ingress.Slots{Limit: int64(config.Limits.CallsInFlight)},
+		largeBody:  ingress.Slots{Limit: largeBodies},
 	}
-	useCase := &setHumanInitialPassword{
-		zitadel: config.ZITADEL, scope: config.OrgScope, timeout: config.Timeout, memory: memory, rates: rates,
-		inFlight: slots{most: int64(config.Limits.CallsInFlight)},
+	for _, m := range methods() {
+		a.procedures[m.procedure], a.patterns[m.pattern] = &m, &m
+		a.router.POST(m.pattern, func(echo.Context) error { return nil }) // it says which method, and no more
 	}
-	f := &facade{
-		rest:        &restHandler{useCase: useCase, journal: journal},
-		grpc:        newGRPCHandler(useCase, journal),
-		journal:     journal,
-		errors:      newErrorWriter(log),
-		onPanic:     config.OnPanic,
-		passthrough: config.Passthrough,
-		rollout:     config.Rollout,
-		forwarding:  config.Forwarding,
-		largeBodies: slots{most: largeBodies},
-		limits:      config.Limits,
-		ownServices: ownServices,
-	}
-	f.router = f.newRouter(log)
-	f.restCORS, f.grpcWebCORS = newCORS(0, f.serveREST), newCORS(grpcWebMaxAge, f.serveGRPCWeb)
-	return f, nil
+	return a, nil
 }
 
 func (config Config) validate() error {
@@ -116,8 +163,11 @@ func (config Config) validate() error {
 	if config.Timeout <= 0 {
 		return fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
 	}
-	if err := config.Limits.validate(); err != nil {
-		return err
+	if config.Limits.CallsInFlight < 0 {
+		return fmt.Errorf("limits.callsInFlight: %d: use a number such as 1000, or 0 for any number", config.Limits.CallsInFlight)
+	}
+	if config.Limits.BodyTimeout <= 0 {
+		return fmt.Errorf("limits.bodyTimeout: %v: use a duration above 0, such as 30s", config.Limits.BodyTimeout)
 	}
 	if err := config.Rollout.validate(); err != nil {
 		return err
@@ -125,144 +175,89 @@ func (config Config) validate() error {
 	if config.Rollout < RolloutAll && config.Passthrough == nil {
 		return fmt.Errorf("rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout)
 	}
-	if err := config.GRPCHealth.validate("server.grpcHealth"); err != nil {
-		return err
-	}
-	return config.GRPCReflection.validate("server.grpcReflection")
+	return nil
 }
 
-// facade routes requests to the protocols. ZITADEL decides by path cleaning,
-// then by gRPC's content types, then by REST's paths, and so does it. What is not
-// the translated call, in any spelling, passes through before any of that.
-type facade struct {
-	rest        *restHandler
-	grpc        *grpcHandler
-	restCORS    http.Handler
-	grpcWebCORS http.Handler
-	router      *echo.Echo
-	journal     *journal
-	errors      errorWriter
-	onPanic     func() // may be nil
-	passthrough *Passthrough
-	rollout     Rollout
-	forwarding  forwarded.Policy
-	largeBodies slots
-	limits      Limits
-	ownServices []*ownService
-}
-
-func (f *facade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := &answer{ResponseWriter: w, timeout: f.limits.WriteTimeout}
-	defer f.recoverPanic(out, r, r.Header.Get("Content-Type"))
-	f.route(out, r)
-	out.finish()
-}
-
-func (f *facade) route(w *answer, r *http.Request) {
-	if !validTarget(r) {
-		f.errors.write(w, r, newStatus(connect.CodeInvalidArgument, "malformed request target"))
-		return
-	}
-	f.forwarding.Apply(r)
-	protocol := rpcProtocol(r)
-	if own := f.ownService(r, protocol); own != nil {
-		w.streamed = true
-		body := limitBody(w, r, f.limits.BodyTimeout, &bodyBudget{streamed: true}) // which is all the time that a stream has
-		defer body.end()
-		own.ServeHTTP(w, r)
-		return
-	}
+func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	clean := cleanPath(r.URL.Path)
-	userID, isREST := callUserID(clean)
-	// Whatever has the call's path stays here: what is no call to this router may
+	called := a.find(clean)
+	switch {
+	// Whatever has a method's path stays here: what is no call to this router may
 	// be one to ZITADEL's, for example by a second Content-Type.
-	if f.passthrough != nil && !isREST && clean != procedure {
-		w.streamed = true
-		f.passthrough.ServeHTTP(w, r)
-		return
-	}
-	if clean != r.URL.Path {
+	case called.method == nil && a.config.Passthrough != nil:
+		a.config.Passthrough.ServeHTTP(w, r)
+	case clean != r.URL.Path:
 		// As gorilla/mux in ZITADEL does it (recordings double-slash, empty-user).
 		to := *r.URL
 		to.Path = clean
 		w.Header()["Location"] = []string{to.String()}
 		w.WriteHeader(http.StatusMovedPermanently)
-		return
-	}
-	f.serveCall(w, r, protocol, userID)
-}
-
-// serveCall answers the translated call, or lets native v1 do so. userID is that of a
-// REST path.
-func (f *facade) serveCall(w *answer, r *http.Request, protocol, userID string) {
-	budget := &bodyBudget{large: &f.largeBodies}
-	defer budget.release()
-	body := limitBody(w, r, f.limits.BodyTimeout, budget)
-	defer body.end()
-	if f.rollout != RolloutAll {
-		if protocol != "" {
-			var crowded bool
-			if userID, crowded = peekUserID(r, protocol, body); crowded {
-				f.refuseCrowded(w, r, protocol)
-				return
-			}
-		}
-		if !f.rollout.translates(userID) {
-			w.streamed, budget.streamed = true, true
-			f.serveNative(w, r, cmp.Or(protocol, "rest"), userID)
-			return
-		}
-	}
-	w.Header()["X-Robots-Tag"] = []string{"none"}
-	switch {
-	case protocol == "grpc":
-		f.grpc.serve(w, r, protocol)
-	case protocol != "", isGRPCWebPreflight(r):
-		f.grpcWebCORS.ServeHTTP(w, r)
 	default:
-		f.restCORS.ServeHTTP(w, r)
+		a.serve(w, r, called)
 	}
 }
 
-// refuseCrowded refuses a call of which nobody knows for whom it is, because there was
-// no room to look at its body.
-func (f *facade) refuseCrowded(w http.ResponseWriter, r *http.Request, protocol string) {
-	rec := newRecord(protocol, r)
-	rec.status = overloaded()
-	f.errors.write(w, r, rec.status)
-	f.journal.write(r.Context(), rec)
+// found is the method whose path a request has.
+type found struct {
+	method *method // nil: none
+	// names and values are the parameters of a REST path.
+	names, values []string
+	overREST      bool
 }
 
-// serveNative lets native v1 answer a call for a user whom the rollout has not
-// reached.
-func (f *facade) serveNative(w http.ResponseWriter, r *http.Request, protocol, userID string) {
-	rec := newRecord(protocol, r)
-	rec.way, rec.userID, rec.organization = WayV1, userID, restHeader(r.Header, "X-Zitadel-Orgid")
-	out := &passedResponse{ResponseWriter: w}
-	defer func() {
-		rec.nativeCode = nativeCode(out.status, out.grpcStatus())
-		if r.Method == http.MethodPost { // others are no calls
-			f.journal.write(r.Context(), rec)
+// find looks for the method with a path, decoded, so that "%2F" is a slash and "%30" a
+// zero (recordings percent-encoded-*).
+func (a *adapter) find(path string) found {
+	if m := a.procedures[path]; m != nil {
+		return found{method: m}
+	}
+	c := a.router.AcquireContext()
+	defer a.router.ReleaseContext(c)
+	c.Reset(nil, nil) // it comes from a pool, and goes back there with its values
+	a.router.Router().Find(http.MethodPost, path, c)
+	m := a.patterns[c.Path()]
+	if m == nil {
+		return found{}
+	}
+	return found{method: m, names: c.ParamNames(), values: slices.Clone(c.ParamValues()), overREST: true}
+}
+
+// serve answers a call, or what only looks like one.
+func (a *adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
+	x, r := ingress.ExchangeOf(w, r)
+	x.LimitBody(a.config.Limits.BodyTimeout)
+	protocol := rpcstatus.ProtocolOf(r)
+	if protocol != "" {
+		if called.overREST {
+			called.method = nil // it has no procedure's path
 		}
-	}()
-	f.passthrough.pass(out, r)
-}
-
-func (f *facade) serveGRPCWeb(w http.ResponseWriter, r *http.Request) {
-	if isPreflight(r) {
-		w.WriteHeader(http.StatusNoContent)
+		a.serveRPC(x, r, protocol, called.method)
 		return
 	}
-	f.grpc.serve(w, r, rpcProtocol(r))
-}
-
-func (f *facade) serveREST(w http.ResponseWriter, r *http.Request) {
-	if isPreflight(r) {
-		w.Header().Add("Vary", "Cookie") // v1 adds it to every 2xx
-		w.WriteHeader(http.StatusNoContent)
+	if !called.overREST {
+		called.method = nil
+	}
+	if userID := called.value("user_id"); !a.config.Rollout.translates(userID) {
+		a.serveNative(x, r, protocolREST, called.method, userID)
 		return
 	}
-	f.router.ServeHTTP(w, decodedPath(r))
+	x.Header()["X-Robots-Tag"] = []string{"none"}
+	switch {
+	case crossorigin.IsGRPCWebPreflight(r):
+		a.webCORS.Serve(x, r, func() { x.WriteHeader(http.StatusNoContent) })
+	default:
+		a.restCORS.Serve(x, r, func() { a.serveREST(x, r, called) })
+	}
+}
+
+// value is that of a parameter of the path.
+func (f found) value(name string) string {
+	for i, known := range f.names {
+		if known == name && i < len(f.values) {
+			return f.values[i]
+		}
+	}
+	return ""
 }
 
 // cleanPath is where a path with empty or dot segments is redirected to; others
@@ -275,39 +270,22 @@ func cleanPath(decoded string) string {
 	return clean
 }
 
-// decodedPath is r with the path that grpc-gateway matches: decoded, so that
-// "%2F" is a slash and "%30" a zero (recordings percent-encoded-*).
-func decodedPath(r *http.Request) *http.Request {
-	if r.URL.RawPath == "" {
-		return r
-	}
-	decoded := *r.URL
-	decoded.RawPath = ""
-	routed := *r
-	routed.URL = &decoded
-	return &routed
+// serveNative lets native v1 answer a call for a user whom the rollout has not reached.
+func (a *adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, m *method, userID string) {
+	event := newEvent(protocol, m, r)
+	event.Route, event.UserID, event.Organization = RouteNative, userID, restHeader(r.Header, "X-Zitadel-Orgid")
+	defer func() {
+		event.Code = nativeCode(x)
+		if r.Method == http.MethodPost && m != nil { // others are no calls
+			a.end(r.Context(), event)
+		}
+	}()
+	a.config.Passthrough.ServeHTTP(x, r)
 }
 
-// newRouter routes REST paths.
-func (f *facade) newRouter(log *slog.Logger) *echo.Echo {
-	router := echo.New()
-	router.Logger.SetOutput(io.Discard)
-	router.HTTPErrorHandler = func(err error, c echo.Context) {
-		w := c.Response()
-		switch {
-		case errors.Is(err, echo.ErrNotFound):
-			writeStatus(w, http.StatusNotFound, newStatus(connect.CodeNotFound, "Not Found"))
-		case errors.Is(err, echo.ErrMethodNotAllowed): // a method that Echo has never heard of
-			w.Header().Del("Allow") // v1 sends none
-			writeMethodNotAllowed(w)
-		default:
-			log.ErrorContext(c.Request().Context(), "request not answered", "cause", fmt.Sprintf("%T", err))
-			writeStatus(w, http.StatusInternalServerError, newStatus(connect.CodeInternal, "internal error"))
-		}
-	}
-	router.Any(callPathBefore+":user_id"+callPathAfter, func(c echo.Context) error {
-		f.rest.serve(c.Response(), c.Request(), c.Param("user_id"))
-		return nil
-	})
-	return router
+// overloaded refuses a call because the adapter has too much to do.
+func overloaded() *rpcstatus.Status {
+	s := rpcstatus.New(connect.CodeUnavailable, "too many calls at once, try again later")
+	s.RetryAfter = time.Second
+	return s
 }

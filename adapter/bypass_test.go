@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/server"
 	"zitadel-v1-adapter/internal/wiretest"
 )
@@ -116,8 +115,8 @@ func TestWebSocketIsCounted(t *testing.T) {
 	t.Parallel()
 	address, _ := tape(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	statuses := make(chan int, 1)
-	s := newPassing(t, "http://"+address, func(p *adapter.PassthroughConfig, _ *adapter.Config) {
-		p.Observe = func(status int) { statuses <- status }
+	s := newPassing(t, "http://"+address, func(p *parts) {
+		p.passthrough.Observe = func(status int) { statuses <- status }
 	})
 	conn, err := net.Dial("tcp", s)
 	if err != nil {

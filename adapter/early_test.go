@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
@@ -95,8 +94,8 @@ func TestUntakenHeads(t *testing.T) {
 	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Fill", strings.Repeat("x", 60<<10))
 	}))
-	address := newPassing(t, "http://"+origin, func(_ *adapter.PassthroughConfig, c *adapter.Config) {
-		c.Limits.WriteTimeout = 50 * time.Millisecond
+	address := newPassing(t, "http://"+origin, func(p *parts) {
+		p.edge.WriteTimeout = 50 * time.Millisecond
 	})
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
@@ -97,13 +98,10 @@ func newFaulty(tb testing.TB, protocol v2client.Protocol, timeout time.Duration,
 	}
 	tb.Cleanup(client.Close)
 	f.client = client
-	handler, err := adapter.New(adapter.Config{
-		ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: timeout, Rollout: adapter.RolloutAll, Limits: roomy(),
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.address = wiretest.Listen(tb, handler)
+	s.address = wiretest.Listen(tb, parts{
+		v1:   adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: timeout, Rollout: adapter.RolloutAll, Limits: roomy()},
+		edge: ingress.Config{WriteTimeout: time.Minute},
+	}.assemble(tb))
 	return f
 }
 

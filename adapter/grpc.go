@@ -3,204 +3,196 @@ package adapter
 import (
 	"bytes"
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
-	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// procedure is the path of the translated call over gRPC and gRPC-Web.
-const procedure = managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure
+// gRPC and gRPC-Web are read as v1's grpc-go reads them.
 
-// grpcHandler speaks gRPC and gRPC-Web. connect-go does the work of both; what
-// stands before it reads the request as v1's grpc-go does, where the two read
-// differently.
-type grpcHandler struct {
-	useCase *setHumanInitialPassword
-	journal *journal
-	connect http.Handler
-	errors  errorWriter
+// rpcCall is a request in one of the RPC protocols.
+type rpcCall struct {
+	*ingress.Exchange
+
+	request  *http.Request
+	protocol rpcstatus.Protocol
+	body     io.Reader
+	held     *heldBody
+	// message is the call's one message, unpacked, once it is read, and refusal why it
+	// is not one.
+	message []byte
+	refusal *rpcstatus.Status
+	isRead  bool
 }
 
-func newGRPCHandler(useCase *setHumanInitialPassword, journal *journal) *grpcHandler {
-	h := &grpcHandler{useCase: useCase, journal: journal, errors: newErrorWriter(journal.log)}
-	h.connect = connect.NewUnaryHandler(procedure, h.setHumanInitialPassword,
-		connect.WithCodec(wireCodec{}),
-		// v1 does not compress answers, and these are tens of bytes.
-		connect.WithCompressMinBytes(maxMessageBytes),
-	)
-	return h
+// serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
+// know.
+func (a *adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *method) {
+	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: r.Body, held: &heldBody{slots: &a.largeBody}}
+	defer c.held.release()
+	if a.config.Rollout != RolloutAll && !a.translatesRPC(c, m) {
+		return
+	}
+	x.Header()["X-Robots-Tag"] = []string{"none"}
+	if protocol == rpcstatus.GRPC {
+		a.answerRPC(c, m)
+		return
+	}
+	a.webCORS.Serve(x, r, func() { a.answerRPC(c, m) })
 }
 
-// rpcProtocol tells gRPC from gRPC-Web by the Content-Type, as ZITADEL's router
-// does; "" is neither.
-func rpcProtocol(r *http.Request) string {
-	if r.Method != http.MethodPost {
-		return ""
+// translatesRPC reads the call's message for the user in it, and lets native v1 answer
+// if the rollout has not reached that one.
+func (a *adapter) translatesRPC(c *rpcCall, m *method) bool {
+	var raw bytes.Buffer
+	c.body = io.TeeReader(c.request.Body, &raw)
+	c.read()
+	if c.refusal != nil && c.refusal.Code == connect.CodeUnavailable {
+		return true // there was no room to read it: by its user, it might go the other way
 	}
-	contentType := r.Header.Get("Content-Type")
-	switch {
-	case isGRPCWebText(contentType):
-		return "grpc-web-text"
-	case strings.HasPrefix(contentType, "application/grpc-web"):
-		return "grpc-web"
-	case r.ProtoMajor == 2 && (contentType == "application/grpc" ||
-		// grpc-go has no JSON codec and takes the message for protobuf.
-		contentType == "application/grpc+proto" || contentType == "application/grpc+json"):
-		return "grpc"
+	userID := ""
+	if m != nil && c.refusal == nil {
+		request := m.newRequest()
+		_ = proto.Unmarshal(c.message, request.message()) // as much as can be read
+		userID = request.userID()
 	}
-	return ""
+	if a.config.Rollout.translates(userID) {
+		return true
+	}
+	replayed := *c.request
+	replayed.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(&raw, c.request.Body), c.request.Body}
+	a.serveNative(c.Exchange, &replayed, string(c.protocol), m, userID)
+	return false
 }
 
-// serve answers a request that rpcProtocol knows, for any path.
-func (h *grpcHandler) serve(w http.ResponseWriter, r *http.Request, protocol string) {
-	rec := newRecord(protocol, r)
-	if r.URL.Path == procedure {
-		defer func() { h.journal.write(r.Context(), rec) }()
+// answerRPC answers by translation.
+func (a *adapter) answerRPC(c *rpcCall, m *method) {
+	event := newEvent(string(c.protocol), m, c.request)
+	if m != nil {
+		defer func() { a.end(c.request.Context(), event) }()
 	}
-	timeout, limited, err := grpcTimeout(r.Header.Get("Grpc-Timeout"))
+	timeout, limited, err := grpcTimeout(c.request.Header.Get("Grpc-Timeout"))
 	if err != nil {
-		rec.status = newStatus(connect.CodeInternal, "malformed grpc-timeout: "+err.Error())
-		http.Error(w, rec.status.message, http.StatusBadRequest)
+		event.status = rpcstatus.New(connect.CodeInternal, "malformed grpc-timeout: "+err.Error())
+		http.Error(c, event.status.Message, http.StatusBadRequest)
 		return
 	}
-	budget := budgetOf(r)
-	if protocol != "grpc-web-text" {
-		h.serveBinary(w, r, rec, timeout, limited, budget)
+	if m == nil {
+		a.status.WriteRPC(c, c.request, c.protocol, unknownMethod(c.request.URL.Path))
 		return
 	}
-	text := newGRPCWebTextWriter(w)
-	h.serveBinary(text, decodeGRPCWebText(r), rec, timeout, limited, budget)
-	text.close() // not deferred: a panic gets an answer of its own
-}
-
-// serveBinary answers a request of gRPC, or of gRPC-Web in binary mode, which
-// timeout may limit.
-func (h *grpcHandler) serveBinary(w http.ResponseWriter, r *http.Request, rec *record, timeout time.Duration, limited bool, budget *bodyBudget) {
-	r.Header.Set("Content-Type", protobufContentType(rec.protocol, r.Header.Get("Content-Type")))
-	if r.URL.Path != procedure {
-		h.errors.writeRPC(w, r, unknownMethod(r.URL.Path))
-		return
+	ctx := c.request.Context()
+	if limited { // from the headers on, and once
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, event.Started.Add(timeout))
+		defer cancel()
+		c.LimitBody(min(timeout, a.config.Limits.BodyTimeout))
 	}
-	encoding := r.Header.Get("Grpc-Encoding")
-	refusal := checkEncoding(encoding)
-	var message []byte
-	if refusal == nil {
-		message, refusal = readFrame(r.Body, encoding, budget)
-		if limited && time.Since(rec.started) >= timeout { // whatever came in the meantime
-			refusal = newStatus(connect.CodeDeadlineExceeded, context.DeadlineExceeded.Error())
-		}
-	}
+	response, refusal := a.runRPC(ctx, c, m, event)
+	event.status = refusal
 	if refusal != nil {
-		rec.status = refusal
-		h.errors.writeRPC(w, r, refusal)
+		a.status.WriteRPC(c, c.request, c.protocol, refusal)
 		return
 	}
-	setNoStore(w.Header())
-	r.Header.Del("Grpc-Encoding")
-	r.Body = io.NopCloser(bytes.NewReader(frame(message)))
-	ctx := context.WithValue(r.Context(), exchangeKey{}, &exchange{record: rec, host: r.Host})
-	h.connect.ServeHTTP(w, r.WithContext(ctx))
+	c.write(response)
 }
 
-// protobufContentType is what connect-go is shown, and answers with: the only
-// codec is protobuf, with or without the suffix that names it.
-func protobufContentType(protocol, sent string) string {
-	base := "application/grpc"
-	if protocol != "grpc" {
-		base = "application/grpc-web"
+// runRPC reads the request and makes the call.
+func (a *adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Event) (response, *rpcstatus.Status) {
+	c.read()
+	if late := ended(ctx); late != nil && late.Code == connect.CodeDeadlineExceeded { // whatever came in the meantime
+		return nil, late
 	}
-	if strings.Contains(sent, "+") {
-		return base + "+proto"
+	if c.refusal != nil {
+		return nil, c.refusal
 	}
-	return base
+	setNoStore(c.Header())
+	request := m.newRequest()
+	if err := proto.Unmarshal(c.message, request.message()); err != nil { // recording garbage-message
+		return nil, rpcstatus.New(connect.CodeInternal, "grpc: error unmarshalling request: "+stableProtoText(err))
+	}
+	return a.run(ctx, m, event.callerOf(c.request.Host, c.request.Header.Get), request, event)
 }
 
-// exchange carries what the handler needs besides the message through
-// connect-go.
-type exchange struct {
-	record *record
-	host   string
+// read reads the call's one message, once.
+func (c *rpcCall) read() {
+	if c.isRead {
+		return
+	}
+	c.isRead = true
+	encoding := c.request.Header.Get("Grpc-Encoding")
+	if c.refusal = checkEncoding(encoding); c.refusal != nil {
+		return
+	}
+	body := c.held.reader(c.body)
+	if c.protocol == rpcstatus.GRPCWebText {
+		body = decodeText(body)
+	}
+	c.message, c.refusal = readFrame(body, encoding, c.held)
 }
 
-type exchangeKey struct{}
+// write answers with a response. v1 does not compress answers, and these are tens of
+// bytes.
+func (c *rpcCall) write(response proto.Message) {
+	var w http.ResponseWriter = c
+	web := c.protocol != rpcstatus.GRPC
+	if c.protocol == rpcstatus.GRPCWebText {
+		text := rpcstatus.NewTextWriter(c)
+		defer text.Close()
+		w = text
+	}
+	header := w.Header()
+	header["Content-Type"] = []string{c.binary().ContentType(c.request.Header.Get("Content-Type"))}
+	if !web {
+		header["Trailer"] = []string{"Grpc-Status"}
+	}
+	body := make([]byte, framePrefixBytes, 128)
+	body, err := proto.MarshalOptions{}.MarshalAppend(body, response)
+	if err != nil { // only text that is not UTF-8, which v2 does not send
+		panic(err) //nolint:forbidigo // answered and logged at the edge
+	}
+	binary.BigEndian.PutUint32(body[1:], uint32(len(body)-framePrefixBytes)) //nolint:gosec // tens of bytes
+	if web {
+		const trailer = "grpc-status: 0\r\n"
+		body = append(body, 1<<7, 0, 0, 0, byte(len(trailer)))
+		body = append(body, trailer...)
+	}
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+	if !web {
+		header["Grpc-Status"] = []string{"0"}
+	}
+}
 
-// setHumanInitialPassword is the handler behind connect-go.
-func (h *grpcHandler) setHumanInitialPassword(ctx context.Context, request *connect.Request[wireRequest]) (*connect.Response[managementv1.SetHumanInitialPasswordResponse], error) {
-	through, ok := ctx.Value(exchangeKey{}).(*exchange)
-	if !ok {
-		return nil, connect.NewError(connect.CodeInternal, errors.New("call without exchange"))
+// binary is the call's protocol, text mode being gRPC-Web in base64.
+func (c *rpcCall) binary() rpcstatus.Protocol {
+	if c.protocol == rpcstatus.GRPCWebText {
+		return rpcstatus.GRPCWeb
 	}
-	if err := request.Msg.err; err != nil {
-		through.record.status = newStatus(connect.CodeInternal, "grpc: error unmarshalling request: "+stableProtoText(err))
-		return nil, through.record.status.connectError()
-	}
-	caller := through.record.callerOf(through.host, request.Header().Get)
-	response, refusal := h.useCase.run(ctx, caller, &request.Msg.SetHumanInitialPasswordRequest, through.record)
-	if refusal != nil {
-		return nil, refusal.connectError()
-	}
-	return connect.NewResponse(response), nil
+	return c.protocol
 }
 
 // unknownMethod is grpc-go's status for a path that no service has.
-func unknownMethod(path string) *status {
-	service, method, ok := cutLast(strings.TrimPrefix(path, "/"))
-	switch {
-	case !ok:
-		return newStatus(connect.CodeUnimplemented, fmt.Sprintf("malformed method name: %q", path))
-	case service == managementv1connect.ManagementServiceName:
-		return newStatus(connect.CodeUnimplemented, fmt.Sprintf("unknown method %s for service %s", method, service))
-	default:
-		return newStatus(connect.CodeUnimplemented, "unknown service "+service)
-	}
-}
-
-func cutLast(path string) (before, after string, ok bool) {
+func unknownMethod(path string) *rpcstatus.Status {
+	path = strings.TrimPrefix(path, "/")
 	at := strings.LastIndexByte(path, '/')
-	if at < 0 {
-		return "", "", false
+	switch {
+	case at < 0:
+		return rpcstatus.New(connect.CodeUnimplemented, fmt.Sprintf("malformed method name: %q", "/"+path))
+	case path[:at] == managementv1connect.ManagementServiceName:
+		return rpcstatus.New(connect.CodeUnimplemented, fmt.Sprintf("unknown method %s for service %s", path[at+1:], path[:at]))
 	}
-	return path[:at], path[at+1:], true
-}
-
-// wireRequest is the request as it came. That it could not be read is known only
-// to the handler, because connect-go would answer with its own code and words
-// (recording garbage-message).
-type wireRequest struct {
-	managementv1.SetHumanInitialPasswordRequest
-
-	err error
-}
-
-// wireCodec is protobuf for wireRequest and for responses.
-type wireCodec struct{}
-
-func (wireCodec) Name() string { return "proto" }
-
-func (wireCodec) Marshal(message any) ([]byte, error) {
-	known, ok := message.(proto.Message)
-	if !ok {
-		return nil, fmt.Errorf("%T is not a protobuf message", message)
-	}
-	return proto.Marshal(known)
-}
-
-func (wireCodec) Unmarshal(data []byte, message any) error {
-	switch message := message.(type) {
-	case *wireRequest:
-		message.err = proto.Unmarshal(data, &message.SetHumanInitialPasswordRequest)
-		return nil
-	case proto.Message:
-		return proto.Unmarshal(data, message)
-	}
-	return fmt.Errorf("%T is not a protobuf message", message)
+	return rpcstatus.New(connect.CodeUnimplemented, "unknown service "+path[:at])
 }

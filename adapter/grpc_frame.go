@@ -9,6 +9,8 @@ import (
 	"io"
 
 	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
 // framePrefixBytes is the length of a gRPC message's prefix: a flag byte and
@@ -17,21 +19,19 @@ const framePrefixBytes = 5
 
 // checkEncoding refuses a grpc-encoding header other than gzip's, before
 // anything is read.
-func checkEncoding(encoding string) *status {
+func checkEncoding(encoding string) *rpcstatus.Status {
 	switch encoding {
 	case "", "identity", "gzip":
 		return nil
 	}
-	return newStatus(connect.CodeUnimplemented,
+	return rpcstatus.New(connect.CodeUnimplemented,
 		fmt.Sprintf("grpc: Decompressor is not installed for grpc-encoding %q", encoding))
 }
 
-// readFrame reads the one message of a unary gRPC call and unpacks it, for which it
-// has a budget besides that of body. encoding is a grpc-encoding header that
-// checkEncoding allows. Errors are those of v1's
-// server, grpc-go, whose codes and words differ from connect-go's (recordings
-// cut-frame, no-frame).
-func readFrame(body io.Reader, encoding string, budget *bodyBudget) ([]byte, *status) {
+// readFrame reads the one message of a unary gRPC call and unpacks it; what it unpacks
+// is held too. encoding is a grpc-encoding header that checkEncoding allows. Errors are
+// those of v1's server, grpc-go (recordings cut-frame, no-frame).
+func readFrame(body io.Reader, encoding string, held *heldBody) ([]byte, *rpcstatus.Status) {
 	var prefix [framePrefixBytes]byte
 	if _, err := io.ReadFull(body, prefix[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -55,27 +55,27 @@ func readFrame(body io.Reader, encoding string, budget *bodyBudget) ([]byte, *st
 	case flag == 0:
 		return message.Bytes(), nil
 	case flag != 1:
-		return nil, newStatus(connect.CodeInternal, fmt.Sprintf("grpc: received unexpected payload format %d", flag))
+		return nil, rpcstatus.New(connect.CodeInternal, fmt.Sprintf("grpc: received unexpected payload format %d", flag))
 	case encoding != "gzip":
-		return nil, newStatus(connect.CodeInternal, "grpc: compressed flag set with identity or empty encoding")
+		return nil, rpcstatus.New(connect.CodeInternal, "grpc: compressed flag set with identity or empty encoding")
 	}
-	return unpack(&message, budget)
+	return unpack(&message, held)
 }
 
-func unpack(packed io.Reader, budget *bodyBudget) ([]byte, *status) {
+func unpack(packed io.Reader, held *heldBody) ([]byte, *rpcstatus.Status) {
 	reader, err := gzip.NewReader(packed)
 	if err != nil {
-		return nil, newStatus(connect.CodeInternal, "grpc: failed to decompress the message: "+err.Error())
+		return nil, rpcstatus.New(connect.CodeInternal, "grpc: failed to decompress the message: "+err.Error())
 	}
-	message, err := io.ReadAll(io.LimitReader(heldReader{reader, budget}, maxMessageBytes+1))
+	message, err := io.ReadAll(io.LimitReader(held.reader(reader), maxMessageBytes+1))
 	if refusal := bodyRefusal(err); refusal != nil {
 		return nil, refusal
 	}
 	if err != nil {
-		return nil, newStatus(connect.CodeInternal, "grpc: failed to read decompressed data: "+err.Error())
+		return nil, rpcstatus.New(connect.CodeInternal, "grpc: failed to read decompressed data: "+err.Error())
 	}
 	if len(message) > maxMessageBytes {
-		return nil, newStatus(connect.CodeResourceExhausted,
+		return nil, rpcstatus.New(connect.CodeResourceExhausted,
 			fmt.Sprintf("grpc: received message after decompression larger than max %d", maxMessageBytes))
 	}
 	return message, nil
@@ -83,19 +83,12 @@ func unpack(packed io.Reader, budget *bodyBudget) ([]byte, *status) {
 
 // readFailure is the status of a request body that ended early or could not be
 // read.
-func readFailure(err error) *status {
+func readFailure(err error) *rpcstatus.Status {
 	if refusal := bodyRefusal(err); refusal != nil {
 		return refusal
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return newStatus(connect.CodeUnknown, err.Error())
+		return rpcstatus.New(connect.CodeUnknown, err.Error())
 	}
-	return newStatus(connect.CodeUnknown, fmt.Sprintf("connection error: desc = %q", err.Error()))
-}
-
-// frame is an unpacked message with its prefix.
-func frame(message []byte) []byte {
-	framed := make([]byte, framePrefixBytes, framePrefixBytes+len(message))
-	binary.BigEndian.PutUint32(framed[1:], uint32(len(message))) //nolint:gosec // at most maxMessageBytes
-	return append(framed, message...)
+	return rpcstatus.New(connect.CodeUnknown, fmt.Sprintf("connection error: desc = %q", err.Error()))
 }

@@ -3,28 +3,17 @@ package adapter
 import (
 	"encoding/base64"
 	"io"
-	"net/http"
-	"strings"
 )
 
 // gRPC-Web's text mode is its binary mode in base64, for browsers' XMLHttpRequest
-// (PROTOCOL-WEB.md of gRPC). connect-go has no text mode, so this layer stands
-// before it.
-
-func isGRPCWebText(contentType string) bool {
-	return strings.HasPrefix(contentType, "application/grpc-web-text")
-}
+// (PROTOCOL-WEB.md of gRPC).
 
 // maxTextBytes is more than any message that could be accepted takes in base64.
 const maxTextBytes = (maxMessageBytes+framePrefixBytes)*4/3 + 1<<10
 
-// decodeGRPCWebText is r in binary mode.
-func decodeGRPCWebText(r *http.Request) *http.Request {
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{&textReader{text: io.LimitReader(r.Body, maxTextBytes)}, r.Body}
-	return r
+// decodeText is a body in binary mode.
+func decodeText(body io.Reader) io.Reader {
+	return &textReader{text: io.LimitReader(body, maxTextBytes)}
 }
 
 // textReader decodes base64 that may be several encodings one after the other,
@@ -92,40 +81,4 @@ func segmentEnd(text []byte, from int) int {
 		}
 	}
 	return len(text)
-}
-
-// grpcWebTextWriter turns a binary mode answer into text mode.
-type grpcWebTextWriter struct {
-	http.ResponseWriter
-
-	body        io.WriteCloser
-	wroteHeader bool
-}
-
-func newGRPCWebTextWriter(w http.ResponseWriter) *grpcWebTextWriter {
-	return &grpcWebTextWriter{ResponseWriter: w, body: base64.NewEncoder(base64.StdEncoding, w)}
-}
-
-func (w *grpcWebTextWriter) WriteHeader(status int) {
-	if !w.wroteHeader {
-		w.wroteHeader = true
-		header := w.Header()
-		header.Set("Content-Type", strings.Replace(header.Get("Content-Type"), "application/grpc-web", "application/grpc-web-text", 1))
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *grpcWebTextWriter) Write(data []byte) (int, error) {
-	if !w.wroteHeader {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.body.Write(data)
-}
-
-// close writes what is left of the last group of the body, if there is a body.
-func (w *grpcWebTextWriter) close() {
-	if !w.wroteHeader {
-		w.WriteHeader(http.StatusOK)
-	}
-	_ = w.body.Close() // a client that is gone needs no answer
 }

@@ -16,11 +16,15 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/grpcservices"
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/passthrough"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
@@ -41,17 +45,17 @@ type stack struct {
 	written int
 
 	mu       sync.Mutex
-	observed []adapter.Call
+	observed []adapter.Event
 }
 
-func (s *stack) observe(call adapter.Call) {
+func (s *stack) observe(call adapter.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.observed = append(s.observed, call)
 }
 
 // calls returns the v1 calls observed since the last time.
-func (s *stack) calls() []adapter.Call {
+func (s *stack) calls() []adapter.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	calls := s.observed
@@ -71,6 +75,43 @@ func (s *stack) newWrites(tb testing.TB) int {
 	return added
 }
 
+// parts are what requests cross, in their order from the last one.
+type parts struct {
+	passthrough passthrough.Config // none without Upstream
+	v1          adapter.Config
+	services    grpcservices.Config
+	edge        ingress.Config
+}
+
+// assemble puts the parts together as the program does.
+func (p parts) assemble(tb testing.TB) http.Handler {
+	tb.Helper()
+	if p.passthrough.Upstream != nil {
+		passing, err := passthrough.New(p.passthrough)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(passing.Close)
+		p.v1.Passthrough, p.services.Passthrough = passing, true
+	}
+	facade, err := adapter.New(p.v1)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p.services.Service, p.services.Timeout = managementv1connect.ManagementServiceName, p.v1.Limits.BodyTimeout
+	p.services.Health = cmp.Or(p.services.Health, grpcservices.AnswererUpstream)
+	p.services.Reflection = cmp.Or(p.services.Reflection, grpcservices.AnswererUpstream)
+	services, err := grpcservices.New(p.services, facade)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	edge, err := ingress.New(p.edge, services)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return edge
+}
+
 // option changes what newStack builds.
 type option func(*stackConfig)
 
@@ -87,8 +128,10 @@ type stackConfig struct {
 	rollout  adapter.Rollout
 	retry    v2client.RetryConfig
 	limits   adapter.Limits
-	trusted  forwarded.TrustedProxies
-	quiet    bool // no log, no witness: for benchmarks
+
+	writeTimeout time.Duration
+	trusted      forwarded.TrustedProxies
+	quiet        bool // no log, no witness: for benchmarks
 }
 
 func newStack(tb testing.TB, options ...option) *stack {
@@ -96,7 +139,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	config := stackConfig{
 		fixture: wiretest.Fixture(tb), scope: adapter.OrgScopeStrict,
 		protocol: v2client.ProtocolConnect, timeout: 10 * time.Second, rollout: adapter.RolloutAll,
-		retry: wiretest.NoRetry(), limits: roomy(),
+		retry: wiretest.NoRetry(), limits: roomy(), writeTimeout: time.Minute,
 		breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
 	}
 	for _, option := range options {
@@ -127,26 +170,23 @@ func newStack(tb testing.TB, options ...option) *stack {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(client.Close)
-	settings := adapter.Config{
-		ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
-		Observe: s.observe, Forwarding: forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},
+	whole := parts{
+		v1: adapter.Config{
+			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
+			Observe: s.observe,
+		},
+		edge: ingress.Config{
+			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},
+			WriteTimeout: config.writeTimeout, Log: log,
+		},
 	}
-	if config.native != nil || config.passes {
-		native := to
-		if config.native != nil {
-			native = wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient)
-		}
-		passthrough, err := adapter.NewPassthrough(adapter.PassthroughConfig{Upstream: native, Log: log})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(passthrough.Close)
-		settings.Passthrough = passthrough
+	switch {
+	case config.native != nil:
+		whole.passthrough = passthrough.Config{Upstream: wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient), Log: log}
+	case config.passes:
+		whole.passthrough = passthrough.Config{Upstream: to, Log: log}
 	}
-	handler, err := adapter.New(settings)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	handler := whole.assemble(tb)
 	s.handler = handler
 	s.address = wiretest.Listen(tb, handler)
 	return s
@@ -164,7 +204,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 // roomy are limits that no test meets by chance.
 func roomy() adapter.Limits {
-	return adapter.Limits{BodyTimeout: time.Minute, WriteTimeout: time.Minute}
+	return adapter.Limits{BodyTimeout: time.Minute}
 }
 
 // newTransport is a client's transport, of one protocol.

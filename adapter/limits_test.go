@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
@@ -181,7 +181,7 @@ func TestCallerRate(t *testing.T) {
 // as it likes. It holds up no call but its own, and that not for ever.
 func TestUntakenAnswer(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight, c.limits.WriteTimeout = 1, 50*time.Millisecond })
+	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight, c.writeTimeout = 1, 50*time.Millisecond })
 	conn, err := net.Dial("tcp", s.address)
 	if err != nil {
 		t.Fatal(err)
@@ -235,8 +235,8 @@ func TestUntakenAnswer(t *testing.T) {
 // A stream of the adapter's own, which is server reflection, may pause too.
 func TestReflectionMayPause(t *testing.T) {
 	t.Parallel()
-	address := newPassing(t, "http://"+wiretest.Listen(t, http.NotFoundHandler()), func(_ *adapter.PassthroughConfig, c *adapter.Config) {
-		c.GRPCReflection, c.Limits.WriteTimeout = adapter.AnswererOwn, 50*time.Millisecond
+	address := newPassing(t, "http://"+wiretest.Listen(t, http.NotFoundHandler()), func(p *parts) {
+		p.services.Reflection, p.edge.WriteTimeout = grpcservices.AnswererOwn, 50*time.Millisecond
 	})
 	client := grpcreflect.NewClient(&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())
 	stream := client.NewStream(t.Context())
@@ -271,8 +271,8 @@ func TestUntakenStream(t *testing.T) {
 			}
 		}
 	}))
-	address := newPassing(t, "http://"+origin, func(_ *adapter.PassthroughConfig, c *adapter.Config) {
-		c.Limits.WriteTimeout = 50 * time.Millisecond
+	address := newPassing(t, "http://"+origin, func(p *parts) {
+		p.edge.WriteTimeout = 50 * time.Millisecond
 	})
 	for _, http2 := range []bool{false, true} {
 		client := &http.Client{Transport: newTransport(t, http2)}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/wiretest"
 )
@@ -44,7 +45,7 @@ func (n *nativeV1) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // protocol, byte by byte as they came; those for others are translated.
 func TestRolloutCalls(t *testing.T) {
 	t.Parallel()
-	for percent, way := range map[adapter.Rollout]string{0: adapter.WayV1, 10: adapter.WayV1, 11: adapter.WayV2, 100: adapter.WayV2} { // userA is the 11th percent
+	for percent, way := range map[adapter.Rollout]string{0: adapter.RouteNative, 10: adapter.RouteNative, 11: adapter.RouteTranslated, 100: adapter.RouteTranslated} { // userA is the 11th percent
 		native := &nativeV1{}
 		s := newStack(t, func(c *stackConfig) { c.native, c.rollout = native, percent })
 		body := grpcCallBody(t)
@@ -53,7 +54,7 @@ func TestRolloutCalls(t *testing.T) {
 			return map[string]string{"Content-Type": contentType, "Authorization": "Bearer pat-org-owner-a"}
 		}
 		response := sendRaw(t, s.address, aCall())
-		if native := response.StatusCode == http.StatusTeapot; native != (way == adapter.WayV1) {
+		if native := response.StatusCode == http.StatusTeapot; native != (way == adapter.RouteNative) {
 			t.Errorf("%d%%, REST: %d", percent, response.StatusCode)
 		}
 		const path = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
@@ -64,11 +65,11 @@ func TestRolloutCalls(t *testing.T) {
 		calls := s.calls()
 		got := make([]string, 0, len(calls))
 		for _, call := range calls {
-			got = append(got, call.Protocol+" "+call.Way+" "+call.Code)
+			got = append(got, call.Protocol+" "+call.Route+" "+call.Code)
 		}
 		want := []string{"rest v2 ok", "grpc v2 ok", "grpc-web v2 ok", "grpc-web-text v2 ok"}
 		var bodies [][]byte
-		if way == adapter.WayV1 {
+		if way == adapter.RouteNative {
 			want = []string{"rest v1 418", "grpc v1 failed_precondition", "grpc-web v1 failed_precondition", "grpc-web-text v1 failed_precondition"}
 			bodies = [][]byte{[]byte(good), frame, frame, []byte(*body)}
 		}
@@ -107,36 +108,25 @@ func TestRolloutOddities(t *testing.T) {
 	}
 }
 
-// gRPC health and reflection are the adapter's where ZITADEL has none, or where
-// the configuration says so.
+// gRPC health and reflection are ZITADEL's, or the adapter's where the configuration
+// says so.
 func TestOwnServices(t *testing.T) {
 	t.Parallel()
-	knows := func(code string) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.ReadFull(r.Body, make([]byte, 5)) // a stream's end may be long in coming
-			w.Header().Set("Content-Type", "application/grpc")
-			w.Header().Set(http.TrailerPrefix+"Grpc-Status", code)
-		})
-	}
+	zitadels := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, 5)) // a stream's end may be long in coming
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "16")
+	})
 	for name, test := range map[string]struct {
-		upstream http.Handler
-		by       adapter.Answerer
-		own      bool
-	}{
-		"ZITADEL knows it":             {knows("16"), adapter.AnswererUpstream, false},
-		"ZITADEL does not know it":     {knows("12"), adapter.AnswererUpstream, true},
-		"a proxy knows no such host":   {http.NotFoundHandler(), adapter.AnswererUpstream, false},
-		"ZITADEL is not to be asked":   {knows("16"), adapter.AnswererOwn, true},
-		"ZITADEL gives no good answer": {http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), adapter.AnswererUpstream, false},
-	} {
+		by  grpcservices.Answerer
+		own bool
+	}{"upstream": {grpcservices.AnswererUpstream, false}, "own": {grpcservices.AnswererOwn, true}} {
 		ready := true
-		address := newPassing(t, "http://"+wiretest.Listen(t, test.upstream), func(_ *adapter.PassthroughConfig, c *adapter.Config) {
-			c.GRPCHealth, c.GRPCReflection, c.Ready = test.by, test.by, func() bool { return ready }
+		address := newPassing(t, "http://"+wiretest.Listen(t, zitadels), func(p *parts) {
+			p.services.Health, p.services.Reflection, p.services.Ready = test.by, test.by, func() bool { return ready }
 		})
-		for range 2 { // the second time from memory
-			if got := healthOf(t, address, ""); (got == nil) != test.own {
-				t.Errorf("%s: health %v", name, got)
-			}
+		if got := healthOf(t, address, ""); (got == nil) != test.own {
+			t.Errorf("%s: health %v", name, got)
 		}
 		services, err := reflected(t, address)
 		if own := err == nil && slices.Equal(services, []string{"zitadel.management.v1.ManagementService"}); own != test.own {
@@ -154,34 +144,6 @@ func TestOwnServices(t *testing.T) {
 		ready = false
 		if got := healthOf(t, address, ""); got == nil || !strings.Contains(got.Error(), "not serving") {
 			t.Errorf("%s: health while draining %v", name, got)
-		}
-	}
-}
-
-// No stranger can make others believe that ZITADEL knows a service that it does not, be
-// it with a host that is none, or with one that a proxy does not know and says so in HTTP
-// or in gRPC, as Envoy does; nor that it does not.
-func TestStrangersTellNothingOfServices(t *testing.T) {
-	t.Parallel()
-	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.Host {
-		case "nobody.example":
-			http.NotFound(w, r)
-			return
-		case "envoy.example":
-			w.Header().Set("Content-Type", "application/grpc")
-			w.Header().Set("Grpc-Status", "16")
-			return
-		}
-		_, _ = io.ReadFull(r.Body, make([]byte, 5))
-		w.Header().Set("Content-Type", "application/grpc")
-		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "12")
-	}))
-	for _, host := range []string{"a b", "nobody.example", "envoy.example"} {
-		address := newPassing(t, "http://"+origin, nil)
-		sendH2C(t, address, host, "/grpc.health.v1.Health/Check", "", [2]string{"content-type", "application/grpc"})
-		if got := healthOf(t, address, ""); got != nil {
-			t.Errorf("after %q: %v", host, got)
 		}
 	}
 }

@@ -9,29 +9,29 @@ import (
 	"connectrpc.com/connect"
 
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/v2client"
 )
 
-// setInOrganization keeps v1's organization rule with v2 calls made with the
+// inOrganization keeps v1's organization rule with v2 calls made with the
 // caller's own token:
 //
 //   - the organization of the call is that of the x-zitadel-orgid header, or
 //     else the caller's home organization;
 //   - if the user belongs to it, v2's permission check, which is made in the
-//     user's organization, is v1's check, and SetPassword may be called;
-//   - but for the caller's own password, which v2 lets everybody set and v1 only
-//     those who may write users: there the roles are looked at before;
+//     user's organization, is v1's check, and the work may be done;
+//   - except for the caller itself, which some releases of v2 let change its own
+//     password, and v1 only with user.write: there the roles are looked at first;
 //   - any refusal that v1 would have given only after its look at the caller's
 //     roles is given only after the same look. So a stranger learns nothing
-//     about users, and SetPassword is not even called for a user of another
-//     organization.
+//     about users, and nothing is even tried on a user of another organization.
 //
-// With everything remembered, a success costs SetPassword alone.
-func (c *call) setInOrganization(ctx context.Context) (*objectv2.Details, error) {
+// With everything remembered, a success costs the work alone.
+func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 	// Before anything else v2 is asked something, because it settles what v1
 	// settles first, in the same words: instance, token, existing organization.
-	owner, err := c.organizationOf(ctx, c.userID)
-	if err != nil && !isUnseen(err) {
+	owner, err := c.organizationOf(ctx, c.request.userID())
+	if err != nil && !isNotVisible(err) {
 		return nil, err
 	}
 	subject, err := c.subject(ctx)
@@ -42,14 +42,14 @@ func (c *call) setInOrganization(ctx context.Context) (*objectv2.Details, error)
 	if err != nil {
 		return nil, err
 	}
-	c.record.organization = organization
-	if refusal := c.validate(); refusal != nil {
+	c.event.Organization = organization
+	if refusal := c.request.validate(); refusal != nil {
 		return nil, c.refuse(ctx, subject, organization, refusal)
 	}
 	if owner == "" || owner != organization {
 		return nil, c.refuse(ctx, subject, organization, passwordNotFound())
 	}
-	if c.userID == subject {
+	if c.request.userID() == subject {
 		switch err := c.checkRoles(ctx, subject, organization); {
 		case errors.Is(err, errRolesUnknown):
 			return nil, noPermission()
@@ -57,11 +57,11 @@ func (c *call) setInOrganization(ctx context.Context) (*objectv2.Details, error)
 			return nil, err
 		}
 	}
-	details, err := c.zitadel.SetPassword(ctx, c.caller, c.userID, c.password)
+	details, err := c.request.work(ctx, c.zitadel, c.caller)
 	if err == nil {
 		return details, nil
 	}
-	if refusal := statusOf(err); isAfterRoles(refusal) {
+	if refusal := statusOf(err); isPostAuthorization(refusal) {
 		return nil, c.refuse(ctx, subject, organization, refusal)
 	}
 	return nil, err
@@ -73,28 +73,28 @@ func (c *call) organization(ctx context.Context, subject string) (string, error)
 		return named, nil
 	}
 	home, err := c.organizationOf(ctx, subject)
-	if err != nil && isUnseen(err) {
-		return "", noPermission() // everybody may see himself: in doubt, refuse
+	if err != nil && isNotVisible(err) {
+		return "", noPermission() // everybody may see their own user: in doubt, refuse
 	}
 	return home, err
 }
 
 // organizationOf is the organization that a user belongs to.
 func (c *call) organizationOf(ctx context.Context, userID string) (string, error) {
-	if organization, ok := c.memory.organization(c.token, userID); ok {
+	if organization, ok := c.identities.organization(c.token, userID); ok {
 		return organization, nil
 	}
 	organization, err := c.zitadel.UserOrganization(ctx, c.caller, userID)
 	if err != nil {
 		return "", err
 	}
-	c.memory.keepOrganization(c.token, userID, organization)
+	c.identities.keepOrganization(c.token, userID, organization)
 	return organization, nil
 }
 
 // subject is the id of the user whose token the caller holds.
 func (c *call) subject(ctx context.Context) (string, error) {
-	if subject, ok := c.memory.subject(c.token); ok {
+	if subject, ok := c.identities.subject(c.token); ok {
 		return subject, nil
 	}
 	identity, err := c.zitadel.UserInfo(ctx, c.caller)
@@ -104,9 +104,9 @@ func (c *call) subject(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c.memory.keepSubject(c.token, identity.UserID)
+	c.identities.keepSubject(c.token, identity.UserID)
 	if identity.Organization != "" {
-		c.memory.keepOrganization(c.token, identity.UserID, identity.Organization)
+		c.identities.keepOrganization(c.token, identity.UserID, identity.Organization)
 	}
 	return identity.UserID, nil
 }
@@ -115,11 +115,11 @@ func (c *call) subject(ctx context.Context) (string, error) {
 // If v2 takes it, nobody can say whose it is, or whether it is the user's own:
 // in doubt, refuse.
 func (c *call) tokenRefusal(ctx context.Context, cause error) error {
-	if _, err := c.zitadel.UserOrganization(ctx, c.caller, c.userID); err != nil && !isUnseen(err) {
+	if _, err := c.zitadel.UserOrganization(ctx, c.caller, c.request.userID()); err != nil && !isNotVisible(err) {
 		return err
 	}
 	refusal := noPermission()
-	refusal.cause = cause
+	refusal.Cause = cause
 	return refusal
 }
 
@@ -132,7 +132,7 @@ func (c *call) refuse(ctx context.Context, subject, organization string, refusal
 	case errors.Is(err, errRolesUnknown):
 		// What shows whether a user exists is kept back. All else v2 says only
 		// after its own permission check.
-		if atHand.id == idPasswordNotFound || atHand.id == idNotInitialized || isPermissionRefusal(atHand) {
+		if atHand.ID == idPasswordNotFound || atHand.ID == idNotInitialized || isPermissionRefusal(atHand) {
 			return noPermission()
 		}
 	case err != nil:
@@ -152,7 +152,7 @@ var errRolesUnknown = errors.New("this ZITADEL does not list administrators")
 func (c *call) checkRoles(ctx context.Context, subject, organization string) error {
 	administrators, err := c.zitadel.Administrators(ctx, c.caller, subject)
 	if err != nil {
-		if statusOf(err).code == connect.CodeUnimplemented {
+		if statusOf(err).Code == connect.CodeUnimplemented {
 			return errRolesUnknown
 		}
 		return err
@@ -184,37 +184,37 @@ func mayWriteUsers(role string) bool {
 	return false
 }
 
-// isUnseen reports whether GetUserByID would not show a user: it does not
-// exist, or the caller may not see it, or its id is not one.
-func isUnseen(err error) bool {
+// isNotVisible reports whether GetUserByID would not show a user: it does not
+// exist, the caller may not see it, or no user can have its id.
+func isNotVisible(err error) bool {
 	s := statusOf(err)
-	if s.cause != nil {
+	if s.Cause != nil {
 		return false
 	}
-	return s.id == idMembershipNotFound || isPermissionRefusal(s) ||
-		s.code == connect.CodeNotFound && s.id != "" ||
-		s.code == connect.CodeInvalidArgument
+	return s.ID == idMembershipNotFound || isPermissionRefusal(s) ||
+		s.Code == connect.CodeNotFound && s.ID != "" ||
+		s.Code == connect.CodeInvalidArgument
 }
 
 // isPermissionRefusal reports whether v2 found roles of the caller, but none
 // that permits the call. v1 has another id for it.
-func isPermissionRefusal(s *status) bool {
-	return s.id == idNoPermission || s.id == idNoPermissionOnUser
+func isPermissionRefusal(s *rpcstatus.Status) bool {
+	return s.ID == idNoPermission || s.ID == idNoPermissionOnUser
 }
 
-// isAfterRoles reports whether SetPassword refused with something that v1 says
-// only after its look at the caller's roles: an error of the command or of its
+// isPostAuthorization reports whether the work was refused with something that v1
+// says only after its look at the caller's roles: an error of the command or of its
 // validation. ZITADEL's interceptors raise errors with AUTH ids or with none at
 // all, and what never reached ZITADEL says nothing about users.
-func isAfterRoles(s *status) bool {
+func isPostAuthorization(s *rpcstatus.Status) bool {
 	switch {
-	case s.cause != nil:
+	case s.Cause != nil:
 		return false
 	case isPermissionRefusal(s):
 		return true
-	case s.id == "":
-		return s.code == connect.CodeInvalidArgument
+	case s.ID == "":
+		return s.Code == connect.CodeInvalidArgument
 	default:
-		return !strings.HasPrefix(s.id, "AUTH")
+		return !strings.HasPrefix(s.ID, "AUTH")
 	}
 }

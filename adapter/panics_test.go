@@ -11,6 +11,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
@@ -23,7 +24,7 @@ func (broken) UserOrganization(context.Context, v2client.Caller, string) (string
 	panic("Sup3rPassw0rd! for pat-org-owner-a")
 }
 
-func (broken) SetPassword(_ context.Context, _ v2client.Caller, _, password string) (*objectv2.Details, error) {
+func (broken) SetPassword(_ context.Context, _ v2client.Caller, _, password string, _ bool) (*objectv2.Details, error) {
 	return nil, []error{}[len(password)]
 }
 
@@ -34,14 +35,11 @@ func TestPanics(t *testing.T) {
 	var log wiretest.Buffer
 	var panics atomic.Int32
 	for _, scope := range []adapter.OrgScope{adapter.OrgScopeStrict, adapter.OrgScopeOff} {
-		handler, err := adapter.New(adapter.Config{
-			ZITADEL: broken{}, OrgScope: scope, Timeout: time.Minute, Rollout: adapter.RolloutAll, Limits: roomy(),
-			Log: slog.New(slog.NewJSONHandler(&log, nil)), OnPanic: func() { panics.Add(1) },
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := wiretest.Listen(t, handler)
+		logger := slog.New(slog.NewJSONHandler(&log, nil))
+		address := wiretest.Listen(t, parts{
+			v1:   adapter.Config{ZITADEL: broken{}, OrgScope: scope, Timeout: time.Minute, Rollout: adapter.RolloutAll, Limits: roomy(), Log: logger},
+			edge: ingress.Config{WriteTimeout: time.Minute, OnPanic: func() { panics.Add(1) }, Log: logger},
+		}.assemble(t))
 		call := aCall()
 		for range 2 {
 			response := sendRaw(t, address, call)

@@ -17,7 +17,6 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/wiretest"
 )
@@ -34,7 +33,7 @@ func TestPassthroughFailures(t *testing.T) {
 	silent := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
-	})), func(p *adapter.PassthroughConfig, _ *adapter.Config) { p.ResponseTimeout = 20 * time.Millisecond })
+	})), func(p *parts) { p.passthrough.ResponseTimeout = 20 * time.Millisecond })
 
 	for _, test := range []struct {
 		address string
@@ -138,8 +137,8 @@ func TestPassthroughLog(t *testing.T) {
 	t.Parallel()
 	var log wiretest.Buffer
 	address, _ := tape(t, okAnswer)
-	s := newPassing(t, "http://"+address, func(p *adapter.PassthroughConfig, _ *adapter.Config) {
-		p.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := newPassing(t, "http://"+address, func(p *parts) {
+		p.passthrough.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	exchangeRaw(t, s, http.MethodGet, []byte("GET /path?code=s3cret HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\nCookie: s3cret\r\n\r\n"))
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "passed through") && time.Now().Before(deadline); {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/base64"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -13,6 +12,8 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/passthrough"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
@@ -55,7 +56,7 @@ func tape(t *testing.T, answer string) (address string, heads <-chan string) {
 }
 
 // newPassing is an adapter before an upstream at a base URL.
-func newPassing(t *testing.T, base string, change func(*adapter.PassthroughConfig, *adapter.Config)) string {
+func newPassing(t *testing.T, base string, change func(*parts)) string {
 	t.Helper()
 	to := wiretest.Upstream(t, base, upstream.HostClient)
 	client, err := v2client.New(v2client.Config{
@@ -67,22 +68,15 @@ func newPassing(t *testing.T, base string, change func(*adapter.PassthroughConfi
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	passing := adapter.PassthroughConfig{Upstream: to, Log: slog.New(slog.DiscardHandler)}
-	config := adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy(), Forwarding: forwarded.Policy{TellHost: true}}
+	whole := parts{
+		passthrough: passthrough.Config{Upstream: to},
+		v1:          adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy()},
+		edge:        ingress.Config{Forwarding: forwarded.Policy{TellHost: true}, WriteTimeout: time.Minute},
+	}
 	if change != nil {
-		change(&passing, &config)
+		change(&whole)
 	}
-	passthrough, err := adapter.NewPassthrough(passing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(passthrough.Close)
-	config.Passthrough = passthrough
-	handler, err := adapter.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return wiretest.Listen(t, handler)
+	return wiretest.Listen(t, whole.assemble(t))
 }
 
 const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -191,7 +185,7 @@ func TestTrustedProxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	address, heads := tape(t, okAnswer)
-	s := newPassing(t, "http://"+address, func(_ *adapter.PassthroughConfig, c *adapter.Config) { c.Forwarding.Trusted = trusted })
+	s := newPassing(t, "http://"+address, func(p *parts) { p.edge.Forwarding.Trusted = trusted })
 	exchangeRaw(t, s, http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x:80\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"+
 		"Forwarded: for=1.1.1.1\r\nX-Forwarded-Proto: https\r\n\r\n"))
 	got := <-heads

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,126 +12,150 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
-	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
-	"zitadel-v1-adapter/internal/rpccode"
+	"zitadel-v1-adapter/internal/crossorigin"
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
+
+// REST is grpc-gateway v2's dialect of it. Any Content-Type is JSON.
 
 // maxMessageBytes is grpc-go's default limit for a received message, which v1
 // never raised.
 const maxMessageBytes = 4 << 20
 
-// restHandler speaks grpc-gateway v2's dialect of REST. Any Content-Type is
-// JSON.
-type restHandler struct {
-	useCase *setHumanInitialPassword
-	journal *journal
-}
-
-// serve answers a request for userID's path.
-func (h *restHandler) serve(w http.ResponseWriter, r *http.Request, userID string) {
-	if refusal := overrideMethod(r); refusal != nil {
-		writeStatus(w, rpccode.HTTPStatus(refusal.code), refusal)
+// serveREST answers a request that is in no RPC protocol.
+func (a *adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) {
+	switch {
+	case crossorigin.IsPreflight(r):
+		x.Header().Add("Vary", "Cookie") // v1 adds it to every 2xx
+		x.WriteHeader(http.StatusNoContent)
+		return
+	case called.method == nil:
+		rpcstatus.WriteJSON(x, http.StatusNotFound, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 		return
 	}
-	if r.Method != http.MethodPost {
-		writeMethodNotAllowed(w)
+	body := &heldBody{slots: &a.largeBody}
+	defer body.release()
+	content := body.reader(r.Body)
+	verb, refusal := gatewayMethod(r, content)
+	switch {
+	case refusal != nil:
+		rpcstatus.WriteJSON(x, rpcstatus.HTTPStatus(refusal.Code), refusal)
+		return
+	case verb != http.MethodPost:
+		rpcstatus.WriteMethodNotAllowed(x)
 		return
 	}
-	rec := newRecord("rest", r)
-	defer func() { h.journal.write(r.Context(), rec) }()
+	event := newEvent(protocolREST, called.method, r)
+	defer func() { a.end(r.Context(), event) }()
 	ctx, cancel, refusal := withGatewayTimeout(r)
 	defer cancel()
-	var request *managementv1.SetHumanInitialPasswordRequest
+	if deadline, ok := ctx.Deadline(); ok {
+		x.LimitBody(min(time.Until(deadline), a.config.Limits.BodyTimeout))
+	}
+	request := called.method.newRequest()
 	if refusal == nil {
-		request, refusal = readRequest(r, userID)
+		refusal = readRequest(content, r.ContentLength, request)
+		called.bind(request)
 	}
 	if refusal == nil {
 		refusal = checkGRPCRequest(ctx, r, request)
 	}
 	if refusal != nil { // before v1's gRPC server, which adds headers, has the call
-		rec.status = refusal
-		writeStatus(w, rpccode.HTTPStatus(refusal.code), refusal)
+		event.status = refusal
+		rpcstatus.WriteJSON(x, rpcstatus.HTTPStatus(refusal.Code), refusal)
 		return
 	}
-	caller := rec.callerOf(r.Host, func(name string) string { return restHeader(r.Header, name) })
-	response, refusal := h.useCase.run(ctx, caller, request, rec)
-	if refusal == nil {
-		setNoStore(w.Header())
-		w.Header().Add("Vary", "Cookie")
-		writeJSON(w, http.StatusOK, appendResponse(nil, response))
+	caller := event.callerOf(r.Host, func(name string) string { return restHeader(r.Header, name) })
+	response, refusal := a.run(ctx, called.method, caller, request, event)
+	if refusal != nil {
+		writeRESTRefusal(x, refusal)
 		return
 	}
-	if refusal.code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
-		setNoStore(w.Header())
-	}
-	if refusal.code == connect.CodeUnauthenticated {
-		w.Header().Set("WWW-Authenticate", headerText(refusal.message))
-	}
-	writeStatus(w, rpccode.HTTPStatus(refusal.code), refusal)
+	setNoStore(x.Header())
+	x.Header().Add("Vary", "Cookie")
+	rpcstatus.WriteBody(x, http.StatusOK, appendResponse(nil, response))
 }
 
-// overrideMethod is grpc-gateway's "path length fallback": a form POST may name
-// another method. The form is read, and with it the body.
-func overrideMethod(r *http.Request) *status {
+// writeRESTRefusal answers a call that v1's gRPC server would have refused.
+func writeRESTRefusal(x *ingress.Exchange, refusal *rpcstatus.Status) {
+	if refusal.Code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
+		setNoStore(x.Header())
+	}
+	if refusal.Code == connect.CodeUnauthenticated {
+		x.Header().Set("WWW-Authenticate", headerText(refusal.Message))
+	}
+	rpcstatus.WriteJSON(x, rpcstatus.HTTPStatus(refusal.Code), refusal)
+}
+
+// gatewayMethod is the HTTP method that a request means, by grpc-gateway's "path length
+// fallback": a form POST may name another one. The form is read, and with it the body.
+func gatewayMethod(r *http.Request, body io.Reader) (string, *rpcstatus.Status) {
 	override := r.Header.Get("X-Http-Method-Override")
 	if override == "" || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
-		return nil
+		return r.Method, nil
 	}
-	if err := r.ParseForm(); err != nil {
+	form := *r // which ParseForm writes into
+	form.Body = io.NopCloser(body)
+	if err := form.ParseForm(); err != nil {
 		if refusal := bodyRefusal(err); refusal != nil {
-			return refusal
+			return "", refusal
 		}
-		return newStatus(connect.CodeInvalidArgument, err.Error())
+		return "", rpcstatus.New(connect.CodeInvalidArgument, err.Error())
 	}
-	r.Method = strings.ToUpper(override)
-	return nil
+	return strings.ToUpper(override), nil
 }
 
-// readRequest reads the body, and puts the path's user id over the body's.
-func readRequest(r *http.Request, userID string) (*managementv1.SetHumanInitialPasswordRequest, *status) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxMessageBytes+1))
+// readRequest reads the body, which should be contentLength bytes long; -1 is unknown.
+func readRequest(content io.Reader, contentLength int64, into request) *rpcstatus.Status {
+	body, err := io.ReadAll(io.LimitReader(content, maxMessageBytes+1))
 	if refusal := bodyRefusal(err); refusal != nil {
-		return nil, refusal
+		return refusal
 	}
 	if len(body) > maxMessageBytes {
-		return nil, tooLarge(max(r.ContentLength, int64(len(body))))
+		return tooLarge(max(contentLength, int64(len(body))))
 	}
-	request, refusal := decodeJSON(body, err)
-	if refusal != nil {
-		return nil, refusal
+	return decodeJSON(body, err, into)
+}
+
+// bind sets the fields that the path's parameters name.
+func (f found) bind(into request) {
+	for i, name := range f.names {
+		if field := into.text(name); field != nil {
+			*field = f.values[i]
+		}
 	}
-	request.UserId = userID
-	return request, nil
 }
 
 // checkGRPCRequest refuses, in grpc-go's order and words, what v1's gateway
 // cannot send on over gRPC: a token that is not printable ASCII (of all headers
-// the only one that grpc-gateway passes on unchecked), a call whose time is up,
-// text that is not UTF-8, which only the path can bring here, and a message over
-// the limit, which is rarely longer than its JSON.
-func checkGRPCRequest(ctx context.Context, r *http.Request, request *managementv1.SetHumanInitialPasswordRequest) *status {
+// the only one that grpc-gateway passes on unchecked), a call whose time is up, text
+// that is not UTF-8, which only the path can bring here, and a message over the limit,
+// which is rarely longer than its JSON.
+func checkGRPCRequest(ctx context.Context, r *http.Request, request request) *rpcstatus.Status {
 	for _, value := range r.Header["Authorization"] {
 		if !isPrintable(value) {
-			return newStatus(connect.CodeInternal, `header key "authorization" contains value with non-printable ASCII characters`)
+			return rpcstatus.New(connect.CodeInternal, `header key "authorization" contains value with non-printable ASCII characters`)
 		}
 	}
 	if late := ended(ctx); late != nil {
 		return late
 	}
-	if !utf8.ValidString(request.GetUserId()) {
-		if _, err := proto.Marshal(request); err != nil { // for its words
-			return newStatus(connect.CodeInternal, "grpc: error while marshaling: "+stableProtoText(err))
+	message := request.message()
+	if !utf8.ValidString(request.userID()) {
+		if _, err := proto.Marshal(message); err != nil { // for its words
+			return rpcstatus.New(connect.CodeInternal, "grpc: error while marshaling: "+stableProtoText(err))
 		}
 	}
-	if size := proto.Size(request); size > maxMessageBytes {
+	if size := proto.Size(message); size > maxMessageBytes {
 		return tooLarge(int64(size))
 	}
 	return nil
 }
 
 // tooLarge is grpc-go's refusal of a message of size bytes.
-func tooLarge(size int64) *status {
-	return newStatus(connect.CodeResourceExhausted,
+func tooLarge(size int64) *rpcstatus.Status {
+	return rpcstatus.New(connect.CodeResourceExhausted,
 		fmt.Sprintf("grpc: received message larger than max (%d vs. %d)", size, maxMessageBytes))
 }
 
@@ -155,6 +177,7 @@ func firstPrintable(values []string) string {
 	return ""
 }
 
+// isPrintable reports whether gRPC can carry a header's value.
 func isPrintable(value string) bool {
 	for i := range len(value) {
 		if value[i] < ' ' || value[i] > '~' {
@@ -179,24 +202,4 @@ func headerText(message string) string {
 		}
 		return r
 	}, message)
-}
-
-// writeMethodNotAllowed answers as ZITADEL taught its grpc-gateway.
-func writeMethodNotAllowed(w http.ResponseWriter) {
-	writeStatus(w, http.StatusMethodNotAllowed, newStatus(connect.CodeUnimplemented, "Method Not Allowed"))
-}
-
-func writeStatus(w http.ResponseWriter, httpStatus int, s *status) {
-	if s.retryAfter > 0 { // in whole seconds (RFC 9110 section 10.2.3)
-		w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(s.retryAfter.Seconds())))}
-	}
-	writeJSON(w, httpStatus, appendStatus(nil, s))
-}
-
-func writeJSON(w http.ResponseWriter, httpStatus int, body []byte) {
-	header := w.Header()
-	header["Content-Type"] = []string{"application/json"}
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(httpStatus)
-	_, _ = w.Write(body) // a client that is gone needs no answer
 }

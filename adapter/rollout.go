@@ -1,17 +1,9 @@
 package adapter
 
 import (
-	"bytes"
 	"fmt"
 	"hash/fnv"
 	"io"
-	"net/http"
-	"strings"
-
-	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
-
-	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 )
 
 // Rollout is the share of translated calls, in percent; native v1 answers the
@@ -41,44 +33,4 @@ func (r Rollout) translates(userID string) bool {
 	// ones in.
 	sum := hash.Sum64()
 	return (sum>>32^sum)%uint64(RolloutAll) < uint64(r) //nolint:gosec // not negative
-}
-
-// callPath are the parts of the translated call's REST path around the user id.
-const (
-	callPathBefore = "/management/v1/users/"
-	callPathAfter  = "/password/_initialize"
-)
-
-// callUserID finds the user id in a REST path of the translated call, decoded
-// and clean; false means that the path is another.
-func callUserID(path string) (string, bool) {
-	rest, ok := strings.CutPrefix(path, callPathBefore)
-	if !ok {
-		return "", false
-	}
-	userID, ok := strings.CutSuffix(rest, callPathAfter)
-	return userID, ok && userID != "" && !strings.Contains(userID, "/")
-}
-
-// peekUserID reads the message of a gRPC or gRPC-Web call for the user id in it,
-// "" if there is none to be read, and leaves the body as it was. It says if there was
-// no room to read it: by another user id, the call might go the other way.
-func peekUserID(r *http.Request, protocol string, body *limitedBody) (userID string, crowded bool) {
-	var read bytes.Buffer
-	peeked := *r
-	peeked.Body = io.NopCloser(io.TeeReader(body, &read))
-	if protocol == "grpc-web-text" {
-		decodeGRPCWebText(&peeked)
-	}
-	var request managementv1.SetHumanInitialPasswordRequest
-	encoding := r.Header.Get("Grpc-Encoding")
-	if checkEncoding(encoding) == nil {
-		message, refusal := readFrame(peeked.Body, encoding, body.budget)
-		if refusal == nil {
-			_ = proto.Unmarshal(message, &request) // as much as can be read
-		}
-		crowded = refusal != nil && refusal.code == connect.CodeUnavailable
-	}
-	body.from = io.MultiReader(&read, body.from)
-	return request.GetUserId(), crowded
 }

@@ -3,6 +3,7 @@ package adapter
 import (
 	"strconv"
 	"testing"
+	"time"
 )
 
 // Who is translated at which share is the same on every replica, in every
@@ -40,20 +41,39 @@ func TestRolloutShare(t *testing.T) {
 	}
 }
 
-func TestCallUserID(t *testing.T) {
+// Which REST paths are a method's, and the user in them.
+func TestFindTakesTheUserFromThePath(t *testing.T) {
 	t.Parallel()
+	a := newTestAdapter(t, Config{})
 	for path, want := range map[string]string{
 		"/management/v1/users/1/password/_initialize":   "1",
 		"/management/v1/users/a b/password/_initialize": "a b",
 		"/management/v1/users/password/_initialize":     "",
-		"/management/v1/users//password/_initialize":    "",
 		"/management/v1/users/1/2/password/_initialize": "",
 		"/management/v1/users/1/password/_initialize/":  "",
 		"/management/v1/users/1/password":               "",
 		"/admin/v1/users/1/password/_initialize":        "",
 	} {
-		if got, ok := callUserID(path); ok != (want != "") || ok && got != want {
-			t.Errorf("%s: %q, %v", path, got, ok)
+		if got := a.find(path); (got.method != nil) != (want != "") || got.value("user_id") != want {
+			t.Errorf("%s: user %q, method %v; want %q", path, got.value("user_id"), got.method != nil, want)
 		}
 	}
+}
+
+// newTestAdapter is an adapter with a ZITADEL that does nothing, if config has none.
+func newTestAdapter(tb testing.TB, config Config) *adapter {
+	tb.Helper()
+	config.OrgScope, config.Timeout, config.Limits.BodyTimeout = OrgScopeStrict, time.Minute, time.Minute
+	if config.ZITADEL == nil {
+		config.ZITADEL, config.Rollout = stubZITADEL{tb}, RolloutAll
+	}
+	handler, err := New(config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	made, ok := handler.(*adapter)
+	if !ok {
+		tb.Fatalf("New made %T", handler)
+	}
+	return made
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
 // timeoutUnit is the unit of a grpc-timeout header (gRPC over HTTP/2, "Timeout").
@@ -33,7 +35,7 @@ func timeoutUnit(letter byte) (time.Duration, bool) {
 // withGatewayTimeout gives the context of a REST request the deadline of its
 // Grpc-Timeout header, read as grpc-gateway reads it: any number that fits 64
 // bits, with whatever deadline comes of it.
-func withGatewayTimeout(r *http.Request) (context.Context, context.CancelFunc, *status) {
+func withGatewayTimeout(r *http.Request) (context.Context, context.CancelFunc, *rpcstatus.Status) {
 	text := r.Header.Get("Grpc-Timeout")
 	if text == "" {
 		return r.Context(), func() {}, nil
@@ -42,7 +44,7 @@ func withGatewayTimeout(r *http.Request) (context.Context, context.CancelFunc, *
 	unit, known := timeoutUnit(text[last])
 	count, err := strconv.ParseInt(text[:last], 10, 64)
 	if err != nil || !known {
-		return r.Context(), func() {}, newStatus(connect.CodeInvalidArgument, "invalid grpc-timeout: "+text)
+		return r.Context(), func() {}, rpcstatus.New(connect.CodeInvalidArgument, "invalid grpc-timeout: "+text)
 	}
 	if count == 0 { // grpc-gateway takes none for no deadline
 		return r.Context(), func() {}, nil

@@ -10,8 +10,7 @@ import (
 )
 
 // BreakerConfig says when calls to a failing upstream are refused without
-// trying. What counts as a failure is decided in [Error], never by a caller's
-// mistake.
+// trying. A caller's mistake never counts as a failure.
 type BreakerConfig struct {
 	// MinimumCalls within Window before the failure rate means anything.
 	// At least 1.
@@ -24,6 +23,40 @@ type BreakerConfig struct {
 	// OpenFor is how long no call is let through before a single probe is.
 	// Above 0.
 	OpenFor time.Duration
+}
+
+// BreakerState is what the breaker does with calls.
+type BreakerState int
+
+// The states of a breaker.
+const (
+	BreakerClosed   BreakerState = iota // calls go on
+	BreakerHalfOpen                     // one call goes on as a probe, others are refused
+	BreakerOpen                         // calls are refused
+)
+
+// String is the state's name in logs and metrics.
+func (s BreakerState) String() string {
+	switch s {
+	case BreakerClosed:
+		return "closed"
+	case BreakerHalfOpen:
+		return "half-open"
+	case BreakerOpen:
+		return "open"
+	}
+	return "unknown"
+}
+
+func stateOf(state gobreaker.State) BreakerState {
+	switch state {
+	case gobreaker.StateOpen:
+		return BreakerOpen
+	case gobreaker.StateHalfOpen:
+		return BreakerHalfOpen
+	case gobreaker.StateClosed:
+	}
+	return BreakerClosed
 }
 
 // windowSteps is how many buckets roll through BreakerConfig.Window.
@@ -43,53 +76,52 @@ func (c BreakerConfig) validate() error {
 	return nil
 }
 
-// breaker is gobreaker's, told of a call when its outcome is known. gobreaker would count
-// it from its beginning on: with upstream.timeout as long as the window, calls that
-// hang would have left it by their end, and those that are under way or say nothing
-// would count as good ones until then.
+// breaker is gobreaker's, told of a call at its completion. gobreaker would count it
+// from its start: with upstream.timeout as long as the window, a hung call would fall out
+// of the window before it failed, and calls under way would count as successes.
 type breaker struct {
 	state *gobreaker.TwoStepCircuitBreaker[struct{}]
 }
 
-// pass is what a call gets that may be made.
-type pass struct {
-	// leave must be called with what became of the call, nil for success.
-	leave func(*Error)
-	// probe says that a half-open breaker may wait for it.
+// permit is the permission to make a call.
+type permit struct {
+	// report must be called with the call's outcome, nil for success.
+	report func(*Error)
+	// probe says that a half-open breaker waits for this call.
 	probe bool
 }
 
-// enter asks whether a call may be made. doubtful is one whose failure might be its own
-// fault: a half-open breaker lets it pass, but does not wait for it, or those who send
-// such would shut everybody out.
-func (b *breaker) enter(doubtful bool) (pass, error) {
-	if state := b.state.State(); state == gobreaker.StateClosed || state == gobreaker.StateHalfOpen && doubtful {
-		return pass{leave: b.leave}, nil
+// acquire asks whether a call may be made. A suspect call, whose failure may be its own
+// fault, passes a half-open breaker but is not its probe: those who send such calls could
+// hold it half-open.
+func (b *breaker) acquire(suspect bool) (permit, error) {
+	if state := b.state.State(); state == gobreaker.StateClosed || state == gobreaker.StateHalfOpen && suspect {
+		return permit{report: b.report}, nil
 	}
 	done, err := b.state.Allow()
-	return pass{leave: func(failure *Error) { done(orNil(failure)) }, probe: true}, err
+	return permit{report: func(failure *Error) { done(asError(failure)) }, probe: true}, err
 }
 
-// leave counts the outcome of a call that nobody waited for. If the breaker is half-open
-// by now, it is as good as a probe's.
-func (b *breaker) leave(failure *Error) {
-	if failure.excluded() {
+// report counts the outcome of a call that is no probe. If the breaker is half-open by
+// now, it is as good as a probe's.
+func (b *breaker) report(failure *Error) {
+	if failure != nil && failure.health == notCounted {
 		return
 	}
 	if done, err := b.state.Allow(); err == nil {
-		done(orNil(failure))
+		done(asError(failure))
 	}
 }
 
-// orNil is an error that is nil if there is none.
-func orNil(failure *Error) error {
+// asError is nil for a nil *Error.
+func asError(failure *Error) error {
 	if failure == nil {
 		return nil
 	}
 	return failure
 }
 
-func newBreaker(config BreakerConfig, observe func(state string), log *slog.Logger) *breaker {
+func newBreaker(config BreakerConfig, observe func(BreakerState), log *slog.Logger) *breaker {
 	return &breaker{gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "upstream",
 		MaxRequests:  1,
@@ -102,17 +134,17 @@ func newBreaker(config BreakerConfig, observe func(state string), log *slog.Logg
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			if observe != nil {
-				observe(to.String())
+				observe(stateOf(to))
 			}
 			log.Warn("breaker changed state", "breaker", name, "from", from.String(), "to", to.String())
 		},
 		IsSuccessful: func(err error) bool {
-			var failure *Error
-			return !errors.As(err, &failure) || !failure.upstreamFailed()
+			failure, ok := errors.AsType[*Error](err)
+			return !ok || failure.health != failing
 		},
 		IsExcluded: func(err error) bool {
-			var failure *Error
-			return errors.As(err, &failure) && failure.excluded()
+			failure, ok := errors.AsType[*Error](err)
+			return ok && failure.health == notCounted
 		},
 	})}
 }

@@ -4,11 +4,12 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"zitadel-v1-adapter/internal/upstream"
 )
 
-// forwarded names, in canonical form, every header of an incoming request that
+// forwardedHeaders names, in canonical form, every header of an incoming request that
 // is sent on. Whatever does not stand here stays with the adapter.
 //
 //   - Authorization and X-Zitadel-Orgid decide what the caller may do;
@@ -20,36 +21,35 @@ import (
 //   - Forwarded and X-Forwarded-* say where the client is: ZITADEL writes it
 //     down, and may make links from it;
 //   - the rest is for ZITADEL's logs and traces.
-func forwarded() [20]string {
-	return [...]string{
-		"Authorization",
-		"X-Zitadel-Orgid",
-		"Origin",
-		"X-Zitadel-Instance-Host",
-		"X-Zitadel-Public-Host",
-		"Forwarded",
-		"X-Forwarded-For",
-		"X-Forwarded-Host",
-		"X-Forwarded-Proto",
-		"Accept-Language",
-		"Traceparent",
-		"Tracestate",
-		"Baggage",
-		"B3",
-		"X-B3-Traceid",
-		"X-B3-Spanid",
-		"X-B3-Parentspanid",
-		"X-B3-Sampled",
-		"X-B3-Flags",
-		"X-Request-Id",
-	}
+var forwardedHeaders = [...]string{
+	"Authorization",
+	"X-Zitadel-Orgid",
+	"Origin",
+	"X-Zitadel-Instance-Host",
+	"X-Zitadel-Public-Host",
+	"Forwarded",
+	"X-Forwarded-For",
+	"X-Forwarded-Host",
+	"X-Forwarded-Proto",
+	"Accept-Language",
+	"Traceparent",
+	"Tracestate",
+	"Baggage",
+	"B3",
+	"X-B3-Traceid",
+	"X-B3-Spanid",
+	"X-B3-Parentspanid",
+	"X-B3-Sampled",
+	"X-B3-Flags",
+	"X-Request-Id",
 }
 
 // Caller is the client on whose behalf, and with whose token, ZITADEL is
 // called. The zero Caller is a stranger without a token.
 type Caller struct {
-	host   string
-	header http.Header
+	host     string
+	header   http.Header
+	deadline time.Time
 }
 
 // NewCaller makes the Caller of a request that arrived for host. get answers
@@ -57,7 +57,7 @@ type Caller struct {
 // has none; it is asked only for the headers that may be sent on.
 func NewCaller(host string, get func(name string) string) Caller {
 	header := make(http.Header, 4)
-	for _, name := range forwarded() {
+	for _, name := range forwardedHeaders {
 		// Over HTTP/2 a space may stand at an end, and would make of a request one that
 		// the upstream must reset (RFC 9113 section 8.2.1).
 		if value := strings.Trim(get(name), " \t"); value != "" {
@@ -65,6 +65,14 @@ func NewCaller(host string, get func(name string) string) Caller {
 		}
 	}
 	return Caller{host: host, header: header}
+}
+
+// WithDeadline is the caller with the time until which all calls on its behalf may
+// take. It is the adapter's: when it passes, the upstream is too slow. A client's own
+// deadline is that of the calls' context, and says nothing about the upstream.
+func (c Caller) WithDeadline(deadline time.Time) Caller {
+	c.deadline = deadline
+	return c
 }
 
 // Authorization is the Authorization header as the client sent it, or "".
@@ -83,9 +91,6 @@ func (c Caller) Instance() string {
 func (c Caller) addTo(header http.Header) {
 	maps.Copy(header, c.header)
 }
-
-// large reports whether the caller's headers may be why a call fails.
-func (c Caller) large() bool { return upstream.LargeHeaders(c.header) }
 
 // size is the length of all that goes upstream on the caller's behalf.
 func (c Caller) size() int {

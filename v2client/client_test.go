@@ -69,7 +69,7 @@ func TestCalls(t *testing.T) {
 			zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 			client := newClient(t, zitadel, func(c *v2client.Config) { c.Protocol = protocol })
 			owner := callerWith("pat-org-owner-a")
-			details, err := client.SetPassword(t.Context(), owner, userA, "Sup3rPassw0rd!")
+			details, err := client.SetPassword(t.Context(), owner, userA, "Sup3rPassw0rd!", true)
 			if err != nil || details.GetResourceOwner() != orgA || details.GetSequence() != 2 || details.GetChangeDate() == nil {
 				t.Errorf("SetPassword: %v, %v", details, err)
 			}
@@ -96,7 +96,7 @@ func TestEmptyPasswordIsNeverSent(t *testing.T) {
 	t.Parallel()
 	var arrived atomic.Int32
 	client := newClient(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Add(1) }), nil)
-	_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "")
+	_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "", true)
 	if failure := asError(t, err); failure.Origin != v2client.OriginSelf || arrived.Load() != 0 {
 		t.Errorf("%v; %d requests arrived", err, arrived.Load())
 	}
@@ -114,7 +114,7 @@ func asError(t *testing.T, err error) *v2client.Error {
 func TestErrorsOfZITADEL(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, wiretest.NewZITADEL(t, wiretest.Fixture(t)), nil)
-	_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "short")
+	_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "short", true)
 	failure := asError(t, err)
 	if failure.Origin != v2client.OriginZITADEL || failure.Code != connect.CodeInvalidArgument ||
 		failure.ID() != "DOMAIN-HuJf6" || failure.Message != "Password is too short (DOMAIN-HuJf6)" {
@@ -136,7 +136,7 @@ func TestErrorsOfTheTransport(t *testing.T) {
 		c.Upstream = wiretest.Upstream(t, "http://"+closedPort(t), upstream.HostUpstream)
 	})
 	for name, client := range map[string]*v2client.Client{"reset": client, "refused": refused} {
-		_, setErr := client.SetPassword(t.Context(), callerWith("t"), userA, "x")
+		_, setErr := client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
 		_, infoErr := client.UserInfo(t.Context(), callerWith("t"))
 		for _, err := range []error{setErr, infoErr} {
 			failure := asError(t, err)
@@ -173,7 +173,7 @@ func TestErrorsOfTheContext(t *testing.T) {
 	for want, ctx := range map[v2client.Origin]context.Context{
 		v2client.OriginCanceled: canceled, v2client.OriginDeadline: late,
 	} {
-		_, err := client.SetPassword(ctx, callerWith("t"), userA, "x")
+		_, err := client.SetPassword(ctx, callerWith("t"), userA, "x", true)
 		if failure := asError(t, err); failure.Origin != want {
 			t.Errorf("%v: %+v", want, failure)
 		}
@@ -242,7 +242,7 @@ func TestHost(t *testing.T) {
 			client := newClient(t, teapot, func(c *v2client.Config) {
 				c.Upstream, c.Protocol = wiretest.Upstream(t, c.Upstream.Base().String(), host), protocol
 			})
-			_, _ = client.SetPassword(t.Context(), callerWith("t"), userA, "x")
+			_, _ = client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
 			_, _ = client.UserInfo(t.Context(), callerWith("t"))
 			if len(hosts) != 2 || !strings.HasPrefix(hosts[0], want) || !strings.HasPrefix(hosts[1], want) {
 				t.Errorf("%s, %s: Host %q, want %q", protocol, host, hosts, want)
@@ -269,7 +269,7 @@ func TestBreaker(t *testing.T) {
 		zitadel.ServeHTTP(w, r)
 	}), nil)
 	set := func(password string) *v2client.Error {
-		_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, password)
+		_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, password, true)
 		return asError(t, err)
 	}
 	for range 20 { // COMMAND-CahN2 is a 500, but the caller's mistake
@@ -280,7 +280,7 @@ func TestBreaker(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 20 {
-		_, _ = client.SetPassword(gone, callerWith("pat-org-owner-a"), userA, "x")
+		_, _ = client.SetPassword(gone, callerWith("pat-org-owner-a"), userA, "x", true)
 	}
 	arrived.Store(0)
 	status.Store(http.StatusServiceUnavailable)
@@ -309,12 +309,12 @@ func TestBreakerRecovers(t *testing.T) {
 		zitadel.ServeHTTP(w, r)
 	}), func(c *v2client.Config) { c.Breaker.OpenFor = time.Millisecond })
 	for range 10 {
-		_, _ = client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!")
+		_, _ = client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true)
 	}
 	healthy.Store(true)
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		if _, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!"); err == nil {
+		if _, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true); err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -332,7 +332,7 @@ func TestNewRefuses(t *testing.T) {
 		`breaker.failureRate: 1.5: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = 1.5 },
 		`breaker.failureRate: NaN: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = math.NaN() },
 		`breaker.window: 1ms: use 100ms or more, such as 10s`:                       func(c *v2client.Config) { c.Breaker.Window = time.Millisecond },
-		`retry.attempts: 0: use 1 (never again) to 10`:                              func(c *v2client.Config) { c.Retry.Attempts = 0 },
+		`retry.attempts: 0: use 1 (no retries) to 10`:                               func(c *v2client.Config) { c.Retry.Attempts = 0 },
 		`retry.baseDelay: 0s: use a duration above 0, such as 25ms`:                 func(c *v2client.Config) { c.Retry.BaseDelay = 0 },
 		`retry.maxDelay: 0s: use retry.baseDelay (1ms) or more`:                     func(c *v2client.Config) { c.Retry.MaxDelay = 0 },
 		`retry.budget: 2: use a share from 0 to 1, such as 0.2`:                     func(c *v2client.Config) { c.Retry.Budget = 2 },
@@ -361,7 +361,7 @@ func TestRetriesOnTheWire(t *testing.T) {
 			arrived.Add(1)
 			panic(http.ErrAbortHandler)
 		}), func(c *v2client.Config) { c.Protocol, c.Retry, c.Breaker.MinimumCalls = protocol, retry, 100 })
-		_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "x")
+		_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
 		failure := asError(t, err)
 		if got := arrived.Swap(0); got != 1 || !strings.Contains(failure.Message, "is unknown") || failure.Code != connect.CodeUnavailable {
 			t.Errorf("%s: SetPassword arrived %d times, %v", protocol, got, failure)
@@ -390,7 +390,7 @@ func TestRetriesOnTheWire(t *testing.T) {
 			}
 			wiretest.Serve(t, listener, wiretest.NewZITADEL(t, wiretest.Fixture(t)))
 		}()
-		if _, err := late.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!"); err != nil {
+		if _, err := late.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true); err != nil {
 			t.Errorf("%s: %v", protocol, err)
 		}
 	}

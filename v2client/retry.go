@@ -6,24 +6,21 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // RetryConfig says when a call that failed is made again. What may have reached
 // ZITADEL is made again only if it is a read: SetPassword is made again only if not a
-// byte of it was sent, or the upstream says that it did not handle it
-// ([upstream.ErrNotHandled]).
+// byte of it was sent, or the upstream says that it did not handle it.
 type RetryConfig struct {
-	// Attempts is how often a call is made at most. 1 means never again.
+	// Attempts is the largest number of attempts at a call. 1 means no retries.
 	Attempts int
-	// BaseDelay is the most time before the second attempt; it doubles with each
+	// BaseDelay is the longest time before the second attempt; it doubles with each
 	// further one, up to MaxDelay. The time itself is random ("full jitter"), so
-	// that callers who failed together do not come back together. Above 0.
+	// that callers that failed together do not come back together. Above 0.
 	BaseDelay time.Duration
 	MaxDelay  time.Duration
-	// Budget is how many retries there may be for each call that was made, over
-	// time: an outage is not multiplied. From 0 to 1.
+	// Budget is the number of retries for each call that was made, over time, so that
+	// an outage is not multiplied. From 0 to 1.
 	Budget float64
 }
 
@@ -31,7 +28,7 @@ func (c RetryConfig) validate() error {
 	const maxAttempts = 10
 	switch {
 	case c.Attempts < 1 || c.Attempts > maxAttempts:
-		return fmt.Errorf("retry.attempts: %d: use 1 (never again) to %d", c.Attempts, maxAttempts)
+		return fmt.Errorf("retry.attempts: %d: use 1 (no retries) to %d", c.Attempts, maxAttempts)
 	case c.BaseDelay <= 0:
 		return fmt.Errorf("retry.baseDelay: %v: use a duration above 0, such as 25ms", c.BaseDelay)
 	case c.MaxDelay < c.BaseDelay:
@@ -42,11 +39,11 @@ func (c RetryConfig) validate() error {
 	return nil
 }
 
-// retryReserve is how many retries a budget may save up, and starts with: with
-// few calls, there would be none otherwise.
+// retryReserve is the number of retries that a budget may save up, and starts with:
+// with few calls, there would be none otherwise.
 const retryReserve = 10
 
-// retryBudget counts what is left.
+// retryBudget is the number of retries that are left.
 type retryBudget struct {
 	mu      sync.Mutex
 	share   float64
@@ -61,7 +58,7 @@ func newRetryBudget(share float64) *retryBudget {
 	return &retryBudget{share: share, balance: balance}
 }
 
-// earn is for a call.
+// earn adds the share of a call.
 func (b *retryBudget) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,7 +67,7 @@ func (b *retryBudget) earn() {
 	}
 }
 
-// spend is for a retry; false means that there is none left.
+// spend takes a retry; false means that none is left.
 func (b *retryBudget) spend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,52 +78,26 @@ func (b *retryBudget) spend() bool {
 	return true
 }
 
-// kind is what a call does to ZITADEL.
-type kind int
-
-const (
-	read kind = iota
-	write
-)
-
-// again reports whether a call that failed may be made again.
-func (e *Error) again(kind kind) bool {
-	switch {
-	case e.refused:
-		return false
-	case e.Origin == OriginTransport:
-		return kind == read || !e.sent
-	}
-	return kind == read && e.Origin == OriginZITADEL && e.looksLikeUpstream()
-}
-
-// repeated makes a call, and makes it again as the configuration allows and while
+// withRetry makes a call, and makes it again as the configuration allows and while
 // ctx has time for it. Every attempt asks the breaker, and counts.
-func repeated[Res any](ctx context.Context, c *Client, kind kind, target target, call func(context.Context) (*Res, error)) (*Res, error) {
-	c.budget.earn()
-	delay := c.retry.BaseDelay
-	for attempt := 1; ; attempt++ {
-		response, failure := guarded(ctx, c, target, call)
+func (c *call[Res]) withRetry(ctx context.Context) (*Res, *Error) {
+	retry, budget := c.client.retry, c.client.budget
+	budget.earn()
+	delay := retry.BaseDelay
+	for attempts := 1; ; attempts++ {
+		response, failure := c.guarded(ctx)
 		if failure == nil {
 			return response, nil
 		}
 		jitter := rand.N(delay) //nolint:gosec // no secret
-		if attempt >= c.retry.Attempts || !failure.again(kind) || !c.budget.spend() || !sleep(ctx, jitter) {
-			if kind == write && failure.Origin == OriginTransport && failure.sent && failure.Code == connect.CodeUnavailable {
-				failure.Message = unknownOutcome
-			}
+		if attempts >= retry.Attempts || !failure.retryable || !budget.spend() || !sleep(ctx, jitter) {
 			return nil, failure
 		}
-		delay = min(2*delay, c.retry.MaxDelay)
+		delay = min(2*delay, retry.MaxDelay)
 	}
 }
 
-// unknownOutcome is the message of a write that was sent, and to which ZITADEL's
-// own answer did not come. (A load balancer's 429 is believed: it let nothing
-// through.)
-const unknownOutcome = "ZITADEL did not answer: whether the change was made is unknown"
-
-// sleep waits, unless there is no time left for that; then it is false.
+// sleep waits; false means that ctx has no time for that.
 func sleep(ctx context.Context, delay time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
 		return false

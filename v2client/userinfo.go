@@ -32,12 +32,8 @@ const maxUserInfoBytes = 1 << 20
 // UserInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3)
 // whose token the caller holds.
 func (c *Client) UserInfo(ctx context.Context, caller Caller) (Identity, error) {
-	target, err := c.admit(caller)
-	if err != nil {
-		return Identity{}, err
-	}
-	identity, err := repeated(ctx, c, read, target, func(ctx context.Context) (*Identity, error) {
-		return c.userInfo(ctx, caller, target.host)
+	identity, err := do(ctx, c, read, caller, func(ctx context.Context, to target) (*Identity, error) {
+		return c.userInfo(ctx, caller, to.host)
 	})
 	if err != nil {
 		return Identity{}, err
@@ -53,7 +49,7 @@ func (c *Client) userInfo(ctx context.Context, caller Caller, host string) (*Ide
 	caller.addTo(request.Header)
 	request.Header["User-Agent"] = []string{c.userAgent}
 	request.Host = host
-	response, err := c.http.Do(request)
+	response, err := c.transport.Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +78,7 @@ func (c *Client) userInfo(ctx context.Context, caller Caller, host string) (*Ide
 func userInfoError(response *http.Response) error {
 	cause := fmt.Errorf("userinfo answered %s", response.Status)
 	if isTokenRefusal(response.StatusCode) {
-		return &Error{
-			Code:    connect.CodeUnauthenticated,
-			Message: ErrTokenRefused.Error(),
-			Origin:  OriginZITADEL,
-			cause:   errors.Join(ErrTokenRefused, cause),
-		}
+		return fmt.Errorf("%w: %w", ErrTokenRefused, cause)
 	}
 	return cause
 }

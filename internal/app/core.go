@@ -4,8 +4,12 @@ import (
 	"net/http"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/grpcservices"
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/passthrough"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -15,7 +19,7 @@ import (
 type core struct {
 	handler     http.Handler
 	client      *v2client.Client
-	passthrough *adapter.Passthrough // nil: off
+	passthrough *passthrough.Handler // nil: off
 }
 
 // newCore makes a core. Errors name the configuration key.
@@ -30,23 +34,36 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	if c.client, err = v2client.New(clientConfig); err != nil {
 		return nil, err
 	}
+	v1 := adapter.Config{
+		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
+		Rollout: settings.Rollout.Percent, Limits: adapter.Limits{
+			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
+			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
+		},
+		Observe: a.metrics.Call, Log: a.log,
+	}
 	if settings.Passthrough.Enabled {
-		if c.passthrough, err = adapter.NewPassthrough(adapter.PassthroughConfig{
+		if c.passthrough, err = passthrough.New(passthrough.Config{
 			Upstream: to, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough, Log: a.log,
 		}); err != nil {
 			return nil, err
 		}
+		v1.Passthrough = c.passthrough
 	}
-	c.handler, err = adapter.New(adapter.Config{
-		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
-		Passthrough: c.passthrough, Rollout: settings.Rollout.Percent, Limits: adapter.Limits{
-			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout, WriteTimeout: settings.Limits.WriteTimeout,
-			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
-		},
-		Forwarding: forwarding,
-		GRPCHealth: settings.Server.GRPCHealth, GRPCReflection: settings.Server.GRPCReflection, Ready: a.admin.Ready,
-		Observe: a.metrics.Call, OnPanic: a.metrics.Panicked, Log: a.log,
-	})
+	facade, err := adapter.New(v1)
+	if err != nil {
+		return nil, err
+	}
+	services, err := grpcservices.New(grpcservices.Config{
+		Health: settings.Server.GRPCHealth, Reflection: settings.Server.GRPCReflection, Passthrough: settings.Passthrough.Enabled,
+		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: settings.Limits.BodyTimeout,
+	}, facade)
+	if err != nil {
+		return nil, err
+	}
+	c.handler, err = ingress.New(ingress.Config{
+		Forwarding: forwarding, WriteTimeout: settings.Limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
+	}, services)
 	return c, err
 }
 

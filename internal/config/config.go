@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/server"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
@@ -42,8 +43,8 @@ type Server struct {
 	// [forwarded.ParseTrustedProxies].
 	TrustedProxies []string `yaml:"trustedProxies"`
 	// GRPCHealth and GRPCReflection say who answers these services.
-	GRPCHealth     adapter.Answerer `yaml:"grpcHealth"`
-	GRPCReflection adapter.Answerer `yaml:"grpcReflection"`
+	GRPCHealth     grpcservices.Answerer `yaml:"grpcHealth"`
+	GRPCReflection grpcservices.Answerer `yaml:"grpcReflection"`
 	// ShutdownDelay is how long everything goes on after a signal, but for
 	// readiness.
 	ShutdownDelay time.Duration `yaml:"shutdownDelay"`
@@ -85,7 +86,7 @@ type UpstreamTLS struct {
 }
 
 // Passthrough is what becomes of everything but the translated call. See
-// [adapter.PassthroughConfig].
+// [passthrough.Config].
 type Passthrough struct {
 	Enabled         bool          `yaml:"enabled"`
 	ResponseTimeout time.Duration `yaml:"responseTimeout"`
@@ -144,7 +145,7 @@ func Default() Config {
 	return Config{
 		Server: Server{
 			Listen: "127.0.0.1:8080", TrustedProxies: []string{},
-			GRPCHealth: adapter.AnswererUpstream, GRPCReflection: adapter.AnswererUpstream,
+			GRPCHealth: grpcservices.AnswererUpstream, GRPCReflection: grpcservices.AnswererUpstream,
 			ShutdownTimeout: 15 * time.Second,
 		},
 		Admin:       Admin{Listen: "127.0.0.1:9090"},

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/v2client"
 )
 
 // Metrics are the metrics of one running adapter. They are safe for concurrent
@@ -37,20 +38,20 @@ const (
 	CertificateUpstream = "upstream"
 )
 
-// New makes Metrics at nought, with those of the Go runtime and the process
+// New makes Metrics at zero, with those of the Go runtime and the process
 // beside them.
 func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "v1adapter_calls_total",
-			Help: "SetHumanInitialPassword calls by protocol, by the way they went (v2: translated, v1: native) and by gRPC code (HTTP status for REST answered by native v1).",
-		}, []string{"protocol", "way", "code"}),
+			Help: "Calls of v1 methods by method, protocol, way (v2: translated, v1: native) and gRPC code (HTTP status for REST answered by native v1).",
+		}, []string{"method", "protocol", "way", "code"}),
 		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "v1adapter_call_duration_seconds",
 			Help:    "Time from a call's headers to the end of its answer.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"way"}),
+		}, []string{"method", "way"}),
 		passedThrough: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "v1adapter_passed_through_total",
 			Help: "Requests passed through to ZITADEL by HTTP status, 0 if the client went away before there was one.",
@@ -97,9 +98,9 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Call counts a v1 call.
-func (m *Metrics) Call(call adapter.Call) {
-	m.calls.WithLabelValues(call.Protocol, call.Way, call.Code).Inc()
-	m.callSeconds.WithLabelValues(call.Way).Observe(call.Duration.Seconds())
+func (m *Metrics) Call(call adapter.Event) {
+	m.calls.WithLabelValues(call.Method, call.Protocol, call.Route, call.Code).Inc()
+	m.callSeconds.WithLabelValues(call.Method, call.Route).Observe(call.Duration.Seconds())
 }
 
 // PassedThrough counts a request that passed through.
@@ -110,13 +111,13 @@ func (m *Metrics) PassedThrough(httpStatus int) {
 // Panicked counts a panic in a request.
 func (m *Metrics) Panicked() { m.panics.Inc() }
 
-// ConnectionRefused counts a connection that was one too many of its peer's.
+// ConnectionRefused counts a connection over its peer's limit.
 func (m *Metrics) ConnectionRefused() { m.refusedConnections.Inc() }
 
 // BreakerChanged notes the breaker's new state.
-func (m *Metrics) BreakerChanged(state string) {
-	m.breakerChanges.WithLabelValues(state).Inc()
-	if state == "closed" {
+func (m *Metrics) BreakerChanged(state v2client.BreakerState) {
+	m.breakerChanges.WithLabelValues(state.String()).Inc()
+	if state == v2client.BreakerClosed {
 		m.breakerOpen.Set(0)
 		return
 	}

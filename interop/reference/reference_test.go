@@ -69,7 +69,7 @@ func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	handler, err := adapter.New(adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: adapter.Limits{BodyTimeout: time.Minute, WriteTimeout: time.Minute}})
+	handler, err := adapter.New(adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: adapter.Limits{BodyTimeout: time.Minute}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package adapter
+package ingress
 
 import (
 	"fmt"
@@ -6,36 +6,36 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // A caller gets its burst, then its rate, and is told when to come back; another one
 // is not concerned.
-func TestCallerRates(t *testing.T) {
+func TestRatesLimitEachCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rates, err := newCallerRates(Limits{CallerRate: 0.5, CallerBurst: 3})
+		rates, err := NewRates(0.5, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
 		passes := func(authorization string) int {
 			passed := 0
-			for rates.take(authorization) == nil {
+			for {
+				if _, ok := rates.Take(authorization); !ok {
+					return passed
+				}
 				passed++
 			}
-			return passed
 		}
 		if got := passes("Bearer a"); got != 3 {
 			t.Errorf("%d calls at once", got)
 		}
-		refusal := rates.take("Bearer a")
-		if refusal.code != connect.CodeResourceExhausted || refusal.retryAfter != 2*time.Second {
-			t.Errorf("%+v", refusal)
+		retryAfter, _ := rates.Take("Bearer a")
+		if retryAfter != 2*time.Second {
+			t.Errorf("retry after %v, want 2s", retryAfter)
 		}
 		// ZITADEL takes these for the same token.
 		for _, same := range []string{"xBearer a", "BearerBearer a"} {
-			if rates.take(same) == nil {
+			if _, ok := rates.Take(same); ok {
 				t.Errorf("%q is another caller", same)
 			}
 		}
@@ -44,7 +44,7 @@ func TestCallerRates(t *testing.T) {
 				t.Errorf("%q: %d calls", other, got)
 			}
 		}
-		time.Sleep(refusal.retryAfter)
+		time.Sleep(retryAfter)
 		if got := passes("Bearer a"); got != 1 {
 			t.Errorf("%d calls two seconds later", got)
 		}
@@ -52,12 +52,12 @@ func TestCallerRates(t *testing.T) {
 		for range 8 {
 			impatient.Go(func() {
 				for range 1000 {
-					_ = rates.take("Bearer a")
+					_, _ = rates.Take("Bearer a")
 				}
 			})
 		}
 		impatient.Wait()
-		time.Sleep(refusal.retryAfter)
+		time.Sleep(retryAfter)
 		if got := passes("Bearer a"); got != 1 {
 			t.Errorf("%d calls after many refusals", got)
 		}
@@ -69,21 +69,22 @@ func TestCallerRates(t *testing.T) {
 }
 
 // Strangers with ever new tokens cost a bounded memory.
-func TestCallerRatesAreBounded(t *testing.T) {
+func TestRatesAreBounded(t *testing.T) {
 	t.Parallel()
-	rates, err := newCallerRates(Limits{CallerRate: 1, CallerBurst: 1})
+	rates, err := NewRates(1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range 2 * rateEntries {
-		if refusal := rates.take(fmt.Sprintf("Bearer %d", n)); refusal != nil {
-			t.Fatal(refusal)
+		if _, ok := rates.Take(fmt.Sprintf("Bearer %d", n)); !ok {
+			t.Fatalf("the first call of caller %d is refused", n)
 		}
 	}
 	if got := rates.callers.Len(); got != rateEntries {
 		t.Errorf("%d callers are remembered", got)
 	}
-	if unlimited, err := newCallerRates(Limits{}); err != nil || unlimited.take("Bearer a") != nil {
+	unlimited, err := NewRates(0, 0)
+	if _, ok := unlimited.Take("Bearer a"); err != nil || !ok {
 		t.Error("there is a limit where none is set")
 	}
 }

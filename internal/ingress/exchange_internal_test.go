@@ -1,4 +1,4 @@
-package adapter
+package ingress
 
 import (
 	"io"
@@ -27,11 +27,12 @@ func TestBodyReadAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-		body := limitBody(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")), time.Minute, &bodyBudget{large: new(slots)})
+		x, request := newExchange(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")), 0)
+		x.LimitBody(time.Minute)
 		if late {
-			body.end()
+			x.end()
 		}
-		if _, err := io.ReadAll(body); err != nil {
+		if _, err := io.ReadAll(request.Body); err != nil {
 			t.Error(err)
 		}
 		want := 2 // to set it, and to end it

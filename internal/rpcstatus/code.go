@@ -1,5 +1,4 @@
-// Package rpccode knows what gRPC status codes are in HTTP.
-package rpccode
+package rpcstatus
 
 import (
 	"net/http"

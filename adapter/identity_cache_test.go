@@ -19,9 +19,9 @@ func callerOf(host, token string) v2client.Caller {
 
 // What is remembered belongs to one token in one instance, expires, and is
 // bounded.
-func TestMemory(t *testing.T) {
+func TestIdentityCache(t *testing.T) {
 	t.Parallel()
-	m, err := newMemory()
+	m, err := newIdentityCache()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,17 +44,17 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s knows organization %q", name, organization)
 		}
 	}
-	now = now.Add(memoryTTL + time.Second)
+	now = now.Add(identityTTL + time.Second)
 	if _, ok := m.subject(mine); ok {
 		t.Error("the subject did not expire")
 	}
 	if _, ok := m.organization(mine, "user"); ok {
 		t.Error("the organization did not expire")
 	}
-	for i := range memoryEntries + 10 {
+	for i := range identityEntries + 10 {
 		m.keepOrganization(mine, strconv.Itoa(i), "org")
 	}
-	if n := m.organizations.Len(); n != memoryEntries {
+	if n := m.organizations.Len(); n != identityEntries {
 		t.Errorf("%d entries", n)
 	}
 }

@@ -1,0 +1,148 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/v2client"
+)
+
+// call is one v1 call, whatever protocol it came in.
+type call struct {
+	zitadel    ZITADEL
+	identities *identityCache
+	event      *Event
+	caller     v2client.Caller
+	token      tokenHash
+	request    request
+}
+
+// run answers a v1 call and notes in event what became of it. It gives up, with
+// v1's words, when ctx or the upstream timeout ends.
+func (a *adapter) run(ctx context.Context, m *method, caller v2client.Caller, request request, event *Event) (response, *rpcstatus.Status) {
+	event.UserID, event.Organization = request.userID(), caller.Organization()
+	details, refusal := a.answer(ctx, caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
+	event.status = refusal
+	if refusal != nil {
+		return nil, refusal
+	}
+	return m.newResponse(objectDetails(details)), nil
+}
+
+func (a *adapter) answer(ctx context.Context, caller v2client.Caller, request request, event *Event) (*objectv2.Details, *rpcstatus.Status) {
+	if late := ended(ctx); late != nil { // as v1: no look at anything once it is too late
+		return nil, late
+	}
+	if refusal := a.admit(caller); refusal != nil {
+		return nil, refusal
+	}
+	defer a.inFlight.Free()
+	if userID := request.text("userId"); userID != nil {
+		*userID = bounded(*userID)
+	}
+	c := call{
+		zitadel: &observed{zitadel: a.config.ZITADEL, event: event}, identities: a.identities, event: event,
+		caller: caller, token: hashToken(caller), request: request,
+	}
+	answer := c.inOrganization
+	if a.config.OrgScope == OrgScopeOff {
+		answer = c.unscoped
+	}
+	details, err := answer(ctx)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return details, nil
+}
+
+// admit takes a slot, to be freed, and one of the caller's calls; nil means that it has.
+// A call counts from here on, when all of it is there: those who send slowly take
+// nobody's place.
+func (a *adapter) admit(caller v2client.Caller) *rpcstatus.Status {
+	if !a.inFlight.Take() {
+		return overloaded()
+	}
+	retryAfter, ok := a.rates.Take(caller.Authorization())
+	if ok {
+		return nil
+	}
+	a.inFlight.Free()
+	// Unlike too much to do, this is the caller's own doing: code 8, HTTP 429.
+	refusal := rpcstatus.New(connect.CodeResourceExhausted, "too many calls with this token, try again later")
+	refusal.RetryAfter = retryAfter
+	return refusal
+}
+
+// maxUserIDRunes is the longest user id that v2 takes, and so that anybody has.
+const maxUserIDRunes = 200
+
+// bounded cuts a user id that nobody has down to one rune too many, which v2
+// refuses just the same: no stranger's megabytes go upstream.
+func bounded(userID string) string {
+	runes := 0
+	for at := range userID {
+		if runes > maxUserIDRunes {
+			return userID[:at]
+		}
+		runes++
+	}
+	return userID
+}
+
+// ended is the status of a call whose time is up before it began (recording
+// expired-grpc-timeout), nil if there is time left.
+func ended(ctx context.Context) *rpcstatus.Status {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return rpcstatus.New(connect.CodeCanceled, err.Error())
+	default:
+		return rpcstatus.New(connect.CodeDeadlineExceeded, err.Error())
+	}
+}
+
+// unscoped is the plain translation, for OrgScopeOff. Without further calls
+// it can only see whether there is an Authorization header, not whether the
+// token is good, before it refuses an invalid request.
+func (c *call) unscoped(ctx context.Context) (*objectv2.Details, error) {
+	if invalid := c.request.validate(); invalid != nil {
+		if missing := c.checkAuthorization(); missing != nil {
+			return nil, missing
+		}
+		return nil, invalid
+	}
+	details, err := c.request.work(ctx, c.zitadel, c.caller)
+	if err == nil {
+		return details, nil
+	}
+	refusal := statusOf(err)
+	switch {
+	case isPermissionRefusal(refusal):
+		return nil, noPermission()
+	case refusal.Cause == nil && refusal.Code == connect.CodeInvalidArgument && refusal.ID == "":
+		// v2's validation. It is stricter than v1's in one thing: ids of more
+		// than maxUserIDRunes (recording 201-character-user).
+		return nil, passwordNotFound()
+	}
+	return nil, refusal
+}
+
+// checkAuthorization looks at the Authorization header as ZITADEL's interceptor
+// does before it looks at the token.
+func (c *call) checkAuthorization() *rpcstatus.Status {
+	authorization := c.caller.Authorization()
+	if authorization == "" {
+		return rpcstatus.New(connect.CodeUnauthenticated, "auth header missing")
+	}
+	if strings.Count(authorization, "Bearer ") != 1 {
+		return newRefusal(connect.CodeUnauthenticated, "AUTH-toLo1", "invalid auth header")
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package adapter
+
+import (
+	"context"
+	"path"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/v2client"
+)
+
+// method is a deprecated v1 method that changes one user. Everything that the protocols,
+// the organization rule, the rollout, logs and metrics need to know of it stands here.
+type method struct {
+	// procedure is its path over gRPC and gRPC-Web.
+	procedure string
+	// pattern is its path over REST, in Echo's syntax, always for POST. A parameter
+	// sets the request's field of its name, over what the body says.
+	pattern string
+	// newRequest makes an empty request.
+	newRequest func() request
+	// newResponse makes a response. All of these methods answer details and nothing
+	// else.
+	newResponse func(*zitadelv1.ObjectDetails) response
+}
+
+// response is a method's response.
+type response interface {
+	proto.Message
+	GetDetails() *zitadelv1.ObjectDetails
+}
+
+// name is the method's name in logs and metrics.
+func (m *method) name() string { return path.Base(m.procedure) }
+
+// request is a method's request, whatever protocol it came in.
+type request interface {
+	// message is the request as protobuf.
+	message() proto.Message
+	// text finds a text field by one of its names in JSON; nil is no such field.
+	text(name string) *string
+	// userID is the user that the method changes.
+	userID() string
+	// validate is v1's validation of the request; nil means valid.
+	validate() *rpcstatus.Status
+	// work does with ZITADEL v2 what the method does, by one write.
+	work(ctx context.Context, zitadel ZITADEL, caller v2client.Caller) (*objectv2.Details, error)
+}
+
+// methods are all of them.
+func methods() []method {
+	return []method{setHumanInitialPassword()}
+}
+
+// invalid is a refusal of v1's request validation. It carries no details (recordings
+// password-empty, empty-user).
+func invalid(message string) *rpcstatus.Status {
+	return rpcstatus.New(connect.CodeInvalidArgument, message)
+}
+
+// validatePassword is v1's validation of a request of this name that sets a user's
+// password.
+func validatePassword(name, userID, password string) *rpcstatus.Status {
+	if userID == "" {
+		return invalid("invalid " + name + ".UserId: value length must be at least 1 runes")
+	}
+	const maxRunes = 72
+	// Bytes first: counting the runes of megabytes would be work for nothing.
+	if password == "" || len(password) > maxRunes*utf8.UTFMax || utf8.RuneCountInString(password) > maxRunes {
+		return invalid("invalid " + name + ".Password: value length must be between 1 and 72 runes, inclusive")
+	}
+	return nil
+}

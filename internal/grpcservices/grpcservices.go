@@ -1,0 +1,103 @@
+// Package grpcservices is gRPC health and server reflection, of the adapter itself.
+package grpcservices
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// Answerer says who answers a gRPC service that both ZITADEL and the adapter may have.
+type Answerer string
+
+const (
+	// AnswererUpstream is ZITADEL, or the adapter if nothing passes through.
+	AnswererUpstream Answerer = "upstream"
+	// AnswererOwn is the adapter.
+	AnswererOwn Answerer = "own"
+)
+
+// Config says which services there are.
+type Config struct {
+	// Health and Reflection say who answers grpc.health.v1.Health and server
+	// reflection.
+	Health, Reflection Answerer
+	// Passthrough says that other requests reach ZITADEL.
+	Passthrough bool
+	// Service is the full name of the service that the adapter answers for.
+	Service string
+	// Ready is what health tells.
+	Ready func() bool
+	// Timeout is how long a request, and so a stream, may last.
+	Timeout time.Duration
+}
+
+// Handler answers the adapter's own services, and hands every other request on.
+type Handler struct {
+	timeout time.Duration
+	own     map[string]http.Handler // by the prefix of its methods' paths
+	next    http.Handler
+}
+
+// maxRequestBytes is the largest message to a service of the adapter's own, unpacked:
+// it holds a name.
+const maxRequestBytes = 4 << 10
+
+// New checks config and makes a Handler. The error names the configuration key.
+func New(config Config, next http.Handler) (*Handler, error) {
+	for key, by := range map[string]Answerer{"server.grpcHealth": config.Health, "server.grpcReflection": config.Reflection} {
+		if by != AnswererUpstream && by != AnswererOwn {
+			return nil, fmt.Errorf("%s: %q: use %q or %q", key, by, AnswererUpstream, AnswererOwn)
+		}
+	}
+	h := &Handler{timeout: config.Timeout, own: map[string]http.Handler{}, next: next}
+	small := connect.WithReadMaxBytes(maxRequestBytes)
+	add := func(prefix string, handler http.Handler) { h.own[strings.Trim(prefix, "/")] = handler }
+	if config.Health == AnswererOwn || !config.Passthrough {
+		add(grpchealth.NewHandler(checker{config.Service, config.Ready}, small))
+	}
+	if config.Reflection == AnswererOwn || !config.Passthrough {
+		reflector := grpcreflect.NewStaticReflector(config.Service)
+		add(grpcreflect.NewHandlerV1(reflector, small))
+		add(grpcreflect.NewHandlerV1Alpha(reflector, small))
+	}
+	return h, nil
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	service, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	own := h.own[service]
+	if own == nil || rpcstatus.ProtocolOf(r) == "" {
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	x, r := ingress.ExchangeOf(w, r)
+	x.LimitBody(h.timeout)
+	own.ServeHTTP(x, r)
+}
+
+// checker is the health of the adapter and of the one service it has.
+type checker struct {
+	service string
+	ready   func() bool
+}
+
+func (c checker) Check(_ context.Context, request *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
+	if request.Service != "" && request.Service != c.service {
+		return nil, connect.NewError(connect.CodeNotFound, errors.New("unknown service"))
+	}
+	if !c.ready() {
+		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
+	}
+	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
+}

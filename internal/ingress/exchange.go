@@ -1,0 +1,213 @@
+package ingress
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Exchange is one request and its answer. It is the http.ResponseWriter of its request
+// and the reader of its body, and knows how far both have come.
+//
+// Each piece of the answer has writeTimeout to be taken: a client that takes nothing
+// holds up a call, and over HTTP/2 could hold up as many as it likes.
+type Exchange struct {
+	writer       http.ResponseWriter
+	controller   *http.ResponseController
+	http2        bool
+	writeTimeout time.Duration // 0 is for ever
+
+	// Of the answer; only the handler's goroutine looks at it.
+	begun    bool
+	hijacked bool
+	status   int
+
+	from    io.ReadCloser
+	reading sync.Mutex // passthrough may return while its transport still reads
+	mu      sync.Mutex // guards all below
+	body    BodyState
+	limited bool // there is a read deadline
+	ended   bool // the handler has returned
+}
+
+// BodyState is how far a client has come with sending its request's body.
+type BodyState struct {
+	// Begun says that somebody has begun to read it.
+	Begun bool
+	// Whole says that it has ended properly, or that there is none.
+	Whole bool
+	// Broken says that the client did not send it properly.
+	Broken bool
+
+	interrupted bool
+}
+
+// newExchange makes the Exchange of a request that net/http serves, and the request's
+// copy, whose header may be changed.
+func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*Exchange, *http.Request) {
+	x := &Exchange{
+		writer: w, controller: http.NewResponseController(w), http2: r.ProtoMajor == 2, writeTimeout: writeTimeout,
+		from: r.Body, body: BodyState{Whole: r.ContentLength == 0},
+	}
+	if writeTimeout > 0 && !x.http2 { // the last answer's, on the same connection
+		_ = x.controller.SetWriteDeadline(time.Time{}) // as in limitWrite
+	}
+	request := *r
+	request.Header = make(http.Header, len(r.Header)+forwardedHeaders)
+	maps.Copy(request.Header, r.Header)
+	request.Body = bodyReader{x}
+	return x, &request
+}
+
+// forwardedHeaders is the number of headers that the edge may add.
+const forwardedHeaders = 4
+
+// ExchangeOf is the Exchange that w is, or one made for w and r where no Handler has
+// made it.
+func ExchangeOf(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Request) {
+	if x, ok := w.(*Exchange); ok {
+		return x, r
+	}
+	return newExchange(w, r, 0)
+}
+
+// Status is the answer's final HTTP status; 0 before it is known. Of a connection that
+// was taken over it is 101.
+func (x *Exchange) Status() int { return x.status }
+
+// Header is the answer's.
+func (x *Exchange) Header() http.Header { return x.writer.Header() }
+
+// WriteHeader sends the headers.
+func (x *Exchange) WriteHeader(status int) {
+	if status >= http.StatusOK {
+		x.status = status
+		defer x.limitWrite()()
+	}
+	x.writer.WriteHeader(status)
+}
+
+func (x *Exchange) Write(data []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	defer x.limitWrite()()
+	return x.writer.Write(data)
+}
+
+// Flush sends what is there. connect-go looks for it.
+func (x *Exchange) Flush() { _ = x.FlushError() } // a client that is gone needs no answer
+
+// FlushError is Flush for http.ResponseController.
+func (x *Exchange) FlushError() error {
+	defer x.limitWrite()()
+	return x.controller.Flush()
+}
+
+// limitWrite begins the time for taking what is written now; what it returns ends it.
+// Over HTTP/2, time that is up ends an answer even when nothing is being written.
+func (x *Exchange) limitWrite() (end func()) {
+	x.begun = true
+	if x.writeTimeout == 0 {
+		return func() {}
+	}
+	_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // fails only for writers that are not net/http's
+	if !x.http2 {
+		return func() {}
+	}
+	return func() { _ = x.controller.SetWriteDeadline(time.Time{}) }
+}
+
+// Hijack gives the connection away, and with it all limits.
+func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	x.begun, x.hijacked, x.status = true, true, http.StatusSwitchingProtocols
+	if x.writeTimeout > 0 {
+		_ = x.controller.SetWriteDeadline(time.Time{})
+	}
+	return x.controller.Hijack()
+}
+
+// Unwrap is for http.ResponseController.
+func (x *Exchange) Unwrap() http.ResponseWriter { return x.writer }
+
+// LimitBody gives the request's body this time from now until its end. What is read
+// after that fails with os.ErrDeadlineExceeded.
+func (x *Exchange) LimitBody(timeout time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.body.Whole || x.ended { // or else nobody might read that it has ended
+		return
+	}
+	x.limited = true
+	_ = x.controller.SetReadDeadline(time.Now().Add(timeout)) // fails only for writers that are not net/http's
+}
+
+// Body tells how far the client has come with the request's body.
+func (x *Exchange) Body() BodyState {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.body
+}
+
+// InterruptBody ends a read of the body that waits for the client.
+func (x *Exchange) InterruptBody() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return nil
+	}
+	x.body.interrupted = true
+	return x.controller.SetReadDeadline(time.Unix(1, 0))
+}
+
+// DrainBody reads what is left of the body.
+func (x *Exchange) DrainBody() error {
+	_, err := io.Copy(io.Discard, bodyReader{x})
+	return err
+}
+
+// end is called when the handler returns. After that nothing may touch the request any
+// more, and a transport may still be reading. What is left of the answer is for net/http
+// to write, and has its time too.
+func (x *Exchange) end() {
+	if !x.hijacked && x.writeTimeout > 0 {
+		x.begun = true
+		_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // as in limitWrite
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended = true
+}
+
+// bodyReader is an exchange as its request's body. It has a read deadline until it ends:
+// after that, a deadline would end the call, because net/http reads on to see whether the
+// client goes away.
+type bodyReader struct{ x *Exchange }
+
+func (b bodyReader) Read(into []byte) (int, error) {
+	x := b.x
+	x.reading.Lock()
+	defer x.reading.Unlock()
+	x.mu.Lock()
+	x.body.Begun = true
+	x.mu.Unlock()
+	n, err := x.from.Read(into)
+	if err == nil {
+		return n, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.body.Whole = errors.Is(err, io.EOF)
+	x.body.Broken = !x.body.Whole && !x.body.interrupted
+	if x.body.Whole && x.limited && !x.ended {
+		_ = x.controller.SetReadDeadline(time.Time{}) // as in LimitBody
+	}
+	return n, err
+}
+
+func (b bodyReader) Close() error { return b.x.from.Close() }

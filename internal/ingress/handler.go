@@ -1,0 +1,117 @@
+// Package ingress is what is done to every request once, at the edge: it is copied, its
+// forwarded headers are decided, its answer has a time to be taken, a panic costs no
+// other request; and what limits calls and callers.
+package ingress
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// Config says how requests come in.
+type Config struct {
+	// Forwarding decides which proxies are believed, and what ZITADEL is told.
+	Forwarding forwarded.Policy
+	// WriteTimeout is how long a client may take for each piece of an answer. Above 0.
+	WriteTimeout time.Duration
+	// OnPanic is called for each panic in a request. It must be safe for concurrent
+	// use. Default: none.
+	OnPanic func()
+	// Log receives panics. Default: none.
+	Log *slog.Logger
+}
+
+// Handler hands every request, as a copy, to the next handler, with an [*Exchange] as its
+// http.ResponseWriter. It is safe for concurrent use.
+type Handler struct {
+	config Config
+	status *rpcstatus.Writer
+	next   http.Handler
+}
+
+// New checks config and makes a Handler. The error names the configuration key.
+func New(config Config, next http.Handler) (*Handler, error) {
+	if config.WriteTimeout <= 0 {
+		return nil, fmt.Errorf("limits.writeTimeout: %v: use a duration above 0, such as 1m", config.WriteTimeout)
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{config: config, status: rpcstatus.NewWriter(config.Log), next: next}, nil
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, request := newExchange(w, r, h.config.WriteTimeout)
+	defer x.end()
+	defer h.recoverPanic(x, request)
+	if !isValidTarget(request) {
+		h.status.Write(x, request, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
+		return
+	}
+	h.config.Forwarding.Apply(request)
+	keepWebSocket(request.Header)
+	h.next.ServeHTTP(x, request)
+}
+
+// recoverPanic, deferred, lets a panic cost no more than its own request: code 13 in
+// the caller's protocol, or the end of the connection if an answer has begun. The log
+// gets the stack, but of the panic's value only its type, unless it is the Go runtime's:
+// it may hold anything.
+func (h *Handler) recoverPanic(x *Exchange, r *http.Request) {
+	value := recover()
+	switch value {
+	case nil:
+		return
+	case http.ErrAbortHandler: // net/http's way to cut an answer
+		panic(value) //nolint:forbidigo // same
+	}
+	kind := fmt.Sprintf("%T", value)
+	if fault, ok := value.(runtime.Error); ok {
+		kind += ": " + fault.Error()
+	}
+	h.config.Log.ErrorContext(r.Context(), "panic", "cause", kind, "stack", string(debug.Stack()))
+	if h.config.OnPanic != nil {
+		h.config.OnPanic()
+	}
+	if x.begun {
+		panic(http.ErrAbortHandler) //nolint:forbidigo // same
+	}
+	h.status.Write(x, r, rpcstatus.New(connect.CodeInternal, "internal error"))
+}
+
+// keepWebSocket drops upgrades to anything else. ZITADEL takes one to h2c, after which
+// requests would pass unseen (golang/go#80416).
+func keepWebSocket(header http.Header) {
+	delete(header, "Http2-Settings")
+	if upgrade := header["Upgrade"]; len(upgrade) != 1 || !strings.EqualFold(upgrade[0], "websocket") {
+		delete(header, "Upgrade")
+	}
+}
+
+// isValidTarget reports whether a request's target has one of the forms of RFC 9112
+// section 3.2 (but CONNECT's), and no space or control character, which HTTP/2
+// could bring: written into a request line, it would mean another one.
+func isValidTarget(r *http.Request) bool {
+	for i := range len(r.RequestURI) {
+		if c := r.RequestURI[i]; c <= ' ' || c == 0x7F {
+			return false
+		}
+	}
+	switch {
+	case r.RequestURI == "*", r.Method == http.MethodConnect:
+		return true
+	case r.URL.Scheme == "":
+		return strings.HasPrefix(r.RequestURI, "/")
+	}
+	return r.URL.Opaque == "" && strings.HasPrefix(r.RequestURI[len(r.URL.Scheme):], "://")
+}

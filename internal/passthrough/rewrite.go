@@ -1,0 +1,74 @@
+package passthrough
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+
+	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// rewrite makes the upstream request. ReverseProxy has taken the hop-by-hop
+// headers out; what else it changed is put back.
+func (h *Handler) rewrite(request *httputil.ProxyRequest) {
+	in, out := request.In, request.Out
+	through, _ := in.Context().Value(proxyingKey{}).(proxying)
+	out.Host = through.host
+	out.URL = targetURL(h.upstream.Base(), through.host, in)
+	// The values come after the body: a copy of the map, which ReverseProxy
+	// made, would never see them.
+	out.Trailer = in.Trailer
+	for _, name := range forwarded.Headers() {
+		if values := in.Header[name]; values != nil {
+			out.Header[name] = values
+		}
+	}
+	if !rpcstatus.IsGRPC(in) {
+		// Behind some proxies a REST answer with trailers never ends.
+		delete(out.Header, "Te")
+	}
+}
+
+// targetURL is the URL whose request line is the client's, with the path of
+// base before it. net/url would write some paths in another way than they came
+// ("|", "^", bytes that are not ASCII): those go as they are, unparsed.
+func targetURL(base *url.URL, host string, in *http.Request) *url.URL {
+	if in.RequestURI == "*" { // of OPTIONS
+		return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "*"}
+	}
+	path, query, hasQuery := strings.Cut(originForm(in), "?")
+	target := &url.URL{
+		Scheme: base.Scheme, Host: base.Host,
+		Path: base.Path + in.URL.Path, RawPath: base.EscapedPath() + path,
+		RawQuery: query, ForceQuery: hasQuery,
+	}
+	if target.EscapedPath() == target.RawPath {
+		return target
+	}
+	target.Opaque = target.RawPath
+	if strings.HasPrefix(target.Opaque, "//") {
+		// net/url would take this for an authority. In absolute-form (RFC 9112
+		// section 3.2.2) it comes after one.
+		target.Opaque = "//" + host + target.Opaque
+	}
+	return target
+}
+
+// originForm is a request's target in origin-form (RFC 9112 section 3.2.1). The edge has
+// refused the targets that have none.
+func originForm(r *http.Request) string {
+	target, absolute := strings.CutPrefix(r.RequestURI[len(r.URL.Scheme):], "://")
+	if !absolute {
+		return r.RequestURI
+	}
+	switch at := strings.IndexAny(target, "/?"); {
+	case at < 0:
+		return "/"
+	case target[at] == '?':
+		return "/" + target[at:]
+	default:
+		return target[at:]
+	}
+}

@@ -1,0 +1,94 @@
+package rpcstatus
+
+import (
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/crossorigin"
+)
+
+// Writer answers requests in their own protocol with a status that ZITADEL had no part
+// in. It is safe for concurrent use.
+type Writer struct {
+	connect *connect.ErrorWriter
+	cors    *crossorigin.Policy
+	log     *slog.Logger
+}
+
+// NewWriter makes a Writer. Log receives, at debug level, what could not be written.
+func NewWriter(log *slog.Logger) *Writer {
+	return &Writer{
+		connect: connect.NewErrorWriter(connect.WithRequireConnectProtocolHeader()),
+		cors:    crossorigin.New(0),
+		log:     log,
+	}
+}
+
+// Write answers r, with ZITADEL's headers for other origins: a browser shows its
+// application no error without them.
+func (o *Writer) Write(w http.ResponseWriter, r *http.Request, s *Status) {
+	if r.Header.Get("Origin") != "" {
+		o.cors.Serve(w, r, func() { o.write(w, r, s) })
+		return
+	}
+	o.write(w, r, s)
+}
+
+func (o *Writer) write(w http.ResponseWriter, r *http.Request, s *Status) {
+	protocol := ProtocolOf(r)
+	if protocol == "" && IsGRPC(r) { // a codec that only ZITADEL may know
+		protocol = GRPC
+	}
+	switch {
+	case protocol != "":
+		o.WriteRPC(w, r, protocol, s)
+	case r.Header.Get("Connect-Protocol-Version") != "" && o.connect.IsSupported(r):
+		o.writeConnect(w, r, s)
+	default:
+		WriteJSON(w, HTTPStatus(s.Code), s)
+	}
+}
+
+// WriteRPC answers a request of one of the protocols, without headers for other origins.
+func (o *Writer) WriteRPC(w http.ResponseWriter, r *http.Request, protocol Protocol, s *Status) {
+	contentType := protocol.ContentType(r.Header.Get("Content-Type"))
+	if protocol == GRPCWebText {
+		text := NewTextWriter(w)
+		defer text.Close()
+		w, contentType = text, GRPCWeb.ContentType(r.Header.Get("Content-Type"))
+	}
+	// connect-go looks at no more of a request than its protocol.
+	o.writeConnect(w, &http.Request{Method: http.MethodPost, ProtoMajor: r.ProtoMajor, Header: http.Header{"Content-Type": {contentType}}}, s)
+}
+
+func (o *Writer) writeConnect(w http.ResponseWriter, r *http.Request, s *Status) {
+	if err := o.connect.Write(w, r, s.connectError()); err != nil {
+		o.log.Debug("answer not written", "cause", err)
+	}
+}
+
+// WriteJSON answers with a status as grpc-gateway writes it.
+func WriteJSON(w http.ResponseWriter, httpStatus int, s *Status) {
+	if s.RetryAfter > 0 { // in whole seconds (RFC 9110 section 10.2.3)
+		w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(s.RetryAfter.Seconds())))}
+	}
+	WriteBody(w, httpStatus, s.AppendJSON(nil))
+}
+
+// WriteBody answers with JSON.
+func WriteBody(w http.ResponseWriter, httpStatus int, body []byte) {
+	header := w.Header()
+	header["Content-Type"] = []string{"application/json"}
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(httpStatus)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}
+
+// WriteMethodNotAllowed answers as ZITADEL taught its grpc-gateway.
+func WriteMethodNotAllowed(w http.ResponseWriter) {
+	WriteJSON(w, http.StatusMethodNotAllowed, New(connect.CodeUnimplemented, "Method Not Allowed"))
+}

@@ -54,7 +54,7 @@ type request interface {
 
 // methods are all of them.
 func methods() []method {
-	return []method{setHumanInitialPassword()}
+	return []method{setHumanInitialPassword(), setHumanPassword()}
 }
 
 // invalid is a refusal of v1's request validation. It carries no details (recordings

@@ -19,6 +19,7 @@ import (
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -57,15 +58,31 @@ func TestSetPasswordIsNotCalledWhereOnlyV1Refuses(t *testing.T) {
 	}
 }
 
+// recorded runs a test for every method over every way to ask v2, in front of the ZITADEL
+// of the method's recordings.
+func recorded(t *testing.T, test func(t *testing.T, s *stack, set recordings.Set)) {
+	t.Helper()
+	for _, set := range recordings.Methods() {
+		for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+			t.Run(set.Method+"/"+string(protocol), func(t *testing.T) {
+				t.Parallel()
+				s := newStack(t, func(c *stackConfig) { c.protocol, c.fixture = protocol, wiretest.FixtureOf(t, set.Fixture) })
+				s.upstream.noChange = set.Method != "SetHumanInitialPassword"
+				test(t, s, set)
+			})
+		}
+	}
+}
+
 // Every recorded v1 REST call gets the recorded answer: status, every header,
 // body. Where v1 refused, SetPassword has not been called.
 func TestRESTAnswersAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		s := newStack(t, func(c *stackConfig) { c.protocol = protocol })
-		for _, file := range []string{recordings.V1RESTMatrix, recordings.V1RESTEdges} {
+	recorded(t, func(t *testing.T, s *stack, set recordings.Set) {
+		t.Helper()
+		for _, file := range []string{set.RESTMatrix, set.RESTEdges} {
 			for _, recording := range recordings.Load(t, file) {
-				t.Run(string(protocol)+"/"+recording.Name, func(t *testing.T) {
+				t.Run(recording.Name, func(t *testing.T) {
 					s.upstream.calls(t)
 					response := sendRaw(t, s.address, recording.Request)
 					compareREST(t, recording, response)
@@ -73,7 +90,7 @@ func TestRESTAnswersAsRecorded(t *testing.T) {
 				})
 			}
 		}
-	}
+	})
 }
 
 // REST over HTTP/2 without TLS is the same.
@@ -114,6 +131,12 @@ func checkWrites(tb testing.TB, s *stack, recording recordings.Recording, succes
 	if success {
 		if calls != 1 || writes != 1 {
 			tb.Errorf("%d SetPassword calls, %d writes", calls, writes)
+		}
+		if want := recording.ThenChangeRequired; want != nil {
+			userID, _, _ := strings.Cut(strings.TrimPrefix(recording.Request.Path, "/management/v1/users/"), "/")
+			if got := s.zitadel.PasswordChangeRequired(userID); got != *want {
+				tb.Errorf("password change required: %v, recorded %v", got, *want)
+			}
 		}
 		return
 	}
@@ -229,44 +252,48 @@ type outcome struct {
 // status.
 func TestGRPCWebAnswersAsRecorded(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
-	for _, recording := range recordings.Load(t, recordings.V1GRPCWeb) {
-		t.Run(recording.Name, func(t *testing.T) {
-			response := sendRaw(t, s.address, recording.Request)
-			if recording.Name == "cors-preflight" {
-				compareREST(t, recording, response)
-				return
-			}
-			if got, want := response.Header.Get("Content-Type"), recording.Response.Header().Get("Content-Type"); got != want {
-				t.Errorf("Content-Type %q, recorded %q", got, want)
-			}
-			got := grpcWebOutcome(t, response.Header, []byte(bodyOf(t, response)))
-			want := grpcWebOutcome(t, recording.Response.Header(), recording.Response.Body(t))
-			if got != want {
-				t.Errorf("answered\n%+v\nrecorded\n%+v", got, want)
-			}
-			checkWrites(t, s, recording, want.code == "0")
-		})
-	}
+	recorded(t, func(t *testing.T, s *stack, set recordings.Set) {
+		t.Helper()
+		for _, recording := range recordings.Load(t, set.GRPCWeb) {
+			t.Run(recording.Name, func(t *testing.T) {
+				response := sendRaw(t, s.address, recording.Request)
+				if recording.Name == "cors-preflight" {
+					compareREST(t, recording, response)
+					return
+				}
+				if got, want := response.Header.Get("Content-Type"), recording.Response.Header().Get("Content-Type"); got != want {
+					t.Errorf("Content-Type %q, recorded %q", got, want)
+				}
+				got := grpcWebOutcome(t, response.Header, []byte(bodyOf(t, response)))
+				want := grpcWebOutcome(t, recording.Response.Header(), recording.Response.Body(t))
+				if got != want {
+					t.Errorf("answered\n%+v\nrecorded\n%+v", got, want)
+				}
+				checkWrites(t, s, recording, want.code == "0")
+			})
+		}
+	})
 }
 
 // Every recorded gRPC call gets the recorded message and status.
 func TestGRPCAnswersAsRecorded(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
-	transport := newTransport(t, true)
-	for _, recording := range recordings.Load(t, recordings.V1GRPC) {
-		t.Run(recording.Name, func(t *testing.T) {
-			header, trailer, body := sendGRPC(t, transport, s.address, recording.Request)
-			got := grpcOutcome(t, header, trailer, body)
-			recorded := recording.Response.Header()
-			want := grpcOutcome(t, recorded, recorded, recording.Response.Body(t))
-			if got != want {
-				t.Errorf("answered\n%+v\nrecorded\n%+v", got, want)
-			}
-			checkWrites(t, s, recording, want.code == "0")
-		})
-	}
+	recorded(t, func(t *testing.T, s *stack, set recordings.Set) {
+		t.Helper()
+		transport := newTransport(t, true)
+		for _, recording := range recordings.Load(t, set.GRPC) {
+			t.Run(recording.Name, func(t *testing.T) {
+				header, trailer, body := sendGRPC(t, transport, s.address, recording.Request)
+				got := grpcOutcome(t, header, trailer, body)
+				recorded := recording.Response.Header()
+				want := grpcOutcome(t, recorded, recorded, recording.Response.Body(t))
+				if got != want {
+					t.Errorf("answered\n%+v\nrecorded\n%+v", got, want)
+				}
+				checkWrites(t, s, recording, want.code == "0")
+			})
+		}
+	})
 }
 
 func sendGRPC(tb testing.TB, transport http.RoundTripper, address string, recorded recordings.Request) (header, trailer http.Header, body []byte) {

@@ -51,7 +51,7 @@ func TestFindTakesTheUserFromThePath(t *testing.T) {
 		"/management/v1/users/password/_initialize":     "",
 		"/management/v1/users/1/2/password/_initialize": "",
 		"/management/v1/users/1/password/_initialize/":  "",
-		"/management/v1/users/1/password":               "",
+		"/management/v1/users/1/passwords":              "",
 		"/admin/v1/users/1/password/_initialize":        "",
 	} {
 		if got := a.find(path); (got.method != nil) != (want != "") || got.value("user_id") != want {

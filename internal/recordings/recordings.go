@@ -13,6 +13,23 @@ import (
 	"testing"
 )
 
+// Set is the recordings of one v1 method, and the state of the ZITADEL that was recorded.
+type Set struct {
+	// Method is the method's name.
+	Method                               string
+	RESTMatrix, RESTEdges, GRPC, GRPCWeb string
+	Fixture                              string
+}
+
+// Methods are the recordings of every v1 method.
+func Methods() []Set {
+	const sibling = "more/v1_set_human_password_"
+	return []Set{
+		{"SetHumanInitialPassword", V1RESTMatrix, V1RESTEdges, V1GRPC, V1GRPCWeb, Fixture},
+		{"SetHumanPassword", sibling + "rest_matrix.jsonl", sibling + "rest_edges.jsonl", sibling + "grpc.jsonl", sibling + "grpc_web.jsonl", "more/fixture.json"},
+	}
+}
+
 // The files.
 const (
 	V1RESTMatrix = "v1_rest_matrix.jsonl"
@@ -28,6 +45,9 @@ type Recording struct {
 	Name     string   `json:"name"`
 	Request  Request  `json:"request"`
 	Response Response `json:"response"`
+	// ThenChangeRequired is whether the user had to change its password afterwards, where
+	// that was recorded.
+	ThenChangeRequired *bool `json:"then_password_change_required"`
 }
 
 // Request is what was sent.

@@ -70,10 +70,16 @@ func NoRetry() v2client.RetryConfig {
 	return v2client.RetryConfig{Attempts: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}
 }
 
-// Fixture is the state of the ZITADEL that was recorded.
+// Fixture is the state of the ZITADEL that was recorded first.
 func Fixture(tb testing.TB) v2test.Fixture {
 	tb.Helper()
-	fixture, err := v2test.LoadFixture(recordings.Path(tb, recordings.Fixture))
+	return FixtureOf(tb, recordings.Fixture)
+}
+
+// FixtureOf is the state of a ZITADEL that was recorded, from one of the files.
+func FixtureOf(tb testing.TB, file string) v2test.Fixture {
+	tb.Helper()
+	fixture, err := v2test.LoadFixture(recordings.Path(tb, file))
 	if err != nil {
 		tb.Fatal(err)
 	}

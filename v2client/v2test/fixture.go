@@ -20,8 +20,10 @@ type Fixture struct {
 	Users   map[string]User   `json:"users"`
 }
 
-// Caller is a machine user of its home organization, with a token.
+// Caller is a user of its home organization, with a token.
 type Caller struct {
+	// Kind is "" for a machine user, or Session.
+	Kind string `json:"kind,omitempty"`
 	// Token is what stands after "Bearer ".
 	Token           string            `json:"token"`
 	UserID          string            `json:"user_id"`
@@ -31,6 +33,10 @@ type Caller struct {
 	// name the home organization.
 	UserinfoNamesOrganization bool `json:"userinfo_names_organization"`
 }
+
+// Session is the Caller.Kind of a human with a session token, which userinfo refuses. It
+// may also stand among the users.
+const Session = "session"
 
 // AdministratorOf is one set of roles on exactly one resource.
 type AdministratorOf struct {
@@ -106,7 +112,10 @@ func (f Fixture) validate() error {
 		if other, taken := ids[caller.UserID]; taken {
 			return fmt.Errorf("callers.%s.user_id: also the id of %s", name, other)
 		}
-		tokens[caller.Token], ids[caller.UserID] = name, name
+		tokens[caller.Token] = name
+		if caller.Kind != Session {
+			ids[caller.UserID] = name
+		}
 	}
 	for name, user := range f.Users {
 		if err := user.validate(orgs); err != nil {
@@ -122,6 +131,8 @@ func (f Fixture) validate() error {
 
 func (c Caller) validate(orgs map[string]bool) error {
 	switch {
+	case c.Kind != "" && c.Kind != Session:
+		return fmt.Errorf("kind: %q: use %q, or leave it out", c.Kind, Session)
 	case c.Token == "":
 		return errors.New("token: empty")
 	case c.UserID == "":

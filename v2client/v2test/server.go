@@ -91,6 +91,15 @@ func (s *Server) PasswordIs(userID, password string) bool {
 	return found != nil && found.writes > 0 && found.password == sha256.Sum256([]byte(password))
 }
 
+// PasswordChangeRequired reports whether a user must change its password at the next
+// login.
+func (s *Server) PasswordChangeRequired(userID string) bool {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	found := s.state.users[userID]
+	return found != nil && found.changeRequired
+}
+
 // Add adds a user, or replaces the one with its id.
 func (s *Server) Add(added User) {
 	s.state.mu.Lock()
@@ -162,7 +171,7 @@ func (s users) SetPassword(_ context.Context, req *connect.Request[userv2.SetPas
 	if target.State == Initial {
 		return nil, faultNotInitialized.err()
 	}
-	if target.ID != caller.UserID { // everybody may set his own: zitadel pull request 10812
+	if target.ID != caller.UserID { // everybody may set their own: zitadel pull request 10812
 		if refused := caller.check(userWrite, target.Org); refused != nil {
 			return nil, refused.err()
 		}
@@ -175,7 +184,7 @@ func (s users) SetPassword(_ context.Context, req *connect.Request[userv2.SetPas
 			return nil, refused.err()
 		}
 	}
-	target.setPassword(password)
+	target.setPassword(password, req.Msg.GetNewPassword().GetChangeRequired())
 	details := target.details()
 	return connect.NewResponse(&userv2.SetPasswordResponse{Details: &objectv2.Details{
 		Sequence:      details.GetSequence(),
@@ -197,7 +206,7 @@ func validateSetPassword(msg *userv2.SetPasswordRequest) *fault {
 	return nil
 }
 
-// GetUserByID shows everybody himself, and others to whom may read them.
+// GetUserByID shows everybody their own user, and others to those who may read them.
 func (s users) GetUserByID(_ context.Context, req *connect.Request[userv2.GetUserByIDRequest]) (*connect.Response[userv2.GetUserByIDResponse], error) {
 	caller, refused := s.authenticate(req.Header())
 	if refused != nil {

@@ -29,7 +29,9 @@ type user struct {
 	created  time.Time
 	changed  time.Time
 	password [sha256.Size]byte
-	writes   int
+	// changeRequired says that the password must be changed at the next login.
+	changeRequired bool
+	writes         int
 }
 
 func newState(fixture Fixture) *state {
@@ -48,7 +50,11 @@ func newState(fixture Fixture) *state {
 	}
 	for _, caller := range fixture.Callers {
 		s.callers[caller.Token] = &caller
-		s.add(User{ID: caller.UserID, Org: caller.HomeOrg, Type: Machine, State: Active})
+		kind := Machine
+		if caller.Kind == Session {
+			kind = Human
+		}
+		s.add(User{ID: caller.UserID, Org: caller.HomeOrg, Type: kind, State: Active})
 	}
 	for _, user := range fixture.Users {
 		s.add(user)
@@ -78,10 +84,11 @@ func (s *state) count(call string) {
 }
 
 // setPassword writes. The lock must be held.
-func (u *user) setPassword(password string) {
+func (u *user) setPassword(password string, changeRequired bool) {
 	u.sequence++
 	u.writes++
 	u.changed = timestamp()
+	u.changeRequired = changeRequired
 	u.password = sha256.Sum256([]byte(password))
 }
 

@@ -12,7 +12,7 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	header.Del("X-Zitadel-Orgid") // OIDC knows no such header
 	w.Header().Set("Content-Type", "application/json")
 	caller, refused := s.state.authenticate(header)
-	if refused != nil {
+	if refused != nil || caller.Kind == Session {
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = w.Write([]byte(`{"error":"access_denied","error_description":"access token invalid"}`))
 		return

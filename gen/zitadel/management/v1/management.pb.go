@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: zitadel/management/v1/management.proto
 
-// The one deprecated call that the adapter answers.
+// The deprecated calls that the adapter answers.
 
 package managementv1
 
@@ -120,6 +120,110 @@ func (x *SetHumanInitialPasswordResponse) GetDetails() *v1.ObjectDetails {
 	return nil
 }
 
+type SetHumanPasswordRequest struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	UserId           string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Password         string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	NoChangeRequired bool                   `protobuf:"varint,3,opt,name=no_change_required,json=noChangeRequired,proto3" json:"no_change_required,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *SetHumanPasswordRequest) Reset() {
+	*x = SetHumanPasswordRequest{}
+	mi := &file_zitadel_management_v1_management_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetHumanPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetHumanPasswordRequest) ProtoMessage() {}
+
+func (x *SetHumanPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_management_v1_management_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetHumanPasswordRequest.ProtoReflect.Descriptor instead.
+func (*SetHumanPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_zitadel_management_v1_management_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SetHumanPasswordRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetHumanPasswordRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *SetHumanPasswordRequest) GetNoChangeRequired() bool {
+	if x != nil {
+		return x.NoChangeRequired
+	}
+	return false
+}
+
+type SetHumanPasswordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Details       *v1.ObjectDetails      `protobuf:"bytes,1,opt,name=details,proto3" json:"details,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetHumanPasswordResponse) Reset() {
+	*x = SetHumanPasswordResponse{}
+	mi := &file_zitadel_management_v1_management_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetHumanPasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetHumanPasswordResponse) ProtoMessage() {}
+
+func (x *SetHumanPasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_management_v1_management_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetHumanPasswordResponse.ProtoReflect.Descriptor instead.
+func (*SetHumanPasswordResponse) Descriptor() ([]byte, []int) {
+	return file_zitadel_management_v1_management_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetHumanPasswordResponse) GetDetails() *v1.ObjectDetails {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
 var File_zitadel_management_v1_management_proto protoreflect.FileDescriptor
 
 const file_zitadel_management_v1_management_proto_rawDesc = "" +
@@ -129,9 +233,16 @@ const file_zitadel_management_v1_management_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\"V\n" +
 	"\x1fSetHumanInitialPasswordResponse\x123\n" +
-	"\adetails\x18\x01 \x01(\v2\x19.zitadel.v1.ObjectDetailsR\adetails2\x9e\x01\n" +
+	"\adetails\x18\x01 \x01(\v2\x19.zitadel.v1.ObjectDetailsR\adetails\"|\n" +
+	"\x17SetHumanPasswordRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\x12,\n" +
+	"\x12no_change_required\x18\x03 \x01(\bR\x10noChangeRequired\"O\n" +
+	"\x18SetHumanPasswordResponse\x123\n" +
+	"\adetails\x18\x01 \x01(\v2\x19.zitadel.v1.ObjectDetailsR\adetails2\x93\x02\n" +
 	"\x11ManagementService\x12\x88\x01\n" +
-	"\x17SetHumanInitialPassword\x125.zitadel.management.v1.SetHumanInitialPasswordRequest\x1a6.zitadel.management.v1.SetHumanInitialPasswordResponseB\xdd\x01\n" +
+	"\x17SetHumanInitialPassword\x125.zitadel.management.v1.SetHumanInitialPasswordRequest\x1a6.zitadel.management.v1.SetHumanInitialPasswordResponse\x12s\n" +
+	"\x10SetHumanPassword\x12..zitadel.management.v1.SetHumanPasswordRequest\x1a/.zitadel.management.v1.SetHumanPasswordResponseB\xdd\x01\n" +
 	"\x19com.zitadel.management.v1B\x0fManagementProtoP\x01Z9zitadel-v1-adapter/gen/zitadel/management/v1;managementv1\xa2\x02\x03ZMX\xaa\x02\x15Zitadel.Management.V1\xca\x02\x15Zitadel\\Management\\V1\xe2\x02!Zitadel\\Management\\V1\\GPBMetadata\xea\x02\x17Zitadel::Management::V1b\x06proto3"
 
 var (
@@ -146,21 +257,26 @@ func file_zitadel_management_v1_management_proto_rawDescGZIP() []byte {
 	return file_zitadel_management_v1_management_proto_rawDescData
 }
 
-var file_zitadel_management_v1_management_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_zitadel_management_v1_management_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_zitadel_management_v1_management_proto_goTypes = []any{
 	(*SetHumanInitialPasswordRequest)(nil),  // 0: zitadel.management.v1.SetHumanInitialPasswordRequest
 	(*SetHumanInitialPasswordResponse)(nil), // 1: zitadel.management.v1.SetHumanInitialPasswordResponse
-	(*v1.ObjectDetails)(nil),                // 2: zitadel.v1.ObjectDetails
+	(*SetHumanPasswordRequest)(nil),         // 2: zitadel.management.v1.SetHumanPasswordRequest
+	(*SetHumanPasswordResponse)(nil),        // 3: zitadel.management.v1.SetHumanPasswordResponse
+	(*v1.ObjectDetails)(nil),                // 4: zitadel.v1.ObjectDetails
 }
 var file_zitadel_management_v1_management_proto_depIdxs = []int32{
-	2, // 0: zitadel.management.v1.SetHumanInitialPasswordResponse.details:type_name -> zitadel.v1.ObjectDetails
-	0, // 1: zitadel.management.v1.ManagementService.SetHumanInitialPassword:input_type -> zitadel.management.v1.SetHumanInitialPasswordRequest
-	1, // 2: zitadel.management.v1.ManagementService.SetHumanInitialPassword:output_type -> zitadel.management.v1.SetHumanInitialPasswordResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	4, // 0: zitadel.management.v1.SetHumanInitialPasswordResponse.details:type_name -> zitadel.v1.ObjectDetails
+	4, // 1: zitadel.management.v1.SetHumanPasswordResponse.details:type_name -> zitadel.v1.ObjectDetails
+	0, // 2: zitadel.management.v1.ManagementService.SetHumanInitialPassword:input_type -> zitadel.management.v1.SetHumanInitialPasswordRequest
+	2, // 3: zitadel.management.v1.ManagementService.SetHumanPassword:input_type -> zitadel.management.v1.SetHumanPasswordRequest
+	1, // 4: zitadel.management.v1.ManagementService.SetHumanInitialPassword:output_type -> zitadel.management.v1.SetHumanInitialPasswordResponse
+	3, // 5: zitadel.management.v1.ManagementService.SetHumanPassword:output_type -> zitadel.management.v1.SetHumanPasswordResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_zitadel_management_v1_management_proto_init() }
@@ -174,7 +290,7 @@ func file_zitadel_management_v1_management_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zitadel_management_v1_management_proto_rawDesc), len(file_zitadel_management_v1_management_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

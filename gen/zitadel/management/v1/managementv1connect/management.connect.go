@@ -2,7 +2,7 @@
 //
 // Source: zitadel/management/v1/management.proto
 
-// The one deprecated call that the adapter answers.
+// The deprecated calls that the adapter answers.
 package managementv1connect
 
 import (
@@ -37,12 +37,17 @@ const (
 	// ManagementServiceSetHumanInitialPasswordProcedure is the fully-qualified name of the
 	// ManagementService's SetHumanInitialPassword RPC.
 	ManagementServiceSetHumanInitialPasswordProcedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
+	// ManagementServiceSetHumanPasswordProcedure is the fully-qualified name of the ManagementService's
+	// SetHumanPassword RPC.
+	ManagementServiceSetHumanPasswordProcedure = "/zitadel.management.v1.ManagementService/SetHumanPassword"
 )
 
 // ManagementServiceClient is a client for the zitadel.management.v1.ManagementService service.
 type ManagementServiceClient interface {
 	// REST: POST /management/v1/users/{user_id}/password/_initialize, body "*".
 	SetHumanInitialPassword(context.Context, *connect.Request[v1.SetHumanInitialPasswordRequest]) (*connect.Response[v1.SetHumanInitialPasswordResponse], error)
+	// REST: POST /management/v1/users/{user_id}/password, body "*".
+	SetHumanPassword(context.Context, *connect.Request[v1.SetHumanPasswordRequest]) (*connect.Response[v1.SetHumanPasswordResponse], error)
 }
 
 // NewManagementServiceClient constructs a client for the zitadel.management.v1.ManagementService
@@ -62,12 +67,19 @@ func NewManagementServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(managementServiceMethods.ByName("SetHumanInitialPassword")),
 			connect.WithClientOptions(opts...),
 		),
+		setHumanPassword: connect.NewClient[v1.SetHumanPasswordRequest, v1.SetHumanPasswordResponse](
+			httpClient,
+			baseURL+ManagementServiceSetHumanPasswordProcedure,
+			connect.WithSchema(managementServiceMethods.ByName("SetHumanPassword")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // managementServiceClient implements ManagementServiceClient.
 type managementServiceClient struct {
 	setHumanInitialPassword *connect.Client[v1.SetHumanInitialPasswordRequest, v1.SetHumanInitialPasswordResponse]
+	setHumanPassword        *connect.Client[v1.SetHumanPasswordRequest, v1.SetHumanPasswordResponse]
 }
 
 // SetHumanInitialPassword calls zitadel.management.v1.ManagementService.SetHumanInitialPassword.
@@ -75,11 +87,18 @@ func (c *managementServiceClient) SetHumanInitialPassword(ctx context.Context, r
 	return c.setHumanInitialPassword.CallUnary(ctx, req)
 }
 
+// SetHumanPassword calls zitadel.management.v1.ManagementService.SetHumanPassword.
+func (c *managementServiceClient) SetHumanPassword(ctx context.Context, req *connect.Request[v1.SetHumanPasswordRequest]) (*connect.Response[v1.SetHumanPasswordResponse], error) {
+	return c.setHumanPassword.CallUnary(ctx, req)
+}
+
 // ManagementServiceHandler is an implementation of the zitadel.management.v1.ManagementService
 // service.
 type ManagementServiceHandler interface {
 	// REST: POST /management/v1/users/{user_id}/password/_initialize, body "*".
 	SetHumanInitialPassword(context.Context, *connect.Request[v1.SetHumanInitialPasswordRequest]) (*connect.Response[v1.SetHumanInitialPasswordResponse], error)
+	// REST: POST /management/v1/users/{user_id}/password, body "*".
+	SetHumanPassword(context.Context, *connect.Request[v1.SetHumanPasswordRequest]) (*connect.Response[v1.SetHumanPasswordResponse], error)
 }
 
 // NewManagementServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -95,10 +114,18 @@ func NewManagementServiceHandler(svc ManagementServiceHandler, opts ...connect.H
 		connect.WithSchema(managementServiceMethods.ByName("SetHumanInitialPassword")),
 		connect.WithHandlerOptions(opts...),
 	)
+	managementServiceSetHumanPasswordHandler := connect.NewUnaryHandler(
+		ManagementServiceSetHumanPasswordProcedure,
+		svc.SetHumanPassword,
+		connect.WithSchema(managementServiceMethods.ByName("SetHumanPassword")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/zitadel.management.v1.ManagementService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ManagementServiceSetHumanInitialPasswordProcedure:
 			managementServiceSetHumanInitialPasswordHandler.ServeHTTP(w, r)
+		case ManagementServiceSetHumanPasswordProcedure:
+			managementServiceSetHumanPasswordHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -110,4 +137,8 @@ type UnimplementedManagementServiceHandler struct{}
 
 func (UnimplementedManagementServiceHandler) SetHumanInitialPassword(context.Context, *connect.Request[v1.SetHumanInitialPasswordRequest]) (*connect.Response[v1.SetHumanInitialPasswordResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("zitadel.management.v1.ManagementService.SetHumanInitialPassword is not implemented"))
+}
+
+func (UnimplementedManagementServiceHandler) SetHumanPassword(context.Context, *connect.Request[v1.SetHumanPasswordRequest]) (*connect.Response[v1.SetHumanPasswordResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("zitadel.management.v1.ManagementService.SetHumanPassword is not implemented"))
 }

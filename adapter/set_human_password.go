@@ -1,0 +1,52 @@
+package adapter
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/v2client"
+)
+
+// setHumanPassword sets a password that must be changed at the next login, unless the
+// request says otherwise.
+func setHumanPassword() method {
+	return method{
+		procedure:  managementv1connect.ManagementServiceSetHumanPasswordProcedure,
+		pattern:    "/management/v1/users/:user_id/password",
+		newRequest: func() request { return &humanPassword{} },
+		newResponse: func(details *zitadelv1.ObjectDetails) response {
+			return &managementv1.SetHumanPasswordResponse{Details: details}
+		},
+	}
+}
+
+type humanPassword struct {
+	managementv1.SetHumanPasswordRequest
+}
+
+func (r *humanPassword) message() proto.Message { return &r.SetHumanPasswordRequest }
+func (r *humanPassword) userID() string         { return r.GetUserId() }
+
+func (r *humanPassword) text(name string) *string {
+	switch name {
+	case "userId", "user_id":
+		return &r.UserId
+	case "password":
+		return &r.Password
+	}
+	return nil
+}
+
+func (r *humanPassword) validate() *rpcstatus.Status {
+	return validatePassword("SetHumanPasswordRequest", r.GetUserId(), r.GetPassword())
+}
+
+func (r *humanPassword) work(ctx context.Context, zitadel ZITADEL, caller v2client.Caller) (*objectv2.Details, error) {
+	return zitadel.SetPassword(ctx, caller, r.GetUserId(), r.GetPassword(), !r.GetNoChangeRequired())
+}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
@@ -137,11 +137,11 @@ func TestForwardedMetadata(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/s"
 	s := newStack(t)
-	listener, err := server.Listen(t.Context(), "unix:"+path)
+	on, err := listener.Listen(t.Context(), "unix:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wiretest.Serve(t, listener, s.handler)
+	wiretest.Serve(t, on, s.handler)
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)

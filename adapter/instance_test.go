@@ -15,7 +15,7 @@ import (
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/internal/forwarded"
-	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
@@ -46,23 +46,23 @@ func wires(t *testing.T, s *stack) []wire {
 	t.Helper()
 	ca, dir := wiretest.NewCA(t), t.TempDir()
 	cert, key := ca.Issue(t, 2)
-	certificates, err := server.LoadCertificates(server.TLSFiles{
+	certificates, err := listener.LoadCertificates(listener.TLSFiles{
 		CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := server.Listen(t.Context(), "127.0.0.1:0")
+	on, err := listener.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wiretest.ServeTLS(t, listener, s.handler, certificates)
+	wiretest.ServeTLS(t, on, s.handler, certificates)
 	secure := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}}
 	t.Cleanup(secure.CloseIdleConnections)
 	return []wire{
 		{"HTTP/1.1", "http", s.address, newTransport(t, false)},
 		{"h2c", "http", s.address, newTransport(t, true)},
-		{"TLS", "https", listener.Addr().String(), secure},
+		{"TLS", "https", on.Addr().String(), secure},
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
@@ -227,10 +227,10 @@ func TestExpiredCertificate(t *testing.T) {
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
 		ca, dir := wiretest.NewCA(t), t.TempDir()
-		renew := func(certPEM, keyPEM []byte) server.TLSFiles {
-			return server.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", certPEM), KeyFile: wiretest.WriteFile(t, dir, "key", keyPEM)}
+		renew := func(certPEM, keyPEM []byte) listener.TLSFiles {
+			return listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", certPEM), KeyFile: wiretest.WriteFile(t, dir, "key", keyPEM)}
 		}
-		certificates, err := server.LoadCertificates(renew(ca.IssueExpired(t)))
+		certificates, err := listener.LoadCertificates(renew(ca.IssueExpired(t)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,8 +16,8 @@ import (
 
 	"zitadel-v1-adapter/internal/admin"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/metrics"
-	"zitadel-v1-adapter/internal/server"
 )
 
 // Config says what to start.
@@ -39,10 +39,10 @@ type App struct {
 	version      string
 	metrics      *metrics.Metrics
 	admin        *admin.Server
-	certificates *server.Certificates // nil: plain text
+	certificates *listener.Certificates // nil: plain text
 	core         atomic.Pointer[core]
-	public       *server.Server
-	private      *server.Server
+	public       *listener.Server
+	private      *listener.Server
 	failed       chan error // of a listener
 }
 
@@ -58,9 +58,9 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	redirectStandardLog(a.log)
 	a.admin = admin.New(a.metrics.Handler())
 	a.admin.SetMayQuit(c.Settings.Admin.QuitQuitQuit)
-	if files := server.TLSFiles(c.Settings.Server.TLS); files.Enabled() {
+	if files := listener.TLSFiles(c.Settings.Server.TLS); files.Enabled() {
 		var err error
-		if a.certificates, err = server.LoadCertificates(files); err != nil {
+		if a.certificates, err = listener.LoadCertificates(files); err != nil {
 			return nil, err
 		}
 		a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
@@ -96,7 +96,7 @@ func (a *App) listen(ctx context.Context) error {
 		return err
 	}
 	limits := a.settings.Limits
-	a.public = server.New(public, server.Config{
+	a.public = listener.New(public, listener.Config{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			a.core.Load().handler.ServeHTTP(w, r)
 		}),
@@ -105,10 +105,10 @@ func (a *App) listen(ctx context.Context) error {
 		ConnectionsPerPeer: limits.ConnectionsPerPeer, OnRefused: a.metrics.ConnectionRefused,
 		Log: a.log,
 	})
-	a.private = server.New(private, server.Config{
+	a.private = listener.New(private, listener.Config{
 		Handler: a.admin, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: a.log,
 	})
-	for _, each := range []*server.Server{a.public, a.private} {
+	for _, each := range []*listener.Server{a.public, a.private} {
 		go func() {
 			if err := each.Serve(); err != nil {
 				a.failed <- err
@@ -119,10 +119,10 @@ func (a *App) listen(ctx context.Context) error {
 }
 
 func listenOn(ctx context.Context, key, option, address string) (net.Listener, error) {
-	listener, err := server.Listen(ctx, address)
+	on, err := listener.Listen(ctx, address)
 	switch {
 	case err == nil:
-		return listener, nil
+		return on, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s: %w: another program uses it: choose another address with %s", key, err, option)
 	}

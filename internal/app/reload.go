@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/filewatch"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/metrics"
-	"zitadel-v1-adapter/internal/server"
 	"zitadel-v1-adapter/internal/upstream"
-	"zitadel-v1-adapter/internal/watch"
 )
 
 // Changes is what makes an App reload: a signal, and files that have changed. The
@@ -23,9 +23,9 @@ type Changes struct {
 
 	file             string // the configuration's, or ""
 	load             func() (config.Config, error)
-	configFile       watch.Files
-	serverTLSFiles   watch.Files
-	upstreamTLSFiles watch.Files
+	configFile       filewatch.Files
+	serverTLSFiles   filewatch.Files
+	upstreamTLSFiles filewatch.Files
 }
 
 // NewChanges loads the configuration, and watches its file ("" if it has none) and
@@ -52,7 +52,7 @@ func (c *Changes) configFileChanged() bool {
 
 // tlsFilesChanged tells which files have changed since the last time.
 func (c *Changes) tlsFilesChanged(settings config.Config) (serverTLS, upstreamTLS bool) {
-	return c.serverTLSFiles.Changed(server.TLSFiles(settings.Server.TLS).List()),
+	return c.serverTLSFiles.Changed(listener.TLSFiles(settings.Server.TLS).List()),
 		c.upstreamTLSFiles.Changed(upstream.TLS(settings.Upstream.TLS).Files())
 }
 
@@ -78,7 +78,7 @@ func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
 }
 
 func (a *App) reloadCertificates(ctx context.Context) {
-	err := a.certificates.Reload(server.TLSFiles(a.settings.Server.TLS))
+	err := a.certificates.Reload(listener.TLSFiles(a.settings.Server.TLS))
 	a.metrics.CertificateReloaded(metrics.CertificateServer, err)
 	if err != nil {
 		a.log.ErrorContext(ctx, "renewed certificate not taken over, the old one stays in use",
@@ -114,10 +114,10 @@ func (a *App) takeOver(settings config.Config) error {
 		a.log.Info("configuration reloaded, nothing has changed")
 		return nil
 	}
-	var certificates *server.Certificates
+	var certificates *listener.Certificates
 	if a.certificates != nil {
 		var err error
-		if certificates, err = server.LoadCertificates(server.TLSFiles(settings.Server.TLS)); err != nil {
+		if certificates, err = listener.LoadCertificates(listener.TLSFiles(settings.Server.TLS)); err != nil {
 			return err
 		}
 	}
@@ -157,7 +157,7 @@ func (a *App) keepUntilRestart(loaded config.Config) (config.Config, []string) {
 	kept.Limits.HeaderTimeout, kept.Limits.IdleTimeout, kept.Limits.WriteTimeout = inUse.HeaderTimeout, inUse.IdleTimeout, inUse.WriteTimeout
 	kept.Limits.HeaderBytes, kept.Limits.ConnectionsPerPeer = inUse.HeaderBytes, inUse.ConnectionsPerPeer
 	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = a.settings.Server.Listen, a.settings.Admin.Listen, a.settings.Log.Format
-	if server.TLSFiles(loaded.Server.TLS).Enabled() != (a.certificates != nil) {
+	if listener.TLSFiles(loaded.Server.TLS).Enabled() != (a.certificates != nil) {
 		fixed = append(fixed, "server.tls.certFile", "server.tls.keyFile", "server.tls.clientCAFile")
 		kept.Server.TLS = a.settings.Server.TLS
 	}

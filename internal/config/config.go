@@ -14,7 +14,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
-	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -52,7 +52,7 @@ type Server struct {
 	ShutdownTimeout time.Duration `yaml:"shutdownTimeout"`
 }
 
-// ServerTLS is [server.TLSFiles].
+// ServerTLS is [listener.TLSFiles].
 type ServerTLS struct {
 	CertFile     string `yaml:"certFile"`
 	KeyFile      string `yaml:"keyFile"`
@@ -113,7 +113,7 @@ type Retry struct {
 	Budget    float64       `yaml:"budget"`
 }
 
-// Limits are [adapter.Limits], and those of connections. See [server.Config].
+// Limits are [adapter.Limits], and those of connections. See [listener.Config].
 type Limits struct {
 	CallsInFlight int           `yaml:"callsInFlight"`
 	BodyTimeout   time.Duration `yaml:"bodyTimeout"`
@@ -234,7 +234,7 @@ func (c Config) validate() error {
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
 		checkAddress("server.listen", c.Server.Listen),
 		checkAddress("admin.listen", c.Admin.Listen),
-		server.TLSFiles(c.Server.TLS).Validate(),
+		listener.TLSFiles(c.Server.TLS).Validate(),
 		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
 		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
 		checkf(c.Limits.HeaderTimeout > 0, "limits.headerTimeout: %v: use a duration above 0, such as 10s", c.Limits.HeaderTimeout),
@@ -254,7 +254,7 @@ func checkf(ok bool, format string, args ...any) error {
 }
 
 func checkAddress(key, address string) error {
-	if err := server.ValidateAddress(address); err != nil {
+	if err := listener.ValidateAddress(address); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil

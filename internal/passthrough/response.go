@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"sync"
 
-	"zitadel-v1-adapter/internal/framing"
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/listener/framing"
 )
 
 // interruptible is a body whose Close ends a Read that waits. net/http's HTTP/2

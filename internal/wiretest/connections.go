@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/listener"
 )
 
 // faultListener is a server that can go away and come back.
@@ -37,14 +37,14 @@ func (l *faultListener) ResetConnections(resets bool) { l.resets.Store(resets) }
 // Start listens, at the same address as before.
 func (l *faultListener) Start(tb testing.TB) {
 	tb.Helper()
-	listener, err := server.Listen(tb.Context(), l.address)
+	on, err := listener.Listen(tb.Context(), l.address)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l.listener, l.address = listener, listener.Addr().String()
+	l.listener, l.address = on, on.Addr().String()
 	l.accepting.Go(func() {
 		for {
-			conn, err := listener.Accept()
+			conn, err := on.Accept()
 			if err != nil {
 				return
 			}

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"zitadel-v1-adapter/internal/framing"
+	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/listener/framing"
 	"zitadel-v1-adapter/internal/recordings"
-	"zitadel-v1-adapter/internal/server"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
@@ -24,24 +24,24 @@ import (
 // the test ends; it returns the host:port.
 func Listen(tb testing.TB, handler http.Handler) string {
 	tb.Helper()
-	listener, err := server.Listen(tb.Context(), "127.0.0.1:0")
+	on, err := listener.Listen(tb.Context(), "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	Serve(tb, listener, handler)
-	return listener.Addr().String()
+	Serve(tb, on, handler)
+	return on.Addr().String()
 }
 
-// Serve is Listen on a listener of its caller's.
-func Serve(tb testing.TB, listener net.Listener, handler http.Handler) {
+// Serve is Listen on a listener that the caller has made.
+func Serve(tb testing.TB, on net.Listener, handler http.Handler) {
 	tb.Helper()
-	ServeTLS(tb, listener, handler, nil)
+	ServeTLS(tb, on, handler, nil)
 }
 
 // ServeTLS is Serve, with TLS if certificates is not nil.
-func ServeTLS(tb testing.TB, listener net.Listener, handler http.Handler, certificates *server.Certificates) {
+func ServeTLS(tb testing.TB, on net.Listener, handler http.Handler, certificates *listener.Certificates) {
 	tb.Helper()
-	serving := server.New(listener, server.Config{Handler: handler, Certificates: certificates})
+	serving := listener.New(on, listener.Config{Handler: handler, Certificates: certificates})
 	done := make(chan error, 1)
 	go func() { done <- serving.Serve() }()
 	tb.Cleanup(func() {

@@ -1,6 +1,6 @@
-// Package server listens for clients: on TCP or a Unix socket, with TLS or
+// Package listener listens for clients: on TCP or a Unix socket, with TLS or
 // without, HTTP/1.1 and HTTP/2 alike, strictly framed, until it has drained.
-package server
+package listener
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"zitadel-v1-adapter/internal/framing"
+	"zitadel-v1-adapter/internal/listener/framing"
 	"zitadel-v1-adapter/internal/redact"
 )
 

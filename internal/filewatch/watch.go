@@ -1,5 +1,5 @@
-// Package watch tells when files have changed.
-package watch
+// Package filewatch tells when files have changed.
+package filewatch
 
 import (
 	"crypto/sha256"

@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"zitadel-v1-adapter/internal/framing"
+	"zitadel-v1-adapter/internal/listener/framing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,4 +1,4 @@
-package server_test
+package listener_test
 
 import (
 	"bufio"
@@ -18,25 +18,25 @@ import (
 
 	"go.uber.org/goleak"
 
-	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start serves handler on an address until the test ends.
-func start(t *testing.T, address string, handler http.Handler, certificates *server.Certificates, log io.Writer) *server.Server {
+func start(t *testing.T, address string, handler http.Handler, certificates *listener.Certificates, log io.Writer) *listener.Server {
 	t.Helper()
-	return startWith(t, address, server.Config{Handler: handler, Certificates: certificates, Log: slog.New(slog.NewTextHandler(log, nil))})
+	return startWith(t, address, listener.Config{Handler: handler, Certificates: certificates, Log: slog.New(slog.NewTextHandler(log, nil))})
 }
 
-func startWith(t *testing.T, address string, config server.Config) *server.Server {
+func startWith(t *testing.T, address string, config listener.Config) *listener.Server {
 	t.Helper()
-	listener, err := server.Listen(t.Context(), address)
+	on, err := listener.Listen(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := server.New(listener, config)
+	s := listener.New(on, config)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {
@@ -86,8 +86,8 @@ func TestProtocols(t *testing.T) {
 	ca := wiretest.NewCA(t)
 	dir := t.TempDir()
 	cert, key := ca.Issue(t, 2)
-	files := server.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
-	certificates, err := server.LoadCertificates(files)
+	files := listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
+	certificates, err := listener.LoadCertificates(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestClientCertificates(t *testing.T) {
 	ca, other := wiretest.NewCA(t), wiretest.NewCA(t)
 	dir := t.TempDir()
 	cert, key := ca.Issue(t, 2)
-	certificates, err := server.LoadCertificates(server.TLSFiles{
+	certificates, err := listener.LoadCertificates(listener.TLSFiles{
 		CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key),
 		ClientCAFile: wiretest.WriteFile(t, dir, "ca", ca.PEM),
 	})
@@ -156,12 +156,12 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	ca := wiretest.NewCA(t)
 	dir := t.TempDir()
-	write := func(serial int64) server.TLSFiles {
+	write := func(serial int64) listener.TLSFiles {
 		cert, key := ca.Issue(t, serial)
-		return server.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
+		return listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
 	}
 	files := write(2)
-	certificates, err := server.LoadCertificates(files)
+	certificates, err := listener.LoadCertificates(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,14 +196,14 @@ func TestBadCertificates(t *testing.T) {
 	_, otherKey := wiretest.NewCA(t).Issue(t, 2)
 	certFile, keyFile := wiretest.WriteFile(t, dir, "cert", cert), wiretest.WriteFile(t, dir, "key", key)
 	other, empty := wiretest.WriteFile(t, dir, "other", otherKey), wiretest.WriteFile(t, dir, "empty", nil)
-	for want, files := range map[string]server.TLSFiles{
+	for want, files := range map[string]listener.TLSFiles{
 		"server.tls.certFile, server.tls.keyFile: one is set without the other":               {CertFile: certFile},
 		"server.tls.clientCAFile: client certificates need TLS":                               {ClientCAFile: certFile},
 		"private key does not match public key: use a PEM certificate and its key":            {CertFile: certFile, KeyFile: other},
 		"no such file or directory":                                                           {CertFile: "/none", KeyFile: keyFile},
 		`server.tls.clientCAFile: "` + empty + `" holds no certificate: use a PEM file of CA`: {CertFile: certFile, KeyFile: keyFile, ClientCAFile: empty},
 	} {
-		if _, err := server.LoadCertificates(files); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := listener.LoadCertificates(files); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -224,7 +224,7 @@ func TestUnixSocket(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("%v, %v", info, err)
 	}
-	if _, err := server.Listen(t.Context(), "unix:"+path); err == nil {
+	if _, err := listener.Listen(t.Context(), "unix:"+path); err == nil {
 		t.Error("took a socket that is in use")
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -243,7 +243,7 @@ func TestValidateAddress(t *testing.T) {
 	for address, ok := range map[string]bool{
 		":8080": true, "[::1]:80": true, "unix:/s": true, "8080": false, "unix:s": false, "": false,
 	} {
-		if err := server.ValidateAddress(address); (err == nil) != ok {
+		if err := listener.ValidateAddress(address); (err == nil) != ok {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -283,7 +283,7 @@ func TestDrain(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	connect := func(s *server.Server) *bufio.Reader {
+	connect := func(s *listener.Server) *bufio.Reader {
 		conn, err := net.Dial("tcp", s.Addr().String())
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package server_test
+package listener_test
 
 import (
 	"io"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"zitadel-v1-adapter/internal/server"
+	"zitadel-v1-adapter/internal/listener"
 )
 
 // A peer has so many connections at once; further ones are closed at once, and when
@@ -18,7 +18,7 @@ func TestConnectionsPerPeer(t *testing.T) {
 	t.Parallel()
 	var refused atomic.Int32
 	serve := func(address string) net.Addr {
-		return startWith(t, address, server.Config{
+		return startWith(t, address, listener.Config{
 			Handler: http.HandlerFunc(describe), ConnectionsPerPeer: 2, OnRefused: func() { refused.Add(1) },
 		}).Addr()
 	}

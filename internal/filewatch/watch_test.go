@@ -1,11 +1,11 @@
-package watch_test
+package filewatch_test
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
 
-	"zitadel-v1-adapter/internal/watch"
+	"zitadel-v1-adapter/internal/filewatch"
 )
 
 // Files written over, replaced, removed, and swapped as Kubernetes does it.
@@ -27,7 +27,7 @@ func TestChanged(t *testing.T) {
 	must(os.Symlink("..1", filepath.Join(dir, "..data")))
 	must(os.Symlink("..data/linked", linked))
 
-	var files watch.Files
+	var files filewatch.Files
 	paths := []string{plain, linked}
 	step := func(what string, want bool) {
 		t.Helper()

@@ -36,10 +36,10 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if l.enter(peer) {
 			return &peerConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(peer) })}, nil
 		}
-		_ = conn.Close()
 		if l.refused != nil {
-			l.refused()
+			l.refused() // before the peer can see it
 		}
+		_ = conn.Close()
 	}
 }
 

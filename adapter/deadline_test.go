@@ -1,0 +1,80 @@
+package adapter_test
+
+import (
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"zitadel-v1-adapter/v2client"
+)
+
+// A client's timeout is one deadline from the headers on, in every protocol: the time that
+// the body takes is not given to ZITADEL once more (issue 10).
+func TestClientTimeoutIncludesTheBody(t *testing.T) {
+	t.Parallel()
+	const timeout, delay = 100 * time.Second, 200 * time.Millisecond
+	const procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
+	text := *grpcCallBody(t)
+	frame, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]struct{ path, contentType, body string }{
+		"REST":          {userAPath, "application/json", good},
+		"gRPC":          {procedure, "application/grpc", string(frame)},
+		"gRPC-Web":      {procedure, "application/grpc-web+proto", string(frame)},
+		"gRPC-Web text": {procedure, "application/grpc-web-text", text},
+	} {
+		for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+			t.Run(name+"/"+string(protocol), func(t *testing.T) {
+				t.Parallel()
+				s := newStack(t, func(c *stackConfig) { c.protocol, c.timeout = protocol, 10*timeout })
+				body, send := io.Pipe()
+				go func() {
+					time.Sleep(delay)
+					_, _ = io.WriteString(send, call.body)
+					_ = send.Close()
+				}()
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+call.path, body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.Host = "localhost:8088"
+				request.Header.Set("Content-Type", call.contentType)
+				request.Header.Set("Authorization", "Bearer pat-org-owner-a")
+				request.Header.Set("Grpc-Timeout", "100S")
+				response, err := newTransport(t, true).RoundTrip(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = response.Body.Close()
+				for _, arrived := range s.upstream.taken(t) {
+					if left, ok := timeLeft(t, arrived); ok && left > timeout-delay/2 {
+						t.Errorf("%s has %v, want at most %v", arrived.URL.Path, left, timeout-delay/2)
+					}
+				}
+			})
+		}
+	}
+}
+
+// timeLeft is the time that a v2 call is given; false for userinfo, which is not told.
+func timeLeft(t *testing.T, r *http.Request) (time.Duration, bool) {
+	t.Helper()
+	text, unit := r.Header.Get("Connect-Timeout-Ms"), time.Millisecond
+	if grpc := r.Header.Get("Grpc-Timeout"); grpc != "" {
+		units := map[byte]time.Duration{'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
+		text, unit = grpc[:len(grpc)-1], units[grpc[len(grpc)-1]]
+	}
+	if text == "" {
+		return 0, false
+	}
+	count, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || unit == 0 {
+		t.Fatalf("timeout %q: %v", text, err)
+	}
+	return time.Duration(count) * unit, true
+}

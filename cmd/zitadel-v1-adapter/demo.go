@@ -18,6 +18,7 @@ import (
 
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
@@ -35,6 +36,8 @@ tokens and calls to try. It reads no configuration.`,
 		Args: noArguments,
 	}
 	settings := config.Default()
+	// The embedded ZITADEL has neither, and grpcurl needs reflection.
+	settings.Server.GRPCHealth, settings.Server.GRPCReflection = grpcservices.AnswererOwn, grpcservices.AnswererOwn
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
 	flags := command.Flags()
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")

@@ -24,7 +24,7 @@ func newSource(command *cobra.Command, environ []string) *source {
 // addFlag adds a flag that sets a key. Values are for completion.
 func (s *source) addFlag(command *cobra.Command, name, key, usage string, values ...string) {
 	command.Flags().Func(name, usage+" (key "+key+")", func(value string) error {
-		s.overrides = append(s.overrides, config.Override{Key: key, Value: value})
+		s.overrides = append(s.overrides, config.Override{Key: key, Value: value, From: "--" + name})
 		return nil
 	})
 	_ = command.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
@@ -43,7 +43,7 @@ func (s *source) addAdminFlag(command *cobra.Command) {
 	s.addFlag(command, "admin-listen", "admin.listen", "`ADDR` of /healthz, /readyz and /metrics")
 }
 
-// load loads the configuration, again and again if need be.
+// load loads the configuration. A reload calls it again.
 func (s *source) load() (config.Config, error) {
 	return config.Load(s.file, s.environ, s.overrides)
 }

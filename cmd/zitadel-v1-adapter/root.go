@@ -7,6 +7,8 @@ import (
 	"io"
 	"log"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -29,13 +31,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	// cobra has no error type for wrong calls. It finds them before it calls this.
 	calledWell := false
-	root.PersistentPreRunE = func(command *cobra.Command, args []string) error {
-		if command == root && len(args) > 0 { // after "--", where cobra expects no command
-			return noArguments(command, args)
-		}
-		calledWell = true
-		return nil
-	}
+	root.PersistentPreRun = func(*cobra.Command, []string) { calledWell = true }
 	command, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
@@ -53,14 +49,17 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use: "zitadel-v1-adapter",
-		Long: `zitadel-v1-adapter answers ZITADEL's deprecated v1 call
-POST /management/v1/users/{userId}/password/_initialize by way of ZITADEL v2.
-It passes everything else through.`,
+		Long: `zitadel-v1-adapter answers the calls SetHumanInitialPassword and SetHumanPassword of
+ZITADEL's deprecated Management API v1 by way of ZITADEL v2. It passes everything
+else through.`,
 		Example: `  zitadel-v1-adapter demo
   zitadel-v1-adapter --upstream-url https://zitadel.example.com`,
-		Version:       versionLine(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Args: noUnknownCommand,
+		// Two edits, as where cobra itself suggests.
+		SuggestionsMinimumDistance: 2,
+		Version:                    versionLine(),
+		SilenceErrors:              true,
+		SilenceUsage:               true,
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -74,7 +73,10 @@ It passes everything else through.`,
 		switch command.Name() {
 		case "help":
 			command.Args = func(_ *cobra.Command, args []string) error {
-				_, _, err := root.Find(args) // cobra's help exits with 0 even if there is no such command
+				found, rest, err := root.Find(args) // cobra's help exits with 0 even if there is no such command
+				if found == root {
+					err = errors.Join(err, noUnknownCommand(root, rest))
+				}
 				return err
 			}
 		case "completion":
@@ -95,7 +97,29 @@ It passes everything else through.`,
 // unknown command.
 func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("unexpected argument %q", args[0])
+		return fmt.Errorf("unexpected argument %s", quoted(args[0]))
 	}
 	return nil
+}
+
+// noUnknownCommand refuses what is no command, and suggests one.
+func noUnknownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := "unknown command " + quoted(args[0])
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "\n\nDid you mean this?\n\t" + strings.Join(near, "\n\t") + "\n"
+	}
+	return errors.New(text)
+}
+
+// quoted is an argument for a message. A URL may hold a password, as in
+// "-upstream-url https://user:password@zitadel.example.com", where cobra takes it for a
+// command.
+func quoted(argument string) string {
+	if strings.Contains(argument, "@") {
+		return "(not repeated: it may hold a password)"
+	}
+	return strconv.Quote(argument)
 }

@@ -1,6 +1,6 @@
 // Runs every client through every scenario against `zitadel-v1-adapter demo`,
-// then the commands that the demo prints. Prints the table that stands in the
-// README; exits 1 if anything is not as v1 would have it.
+// then the commands that the demo prints. Prints the table that stands in
+// docs/clients.md; exits 1 if anything is not as v1 would have it.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -35,7 +35,7 @@ try {
   const rows = [];
   for (const client of clients) rows.push([client.name, ...await runClient(client, address)]);
   printTable(["client", ...scenarios.map((scenario) => scenario.name)], rows);
-  checkREADME(rows);
+  checkDocument(rows);
   runPrintedCommands();
 } finally {
   demo.kill("SIGTERM");
@@ -43,7 +43,7 @@ try {
 }
 if (/Sup3rPassw0rd|acme-owner-token/.test(logged)) fail("a password or a token is in the demo's log");
 console.log(failures === 0 ? "\ninterop: all as v1" : `\ninterop: ${failures} failures`);
-const checks = clients.length * (scenarios.length + 1) + 4; // calls and README rows; three commands and the log
+const checks = clients.length * (scenarios.length + 1) + 4; // calls and rows of the document; three commands and the log
 console.log(`${checks - failures} passed, ${failures} failed`);
 process.exit(failures === 0 ? 0 : 1);
 
@@ -70,11 +70,11 @@ function runPrintedCommands() {
   });
 }
 
-// checkREADME makes sure that the table in the README is the one just measured.
-function checkREADME(rows) {
-  const readme = readFileSync(join(root, "README.md"), "utf8");
+// checkDocument makes sure that the table in docs/clients.md is the one just measured.
+function checkDocument(rows) {
+  const document = readFileSync(join(root, "docs", "clients.md"), "utf8");
   for (const row of rows) {
-    if (!readme.includes(`| ${row.join(" | ")} |`)) fail(`README.md lacks the row | ${row.join(" | ")} |`);
+    if (!document.includes(`| ${row.join(" | ")} |`)) fail(`docs/clients.md lacks the row | ${row.join(" | ")} |`);
   }
 }
 

@@ -1,0 +1,44 @@
+# What must hold. `make ci` is all of it, as .ci/run does it after it has installed
+# what is missing; it needs root, because some tests make network namespaces.
+LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
+FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/listener/framing ./internal/passthrough ./internal/redact ./internal/rpcstatus
+SEED := $(shell date +%s)
+
+.PHONY: test race lint generate fuzz ledger interop bench ci
+
+test: # what the README says
+	go test ./...
+
+race:
+	go test -race -shuffle=on ./...
+
+lint: # vet, linters, tidy modules, generated code up to date
+	go vet ./...
+	$(LINT) run ./...
+	go mod tidy -diff
+	cd interop && go vet ./... && $(LINT) run ./... && go mod tidy -diff
+	cd interop/reference && go vet ./... && $(LINT) run ./... && go mod tidy -diff
+	.ci/generated
+
+generate: # gen/ from proto/, and the table in docs/configuration.md
+	go generate ./...
+	go test ./internal/config -run '^TestConfigurationDocument$$' -update
+
+fuzz: # every target, briefly
+	.ci/fuzz $(FUZZED)
+
+ledger: # 100,000 calls through random faults, to either upstream protocol
+	go test ./adapter -run '^TestLedger$$' -ledger 100000 -ledger-seed $(SEED) -v
+
+interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real clients
+	cd interop && go test -count=1 ./passthrough ./deploy
+	cd interop && go test -count=1 ./passthrough -run '^TestSoak$$' -soak 30s -soak-seed $(SEED) -v
+	cd interop && go test -run '^$$' -bench TransferMemory -benchtime 1x ./passthrough
+	cd interop/reference && go test -count=1 ./...
+	cd interop && npm ci --no-audit --no-fund && npm test
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./adapter ./v2client ./internal/...
+
+ci:
+	.ci/run

@@ -1,0 +1,98 @@
+package ingress_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The time for one answer is over for the next one on the same connection: a client that
+// comes back later is still told to go on (100 Continue), which net/http writes itself.
+func TestWriteTimeoutEndsWithItsAnswer(t *testing.T) {
+	t.Parallel()
+	const timeout = 20 * time.Millisecond
+	handler, err := ingress.New(ingress.Config{WriteTimeout: timeout}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = w.Write(body)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", wiretest.Listen(t, handler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	answers := bufio.NewReader(conn)
+	for range 2 {
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+		if line, err := answers.ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 100") {
+			t.Fatalf("got %q, %v, want 100 Continue", line, err)
+		}
+		_, _ = answers.ReadString('\n')
+		_, _ = io.WriteString(conn, "ok")
+		response, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); string(body) != "ok" || err != nil {
+			t.Errorf("got %q, %v, want ok", body, err)
+		}
+		time.Sleep(2 * timeout)
+	}
+}
+
+// A target that is none is refused before anything else looks at it; upgrades to anything
+// but WebSocket do not go on; the client's own request is left as it was.
+func TestRequestIsCopiedAndChecked(t *testing.T) {
+	t.Parallel()
+	var got *http.Request
+	handler, err := ingress.New(ingress.Config{WriteTimeout: time.Minute}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for upgrade, want := range map[string]string{"h2c": "", "WebSocket": "WebSocket", "websocket, h2c": ""} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/a", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.RequestURI, request.RemoteAddr = "/a", "192.0.2.1:1"
+		request.Header.Set("Upgrade", upgrade)
+		request.Header.Set("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")
+		request.Header.Set("X-Forwarded-For", "203.0.113.1")
+		handler.ServeHTTP(discard{http.Header{}}, request)
+		if got.Header.Get("Upgrade") != want || got.Header.Get("HTTP2-Settings") != "" || got.Header.Get("X-Forwarded-For") != "192.0.2.1" {
+			t.Errorf("%s: headers %q, want Upgrade %q", upgrade, got.Header, want)
+		}
+		if request.Header.Get("X-Forwarded-For") != "203.0.113.1" || request.Header.Get("Upgrade") != upgrade {
+			t.Errorf("the request that came in has headers %q now", request.Header)
+		}
+	}
+	bad, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "/a", http.NoBody)
+	bad.RequestURI, got = "/a b", nil
+	refused := discard{http.Header{}}
+	if handler.ServeHTTP(refused, bad); got != nil || refused.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("malformed target: handled %v, answer %q", got != nil, refused.header)
+	}
+}
+
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header            { return d.header }
+func (discard) Write(data []byte) (int, error)   { return len(data), nil }
+func (discard) WriteHeader(int)                  {}
+func (discard) SetWriteDeadline(time.Time) error { return nil }

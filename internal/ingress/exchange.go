@@ -54,9 +54,6 @@ func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Durat
 		writer: w, controller: http.NewResponseController(w), http2: r.ProtoMajor == 2, writeTimeout: writeTimeout,
 		from: r.Body, body: BodyState{Whole: r.ContentLength == 0},
 	}
-	if writeTimeout > 0 && !x.http2 { // the last answer's, on the same connection
-		_ = x.controller.SetWriteDeadline(time.Time{}) // as in limitWrite
-	}
 	request := *r
 	request.Header = make(http.Header, len(r.Header)+forwardedHeaders)
 	maps.Copy(request.Header, r.Header)

@@ -62,8 +62,8 @@ func (a *adapter) answer(ctx context.Context, caller v2client.Caller, request re
 }
 
 // admit takes a slot, to be freed, and one of the caller's calls; nil means that it has.
-// A call counts from here on, when all of it is there: those who send slowly take
-// nobody's place.
+// A call counts from here on, when all of it is there: a slow sender takes no other
+// call's place.
 func (a *adapter) admit(caller v2client.Caller) *rpcstatus.Status {
 	if !a.inFlight.Take() {
 		return overloaded()

@@ -12,16 +12,17 @@ import (
 // BreakerConfig says when calls to a failing upstream are refused without
 // trying. A caller's mistake never counts as a failure.
 type BreakerConfig struct {
-	// MinimumCalls within Window before the failure rate means anything.
-	// At least 1.
+	// MinimumCalls is the number of calls within Window below which the breaker does not
+	// open. At least 1.
 	MinimumCalls int
-	// FailureRate above 0 and up to 1, from which on the breaker opens.
+	// FailureRate is the share of failed calls at which the breaker opens. Above 0 and
+	// up to 1.
 	FailureRate float64
 	// Window is how far back calls are counted, in ten rolling steps. At least
 	// 100ms.
 	Window time.Duration
-	// OpenFor is how long no call is let through before a single probe is.
-	// Above 0.
+	// OpenFor is how long an open breaker refuses every call; then a single one goes on
+	// as a probe. Above 0.
 	OpenFor time.Duration
 }
 
@@ -59,7 +60,7 @@ func stateOf(state gobreaker.State) BreakerState {
 	return BreakerClosed
 }
 
-// windowSteps is how many buckets roll through BreakerConfig.Window.
+// windowSteps is the number of buckets that roll through BreakerConfig.Window.
 const windowSteps = 10
 
 func (c BreakerConfig) validate() error {

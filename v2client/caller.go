@@ -45,7 +45,7 @@ var forwardedHeaders = [...]string{
 }
 
 // Caller is the client on whose behalf, and with whose token, ZITADEL is
-// called. The zero Caller is a stranger without a token.
+// called. The zero Caller has no token.
 type Caller struct {
 	host     string
 	header   http.Header

@@ -1,5 +1,5 @@
-// Package v2client is the only door to ZITADEL v2. It makes single calls with
-// the caller's own token and tells what became of them; it knows nothing of v1.
+// Package v2client is the only door to ZITADEL v2. It makes calls with the caller's own
+// token and says what became of them. It knows nothing of v1.
 package v2client
 
 import (
@@ -16,10 +16,10 @@ import (
 	"zitadel-v1-adapter/internal/upstream"
 )
 
-// Protocol is how the upstream is spoken to.
+// Protocol is the protocol of v2 calls.
 type Protocol string
 
-// The protocols. ZITADEL knows Connect from v4 on, gRPC always.
+// The protocols. ZITADEL speaks Connect from v4 on, and always gRPC.
 const (
 	ProtocolConnect Protocol = "connect"
 	ProtocolGRPC    Protocol = "grpc"
@@ -31,7 +31,7 @@ const (
 // time after it.
 const maxAnswerBytes = 256 << 10
 
-// Config says how ZITADEL is called. It has no defaults: every field but Log is
+// Config says how ZITADEL is called. Every field but UserAgent, OnBreaker and Log is
 // required.
 type Config struct {
 	// Upstream is where ZITADEL is.
@@ -40,16 +40,15 @@ type Config struct {
 	Protocol Protocol
 	Breaker  BreakerConfig
 	Retry    RetryConfig
-	// Timeout is the longest time that calls may take, by the deadlines of their
-	// callers ([Caller.WithDeadline]). The probe of a half-open breaker has this time
-	// even if its caller leaves.
+	// Timeout is the time that the probe of a half-open breaker may take: it outlives
+	// its caller. Other calls end by [Caller.WithDeadline] and their context. Above 0.
 	Timeout time.Duration
-	// UserAgent of the upstream calls.
+	// UserAgent is sent with every call.
 	UserAgent string
 	// OnBreaker is called with each new state of the breaker. It must be safe for
 	// concurrent use. Default: none.
 	OnBreaker func(BreakerState)
-	// Log receives the breaker's changes of state; nil discards them.
+	// Log receives the breaker's changes of state. Default: none.
 	Log *slog.Logger
 }
 

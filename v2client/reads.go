@@ -9,7 +9,7 @@ import (
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 )
 
-// UserOrganization tells the organization that a user belongs to, by one
+// UserOrganization tells the id of the organization that a user belongs to, by one
 // UserService.GetUserByID call. It never changes.
 func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID string) (string, error) {
 	response, err := unary(ctx, c, read, caller, c.users.GetUserByID, &userv2.GetUserByIDRequest{UserId: userID})

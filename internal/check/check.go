@@ -112,7 +112,7 @@ type checker struct {
 
 func (c *checker) add(result Result) { c.results = append(c.results, result) }
 
-// caller is nobody, or who holds the token.
+// caller is a client with the token, or without one if it is "".
 func (c *checker) caller(token string) v2client.Caller {
 	return v2client.NewCaller(c.client.Host, func(name string) string {
 		if name == "Authorization" && token != "" {
@@ -169,7 +169,7 @@ func (c *checker) checkAdministrators(ctx context.Context) {
 	}
 	c.add(Result{
 		Name: nameAdministrators, Status: Warning, Detail: err.Error(),
-		Hint: "without it (ZITADEL before v4), refusals that depend on roles are all AUTH-5mWD2, and nobody can set their own password: upgrade ZITADEL, or accept it",
+		Hint: "without it (ZITADEL before v4), refusals that depend on roles are all AUTH-5mWD2, and callers cannot set their own password: upgrade ZITADEL, or accept it",
 	})
 }
 

@@ -148,7 +148,7 @@ func TestWhatIsNotWell(t *testing.T) {
 	}{
 		"nobody listens":      {upstream.Config{URL: closed.URL, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "is upstream.url right"}},
 		"another host":        {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance, for all clients", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
-		"the client's host":   {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost, but http://127.0.0.1:"}},
+		"the client's host":   {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost (under upstream.url's own name: http://127.0.0.1:"}},
 		"before v4":           {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: grpc"}},
 		"no user service":     {at(t, without("/GetUserByID")), nil, "user service v2 (GetUserByID)", check.Failed, []string{"is upstream.url ZITADEL's"}},
 		"no userinfo":         {at(t, without("/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
@@ -183,12 +183,12 @@ func TestHostsThatClientsDial(t *testing.T) {
 		texts              []string
 	}{
 		"upstream": {upstream.HostUpstream, "", "127.0.0.1:8080", map[string]check.Status{"instance, for all clients": check.OK, beside: ""}, nil},
-		"name":     {"localhost", "", "127.0.0.1:8080", map[string]check.Status{"instance, for all clients": check.OK}, []string{"host localhost, issuer http://localhost, but http://" + base}},
+		"name":     {"localhost", "", "127.0.0.1:8080", map[string]check.Status{"instance, for all clients": check.OK}, []string{"host localhost, issuer http://localhost (under upstream.url's own name: http://" + base}},
 		"client":   {upstream.HostClient, "", "127.0.0.1:8080", map[string]check.Status{beside: check.Failed, "instance, for clients of " + base: check.OK}, []string{"host 127.0.0.1:8080: 404", "set upstream.host: upstream"}},
 		"client, another issuer": {
 			upstream.HostClient, "localhost", "127.0.0.1:8080",
 			map[string]check.Status{"instance, for clients of localhost": check.Warning, beside: "", "instance, for clients of " + base: ""},
-			[]string{"issuer http://localhost, but http://" + base, "set upstream.host: upstream to keep", "server.trustedProxies"},
+			[]string{"issuer http://localhost (under upstream.url's own name: http://" + base, "set upstream.host: upstream to keep", "server.trustedProxies"},
 		},
 		"client, everywhere": {
 			upstream.HostClient, "", ":8080",

@@ -105,8 +105,8 @@ func dialed(listen string) string {
 	return listen
 }
 
-// ownIssuer is the issuer of those who ask the upstream itself, under its own name; ""
-// if it does not know that.
+// ownIssuer is the issuer that the upstream has under the name in its URL; "" if it does
+// not know that name.
 func (c *checker) ownIssuer(ctx context.Context) string {
 	own, err := c.discover(ctx, &http.Request{Host: c.Upstream.Base().Host, Header: http.Header{}})
 	if err != nil {
@@ -134,10 +134,10 @@ func (c *checker) instance(name string, found discovered, own string) Result {
 	if own == "" || own == found.issuer {
 		return result
 	}
-	result.Detail += ", but " + own + " for those who ask upstream.url itself"
+	result.Detail += " (under upstream.url's own name: " + own + ")"
 	if byClient {
 		result.Status = Warning
-		result.Hint = "tokens and links name the issuer under which they were made, and whoever pins the other refuses them: " +
+		result.Hint = "tokens name the issuer under which they were made, and applications that pin the other one refuse them: " +
 			"set upstream.host: upstream to keep the upstream's; if only the scheme differs, list the proxy that ends TLS in server.trustedProxies"
 	}
 	return result

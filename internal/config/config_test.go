@@ -50,20 +50,6 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	}
 }
 
-// The README's table lists every key, its default and its variable.
-func TestREADMEListsEveryKey(t *testing.T) {
-	t.Parallel()
-	content, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range config.Keys() {
-		if !strings.Contains(string(content), "| `"+key+"` | ") {
-			t.Errorf("README.md has no row for %s", key)
-		}
-	}
-}
-
 // File, then environment, then flags.
 func TestOrder(t *testing.T) {
 	t.Parallel()

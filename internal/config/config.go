@@ -64,8 +64,8 @@ type Server struct {
 	// or use TLS. Flag --listen. Needs a restart.
 	Listen string `yaml:"listen"`
 	// TLS is TLS for server.listen: TLS 1.2 at least, with HTTP/2 by ALPN. The files are
-	// PEM. Renewed files are taken over when they change; faulty ones are logged, and
-	// the old ones stay in use. Turning TLS on or off needs a restart.
+	// PEM, and are loaded again when they change; an error in them is logged, and the old
+	// certificates stay in use. Turning TLS on or off needs a restart.
 	TLS ServerTLS `yaml:"tls"`
 	// TrustedProxies are the peers that are believed when they say where a request came
 	// from: addresses, networks such as "10.0.0.0/8", and "unix" for peers on a Unix
@@ -146,9 +146,9 @@ type Upstream struct {
 	// included. A client's own shorter deadline (Grpc-Timeout header, gRPC deadline)
 	// takes precedence. Above 0s. What passes through has passthrough.responseTimeout.
 	Timeout time.Duration `yaml:"timeout"`
-	// TLS is TLS towards ZITADEL, and only allowed with an https URL. The files are PEM.
-	// Renewed files are taken over when they change; faulty ones are logged, and the old
-	// ones stay in use.
+	// TLS is TLS towards ZITADEL, and only allowed with an https URL. The files are PEM,
+	// and are loaded again when they change; an error in them is logged, and the old
+	// certificates stay in use.
 	TLS UpstreamTLS `yaml:"tls"`
 }
 
@@ -221,8 +221,9 @@ type Retry struct {
 // Limits is the section limits. See [adapter.Limits] and [listener.Config].
 type Limits struct {
 	// CallsInFlight is the number of translated calls in progress at once, each counted
-	// from the end of its request. Further ones are refused at once with code 14, HTTP
-	// 503 and Retry-After. 0 means no limit. What passes through is ZITADEL's to limit.
+	// from the end of its request. Further ones are refused at once with gRPC code 14,
+	// HTTP 503 and Retry-After. 0 means no limit. What passes through is ZITADEL's to
+	// limit.
 	CallsInFlight int `yaml:"callsInFlight"`
 	// BodyTimeout is how long a v1 call may take from its headers to the end of its
 	// body, and how long a stream of the adapter's own gRPC services may last. Above 0s.
@@ -246,9 +247,9 @@ type Limits struct {
 	// restart.
 	ConnectionsPerPeer int `yaml:"connectionsPerPeer"`
 	// CallerRate is the number of translated calls a second with one token, on average.
-	// Further ones are refused with code 8, HTTP 429 and Retry-After, and cost ZITADEL
-	// nothing. Each replica counts for itself, and a reload starts anew. 0 means no
-	// limit.
+	// Further ones are refused with gRPC code 8, HTTP 429 and Retry-After, and cost
+	// ZITADEL nothing. Each replica counts for itself, and a reload with changes resets the
+	// counts. 0 means no limit.
 	CallerRate float64 `yaml:"callerRate"`
 	// CallerBurst is the number of translated calls with one token that may come at once.
 	// At least 1; without effect if limits.callerRate is 0.

@@ -18,7 +18,7 @@ import (
 
 const example = "../../config.yaml"
 
-// config.yaml at the root shows every key, with its default.
+// config.yaml at the root of the project shows every key with its default.
 func TestExampleShowsTheDefaults(t *testing.T) {
 	t.Parallel()
 	got, err := config.Load(example, nil, nil)
@@ -50,7 +50,7 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	}
 }
 
-// File, then environment, then flags.
+// The environment overrides the file, and flags override both.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "c.yaml")

@@ -1,145 +1,279 @@
 // Package config reads the adapter's configuration: a YAML file, then the
-// environment, then flags, each over the one before.
+// environment, then flags, each of which overrides the previous one.
 package config
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"reflect"
-	"strings"
 	"time"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
-	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
 
-// Config is the whole configuration. config.yaml at the root of the project
-// shows and explains every key with its default.
+// Config is the whole configuration. docs/configuration.md is generated from the
+// comments of its fields, without "<Name> is", and from Default. config.yaml is the
+// annotated example.
 type Config struct {
-	Server      Server           `yaml:"server"`
-	Admin       Admin            `yaml:"admin"`
-	Upstream    Upstream         `yaml:"upstream"`
-	OrgScope    adapter.OrgScope `yaml:"orgScope"`
-	Passthrough Passthrough      `yaml:"passthrough"`
-	Rollout     Rollout          `yaml:"rollout"`
-	Breaker     Breaker          `yaml:"breaker"`
-	Retry       Retry            `yaml:"retry"`
-	Limits      Limits           `yaml:"limits"`
-	Log         Log              `yaml:"log"`
+	// Server is the listener for legacy clients.
+	Server Server `yaml:"server"`
+	// Admin is the listener for the platform: probes and metrics.
+	Admin Admin `yaml:"admin"`
+	// Upstream is ZITADEL, and how it is called.
+	Upstream Upstream `yaml:"upstream"`
+	// OrgScope is the rule that says in which organizations a caller can set passwords.
+	//
+	// "strict": v1's rule. Only in the organization of the x-zitadel-orgid header, or
+	// without that header in the caller's own. It costs GetUserByID the first time a
+	// caller deals with a user, and userinfo once for each token, in addition to
+	// SetPassword; refusals cost more. With a ZITADEL earlier than v4, refusals that
+	// depend on roles become AUTH-5mWD2.
+	//
+	// "off": v2's permission check alone, with a single upstream call. In every
+	// organization in which the caller may write users, and its own password without
+	// any role.
+	OrgScope adapter.OrgScope `yaml:"orgScope"`
+	// Passthrough is the way of every request that is not translated: to ZITADEL, and
+	// its answer back, both untouched.
+	Passthrough Passthrough `yaml:"passthrough"`
+	// Rollout is the gradual change from native v1 to translated calls.
+	Rollout Rollout `yaml:"rollout"`
+	// Breaker is the circuit breaker of translated calls. When ZITADEL itself fails
+	// (unreachable, HTTP 502, 503 or 504, gRPC code 14, or upstream.timeout), calls are
+	// refused at once for a while instead of waiting. Callers' mistakes never count, and
+	// what passes through neither counts nor is refused.
+	Breaker Breaker `yaml:"breaker"`
+	// Retry is the repetition of v2 calls that failed, within upstream.timeout and the
+	// client's deadline. Any call is repeated if nothing of it can have reached ZITADEL;
+	// one that only reads also if ZITADEL was unavailable. A SetPassword that may have
+	// arrived is never repeated: its answer says that the outcome is unknown.
+	Retry Retry `yaml:"retry"`
+	// Limits are limits on what clients may use. limits.headerTimeout and
+	// limits.idleTimeout apply to admin.listen too.
+	Limits Limits `yaml:"limits"`
+	// Log is the log, which goes to standard error.
+	Log Log `yaml:"log"`
 }
 
-// Server is where legacy clients connect.
+// Server is the section server.
 type Server struct {
-	// Listen is a host:port, of which port 0 takes any free one, or unix:/path.
-	Listen string    `yaml:"listen"`
-	TLS    ServerTLS `yaml:"tls"`
-	// TrustedProxies may say where requests came from. See
-	// [forwarded.ParseTrustedProxies].
+	// Listen is the address for legacy clients, over HTTP/1.1 and HTTP/2: host:port, in
+	// which no host means all addresses and port 0 any free port; or "unix:/path", a Unix
+	// socket to which its group may connect. Passwords arrive here: keep it on loopback,
+	// or use TLS. Flag --listen. Needs a restart.
+	Listen string `yaml:"listen"`
+	// TLS is TLS for server.listen: TLS 1.2 at least, with HTTP/2 by ALPN. The files are
+	// PEM, and are loaded again when they change; an error in them is logged, and the old
+	// certificates stay in use. Turning TLS on or off needs a restart.
+	TLS ServerTLS `yaml:"tls"`
+	// TrustedProxies are the peers that are believed when they say where a request came
+	// from: addresses, networks such as "10.0.0.0/8", and "unix" for peers on a Unix
+	// socket. Their Forwarded, X-Zitadel-Forwarded, X-Forwarded-For, X-Forwarded-Host and
+	// X-Forwarded-Proto headers are believed, and the peer's address is added; those of
+	// all other peers are replaced by what the adapter itself sees. The host and the
+	// scheme in them matter only if upstream.host is "client". An empty list trusts no
+	// peer.
 	TrustedProxies []string `yaml:"trustedProxies"`
-	// GRPCHealth and GRPCReflection say who answers these services.
-	GRPCHealth     grpcservices.Answerer `yaml:"grpcHealth"`
+	// GRPCHealth is the program that answers grpc.health.v1.Health: "upstream" is
+	// ZITADEL, or the adapter if passthrough.enabled is false; "own" is the adapter.
+	GRPCHealth grpcservices.Answerer `yaml:"grpcHealth"`
+	// GRPCReflection is the program that answers gRPC server reflection, with the values of
+	// server.grpcHealth. The adapter's own lists only v1's management service.
 	GRPCReflection grpcservices.Answerer `yaml:"grpcReflection"`
-	// ShutdownDelay is how long everything goes on after a signal, but for
-	// readiness.
+	// ShutdownDelay is how long everything goes on after SIGTERM or SIGINT while /readyz
+	// already answers 503, so that load balancers notice. 0s means no delay.
 	ShutdownDelay time.Duration `yaml:"shutdownDelay"`
-	// ShutdownTimeout is how long calls in flight may go on after that.
+	// ShutdownTimeout is how long calls in flight may go on after server.shutdownDelay,
+	// when nothing new is accepted any more. Above 0s.
 	ShutdownTimeout time.Duration `yaml:"shutdownTimeout"`
 }
 
-// ServerTLS is [listener.TLSFiles].
+// ServerTLS is the section server.tls. See [listener.TLSFiles].
 type ServerTLS struct {
-	CertFile     string `yaml:"certFile"`
-	KeyFile      string `yaml:"keyFile"`
+	// CertFile is the file of the server's certificate, with its intermediate
+	// certificates after it. Set it together with server.tls.keyFile. "" means plain
+	// text.
+	CertFile string `yaml:"certFile"`
+	// KeyFile is the file of the private key of server.tls.certFile.
+	KeyFile string `yaml:"keyFile"`
+	// ClientCAFile is the file of the CAs of client certificates: clients must show a
+	// certificate of one of them. It needs server.tls.certFile. "" asks for no client
+	// certificate.
 	ClientCAFile string `yaml:"clientCAFile"`
 }
 
-// Admin is where the platform looks in.
+// Admin is the section admin.
 type Admin struct {
-	// Listen is as Server.Listen.
+	// Listen is the address of /healthz (the process lives), /readyz (it accepts calls)
+	// and /metrics (for Prometheus), always in plain text. It has the form of
+	// server.listen. Flag --admin-listen. Needs a restart.
 	Listen string `yaml:"listen"`
-	// QuitQuitQuit allows POST /quitquitquit, which ends the program.
+	// QuitQuitQuit is whether POST /quitquitquit on admin.listen ends the program, as
+	// SIGTERM does: for the sidecar of a job.
 	QuitQuitQuit bool `yaml:"quitquitquit"`
 }
 
-// Upstream is ZITADEL. See [upstream.Config] and [v2client.Config].
+// Upstream is the section upstream. See [upstream.Config] and [v2client.Config].
 type Upstream struct {
-	URL      string            `yaml:"url"`
+	// URL is the base URL of ZITADEL: http or https, without user, query or fragment; or
+	// "unix:/path" for a Unix socket. Required: the only key without a default. Flag
+	// --upstream-url.
+	URL string `yaml:"url"`
+	// Protocol is the protocol of v2 calls. Flag --upstream-protocol.
+	//
+	// "connect": for ZITADEL v4 and later, over HTTP/1.1 keep-alive connections.
+	//
+	// "grpc": for earlier versions, over HTTP/2 (h2c with an http URL). These cannot list
+	// administrators: see orgScope.
 	Protocol v2client.Protocol `yaml:"protocol"`
-	Host     string            `yaml:"host"`
-	// Timeout is the budget of all upstream calls of one v1 call together.
+	// Host is the name under which ZITADEL is asked: ZITADEL finds its instance by it,
+	// and names itself by it in tokens (the issuer). It decides Host and all headers by
+	// which ZITADEL would take another name. Clients' x-zitadel-instance-host and
+	// x-zitadel-public-host headers pass in any case. Flag --upstream-host.
+	//
+	// "upstream": the name in upstream.url (localhost for a Unix socket), whatever clients
+	// dial: for a sidecar. The issuer is the one that ZITADEL has without the adapter.
+	//
+	// A name such as "zitadel.example.com": that name, for a gateway that reaches ZITADEL
+	// by an internal URL. The issuer is that name's.
+	//
+	// "client": the name that the client dialled, or that one of server.trustedProxies
+	// says it dialled: for a gateway in front of several instances. The issuer is that
+	// name's, with its port and scheme.
+	Host string `yaml:"host"`
+	// Timeout is the time for all upstream calls of one v1 call together, retries
+	// included. A client's own shorter deadline (Grpc-Timeout header, gRPC deadline)
+	// takes precedence. Above 0s. What passes through has passthrough.responseTimeout.
 	Timeout time.Duration `yaml:"timeout"`
-	TLS     UpstreamTLS   `yaml:"tls"`
+	// TLS is TLS towards ZITADEL, and only allowed with an https URL. The files are PEM,
+	// and are loaded again when they change; an error in them is logged, and the old
+	// certificates stay in use.
+	TLS UpstreamTLS `yaml:"tls"`
 }
 
-// UpstreamTLS is [upstream.TLS].
+// UpstreamTLS is the section upstream.tls. See [upstream.TLS].
 type UpstreamTLS struct {
-	CAFile     string `yaml:"caFile"`
-	CertFile   string `yaml:"certFile"`
-	KeyFile    string `yaml:"keyFile"`
+	// CAFile is the file of the CAs to trust instead of the system's. "" trusts the
+	// system's.
+	CAFile string `yaml:"caFile"`
+	// CertFile is the file of the client certificate to show to ZITADEL. Set it together
+	// with upstream.tls.keyFile. "" shows none.
+	CertFile string `yaml:"certFile"`
+	// KeyFile is the file of the private key of upstream.tls.certFile.
+	KeyFile string `yaml:"keyFile"`
+	// ServerName is the name to look for in ZITADEL's certificate, and to send as SNI. ""
+	// is the host of upstream.url.
 	ServerName string `yaml:"serverName"`
 }
 
-// Passthrough is what becomes of everything but the translated call. See
-// [passthrough.Config].
+// Passthrough is the section passthrough. See [passthrough.Config].
 type Passthrough struct {
-	Enabled         bool          `yaml:"enabled"`
+	// Enabled is whether every request that is not translated goes to ZITADEL. If false,
+	// it is answered with HTTP 404 or UNIMPLEMENTED, in v1's shape, and rollout.percent
+	// must be 100.
+	Enabled bool `yaml:"enabled"`
+	// ResponseTimeout is how long ZITADEL may take to begin its answer once it has the
+	// whole request. 0s means no limit. gRPC calls (but not gRPC-Web) have deadlines of
+	// their own and are never limited.
 	ResponseTimeout time.Duration `yaml:"responseTimeout"`
 }
 
-// Rollout is [adapter.Rollout].
+// Rollout is the section rollout. See [adapter.Rollout].
 type Rollout struct {
+	// Percent is the share of v1 calls that are translated, from 0 to 100; ZITADEL's
+	// native v1 answers the others, which needs passthrough.enabled. All calls for one
+	// user go the same way, on every replica, by a hash of the user id, and a larger
+	// share only moves users from v1 to v2. 0 translates nothing and only counts calls.
 	Percent adapter.Rollout `yaml:"percent"`
 }
 
-// Breaker is [v2client.BreakerConfig].
+// Breaker is the section breaker. See [v2client.BreakerConfig].
 type Breaker struct {
-	MinimumCalls int           `yaml:"minimumCalls"`
-	FailureRate  float64       `yaml:"failureRate"`
-	Window       time.Duration `yaml:"window"`
-	OpenFor      time.Duration `yaml:"openFor"`
+	// MinimumCalls is the number of calls within breaker.window below which the breaker
+	// does not open. At least 1.
+	MinimumCalls int `yaml:"minimumCalls"`
+	// FailureRate is the share of failed calls within breaker.window from which on the
+	// breaker opens. Above 0, up to 1.
+	FailureRate float64 `yaml:"failureRate"`
+	// Window is how far back calls are counted. At least 100ms.
+	Window time.Duration `yaml:"window"`
+	// OpenFor is how long all calls are refused until a single one is let through as a
+	// probe. Above 0s.
+	OpenFor time.Duration `yaml:"openFor"`
 }
 
-// Retry is [v2client.RetryConfig].
+// Retry is the section retry. See [v2client.RetryConfig].
 type Retry struct {
-	Attempts  int           `yaml:"attempts"`
+	// Attempts is the largest number of attempts at a call, from 1 to 10. 1 means no
+	// retries.
+	Attempts int `yaml:"attempts"`
+	// BaseDelay is the longest delay until the second attempt; it doubles with each
+	// further attempt, up to retry.maxDelay. The delay itself is random. Above 0s.
 	BaseDelay time.Duration `yaml:"baseDelay"`
-	MaxDelay  time.Duration `yaml:"maxDelay"`
-	Budget    float64       `yaml:"budget"`
+	// MaxDelay is the longest delay until any attempt. At least retry.baseDelay.
+	MaxDelay time.Duration `yaml:"maxDelay"`
+	// Budget is the number of retries for each call, on average over time, so that
+	// retries do not multiply an outage. From 0 to 1; 0 means no retries.
+	Budget float64 `yaml:"budget"`
 }
 
-// Limits are [adapter.Limits], and those of connections. See [listener.Config].
+// Limits is the section limits. See [adapter.Limits] and [listener.Config].
 type Limits struct {
-	CallsInFlight int           `yaml:"callsInFlight"`
-	BodyTimeout   time.Duration `yaml:"bodyTimeout"`
+	// CallsInFlight is the number of translated calls in progress at once, each counted
+	// from the end of its request. Further ones are refused at once with gRPC code 14,
+	// HTTP 503 and Retry-After. 0 means no limit. What passes through is ZITADEL's to
+	// limit.
+	CallsInFlight int `yaml:"callsInFlight"`
+	// BodyTimeout is how long a v1 call may take from its headers to the end of its
+	// body, and how long a stream of the adapter's own gRPC services may last. Above 0s.
+	BodyTimeout time.Duration `yaml:"bodyTimeout"`
+	// HeaderTimeout is how long a connection may take until the headers of a request are
+	// complete, TLS handshake included. Above 0s. Needs a restart.
 	HeaderTimeout time.Duration `yaml:"headerTimeout"`
-	IdleTimeout   time.Duration `yaml:"idleTimeout"`
-	WriteTimeout  time.Duration `yaml:"writeTimeout"`
-	HeaderBytes   int           `yaml:"headerBytes"`
-	// ConnectionsPerPeer is any number if it is 0, and so is CallerRate.
-	ConnectionsPerPeer int     `yaml:"connectionsPerPeer"`
-	CallerRate         float64 `yaml:"callerRate"`
-	CallerBurst        int     `yaml:"callerBurst"`
+	// IdleTimeout is how long a connection may wait for its next request. Above 0s. Needs
+	// a restart.
+	IdleTimeout time.Duration `yaml:"idleTimeout"`
+	// WriteTimeout is how long a client may take to read what is written to it: the whole
+	// answer to a v1 call, or a piece of what passes through. WebSockets are not limited.
+	// Above 0s. Needs a restart.
+	WriteTimeout time.Duration `yaml:"writeTimeout"`
+	// HeaderBytes is the size, in bytes, that the headers of a request may have. Larger
+	// ones are refused with HTTP 431. At least 4096. Needs a restart.
+	HeaderBytes int `yaml:"headerBytes"`
+	// ConnectionsPerPeer is the number of connections that a peer (an IPv4 address, or an
+	// IPv6 /64) may have at once. Further ones are closed at once. All clients of a proxy
+	// are one peer; peers on a Unix socket are not limited. 0 means no limit. Needs a
+	// restart.
+	ConnectionsPerPeer int `yaml:"connectionsPerPeer"`
+	// CallerRate is the number of translated calls a second with one token, on average.
+	// Further ones are refused with gRPC code 8, HTTP 429 and Retry-After, and cost
+	// ZITADEL nothing. Each replica counts for itself, and a reload with changes resets the
+	// counts. 0 means no limit.
+	CallerRate float64 `yaml:"callerRate"`
+	// CallerBurst is the number of translated calls with one token that may come at once.
+	// At least 1; without effect if limits.callerRate is 0.
+	CallerBurst int `yaml:"callerBurst"`
 }
 
-// Log is what is logged, to standard error.
+// Log is the section log.
 type Log struct {
-	Level  slog.Level `yaml:"level"`
-	Format string     `yaml:"format"`
+	// Level is the least severe level that is logged: "debug", "info", "warn" or "error".
+	// Each v1 call is one line, at level info, or warn if the upstream failed; each
+	// request that passes through is one at debug. No line ever holds a password or a
+	// token. Flag --log-level.
+	Level slog.Level `yaml:"level"`
+	// Format is "json" or "text". Needs a restart.
+	Format string `yaml:"format"`
 }
 
-// What Log.Format may be.
+// The values of Log.Format.
 const (
 	FormatJSON = "json"
 	FormatText = "text"
 )
 
-// Default is the configuration where no key is set. Only upstream.url has no
+// Default is the configuration in which no key is set. Only upstream.url has no
 // default.
 func Default() Config {
 	return Config{
@@ -162,100 +296,4 @@ func Default() Config {
 		},
 		Log: Log{Level: slog.LevelInfo, Format: FormatJSON},
 	}
-}
-
-// Override sets one key, by its path such as "upstream.url". A list has commas
-// between its elements.
-type Override struct {
-	Key   string
-	Value string
-	// From is what mistakes name, such as a variable or a flag; "" is the key.
-	From string
-}
-
-// Load reads the file at path (none if path is ""), then the V1ADAPTER_
-// variables of environ (in os.Environ's form), then overrides. Unknown keys and
-// variables are errors; so is every value that could not work, but for those that
-// the packages which use them check themselves. The error has a line for each
-// mistake, with the key or variable, the value, and what would be right.
-func Load(path string, environ []string, overrides []Override) (Config, error) {
-	config, err := Read(path, environ, overrides)
-	if err != nil {
-		return Config{}, err
-	}
-	return config, config.validate()
-}
-
-// Read is Load for a reader of a single key: it does not ask whether the values
-// could work, nor for the one key without a default.
-func Read(path string, environ []string, overrides []Override) (Config, error) {
-	config := Default()
-	var mistakes []error
-	if path != "" {
-		content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-		if err != nil {
-			return Config{}, fmt.Errorf("--config: %w", err)
-		}
-		for _, mistake := range decodeFile(content, &config) {
-			mistakes = append(mistakes, fmt.Errorf("%s: %w", path, mistake))
-		}
-	}
-	fromEnvironment, unknown := environmentOverrides(environ)
-	mistakes = append(mistakes, unknown...)
-	for _, override := range append(fromEnvironment, overrides...) {
-		mistakes = append(mistakes, override.apply(&config))
-	}
-	if err := errors.Join(mistakes...); err != nil {
-		return Config{}, err
-	}
-	return config, nil
-}
-
-// apply sets the key. Space around the value, such as the line's end in a secret,
-// is not part of it.
-func (o Override) apply(config *Config) error {
-	for _, field := range fieldsOf(reflect.ValueOf(config).Elem(), "") {
-		if field.key != o.Key {
-			continue
-		}
-		if err := setField(field.value, strings.TrimSpace(o.Value)); err != nil {
-			return fmt.Errorf("%s: %w", cmp.Or(o.From, o.Key), err)
-		}
-		return nil
-	}
-	return fmt.Errorf("unknown key %s: see config.yaml for all keys", o.Key)
-}
-
-// validate checks what neither the types of values nor the packages that use them
-// check, and returns every mistake.
-func (c Config) validate() error {
-	const leastHeaderBytes = 4096
-	return errors.Join(
-		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
-		checkAddress("server.listen", c.Server.Listen),
-		checkAddress("admin.listen", c.Admin.Listen),
-		listener.TLSFiles(c.Server.TLS).Validate(),
-		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
-		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
-		checkf(c.Limits.HeaderTimeout > 0, "limits.headerTimeout: %v: use a duration above 0, such as 10s", c.Limits.HeaderTimeout),
-		checkf(c.Limits.IdleTimeout > 0, "limits.idleTimeout: %v: use a duration above 0, such as 2m", c.Limits.IdleTimeout),
-		checkf(c.Limits.HeaderBytes >= leastHeaderBytes, "limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, leastHeaderBytes),
-		checkf(c.Limits.ConnectionsPerPeer >= 0, "limits.connectionsPerPeer: %d: use a number such as 100, or 0 for any number", c.Limits.ConnectionsPerPeer),
-		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),
-	)
-}
-
-// checkf is an error unless ok.
-func checkf(ok bool, format string, args ...any) error {
-	if ok {
-		return nil
-	}
-	return fmt.Errorf(format, args...)
-}
-
-func checkAddress(key, address string) error {
-	if err := listener.ValidateAddress(address); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return nil
 }

@@ -18,7 +18,7 @@ import (
 
 const example = "../../config.yaml"
 
-// config.yaml at the root shows every key, with its default.
+// config.yaml at the root of the project shows every key with its default.
 func TestExampleShowsTheDefaults(t *testing.T) {
 	t.Parallel()
 	got, err := config.Load(example, nil, nil)
@@ -50,21 +50,7 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	}
 }
 
-// The README's table lists every key, its default and its variable.
-func TestREADMEListsEveryKey(t *testing.T) {
-	t.Parallel()
-	content, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range config.Keys() {
-		if !strings.Contains(string(content), "| `"+key+"` | ") {
-			t.Errorf("README.md has no row for %s", key)
-		}
-	}
-}
-
-// File, then environment, then flags.
+// The environment overrides the file, and flags override both.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "c.yaml")

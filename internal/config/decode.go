@@ -49,7 +49,7 @@ func syntaxError(err error) error {
 	}
 	switch strings.TrimPrefix(reason, "did not find expected ") {
 	case "key", "node content", "'-' indicator", "',' or ']'", "',' or '}'", "<document start>":
-		line++ // with these, the parser names the line before
+		line++ // with these, the parser names the previous line
 	}
 	return fmt.Errorf("line %d: not YAML: %s", line, reason)
 }
@@ -60,10 +60,10 @@ type mistake struct {
 	text string
 }
 
-// mistakes are those found so far while a file is decoded.
+// mistakes are the mistakes found so far while a file is decoded.
 type mistakes []mistake
 
-// addf adds a mistake in the value of a key; "" is the whole file.
+// addf adds a mistake in the value of a key; the key "" means the whole file.
 func (m *mistakes) addf(line int, key, format string, args ...any) {
 	*m = append(*m, mistake{line, strings.TrimPrefix(key+": "+fmt.Sprintf(format, args...), ": ")})
 }
@@ -152,7 +152,7 @@ func describe(kind yaml.Kind) string {
 	}
 }
 
-// printable is a key as it stands, or quoted if it would break a message's line.
+// printable is the key as it is, or quoted if it would break the line of a message.
 func printable(key string) string {
 	if quoted := strconv.Quote(key); quoted != `"`+key+`"` {
 		return quoted

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// environmentPrefix stands before the variable of every key.
+// environmentPrefix begins the variable of every key.
 const environmentPrefix = "V1ADAPTER_"
 
 // Variable is the environment variable of a key: V1ADAPTER_UPSTREAM_URL for
@@ -37,8 +37,8 @@ func Changes(from, to Config) []string {
 	return changed
 }
 
-// environmentOverrides finds the variables that set keys. One with the prefix
-// that sets none is an error, like an unknown key in the file.
+// environmentOverrides finds the variables that set keys. A variable with the prefix
+// that sets no key is an error, like an unknown key in the file.
 func environmentOverrides(environ []string) (overrides []Override, unknown []error) {
 	byVariable := map[string]string{}
 	for _, key := range Keys() {

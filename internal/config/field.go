@@ -15,6 +15,8 @@ type field struct {
 	value reflect.Value
 }
 
+// fieldsOf lists the keys of a section and of the sections in it. The prefix is the
+// section's path and a dot, or "" for the whole configuration.
 func fieldsOf(of reflect.Value, prefix string) []field {
 	var fields []field
 	for structField, value := range of.Fields() {
@@ -28,8 +30,8 @@ func fieldsOf(of reflect.Value, prefix string) []field {
 	return fields
 }
 
-// fieldNamed is the field of a struct with a key's last name; the zero Value if
-// there is none.
+// fieldNamed is the field of a section whose key ends in name; the zero Value if there
+// is none.
 func fieldNamed(of reflect.Value, name string) reflect.Value {
 	for structField, value := range of.Fields() {
 		if structField.Tag.Get("yaml") == name {
@@ -39,8 +41,8 @@ func fieldNamed(of reflect.Value, name string) reflect.Value {
 	return reflect.Value{}
 }
 
-// setField sets a field from text, in a file or elsewhere. The error names the text
-// and what would be right.
+// setField sets a field from text, whether of a file, a variable or a flag. The error
+// names the text and what is allowed.
 func setField(field reflect.Value, text string) error {
 	switch target := field.Addr().Interface().(type) {
 	case *time.Duration:
@@ -66,7 +68,7 @@ func setField(field reflect.Value, text string) error {
 	return nil
 }
 
-// setBasic sets a field of a type without a form of its own.
+// setBasic sets a field whose type has no syntax of its own.
 func setBasic(field reflect.Value, text string) error {
 	switch field.Kind() {
 	case reflect.Bool:

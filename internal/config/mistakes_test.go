@@ -35,8 +35,7 @@ func wantMistakes(t *testing.T, got string, want ...string) {
 	}
 }
 
-// Each mistake stops the start with its line, the key's name, the value, and what
-// would be right.
+// The error of each mistake names its line, the key, the value, and what is allowed.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	const url = "upstream: {url: http://x}\n"
@@ -77,7 +76,7 @@ func TestMistakes(t *testing.T) {
 		url + "]":                            "c.yaml: line 2: not YAML: did not find expected key",
 		"log:\n  level: warn\n format: text": "c.yaml: line 3: not YAML: did not find expected key",
 		url + "log:\n\tlevel: warn":          "c.yaml: line 3: not YAML: found character that cannot start any token",
-		// What the types of values allow, but could not work.
+		// Values that their types allow, and that cannot work.
 		"":                                  `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`,
 		url + "log: {format: xml}":          `log.format: "xml": use "json" or "text"`,
 		url + "server: {listen: '8080'}":    `server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`,
@@ -90,7 +89,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// All mistakes of a file are reported at once, in the order of its lines.
+// All mistakes in a file are reported at once, in the order of its lines.
 func TestAllMistakesOfAFile(t *testing.T) {
 	t.Parallel()
 	_, got := load(t, `upstream:
@@ -117,8 +116,8 @@ upstream: {url: http://x}
 	)
 }
 
-// Mistakes of variables and flags are reported with those of the file, and name
-// where they come from.
+// Mistakes in variables and flags are reported with those in the file, and name their
+// source.
 func TestAllMistakesOfEverySource(t *testing.T) {
 	t.Parallel()
 	_, got := load(t, "log: {level: loud}",
@@ -137,8 +136,8 @@ func TestAllMistakesOfEverySource(t *testing.T) {
 	)
 }
 
-// All values that could not work are reported at once.
-func TestAllValuesThatCouldNotWork(t *testing.T) {
+// All values that cannot work are reported at once.
+func TestAllValuesThatCannotWork(t *testing.T) {
 	t.Parallel()
 	_, got := load(t, `
 server: {listen: 'unix:s', tls: {certFile: c}, shutdownDelay: -1s, shutdownTimeout: 0s}
@@ -155,13 +154,13 @@ log: {format: xml}`, nil)
 		"limits.headerTimeout: 0s: use a duration above 0, such as 10s",
 		"limits.idleTimeout: 0s: use a duration above 0, such as 2m",
 		"limits.headerBytes: 1: use 4096 or more, such as 65536",
-		"limits.connectionsPerPeer: -1: use a number such as 100, or 0 for any number",
+		"limits.connectionsPerPeer: -1: use a number such as 100, or 0 for no limit",
 		`log.format: "xml": use "json" or "text"`,
 	)
 }
 
-// A value is the same in a file, a variable and a flag. The nil ones are refused,
-// with what is allowed.
+// A text means the same value in a file, a variable and a flag. Those with nil are
+// refused, with what is allowed.
 func TestValuesOfEveryType(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -208,7 +207,7 @@ func TestValuesOfEveryType(t *testing.T) {
 	}
 }
 
-// valueOf is the value of a key that is in no deeper section.
+// valueOf is the value of a key.
 func valueOf(t *testing.T, of config.Config, key string) any {
 	t.Helper()
 	value := reflect.ValueOf(of)
@@ -223,7 +222,7 @@ func valueOf(t *testing.T, of config.Config, key string) any {
 	return value.Interface()
 }
 
-// A list is a list in a file, and has commas elsewhere.
+// A list is a YAML list in a file, and is separated by commas elsewhere.
 func TestLists(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]string{
@@ -244,7 +243,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// What a file leaves empty keeps its default.
+// A key without a value in the file keeps its default.
 func TestEmptyKeepsDefaults(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"", "# nothing\n", "---\n", "{}", "null", "server:\nlog: ~", "server: {listen: , tls: , trustedProxies: }\nlog: {level: null}\nrollout: {percent: }"} {
@@ -257,7 +256,7 @@ func TestEmptyKeepsDefaults(t *testing.T) {
 	}
 }
 
-// An alias is the value that it repeats, with the value's mistakes.
+// An alias has the value of its anchor, and the mistakes in it.
 func TestAliases(t *testing.T) {
 	t.Parallel()
 	got, mistakes := load(t, "server: {tls: &tls {certFile: &pem /pem, keyFile: *pem}}\nupstream: {url: http://x, tls: *tls}", nil)
@@ -279,7 +278,7 @@ func TestMissingFile(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, it is a configuration or has mistakes, one a line.
+// Any file is a configuration, or has mistakes, one per line.
 func FuzzLoad(f *testing.F) {
 	content, err := os.ReadFile(example)
 	if err != nil {
@@ -306,7 +305,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			if !strings.HasPrefix(line, path+": ") {
-				t.Errorf("%q is no mistake of the file", line)
+				t.Errorf("%q is not a mistake of the file", line)
 			}
 		}
 	})

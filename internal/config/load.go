@@ -1,0 +1,109 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"zitadel-v1-adapter/internal/listener"
+)
+
+// Override sets one key, by its path such as "upstream.url". The elements of a list
+// are separated by commas.
+type Override struct {
+	Key   string
+	Value string
+	// From is the source that errors name, such as a variable or a flag; "" means that
+	// they name the key.
+	From string
+}
+
+// Load reads the file at path (none if path is ""), then the V1ADAPTER_ variables of
+// environ (in the form of os.Environ), then overrides. Unknown keys and variables are
+// errors. So are values that cannot work, except for those that the packages which
+// use them check themselves. The error has a line for each mistake, with the key or
+// the variable, the value, and what is allowed.
+func Load(path string, environ []string, overrides []Override) (Config, error) {
+	config, err := Read(path, environ, overrides)
+	if err != nil {
+		return Config{}, err
+	}
+	return config, config.validate()
+}
+
+// Read is Load without a check of the values: for a command that needs a single key.
+// upstream.url may be missing.
+func Read(path string, environ []string, overrides []Override) (Config, error) {
+	config := Default()
+	var mistakes []error
+	if path != "" {
+		content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		if err != nil {
+			return Config{}, fmt.Errorf("--config: %w", err)
+		}
+		for _, mistake := range decodeFile(content, &config) {
+			mistakes = append(mistakes, fmt.Errorf("%s: %w", path, mistake))
+		}
+	}
+	fromEnvironment, unknown := environmentOverrides(environ)
+	mistakes = append(mistakes, unknown...)
+	for _, override := range append(fromEnvironment, overrides...) {
+		mistakes = append(mistakes, override.apply(&config))
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return Config{}, err
+	}
+	return config, nil
+}
+
+// apply sets the key. White space around the value, such as the newline at the end of
+// a secret, is not part of it.
+func (o Override) apply(config *Config) error {
+	for _, field := range fieldsOf(reflect.ValueOf(config).Elem(), "") {
+		if field.key != o.Key {
+			continue
+		}
+		if err := setField(field.value, strings.TrimSpace(o.Value)); err != nil {
+			return fmt.Errorf("%s: %w", cmp.Or(o.From, o.Key), err)
+		}
+		return nil
+	}
+	return fmt.Errorf("unknown key %s: see config.yaml for all keys", o.Key)
+}
+
+// validate checks what neither the types of the values nor the packages that use them
+// check. The error has every mistake.
+func (c Config) validate() error {
+	const minHeaderBytes = 4096
+	return errors.Join(
+		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
+		checkAddress("server.listen", c.Server.Listen),
+		checkAddress("admin.listen", c.Admin.Listen),
+		listener.TLSFiles(c.Server.TLS).Validate(),
+		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
+		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
+		checkf(c.Limits.HeaderTimeout > 0, "limits.headerTimeout: %v: use a duration above 0, such as 10s", c.Limits.HeaderTimeout),
+		checkf(c.Limits.IdleTimeout > 0, "limits.idleTimeout: %v: use a duration above 0, such as 2m", c.Limits.IdleTimeout),
+		checkf(c.Limits.HeaderBytes >= minHeaderBytes, "limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, minHeaderBytes),
+		checkf(c.Limits.ConnectionsPerPeer >= 0, "limits.connectionsPerPeer: %d: use a number such as 100, or 0 for no limit", c.Limits.ConnectionsPerPeer),
+		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),
+	)
+}
+
+// checkf returns an error unless ok.
+func checkf(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}
+
+func checkAddress(key, address string) error {
+	if err := listener.ValidateAddress(address); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}

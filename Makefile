@@ -20,9 +20,8 @@ lint: # vet, linters, tidy modules, generated code up to date
 	cd interop/reference && go vet ./... && $(LINT) run ./... && go mod tidy -diff
 	.ci/generated
 
-generate: # gen/ from proto/, and the table in docs/configuration.md
+generate: # gen/ from proto/, and the tables in docs/configuration.md
 	go generate ./...
-	go test ./internal/config -run '^TestConfigurationDocument$$' -update
 
 fuzz: # every target, briefly
 	.ci/fuzz $(FUZZED)

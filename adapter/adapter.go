@@ -164,7 +164,7 @@ func (config Config) validate() error {
 		return fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
 	}
 	if config.Limits.CallsInFlight < 0 {
-		return fmt.Errorf("limits.callsInFlight: %d: use a number such as 1000, or 0 for any number", config.Limits.CallsInFlight)
+		return fmt.Errorf("limits.callsInFlight: %d: use a number such as 1000, or 0 for no limit", config.Limits.CallsInFlight)
 	}
 	if config.Limits.BodyTimeout <= 0 {
 		return fmt.Errorf("limits.bodyTimeout: %v: use a duration above 0, such as 30s", config.Limits.BodyTimeout)

@@ -50,7 +50,7 @@ const rateEntries = 10_000
 func NewRates(perSecond float64, burst int) (*Rates, error) {
 	switch {
 	case !(perSecond >= 0) || math.IsInf(perSecond, 1): // written so that NaN fails too
-		return nil, fmt.Errorf("limits.callerRate: %v: use a number of calls a second such as 5 or 0.5, or 0 for any number", perSecond)
+		return nil, fmt.Errorf("limits.callerRate: %v: use a number of calls a second such as 5 or 0.5, or 0 for no limit", perSecond)
 	case perSecond == 0:
 		return nil, nil //nolint:nilnil // nil limits nothing
 	case burst < 1:

@@ -34,8 +34,8 @@ import (
 type ZITADEL interface {
 	SetPassword(ctx context.Context, caller v2client.Caller, userID, password string, changeRequired bool) (*objectv2.Details, error)
 	UserOrganization(ctx context.Context, caller v2client.Caller, userID string) (string, error)
-	Administrators(ctx context.Context, caller v2client.Caller, userID string) ([]v2client.Administrator, error)
-	UserInfo(ctx context.Context, caller v2client.Caller) (v2client.Identity, error)
+	Identify(ctx context.Context, caller v2client.Caller) (v2client.Identity, error)
+	Authorize(ctx context.Context, caller v2client.Caller, known v2client.Identity) (v2client.Grant, v2client.Identity, error)
 }
 
 // OrgScope is how the organization of a call is treated.

@@ -21,6 +21,11 @@ type call struct {
 	caller     v2client.Caller
 	token      tokenHash
 	request    request
+	// identity is the caller's, as far as it is known, and grant what it may do in the
+	// organization of the call, once that has been asked.
+	identity v2client.Identity
+	grant    v2client.Grant
+	asked    bool
 }
 
 // run answers a v1 call and notes in event what became of it. It gives up, with

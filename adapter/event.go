@@ -47,7 +47,8 @@ type Event struct {
 	UpstreamCalls int
 	UpstreamTime  time.Duration
 
-	status *rpcstatus.Status // nil: success
+	status  *rpcstatus.Status // nil: success
+	movedTo string            // the user's organization, if it is not the one remembered
 }
 
 // The routes that a v1 call may take.
@@ -87,6 +88,9 @@ func (a *adapter) end(ctx context.Context, event *Event) {
 			level = slog.LevelWarn
 		}
 	}
+	if event.movedTo != "" {
+		level = slog.LevelWarn
+	}
 	if a.config.Observe != nil {
 		a.config.Observe(*event)
 	}
@@ -107,6 +111,9 @@ func (a *adapter) end(ctx context.Context, event *Event) {
 	}
 	if cause != nil {
 		attributes = append(attributes, slog.String("cause", cause.Error()))
+	}
+	if event.movedTo != "" {
+		attributes = append(attributes, slog.String("user_belongs_to", event.movedTo))
 	}
 	a.log.LogAttrs(ctx, level, event.Method, attributes...)
 }
@@ -173,12 +180,12 @@ func (o *observed) UserOrganization(ctx context.Context, caller v2client.Caller,
 	return o.zitadel.UserOrganization(ctx, caller, userID)
 }
 
-func (o *observed) Administrators(ctx context.Context, caller v2client.Caller, userID string) ([]v2client.Administrator, error) {
+func (o *observed) Identify(ctx context.Context, caller v2client.Caller) (v2client.Identity, error) {
 	defer o.called(time.Now())
-	return o.zitadel.Administrators(ctx, caller, userID)
+	return o.zitadel.Identify(ctx, caller)
 }
 
-func (o *observed) UserInfo(ctx context.Context, caller v2client.Caller) (v2client.Identity, error) {
+func (o *observed) Authorize(ctx context.Context, caller v2client.Caller, known v2client.Identity) (v2client.Grant, v2client.Identity, error) {
 	defer o.called(time.Now())
-	return o.zitadel.UserInfo(ctx, caller)
+	return o.zitadel.Authorize(ctx, caller, known)
 }

@@ -10,14 +10,14 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// The facts never change: the bounds are there for memory, and so that nothing
+// The facts hardly ever change: the bounds are there for memory, and so that nothing
 // outlives a mistake.
 const (
 	identityEntries = 10_000
 	identityTTL     = time.Hour
 )
 
-// identityCache holds what never changes of callers and of the users they deal with:
+// identityCache holds what hardly ever changes of callers and of the users they deal with:
 // whose a token is, and which organization a user belongs to. It never holds a
 // token (only its SHA-256), and never that something was not found. v2 checks
 // the token itself on every write.
@@ -25,15 +25,15 @@ const (
 // What v2 showed to one caller is not used for another: neither an answer nor
 // its speed tells a stranger anything about users.
 type identityCache struct {
-	subjects      *lru.Cache[tokenHash, entry]
-	organizations *lru.Cache[userKey, entry]
+	callers       *lru.Cache[tokenHash, entry[v2client.Identity]]
+	organizations *lru.Cache[userKey, entry[string]]
 	now           func() time.Time
 }
 
 type tokenHash [sha256.Size]byte
 
-type entry struct {
-	value   string
+type entry[V any] struct {
+	value   V
 	expires time.Time
 }
 
@@ -43,24 +43,27 @@ type userKey struct {
 }
 
 func newIdentityCache() (*identityCache, error) {
-	subjects, err := lru.New[tokenHash, entry](identityEntries)
+	callers, err := lru.New[tokenHash, entry[v2client.Identity]](identityEntries)
 	if err != nil {
 		return nil, fmt.Errorf("identity cache: %w", err)
 	}
-	organizations, err := lru.New[userKey, entry](identityEntries)
+	organizations, err := lru.New[userKey, entry[string]](identityEntries)
 	if err != nil {
 		return nil, fmt.Errorf("identity cache: %w", err)
 	}
-	return &identityCache{subjects: subjects, organizations: organizations, now: time.Now}, nil
+	return &identityCache{callers: callers, organizations: organizations, now: time.Now}, nil
 }
 
-// subject returns the id of the user whose token it is.
-func (c *identityCache) subject(token tokenHash) (string, bool) {
-	return lookup(c, c.subjects, token)
+// identity returns whose token it is.
+func (c *identityCache) identity(token tokenHash) (v2client.Identity, bool) {
+	return lookup(c, c.callers, token)
 }
 
-func (c *identityCache) keepSubject(token tokenHash, userID string) {
-	c.subjects.Add(token, c.entry(userID))
+func (c *identityCache) keepIdentity(token tokenHash, identity v2client.Identity) {
+	keep(c, c.callers, token, identity)
+	if identity.Organization != "" {
+		c.keepOrganization(token, identity.UserID, identity.Organization)
+	}
 }
 
 // organization returns the organization that a user belongs to, if v2 showed it
@@ -70,17 +73,25 @@ func (c *identityCache) organization(token tokenHash, userID string) (string, bo
 }
 
 func (c *identityCache) keepOrganization(token tokenHash, userID, organization string) {
-	c.organizations.Add(userKey{token, userID}, c.entry(organization))
+	keep(c, c.organizations, userKey{token, userID}, organization)
 }
 
-func (c *identityCache) entry(value string) entry {
-	return entry{value: value, expires: c.now().Add(identityTTL)}
+// forgetOrganization is called when a user turns out to belong elsewhere.
+func (c *identityCache) forgetOrganization(token tokenHash, userID string) {
+	c.organizations.Remove(userKey{token, userID})
+	if caller, ok := c.callers.Peek(token); ok && caller.value.UserID == userID {
+		c.callers.Remove(token)
+	}
 }
 
-func lookup[K comparable](c *identityCache, cache *lru.Cache[K, entry], key K) (string, bool) {
+func keep[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]], key K, value V) {
+	cache.Add(key, entry[V]{value: value, expires: c.now().Add(identityTTL)})
+}
+
+func lookup[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]], key K) (value V, ok bool) {
 	found, ok := cache.Get(key)
 	if !ok || c.now().After(found.expires) {
-		return "", false
+		return value, false
 	}
 	return found.value, true
 }

@@ -3,7 +3,6 @@ package adapter
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -13,66 +12,128 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// inOrganization keeps v1's organization rule with v2 calls made with the
-// caller's own token:
+// inOrganization keeps v1's organization rule with calls made with the caller's own
+// token:
 //
-//   - the organization of the call is that of the x-zitadel-orgid header, or
-//     else the caller's home organization;
-//   - if the user belongs to it, v2's permission check, which is made in the
-//     user's organization, is v1's check, and the work may be done;
-//   - except for the caller itself, which some releases of v2 let change its own
-//     password, and v1 only with user.write: there the roles are looked at first;
-//   - any refusal that v1 would have given only after its look at the caller's
-//     roles is given only after the same look. So a stranger learns nothing
-//     about users, and nothing is even tried on a user of another organization.
+//   - E is the organization of the x-zitadel-orgid header, or else the caller's own;
+//   - what v1 refuses for the token, for E or for the caller's roles in E comes first, in
+//     its words; a caller that is not known yet is asked for that before anything else;
+//   - then v1's validation of the request;
+//   - then the user: one that is not E's does not exist;
+//   - the user is E's: v2's permission check, which it makes in the user's organization,
+//     is v1's check, and the work is done;
+//   - except for the caller itself, whom some releases of v2 let change its own password:
+//     it needs user.write as everybody does;
+//   - any refusal that v1 would have given only after the roles is given only after them.
+//     So a stranger learns nothing about users.
 //
 // With everything remembered, a success costs the work alone.
 func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
-	// Before anything else v2 is asked something, because it settles what v1
-	// settles first, in the same words: instance, token, existing organization.
-	owner, err := c.organizationOf(ctx, c.request.userID())
-	if err != nil && !isNotVisible(err) {
+	if err := c.identify(ctx); err != nil {
 		return nil, err
 	}
-	subject, err := c.subject(ctx)
-	if err != nil {
-		return nil, err
-	}
-	organization, err := c.organization(ctx, subject)
+	organization, err := c.organization(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.event.Organization = organization
 	if refusal := c.request.validate(); refusal != nil {
-		return nil, c.refuse(ctx, subject, organization, refusal)
+		return nil, c.refuse(ctx, refusal)
 	}
-	if owner == "" || owner != organization {
-		return nil, c.refuse(ctx, subject, organization, passwordNotFound())
+	userID := c.request.userID()
+	owner, err := c.organizationOf(ctx, userID)
+	switch {
+	case err != nil && !isNotVisible(err):
+		return nil, err
+	case owner != organization: // "" if the user cannot be seen
+		return nil, c.refuse(ctx, passwordNotFound())
 	}
-	if c.request.userID() == subject {
-		switch err := c.checkRoles(ctx, subject, organization); {
-		case errors.Is(err, errRolesUnknown):
-			return nil, noPermission()
-		case err != nil:
+	if userID == c.identity.UserID {
+		if err := c.authorize(ctx); err != nil {
 			return nil, err
+		}
+		if c.grant != v2client.GrantUserWrite {
+			return nil, noPermission()
 		}
 	}
 	details, err := c.request.work(ctx, c.zitadel, c.caller)
 	if err == nil {
+		c.checkOwner(userID, organization, details)
 		return details, nil
 	}
 	if refusal := statusOf(err); isPostAuthorization(refusal) {
-		return nil, c.refuse(ctx, subject, organization, refusal)
+		return nil, c.refuse(ctx, refusal)
 	}
 	return nil, err
 }
 
+// identify finds out whose token the caller holds. A caller that is not remembered is
+// first asked what it may do: that settles what v1 settles first, in the same words.
+func (c *call) identify(ctx context.Context) error {
+	var remembered bool
+	if c.identity, remembered = c.identities.identity(c.token); remembered {
+		return nil
+	}
+	if err := c.authorize(ctx); err != nil {
+		return err
+	}
+	if c.identity.UserID == "" {
+		var err error
+		if c.identity, err = c.zitadel.Identify(ctx, c.caller); err != nil {
+			return c.tokenRefusal(ctx, err)
+		}
+	}
+	c.identities.keepIdentity(c.token, c.identity)
+	return nil
+}
+
+// authorize asks once what the caller may do in the organization of the call, and says
+// what v1 says if that is too little; nil lets the call go on.
+func (c *call) authorize(ctx context.Context) error {
+	if !c.asked {
+		grant, identity, err := c.zitadel.Authorize(ctx, c.caller, c.identity)
+		if err != nil {
+			return c.tokenRefusal(ctx, err)
+		}
+		c.asked, c.grant, c.identity = true, grant, identity
+	}
+	switch c.grant {
+	case v2client.GrantNone:
+		return membershipNotFound()
+	case v2client.GrantOther:
+		return noPermission()
+	case v2client.GrantUnknown, v2client.GrantUserWrite:
+	}
+	return nil
+}
+
+// tokenRefusal asks v2 for its words about a token that userinfo does not take. If v2
+// takes it, its user is unknown: in doubt, refuse. Other errors stay as they are, but
+// for a caller that cannot see its own user.
+func (c *call) tokenRefusal(ctx context.Context, cause error) error {
+	if isNotVisible(cause) {
+		return noPermission()
+	}
+	if !errors.Is(cause, v2client.ErrTokenRefused) {
+		return cause
+	}
+	if _, err := c.zitadel.UserOrganization(ctx, c.caller, c.request.userID()); err != nil && !isNotVisible(err) {
+		return err
+	}
+	refusal := noPermission()
+	refusal.Cause = cause
+	return refusal
+}
+
 // organization is the organization of the call.
-func (c *call) organization(ctx context.Context, subject string) (string, error) {
+func (c *call) organization(ctx context.Context) (string, error) {
 	if named := c.caller.Organization(); named != "" {
 		return named, nil
 	}
-	home, err := c.organizationOf(ctx, subject)
+	if c.identity.Organization != "" {
+		return c.identity.Organization, nil
+	}
+	home, err := c.organizationOf(ctx, c.identity.UserID)
 	if err != nil && isNotVisible(err) {
 		return "", noPermission() // everybody may see their own user: in doubt, refuse
 	}
@@ -92,96 +153,28 @@ func (c *call) organizationOf(ctx context.Context, userID string) (string, error
 	return organization, nil
 }
 
-// subject is the id of the user whose token the caller holds.
-func (c *call) subject(ctx context.Context) (string, error) {
-	if subject, ok := c.identities.subject(c.token); ok {
-		return subject, nil
+// checkOwner forgets an organization that a write has shown to be another: its user was
+// removed, and one with its id was made elsewhere.
+func (c *call) checkOwner(userID, organization string, details *objectv2.Details) {
+	if owner := details.GetResourceOwner(); owner != "" && owner != organization {
+		c.identities.forgetOrganization(c.token, userID)
+		c.event.movedTo = owner
 	}
-	identity, err := c.zitadel.UserInfo(ctx, c.caller)
-	if errors.Is(err, v2client.ErrTokenRefused) {
-		return "", c.tokenRefusal(ctx, err)
-	}
-	if err != nil {
-		return "", err
-	}
-	c.identities.keepSubject(c.token, identity.UserID)
-	if identity.Organization != "" {
-		c.identities.keepOrganization(c.token, identity.UserID, identity.Organization)
-	}
-	return identity.UserID, nil
 }
 
-// tokenRefusal asks v2 for its words about a token that userinfo did not take.
-// If v2 takes it, nobody can say whose it is, or whether it is the user's own:
-// in doubt, refuse.
-func (c *call) tokenRefusal(ctx context.Context, cause error) error {
-	if _, err := c.zitadel.UserOrganization(ctx, c.caller, c.request.userID()); err != nil && !isNotVisible(err) {
+// refuse returns the refusal at hand if the caller's roles would have let v1 get as far
+// as that, or else what v1 says about the roles.
+func (c *call) refuse(ctx context.Context, refusal *rpcstatus.Status) error {
+	if err := c.authorize(ctx); err != nil {
 		return err
 	}
-	refusal := noPermission()
-	refusal.Cause = cause
+	// What shows whether a user exists is kept back if the roles are unknown. All else v2
+	// says only after its own permission check.
+	shows := refusal.ID == idPasswordNotFound || refusal.ID == idNotInitialized
+	if isPermissionRefusal(refusal) || shows && c.grant == v2client.GrantUnknown {
+		return noPermission()
+	}
 	return refusal
-}
-
-// refuse returns the refusal at hand if v1's look at the caller's roles would
-// have let the call get as far as that, or else what v1 says about the roles.
-func (c *call) refuse(ctx context.Context, subject, organization string, refusal error) error {
-	atHand := statusOf(refusal)
-	err := c.checkRoles(ctx, subject, organization)
-	switch {
-	case errors.Is(err, errRolesUnknown):
-		// What shows whether a user exists is kept back. All else v2 says only
-		// after its own permission check.
-		if atHand.ID == idPasswordNotFound || atHand.ID == idNotInitialized || isPermissionRefusal(atHand) {
-			return noPermission()
-		}
-	case err != nil:
-		return err
-	case isPermissionRefusal(atHand):
-		return noPermission()
-	}
-	return atHand
-}
-
-// errRolesUnknown is what a ZITADEL before v4 leaves us with: it cannot list
-// administrators.
-var errRolesUnknown = errors.New("this ZITADEL does not list administrators")
-
-// checkRoles looks at the caller's roles in the organization as v1 does; nil
-// lets the call pass.
-func (c *call) checkRoles(ctx context.Context, subject, organization string) error {
-	administrators, err := c.zitadel.Administrators(ctx, c.caller, subject)
-	if err != nil {
-		if statusOf(err).Code == connect.CodeUnimplemented {
-			return errRolesUnknown
-		}
-		return err
-	}
-	member, writer := false, false
-	for _, administrator := range administrators {
-		if !administrator.Instance && !slices.Contains(administrator.Organizations, organization) {
-			continue
-		}
-		member = member || len(administrator.Roles) > 0
-		writer = writer || slices.ContainsFunc(administrator.Roles, mayWriteUsers)
-	}
-	switch {
-	case !member:
-		return membershipNotFound()
-	case !writer:
-		return noPermission()
-	}
-	return nil
-}
-
-// mayWriteUsers reports whether a role holds user.write in ZITADEL's default
-// mapping of roles to permissions.
-func mayWriteUsers(role string) bool {
-	switch role {
-	case "IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER":
-		return true
-	}
-	return false
 }
 
 // isNotVisible reports whether GetUserByID would not show a user: it does not

@@ -43,7 +43,7 @@ func unary[Req, Res any](
 	c *Client,
 	kind kind,
 	caller Caller,
-	method func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	method func(*service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
 	message *Req,
 ) (*Res, error) {
 	return do(ctx, c, kind, caller, func(ctx context.Context, to target) (*Res, error) {
@@ -51,7 +51,7 @@ func unary[Req, Res any](
 		caller.addTo(request.Header())
 		request.Header()["User-Agent"] = []string{c.userAgent}
 		request.Header()["Host"] = []string{to.host}
-		response, err := method(ctx, request)
+		response, err := ask(ctx, c, method, request)
 		if err != nil {
 			return nil, err
 		}

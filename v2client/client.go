@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
-	"connectrpc.com/connect"
-
-	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
-	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -21,6 +18,8 @@ type Protocol string
 
 // The protocols. ZITADEL speaks Connect from v4 on, and always gRPC.
 const (
+	// ProtocolAuto is Connect where ZITADEL speaks it, and else gRPC.
+	ProtocolAuto    Protocol = "auto"
 	ProtocolConnect Protocol = "connect"
 	ProtocolGRPC    Protocol = "grpc"
 )
@@ -36,7 +35,7 @@ const maxAnswerBytes = 256 << 10
 type Config struct {
 	// Upstream is where ZITADEL is.
 	Upstream *upstream.Upstream
-	// Protocol is ProtocolConnect or ProtocolGRPC.
+	// Protocol is ProtocolAuto, ProtocolConnect or ProtocolGRPC.
 	Protocol Protocol
 	Breaker  BreakerConfig
 	Retry    RetryConfig
@@ -55,18 +54,18 @@ type Config struct {
 // Client makes ZITADEL v2 calls. It is safe for concurrent use. Every method
 // returns an [*Error] as its error.
 type Client struct {
-	base        string
-	upstream    *upstream.Upstream
-	userAgent   string
-	transport   transport
-	users       userv2connect.UserServiceClient
-	permissions internal_permissionv2connect.InternalPermissionServiceClient
-	breaker     *breaker
-	verified    *verifiedHosts
-	openFor     time.Duration
-	timeout     time.Duration
-	retry       RetryConfig
-	budget      *retryBudget
+	base      string
+	upstream  *upstream.Upstream
+	userAgent string
+	services  []*service // more than one for ProtocolAuto
+	spoken    atomic.Int32
+	authAPI   *authAPI
+	breaker   *breaker
+	verified  *verifiedHosts
+	openFor   time.Duration
+	timeout   time.Duration
+	retry     RetryConfig
+	budget    *retryBudget
 }
 
 // New checks config and makes a Client; it does not connect yet. The error
@@ -75,13 +74,13 @@ func New(config Config) (*Client, error) {
 	if config.Upstream == nil {
 		return nil, errors.New("v2client: Config.Upstream is nil")
 	}
-	options := []connect.ClientOption{connect.WithAcceptCompression("gzip", nil, nil), connect.WithReadMaxBytes(maxAnswerBytes)}
+	protocols := []Protocol{config.Protocol}
 	switch config.Protocol {
-	case ProtocolConnect:
-	case ProtocolGRPC:
-		options = append(options, connect.WithGRPC())
+	case ProtocolConnect, ProtocolGRPC:
+	case ProtocolAuto:
+		protocols = []Protocol{ProtocolConnect, ProtocolGRPC}
 	default:
-		return nil, fmt.Errorf("upstream.protocol: %q: use %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolConnect, ProtocolGRPC)
+		return nil, fmt.Errorf("upstream.protocol: %q: use %q, %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolAuto, ProtocolConnect, ProtocolGRPC)
 	}
 	if config.Timeout <= 0 {
 		return nil, fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
@@ -97,23 +96,31 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
-	transport := newTransport(config.Upstream, config.Protocol)
-	base := config.Upstream.Base().String()
-	return &Client{
-		base:        base,
-		upstream:    config.Upstream,
-		userAgent:   config.UserAgent,
-		transport:   transport,
-		users:       userv2connect.NewUserServiceClient(transport, base, options...),
-		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(transport, base, options...),
-		breaker:     newBreaker(config.Breaker, config.OnBreaker, log),
-		verified:    verified,
-		openFor:     config.Breaker.OpenFor,
-		timeout:     config.Timeout,
-		retry:       config.Retry,
-		budget:      newRetryBudget(config.Retry.Budget),
-	}, nil
+	authAPI, err := newAuthAPI()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		base:      config.Upstream.Base().String(),
+		upstream:  config.Upstream,
+		userAgent: config.UserAgent,
+		authAPI:   authAPI,
+		breaker:   newBreaker(config.Breaker, config.OnBreaker, log),
+		verified:  verified,
+		openFor:   config.Breaker.OpenFor,
+		timeout:   config.Timeout,
+		retry:     config.Retry,
+		budget:    newRetryBudget(config.Retry.Budget),
+	}
+	for _, protocol := range protocols {
+		c.services = append(c.services, newService(config.Upstream, protocol))
+	}
+	return c, nil
 }
 
 // Close drops idle connections. Calls under way go on.
-func (c *Client) Close() { c.transport.upstream.CloseIdleConnections() }
+func (c *Client) Close() {
+	for _, service := range c.services {
+		service.transport.upstream.CloseIdleConnections()
+	}
+}

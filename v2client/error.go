@@ -64,6 +64,7 @@ type Error struct {
 	cause     error
 	health    health
 	retryable bool
+	missing   bool // the upstream does not have what was called
 }
 
 // Error says what happened and, unlike Message, why: it may name addresses and

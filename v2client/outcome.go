@@ -84,6 +84,9 @@ const unknownOutcome = "ZITADEL did not answer: whether the change was made is u
 // counts against the upstream, whether the call may be made again, and whether the
 // outcome of a write is unknown. Nothing else judges an outcome.
 func classify(err error, kind kind, made attempt, to target, end ending) *Error {
+	if failure := newMissingError(err); failure != nil {
+		return failure
+	}
 	failure := newError(err, made, end)
 	transport := failure.Origin == OriginTransport
 	refused := transport && isRefusal(failure.cause, made.status)
@@ -123,6 +126,9 @@ func newError(err error, made attempt, end ending) *Error {
 	if errors.Is(err, ErrTokenRefused) {
 		return &Error{Code: connect.CodeUnauthenticated, Message: ErrTokenRefused.Error(), Origin: OriginZITADEL, cause: err}
 	}
+	if own, ok := errors.AsType[*gatewayError](err); ok {
+		return &Error{Code: own.code, Message: own.message, Details: own.details, Origin: OriginZITADEL}
+	}
 	if wire, ok := errors.AsType[*connect.Error](err); ok && connect.IsWireError(err) && !made.foreign {
 		// The deadline goes upstream, rounded down: ZITADEL may be the first to notice
 		// that it passed.
@@ -140,6 +146,18 @@ func newError(err error, made attempt, end ending) *Error {
 		err = fmt.Errorf("answered HTTP %d, and not as the Connect protocol has it", made.status)
 	}
 	return newUnavailableError(err)
+}
+
+// newMissingError is the Error of a call that the upstream does not have: another release,
+// or a gateway that leads nowhere. Nothing handled it, and again would not help. nil if it
+// has.
+func newMissingError(err error) *Error {
+	if own, ok := errors.AsType[*gatewayError](err); ok && !own.missing || !ok && connect.CodeOf(err) != connect.CodeUnimplemented {
+		return nil
+	}
+	failure := newUnavailableError(err)
+	failure.missing = true
+	return failure
 }
 
 // newEndedError is the Error of a call whose client left, or whose time was up.

@@ -1,0 +1,93 @@
+package v2client
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/internal/upstream"
+)
+
+// service is ZITADEL v2 over one protocol.
+type service struct {
+	protocol    Protocol
+	transport   transport
+	users       userv2connect.UserServiceClient
+	permissions internal_permissionv2connect.InternalPermissionServiceClient
+	beta        *connect.Client[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
+}
+
+// betaListAdministrators is what ListAdministrators was before v4.5, with the same
+// messages.
+const betaListAdministrators = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
+
+func newService(to *upstream.Upstream, protocol Protocol) *service {
+	options := []connect.ClientOption{connect.WithAcceptCompression("gzip", nil, nil), connect.WithReadMaxBytes(maxAnswerBytes)}
+	if protocol == ProtocolGRPC {
+		options = append(options, connect.WithGRPC())
+	}
+	transport, base := newTransport(to, protocol), to.Base().String()
+	return &service{
+		protocol:    protocol,
+		transport:   transport,
+		users:       userv2connect.NewUserServiceClient(transport, base, options...),
+		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(transport, base, options...),
+		beta:        connect.NewClient[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse](transport, base+betaListAdministrators, options...),
+	}
+}
+
+func (s *service) setPassword(ctx context.Context, request *connect.Request[userv2.SetPasswordRequest]) (*connect.Response[userv2.SetPasswordResponse], error) {
+	return s.users.SetPassword(ctx, request)
+}
+
+func (s *service) getUserByID(ctx context.Context, request *connect.Request[userv2.GetUserByIDRequest]) (*connect.Response[userv2.GetUserByIDResponse], error) {
+	return s.users.GetUserByID(ctx, request)
+}
+
+func (s *service) listAdministrators(ctx context.Context, request *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
+	return s.permissions.ListAdministrators(ctx, request)
+}
+
+func (s *service) listAdministratorsBeta(ctx context.Context, request *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
+	return s.beta.CallUnary(ctx, request)
+}
+
+// service is the one over the protocol that ZITADEL speaks, as far as is known.
+func (c *Client) service() *service { return c.services[c.spoken.Load()] }
+
+// Protocol is the protocol that ZITADEL speaks, as far as is known: that of the
+// configuration, or with ProtocolAuto the one in which it answered last.
+func (c *Client) Protocol() Protocol { return c.service().protocol }
+
+// ask makes a call over the protocol that ZITADEL speaks. With ProtocolAuto, one that is
+// not there is made over the other protocol too: nothing handled it, so no write is made
+// twice. What answers there is spoken from then on.
+func ask[Req, Res any](
+	ctx context.Context,
+	c *Client,
+	method func(*service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	request *connect.Request[Req],
+) (*connect.Response[Res], error) {
+	spoken := c.spoken.Load()
+	response, err := method(c.services[spoken], ctx, request)
+	if len(c.services) == 1 || connect.CodeOf(err) != connect.CodeUnimplemented {
+		return response, err
+	}
+	other := 1 - spoken
+	again := connect.NewRequest(request.Msg)
+	for name, values := range request.Header() {
+		again.Header()[name] = values
+	}
+	otherResponse, otherErr := method(c.services[other], ctx, again)
+	if connect.CodeOf(otherErr) == connect.CodeUnimplemented {
+		return response, err
+	}
+	if otherErr == nil || connect.IsWireError(otherErr) {
+		c.spoken.CompareAndSwap(spoken, other)
+	}
+	return otherResponse, otherErr
+}

@@ -67,7 +67,8 @@ func TestGoAwayDebugTextCannotClaimNotHandled(t *testing.T) {
 	t.Parallel()
 	for _, debug := range []string{
 		"net/http: cannot rewind body after connection loss",
-		"http2: Transport: cannot retry err [stream error: stream ID 1; REFUSED_STREAM; received from peer] after Request.Body was written; define Request.GetBody to avoid this error",
+		"http2: Transport: cannot retry err [stream error: stream ID 1; REFUSED_STREAM; received from peer]" +
+			" after Request.Body was written; define Request.GetBody to avoid this error",
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "", strings.NewReader("body"))
 		if err != nil {

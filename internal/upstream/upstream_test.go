@@ -23,21 +23,31 @@ func TestNewRejectsInvalidConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	const hint = `use the base URL of ZITADEL, such as "https://zitadel.example.com", or "unix:/path/of/a.sock"`
+	const hostHint = `use "upstream", "client", or a host name`
+	caFile, pair := upstream.TLS{CAFile: empty}, upstream.TLS{CertFile: empty, KeyFile: empty}
 	for want, config := range map[string]upstream.Config{
-		"upstream.url: missing: " + hint:                                                                {},
-		`upstream.url: "zitadel.example.com": ` + hint:                                                  {URL: "zitadel.example.com"},
-		`upstream.url: "ftp://x": ` + hint:                                                              {URL: "ftp://x"},
-		"upstream.url: without user and query, and with http:// or https://: " + hint:                   {URL: "https://x?y=pw"},
-		`upstream.url: "unix:relative.sock": ` + hint:                                                   {URL: "unix:relative.sock"},
-		"upstream.url: not a URL: " + hint:                                                              {URL: "https://u:pw@x:y/"},
-		`upstream.url: "https://u:xxxxx@x" holds credentials: the adapter has none of its own, ` + hint: {URL: "https://u:pw@x"},
-		`upstream.host: "": use "upstream", "client", or a host name`:                                   {URL: "https://x"},
-		`upstream.host: "https://x": use "upstream", "client", or a host name`:                          {URL: "https://x", Host: "https://x"},
-		`upstream.tls: has no effect with upstream.url "http://x"`:                                      {URL: "http://x", Host: "x", TLS: upstream.TLS{ServerName: "y"}},
-		"upstream.tls.caFile: open " + dir + "/none":                                                    {URL: "https://x", Host: "x", TLS: upstream.TLS{CAFile: dir + "/none"}},
-		`upstream.tls.caFile: "` + empty + `" holds no certificate`:                                     {URL: "https://x", Host: "x", TLS: upstream.TLS{CAFile: empty}},
-		"upstream.tls.certFile, upstream.tls.keyFile: one is set without the other":                     {URL: "https://x", Host: "x", TLS: upstream.TLS{CertFile: empty}},
-		`upstream.tls.certFile: "` + empty + `" with keyFile "` + empty + `": tls:`:                     {URL: "https://x", Host: "x", TLS: upstream.TLS{CertFile: empty, KeyFile: empty}},
+		"upstream.url: missing: " + hint:                            {},
+		`upstream.url: "zitadel.example.com": ` + hint:              {URL: "zitadel.example.com"},
+		`upstream.url: "ftp://x": ` + hint:                          {URL: "ftp://x"},
+		`upstream.url: "unix:relative.sock": ` + hint:               {URL: "unix:relative.sock"},
+		"upstream.url: not a URL: " + hint:                          {URL: "https://u:pw@x:y/"},
+		`upstream.host: "": ` + hostHint:                            {URL: "https://x"},
+		`upstream.host: "https://x": ` + hostHint:                   {URL: "https://x", Host: "https://x"},
+		`upstream.tls: has no effect with upstream.url "http://x"`:  {URL: "http://x", Host: "x", TLS: upstream.TLS{ServerName: "y"}},
+		"upstream.tls.caFile: open " + dir + "/none":                {URL: "https://x", Host: "x", TLS: upstream.TLS{CAFile: dir + "/none"}},
+		`upstream.tls.caFile: "` + empty + `" holds no certificate`: {URL: "https://x", Host: "x", TLS: caFile},
+		"upstream.url: without user and query, and with http:// or https://: " + hint: {
+			URL: "https://x?y=pw",
+		},
+		`upstream.url: "https://u:xxxxx@x" holds credentials: the adapter has none of its own, ` + hint: {
+			URL: "https://u:pw@x",
+		},
+		"upstream.tls.certFile, upstream.tls.keyFile: one is set without the other": {
+			URL: "https://x", Host: "x", TLS: upstream.TLS{CertFile: empty},
+		},
+		`upstream.tls.certFile: "` + empty + `" with keyFile "` + empty + `": tls:`: {
+			URL: "https://x", Host: "x", TLS: pair,
+		},
 	} {
 		if _, err := upstream.New(config); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "pw") {
 			t.Errorf("%+v:\ngot  %v\nwant %s…", config, err, want)

@@ -29,7 +29,7 @@ func TestUnansweredRequestIsSentAgainOnlyIfSafe(t *testing.T) {
 		"GOAWAY after it was handled":              {once, once, once},
 		"protocol error after it was handled":      {once, once, twice},
 		"stream reset after it was handled":        {once, once, once},
-		"told to be calm":                          {once, once, once},
+		"throttled (ENHANCE_YOUR_CALM)":            {once, once, once},
 		"closed after it was handled":              {once, once, once},
 	} {
 		for name, test := range map[string]struct {

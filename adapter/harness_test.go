@@ -117,6 +117,7 @@ type option func(*stackConfig)
 
 type stackConfig struct {
 	fixture  v2test.Fixture
+	zitadel  v2test.Config
 	scope    adapter.OrgScope
 	protocol v2client.Protocol
 	timeout  time.Duration
@@ -145,7 +146,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	for _, option := range options {
 		option(&config)
 	}
-	zitadel := wiretest.NewZITADEL(tb, config.fixture)
+	zitadel := wiretest.NewZITADELOf(tb, config.fixture, config.zitadel)
 	if config.upstream == nil {
 		config.upstream = zitadel
 	}

@@ -28,24 +28,24 @@ func TestIdentityCache(t *testing.T) {
 	now := time.Now()
 	m.now = func() time.Time { return now }
 	mine, others, elsewhere := hashToken(callerOf("a.example", "t")), hashToken(callerOf("a.example", "u")), hashToken(callerOf("b.example", "t"))
-	m.keepSubject(mine, "me")
+	m.keepIdentity(mine, v2client.Identity{UserID: "me"})
 	m.keepOrganization(mine, "user", "org")
-	if subject, ok := m.subject(mine); !ok || subject != "me" {
-		t.Errorf("subject %q, %v", subject, ok)
+	if identity, ok := m.identity(mine); !ok || identity.UserID != "me" {
+		t.Errorf("identity %+v, %v", identity, ok)
 	}
 	if organization, ok := m.organization(mine, "user"); !ok || organization != "org" {
 		t.Errorf("organization %q, %v", organization, ok)
 	}
 	for name, token := range map[string]tokenHash{"another token": others, "another instance": elsewhere} {
-		if subject, ok := m.subject(token); ok {
-			t.Errorf("%s has subject %q", name, subject)
+		if identity, ok := m.identity(token); ok {
+			t.Errorf("%s has identity %+v", name, identity)
 		}
 		if organization, ok := m.organization(token, "user"); ok {
 			t.Errorf("%s knows organization %q", name, organization)
 		}
 	}
 	now = now.Add(identityTTL + time.Second)
-	if _, ok := m.subject(mine); ok {
+	if _, ok := m.identity(mine); ok {
 		t.Error("the subject did not expire")
 	}
 	if _, ok := m.organization(mine, "user"); ok {

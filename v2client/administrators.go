@@ -80,3 +80,22 @@ func newAdministrator(from *permissionv2.Administrator) administrator {
 	}
 	return to
 }
+
+// ListsAdministrators tells which ListAdministrators ZITADEL has: "v2", "v2beta", or ""
+// for none. A caller without a token is enough, and learns nothing else.
+func (c *Client) ListsAdministrators(ctx context.Context, caller Caller) (version string, err error) {
+	for _, each := range []struct {
+		version string
+		list    listAdministrators
+	}{{"v2", (*service).listAdministrators}, {"v2beta", (*service).listAdministratorsBeta}} {
+		_, err = c.administratorsBy(ctx, caller, "0", each.list)
+		switch failure, _ := errors.AsType[*Error](err); {
+		case isMissing(err):
+			continue
+		case err == nil, failure != nil && failure.Origin == OriginZITADEL:
+			return each.version, nil
+		}
+		return "", err
+	}
+	return "", nil
+}

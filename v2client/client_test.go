@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,13 +78,13 @@ func TestCalls(t *testing.T) {
 			if org, err := client.UserOrganization(t.Context(), owner, userA); err != nil || org != orgA {
 				t.Errorf("UserOrganization: %q, %v", org, err)
 			}
-			identity, err := client.UserInfo(t.Context(), owner)
+			identity, err := client.Identify(t.Context(), owner)
 			if err != nil || identity.UserID != "400850337704971302" || identity.Organization != orgA {
-				t.Errorf("UserInfo: %+v, %v", identity, err)
+				t.Errorf("Identify: %+v, %v", identity, err)
 			}
-			administrators, err := client.Administrators(t.Context(), callerWith("pat-iam-owner"), "400849858565049382")
-			if err != nil || len(administrators) != 3 || !administrators[2].Instance || administrators[1].Organizations[0] != orgA {
-				t.Errorf("Administrators: %+v, %v", administrators, err)
+			grant, _, err := client.Authorize(t.Context(), callerWith("pat-iam-owner"), v2client.Identity{})
+			if err != nil || grant != v2client.GrantUserWrite {
+				t.Errorf("Authorize: %v, %v, want GrantUserWrite", grant, err)
 			}
 		})
 	}
@@ -120,9 +119,9 @@ func TestErrorsOfZITADEL(t *testing.T) {
 		failure.ID() != "DOMAIN-HuJf6" || failure.Message != "Password is too short (DOMAIN-HuJf6)" {
 		t.Errorf("%+v", failure)
 	}
-	_, err = client.UserInfo(t.Context(), callerWith("bad"))
-	if !errors.Is(err, v2client.ErrTokenRefused) {
-		t.Errorf("UserInfo: %v", err)
+	_, err = client.Identify(t.Context(), callerWith("bad"))
+	if failure := asError(t, err); failure.ID() != "AUTH-7fs1e" || failure.Code != connect.CodeUnauthenticated || failure.Message != "Errors.Token.Invalid (AUTH-7fs1e)" {
+		t.Errorf("Identify: %+v", failure)
 	}
 }
 
@@ -137,7 +136,7 @@ func TestErrorsOfTheTransport(t *testing.T) {
 	})
 	for name, client := range map[string]*v2client.Client{"reset": client, "refused": refused} {
 		_, setErr := client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
-		_, infoErr := client.UserInfo(t.Context(), callerWith("t"))
+		_, infoErr := client.Identify(t.Context(), callerWith("t"))
 		for _, err := range []error{setErr, infoErr} {
 			failure := asError(t, err)
 			if failure.Origin != v2client.OriginTransport || failure.Code != connect.CodeUnavailable ||
@@ -185,18 +184,13 @@ func TestErrorsOfTheContext(t *testing.T) {
 func TestAdministratorsOfEveryResource(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, permissions{}, nil)
-	administrators, err := client.Administrators(t.Context(), callerWith("t"), "me")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []v2client.Administrator{
-		{Instance: true, Roles: []string{"R"}},
-		{Organizations: []string{"o"}, Roles: []string{"R"}},
-		{Organizations: []string{"po"}, Roles: []string{"R"}},
-		{Organizations: []string{"go", "gg"}, Roles: []string{"R"}},
-	}
-	if !reflect.DeepEqual(administrators, want) {
-		t.Errorf("got %+v", administrators)
+	for organization, want := range map[string]v2client.Grant{
+		"o": v2client.GrantOther, "po": v2client.GrantOther, "go": v2client.GrantOther, "gg": v2client.GrantOther, "elsewhere": v2client.GrantNone,
+	} {
+		caller := v2client.NewCaller("client.example", func(name string) string { return map[string]string{"X-Zitadel-Orgid": organization}[name] })
+		if grant, _, err := client.Authorize(t.Context(), caller, v2client.Identity{UserID: "me"}); grant != want || err != nil {
+			t.Errorf("%s: grant %v, %v, want %v", organization, grant, err, want)
+		}
 	}
 }
 
@@ -211,7 +205,6 @@ func (p permissions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (permissions) ListAdministrators(context.Context, *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
 	roles := []string{"R"}
 	all := []*permissionv2.Administrator{
-		{Roles: roles, Resource: &permissionv2.Administrator_Instance{Instance: true}},
 		{Roles: roles, Resource: &permissionv2.Administrator_Organization{Organization: &permissionv2.Organization{Id: "o"}}},
 		{Roles: roles, Resource: &permissionv2.Administrator_Project{Project: &permissionv2.Project{Id: "p", OrganizationId: "po"}}},
 		{Roles: roles, Resource: &permissionv2.Administrator_ProjectGrant{
@@ -243,7 +236,7 @@ func TestHost(t *testing.T) {
 				c.Upstream, c.Protocol = wiretest.Upstream(t, c.Upstream.Base().String(), host), protocol
 			})
 			_, _ = client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
-			_, _ = client.UserInfo(t.Context(), callerWith("t"))
+			_, _ = client.Identify(t.Context(), callerWith("t"))
 			if len(hosts) != 2 || !strings.HasPrefix(hosts[0], want) || !strings.HasPrefix(hosts[1], want) {
 				t.Errorf("%s, %s: Host %q, want %q", protocol, host, hosts, want)
 			}
@@ -327,7 +320,7 @@ func TestBreakerRecovers(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*v2client.Config){
-		`upstream.protocol: "rest": use "connect" (ZITADEL v4 and later) or "grpc"`: func(c *v2client.Config) { c.Protocol = "rest" },
+		`upstream.protocol: "rest": use "auto", "connect" (ZITADEL v4 and later) or "grpc"`: func(c *v2client.Config) { c.Protocol = "rest" },
 		`breaker.minimumCalls: 0: use 1 or more`:                                    func(c *v2client.Config) { c.Breaker.MinimumCalls = 0 },
 		`breaker.failureRate: 1.5: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = 1.5 },
 		`breaker.failureRate: NaN: use a share above 0 and up to 1, such as 0.5`:    func(c *v2client.Config) { c.Breaker.FailureRate = math.NaN() },
@@ -370,9 +363,9 @@ func TestRetriesOnTheWire(t *testing.T) {
 		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
 			t.Errorf("%s: GetUserByID: %v", protocol, failure)
 		}
-		_, err = client.UserInfo(t.Context(), callerWith("t"))
+		_, err = client.Identify(t.Context(), callerWith("t"))
 		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
-			t.Errorf("%s: UserInfo: %v", protocol, failure)
+			t.Errorf("%s: Identify: %v", protocol, failure)
 		}
 
 		socket := filepath.Join(t.TempDir(), "s")

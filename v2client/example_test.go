@@ -21,7 +21,7 @@ func ExampleNew() {
 			AdministratorOf: []v2test.AdministratorOf{{Organization: "1001", Roles: []string{"ORG_OWNER"}}},
 		}},
 		Users: map[string]v2test.User{"alice": {ID: "3001", Org: "1001", Type: v2test.Human, State: v2test.Active}},
-	})
+	}, v2test.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -152,12 +152,22 @@ func newError(err error, made attempt, end ending) *Error {
 // or a gateway that leads nowhere. Nothing handled it, and again would not help. nil if it
 // has.
 func newMissingError(err error) *Error {
-	if own, ok := errors.AsType[*gatewayError](err); ok && !own.missing || !ok && connect.CodeOf(err) != connect.CodeUnimplemented {
+	if !isUnknownCall(err) {
 		return nil
 	}
 	failure := newUnavailableError(err)
 	failure.missing = true
 	return failure
+}
+
+// isUnknownCall reports whether an error says that there is nothing where a call went:
+// connect-go makes CodeUnimplemented of HTTP 404. One of ZITADEL's own errors has details.
+func isUnknownCall(err error) bool {
+	if own, ok := errors.AsType[*gatewayError](err); ok {
+		return own.missing
+	}
+	wire, ok := errors.AsType[*connect.Error](err)
+	return ok && wire.Code() == connect.CodeUnimplemented && len(wire.Details()) == 0
 }
 
 // newEndedError is the Error of a call whose client left, or whose time was up.

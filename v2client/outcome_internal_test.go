@@ -60,7 +60,7 @@ func TestClassify(t *testing.T) {
 		{"gateway's 502", plain(connect.CodeUnavailable), attempt{sent, 502, true}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, false, true},
 		{"gateway's JSON 503", says(connect.CodeUnavailable, ""), attempt{sent, 503, true}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, false, true},
 		{"gateway's 503, unverified host", plain(connect.CodeUnavailable), attempt{sent, 503, true}, target{unverifiedHost: true}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, true, false, true},
-		{"gateway's 404", plain(connect.CodeUnimplemented), attempt{sent, 404, true}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, false, false, true},
+		{"gateway's 404", plain(connect.CodeUnimplemented), attempt{sent, 404, true}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, false, false, false},
 		{"gateway's 429", plain(connect.CodeUnavailable), attempt{sent, 429, true}, target{}, goesOn, connect.CodeResourceExhausted, OriginTransport, notCounted, false, false, false},
 		{"answer too large", plain(connect.CodeResourceExhausted), attempt{sent, 200, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, false, false, true},
 		// Time, and clients that leave.

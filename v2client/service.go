@@ -74,7 +74,7 @@ func ask[Req, Res any](
 ) (*connect.Response[Res], error) {
 	spoken := c.spoken.Load()
 	response, err := method(c.services[spoken], ctx, request)
-	if len(c.services) == 1 || connect.CodeOf(err) != connect.CodeUnimplemented {
+	if len(c.services) == 1 || !isUnknownCall(err) {
 		return response, err
 	}
 	other := 1 - spoken
@@ -83,7 +83,7 @@ func ask[Req, Res any](
 		again.Header()[name] = values
 	}
 	otherResponse, otherErr := method(c.services[other], ctx, again)
-	if connect.CodeOf(otherErr) == connect.CodeUnimplemented {
+	if isUnknownCall(otherErr) {
 		return response, err
 	}
 	if otherErr == nil || connect.IsWireError(otherErr) {

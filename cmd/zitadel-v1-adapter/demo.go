@@ -95,7 +95,7 @@ func loadFixture(path string) (v2test.Fixture, error) {
 
 // startZITADEL serves an in-memory ZITADEL.
 func startZITADEL(ctx context.Context, fixture v2test.Fixture, address string) (*http.Server, error) {
-	handler, err := v2test.New(fixture)
+	handler, err := v2test.New(fixture, v2test.Config{})
 	if err != nil {
 		return nil, err
 	}

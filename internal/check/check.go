@@ -74,14 +74,13 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 	c := &checker{Config: config, v2: v2, transport: transport}
 	c.checkDiscovery(ctx)
 	if c.unreachable {
-		for _, name := range []string{nameUsers, nameUserinfo, nameAdministrators, nameNative} {
+		for _, name := range []string{nameUsers, nameRelease, nameCallers, nameNative} {
 			c.add(Result{Name: name, Status: Skipped, Detail: "not reachable"})
 		}
 		return c.results, nil
 	}
 	c.checkUsers(ctx)
-	c.checkUserinfo(ctx)
-	c.checkAdministrators(ctx)
+	c.checkRelease(ctx)
 	c.checkNative(ctx)
 	c.checkToken(ctx)
 	return c.results, nil
@@ -89,15 +88,16 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 
 // The names of the checks.
 const (
-	nameReachable      = "upstream reachable"
-	nameTLS            = "TLS"
-	nameAnswer         = "answer"
-	nameUsers          = "user service v2 (GetUserByID)"
-	nameUserinfo       = "OIDC userinfo"
-	nameAdministrators = "ListAdministrators"
-	nameNative         = "native v1"
-	nameClock          = "clock"
-	nameToken          = "the token's organization"
+	nameReachable = "upstream reachable"
+	nameTLS       = "TLS"
+	nameAnswer    = "answer"
+	nameUsers     = "user service v2 (GetUserByID)"
+	nameUserinfo  = "OIDC userinfo"
+	nameRelease   = "release"
+	nameCallers   = "who calls, and what they may do"
+	nameNative    = "native v1"
+	nameClock     = "clock"
+	nameToken     = "the token's organization"
 )
 
 type checker struct {
@@ -133,21 +133,21 @@ func refusedStranger(err error) bool {
 func (c *checker) checkUsers(ctx context.Context) {
 	_, err := c.v2.UserOrganization(ctx, c.caller(""), "0")
 	if refusedStranger(err) {
-		c.add(Result{Name: nameUsers, Status: OK, Detail: "answers over " + string(c.Protocol)})
+		c.add(Result{Name: nameUsers, Status: OK, Detail: "answers over " + string(c.v2.Protocol())})
 		return
 	}
 	result := Result{
 		Name: nameUsers, Status: Failed, Detail: err.Error(),
-		Hint: "is upstream.url ZITADEL's, with the user service v2 (2.65 or later)? A proxy between may not let POST /zitadel.user.v2.UserService/* pass",
+		Hint: "is upstream.url ZITADEL's, v2.58 or later? A proxy between may not let POST /zitadel.user.v2.UserService/* pass",
 	}
-	if c.Protocol == v2client.ProtocolConnect && c.speaksGRPC(ctx) {
-		result.Hint = "this ZITADEL speaks gRPC but no Connect (it is older than v4): set upstream.protocol: grpc"
+	if c.Protocol == v2client.ProtocolConnect && c.speaks(ctx, v2client.ProtocolGRPC) {
+		result.Hint = "this ZITADEL speaks gRPC but no Connect (it is older than v4): set upstream.protocol: auto"
 	}
 	c.add(result)
 }
 
-func (c *checker) speaksGRPC(ctx context.Context) bool {
-	client, err := c.NewClient(v2client.ProtocolGRPC)
+func (c *checker) speaks(ctx context.Context, protocol v2client.Protocol) bool {
+	client, err := c.NewClient(protocol)
 	if err != nil {
 		return false
 	}
@@ -156,21 +156,50 @@ func (c *checker) speaksGRPC(ctx context.Context) bool {
 	return refusedStranger(err)
 }
 
-// checkAdministrators looks for what tells a caller's roles.
-func (c *checker) checkAdministrators(ctx context.Context) {
+// checkRelease tells the release by what is there, and what that means.
+func (c *checker) checkRelease(ctx context.Context) {
+	lists, err := c.v2.ListsAdministrators(ctx, c.caller(""))
+	if err != nil {
+		c.add(Result{Name: nameRelease, Status: Warning, Detail: err.Error(), Hint: "ListAdministrators did not answer: try again"})
+		return
+	}
+	detail := "v3 or earlier: gRPC only, no ListAdministrators"
+	switch {
+	case lists == "v2":
+		detail = "v4.5 or later: ListAdministrators v2"
+	case lists == "v2beta":
+		detail = "v4.0 to v4.4: ListAdministrators v2beta"
+	case c.speaks(ctx, v2client.ProtocolConnect):
+		detail = "v4.0 or later, without ListAdministrators"
+	}
+	c.add(Result{Name: nameRelease, Status: OK, Detail: detail})
+	c.checkCallers(ctx, lists != "")
+}
+
+// checkCallers looks for what tells who callers are and what they may do: the Auth API
+// v1, or else userinfo and ListAdministrators.
+func (c *checker) checkCallers(ctx context.Context, listsAdministrators bool) {
 	if c.OrgScope != adapter.OrgScopeStrict {
-		c.add(Result{Name: nameAdministrators, Status: Skipped, Detail: "orgScope: off does not need it"})
+		c.add(Result{Name: nameCallers, Status: Skipped, Detail: "orgScope: off does not need to know"})
 		return
 	}
-	_, err := c.v2.Administrators(ctx, c.caller(""), "0")
-	if refusedStranger(err) {
-		c.add(Result{Name: nameAdministrators, Status: OK})
-		return
+	got, err := c.ask(ctx, c.client, http.MethodGet, "/auth/v1/users/me", "")
+	switch {
+	case err == nil && got.code == http.StatusUnauthorized:
+		c.add(Result{Name: nameCallers, Status: OK, Detail: "the Auth API v1 tells, for every kind of token"})
+	case listsAdministrators:
+		c.add(Result{
+			Name: nameCallers, Status: Warning, Detail: "no Auth API v1; userinfo and ListAdministrators have to do",
+			Hint: "session tokens are refused, and roles are judged by ZITADEL's default mapping: let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between",
+		})
+		c.checkUserinfo(ctx)
+	default:
+		c.add(Result{
+			Name: nameCallers, Status: Failed, Detail: "neither the Auth API v1 nor ListAdministrators answers",
+			Hint: "refusals that depend on roles would all be AUTH-5mWD2, and callers could not set their own password: let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between",
+		})
+		c.checkUserinfo(ctx)
 	}
-	c.add(Result{
-		Name: nameAdministrators, Status: Warning, Detail: err.Error(),
-		Hint: "without it (ZITADEL before v4), refusals that depend on roles are all AUTH-5mWD2, and callers cannot set their own password: upgrade ZITADEL, or accept it",
-	})
 }
 
 // checkToken finds out whose a token is, as a call without x-zitadel-orgid has
@@ -181,11 +210,11 @@ func (c *checker) checkToken(ctx context.Context) {
 		return
 	}
 	caller := c.caller(c.Token)
-	identity, err := c.v2.UserInfo(ctx, caller)
+	identity, err := c.v2.Identify(ctx, caller)
 	if err != nil {
 		c.add(Result{
 			Name: nameToken, Status: Failed, Detail: err.Error(),
-			Hint: "userinfo takes no session tokens and no system users: use a personal access token or an OIDC access token that is still valid",
+			Hint: "use an access token that is still valid; without the Auth API v1, a personal access token or an OIDC access token",
 		})
 		return
 	}

@@ -87,7 +87,13 @@ func FixtureOf(tb testing.TB, file string) v2test.Fixture {
 // NewZITADEL returns an in-memory ZITADEL in the state of a fixture.
 func NewZITADEL(tb testing.TB, fixture v2test.Fixture) *v2test.Server {
 	tb.Helper()
-	server, err := v2test.New(fixture)
+	return NewZITADELOf(tb, fixture, v2test.Config{})
+}
+
+// NewZITADELOf returns an embedded ZITADEL of a release in the state of a fixture.
+func NewZITADELOf(tb testing.TB, fixture v2test.Fixture, config v2test.Config) *v2test.Server {
+	tb.Helper()
+	server, err := v2test.New(fixture, config)
 	if err != nil {
 		tb.Fatal(err)
 	}

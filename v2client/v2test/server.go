@@ -1,10 +1,11 @@
 // Package v2test is an in-memory ZITADEL v2 for tests and for the demo command. It has
 // SetPassword, GetUserByID and ListAdministrators over Connect, gRPC and gRPC-Web, and
-// OIDC userinfo and discovery. Its answers are those recorded from a real ZITADEL
+// OIDC userinfo and discovery, and two calls of the Auth API v1. Its answers are those recorded from a real ZITADEL
 // (v2_calls.jsonl). What the calls do not need, such as user profiles, is not modelled.
 package v2test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -22,6 +23,8 @@ import (
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/internal/crossorigin"
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
 // UserinfoPath is the path of the OIDC userinfo endpoint.
@@ -33,19 +36,45 @@ const externalDomain = "localhost"
 // Server is the [http.Handler] of an in-memory ZITADEL, for HTTP/1.1 and HTTP/2. It is safe
 // for concurrent use.
 type Server struct {
-	state *state
-	mux   *http.ServeMux
+	release Release
+	state   *state
+	mux     *http.ServeMux
+	cors    *crossorigin.Policy
+}
+
+// Config says which ZITADEL a Server is.
+type Config struct {
+	// Release is what it has. Default: Main.
+	Release Release
+	// WithoutAuthAPI takes the Auth API v1 away, as a release to come will.
+	WithoutAuthAPI bool
 }
 
 // New returns a Server in the state of a fixture. Errors name the invalid key of the
 // fixture.
-func New(fixture Fixture) (*Server, error) {
+func New(fixture Fixture, config Config) (*Server, error) {
 	if err := fixture.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{state: newState(fixture), mux: http.NewServeMux()}
-	s.mux.Handle(userv2connect.NewUserServiceHandler(users{s.state}))
-	s.mux.Handle(internal_permissionv2connect.NewInternalPermissionServiceHandler(permissions{s.state}))
+	s := &Server{release: cmp.Or(config.Release, Main), state: newState(fixture), mux: http.NewServeMux(), cors: crossorigin.New(0)}
+	s.mux.Handle(userv2connect.NewUserServiceHandler(users{s.state, s.release}))
+	path, handler := internal_permissionv2connect.NewInternalPermissionServiceHandler(permissions{s.state})
+	v2, beta := s.release.listsAdministrators()
+	if v2 {
+		s.mux.Handle(path, handler)
+	}
+	if beta {
+		betaPath := strings.Replace(path, ".v2.", ".v2beta.", 1)
+		s.mux.HandleFunc(betaPath, func(w http.ResponseWriter, r *http.Request) {
+			same := r.Clone(r.Context()) // the messages are v2's
+			same.URL.Path = path + strings.TrimPrefix(r.URL.Path, betaPath)
+			handler.ServeHTTP(w, same)
+		})
+	}
+	if !config.WithoutAuthAPI {
+		s.mux.HandleFunc("GET "+MePath, s.me)
+		s.mux.HandleFunc("POST "+PermissionsPath, s.permissions)
+	}
 	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)
 	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	return s, nil
@@ -54,14 +83,38 @@ func New(fixture Fixture) (*Server, error) {
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.state.count(r.URL.Path)
-	if _, pattern := s.mux.Handler(r); pattern == "" && r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	_, pattern := s.mux.Handler(r)
+	isRPC := strings.HasPrefix(pattern, "/zitadel.")
+	isGRPC := r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	switch {
+	case isGRPC && !isRPC:
 		// The answer of grpc-go for an unknown service.
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Grpc-Status", "12")
 		w.Header().Set("Grpc-Message", "unknown service "+strings.Trim(path.Dir(r.URL.Path), "/"))
+	case pattern == "", isRPC && !isGRPC && !s.release.SpeaksConnect():
+		s.cors.Serve(w, r, func() { notFound(w, r) })
+	default:
+		s.mux.ServeHTTP(w, r)
+	}
+}
+
+// notFound answers for a path that ZITADEL does not have: gorilla/mux redirects an unclean
+// one, and grpc-gateway has no other.
+func notFound(w http.ResponseWriter, r *http.Request) {
+	clean := path.Clean("/" + r.URL.Path)
+	if strings.HasSuffix(r.URL.Path, "/") && clean != "/" {
+		clean += "/"
+	}
+	if clean != r.URL.Path {
+		to := *r.URL
+		to.Path = clean
+		w.Header().Set("Location", to.String())
+		w.WriteHeader(http.StatusMovedPermanently)
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	w.Header().Set("X-Robots-Tag", "none")
+	rpcstatus.WriteJSON(w, http.StatusNotFound, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 }
 
 // Calls returns how often a path, such as
@@ -150,7 +203,11 @@ func (s *state) checkInstance(header http.Header) *fault {
 		asked.instance, asked.public, asked.scheme, externalDomain)}
 }
 
-type users struct{ *state }
+type users struct {
+	*state
+
+	release Release
+}
 
 // SetPassword finds the user, in any organization, before it checks the permission. v1
 // does it the other way round.
@@ -171,7 +228,7 @@ func (s users) SetPassword(_ context.Context, req *connect.Request[userv2.SetPas
 	if target.State == Initial {
 		return nil, faultNotInitialized.err()
 	}
-	if target.ID != caller.UserID { // users may set their own password: zitadel pull request 10812
+	if target.ID != caller.UserID || !s.release.setsOwnPassword() {
 		if refused := caller.check(userWrite, target.Org); refused != nil {
 			return nil, refused.err()
 		}

@@ -139,7 +139,7 @@ func TestNewRejectsInvalidFixture(t *testing.T) {
 			Users:   map[string]v2test.User{"u": {ID: "9", Org: "1", Type: v2test.Human, State: v2test.Active}},
 		},
 	} {
-		if _, err := v2test.New(fixture); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := v2test.New(fixture, v2test.Config{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

@@ -7,8 +7,7 @@ import (
 
 // userinfo implements OpenID Connect Core 1.0 section 5.3, with ZITADEL's claims.
 func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
-	header := r.Header.Clone()
-	header.Set("Host", r.Host)
+	header := withHost(r)
 	header.Del("X-Zitadel-Orgid") // the OIDC endpoint ignores it
 	w.Header().Set("Content-Type", "application/json")
 	caller, refused := s.state.authenticate(header)
@@ -17,7 +16,10 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"access_denied","error_description":"access token invalid"}`))
 		return
 	}
-	claims := map[string]string{"sub": caller.UserID}
+	claims := map[string]string{}
+	if caller.UserinfoNamesOrganization || !s.release.needsOpenID() {
+		claims["sub"] = caller.UserID
+	}
 	if caller.UserinfoNamesOrganization {
 		claims["urn:zitadel:iam:user:resourceowner:id"] = caller.HomeOrg
 	}
@@ -32,8 +34,7 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 // discovery implements OpenID Connect Discovery 1.0 section 4, with only the values that a
 // client needs to check that the instance exists.
 func (s *Server) discovery(w http.ResponseWriter, r *http.Request) {
-	header := r.Header.Clone()
-	header.Set("Host", r.Host)
+	header := withHost(r)
 	if refused := s.state.checkInstance(header); refused != nil {
 		http.Error(w, refused.message, http.StatusNotFound)
 		return

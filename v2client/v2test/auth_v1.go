@@ -1,0 +1,95 @@
+package v2test
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"google.golang.org/protobuf/types/known/anypb"
+
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// The two calls of the Auth API v1 that say who a caller is and what it may do, over REST
+// (recordings auth_v1_*.jsonl).
+const (
+	MePath          = "/auth/v1/users/me"
+	PermissionsPath = "/auth/v1/permissions/zitadel/me/_search"
+)
+
+func (s *Server) me(w http.ResponseWriter, r *http.Request) {
+	caller, refused := s.state.authenticate(withHost(r))
+	if refused != nil {
+		refused.writeJSON(w)
+		return
+	}
+	writeJSON(w, map[string]any{"user": map[string]any{
+		"id": caller.UserID, "details": map[string]any{"sequence": "1", "resourceOwner": caller.HomeOrg}, "state": "USER_STATE_ACTIVE",
+	}})
+}
+
+// permissions lists what the caller's roles grant in the organization of the
+// x-zitadel-orgid header, or else in the caller's own. Permissions on single projects
+// carry the project's id.
+func (s *Server) permissions(w http.ResponseWriter, r *http.Request) {
+	caller, refused := s.state.authenticate(withHost(r))
+	if refused != nil {
+		refused.writeJSON(w)
+		return
+	}
+	org := r.Header.Get("X-Zitadel-Orgid")
+	if org == "" {
+		org = caller.HomeOrg
+	}
+	var granted []string
+	for _, administrator := range caller.AdministratorOf {
+		if !administrator.countsIn(org) {
+			continue
+		}
+		suffix := ""
+		if administrator.Project != "" {
+			suffix = ":" + administrator.Project
+		}
+		for _, role := range administrator.Roles {
+			granted = append(granted, "org.read"+suffix)
+			for _, p := range []permission{userRead, userWrite} {
+				if p.grantedBy(role) {
+					granted = append(granted, string(p)+suffix)
+				}
+			}
+		}
+	}
+	answer := map[string]any{}
+	if granted != nil {
+		answer["result"] = granted
+	}
+	writeJSON(w, answer)
+}
+
+// withHost is a request's header with its Host, as connect-go puts it there.
+func withHost(r *http.Request) http.Header {
+	header := r.Header.Clone()
+	header.Set("Host", r.Host)
+	return header
+}
+
+func writeJSON(w http.ResponseWriter, answer any) {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	rpcstatus.WriteBody(w, http.StatusOK, body)
+}
+
+// writeJSON answers with the fault as grpc-gateway does.
+func (f *fault) writeJSON(w http.ResponseWriter) {
+	status := rpcstatus.New(f.code, f.message)
+	if f.id != "" {
+		status.Message += " (" + f.id + ")"
+		if detail, err := anypb.New(&zitadelv1.ErrorDetail{Id: f.id, Message: f.message}); err == nil { // constants
+			status.Details = []*anypb.Any{detail}
+		}
+	}
+	rpcstatus.WriteJSON(w, rpcstatus.HTTPStatus(f.code), status)
+}

@@ -33,6 +33,9 @@ type call struct {
 func (a *adapter) run(ctx context.Context, m *method, caller v2client.Caller, request request, event *Event) (response, *rpcstatus.Status) {
 	event.UserID, event.Organization = request.userID(), caller.Organization()
 	details, refusal := a.answer(ctx, caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
+	if refusal != nil && refusal.ID == idNoBearer && caller.NoToken() { // v1 takes it for an empty token
+		refusal = newRefusal(connect.CodeUnauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid")
+	}
 	event.status = refusal
 	if refusal != nil {
 		return nil, refusal
@@ -147,7 +150,7 @@ func (c *call) checkAuthorization() *rpcstatus.Status {
 		return rpcstatus.New(connect.CodeUnauthenticated, "auth header missing")
 	}
 	if strings.Count(authorization, "Bearer ") != 1 {
-		return newRefusal(connect.CodeUnauthenticated, "AUTH-toLo1", "invalid auth header")
+		return newRefusal(connect.CodeUnauthenticated, idNoBearer, "invalid auth header")
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type Event struct {
 	ErrorID string
 	// UserID is the user whom the call is about, Organization the one of the call.
 	UserID, Organization string
-	// RequestID goes to ZITADEL as X-Request-Id.
+	// RequestID goes to ZITADEL as X-Request-Id, and stands in the answer.
 	RequestID string
 	// Started is when the request's headers had arrived; Duration lasts from then to
 	// the end of the answer.

@@ -80,6 +80,7 @@ func (a *adapter) translatesRPC(c *rpcCall, m *method) bool {
 // answerRPC answers by translation.
 func (a *adapter) answerRPC(c *rpcCall, m *method) {
 	event := newEvent(string(c.protocol), m, c.request)
+	c.Header()["X-Request-Id"] = []string{event.RequestID}
 	if m != nil {
 		defer func() { a.end(c.request.Context(), event) }()
 	}

@@ -47,6 +47,7 @@ func (a *adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		return
 	}
 	event := newEvent(protocolREST, called.method, r)
+	x.Header()["X-Request-Id"] = []string{event.RequestID}
 	defer func() { a.end(r.Context(), event) }()
 	ctx, cancel, refusal := withGatewayTimeout(r)
 	defer cancel()

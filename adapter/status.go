@@ -43,8 +43,9 @@ func noPermission() *rpcstatus.Status {
 	return newRefusal(connect.CodePermissionDenied, "AUTH-5mWD2", "No matching permissions found")
 }
 
-// The ids of v2's errors that decide how the organization rule goes on.
+// The ids of v2's errors that decide how a call goes on.
 const (
+	idNoBearer           = "AUTH-toLo1"
 	idMembershipNotFound = "AUTHZ-cdgFk"
 	idNoPermission       = "AUTH-AWfge"
 	idNoPermissionOnUser = "AUTH-Swrgg2"

@@ -50,6 +50,7 @@ type Caller struct {
 	host     string
 	header   http.Header
 	deadline time.Time
+	noToken  bool
 }
 
 // NewCaller makes the Caller of a request that arrived for host. get answers
@@ -57,14 +58,17 @@ type Caller struct {
 // has none; it is asked only for the headers that may be sent on.
 func NewCaller(host string, get func(name string) string) Caller {
 	header := make(http.Header, 4)
+	var noToken bool
 	for _, name := range forwardedHeaders {
 		// Over HTTP/2 a space may stand at an end, and would make of a request one that
 		// the upstream must reset (RFC 9113 section 8.2.1).
-		if value := strings.Trim(get(name), " \t"); value != "" {
+		sent := get(name)
+		if value := strings.Trim(sent, " \t"); value != "" {
 			header[name] = []string{value}
 		}
+		noToken = noToken || name == "Authorization" && strings.HasSuffix(sent, "Bearer ")
 	}
-	return Caller{host: host, header: header}
+	return Caller{host: host, header: header, noToken: noToken}
 }
 
 // WithDeadline is the caller with the time until which all calls on its behalf may
@@ -77,6 +81,10 @@ func (c Caller) WithDeadline(deadline time.Time) Caller {
 
 // Authorization is the Authorization header as the client sent it, or "".
 func (c Caller) Authorization() string { return c.header.Get("Authorization") }
+
+// NoToken reports whether the Authorization header ended in "Bearer ", which only HTTP/2
+// can bring. It goes to ZITADEL without the space.
+func (c Caller) NoToken() bool { return c.noToken }
 
 // Organization is the x-zitadel-orgid header, or "" when the client sent none.
 func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }

@@ -35,7 +35,7 @@ func (s *source) addCommonFlags(command *cobra.Command) {
 	s.addFlag(command, "listen", "server.listen", "`ADDR` for legacy clients")
 	s.addFlag(command, "upstream-url", "upstream.url", "base `URL` of ZITADEL")
 	s.addFlag(command, "upstream-host", "upstream.host", "`HOST` under which ZITADEL is asked: upstream, client, or a name", "upstream", "client")
-	s.addFlag(command, "upstream-protocol", "upstream.protocol", "`PROTOCOL` of v2 calls: connect or grpc", "connect", "grpc")
+	s.addFlag(command, "upstream-protocol", "upstream.protocol", "`PROTOCOL` of v2 calls: auto, connect or grpc", "auto", "connect", "grpc")
 }
 
 // addAdminFlag adds the one that serve and health share.

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +20,15 @@ import (
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const host = "localhost"
+const (
+	host    = "localhost"
+	callers = "who calls, and what they may do"
+)
 
 // run checks an upstream and returns the results by name.
 func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[string]check.Result {
@@ -99,8 +104,8 @@ func TestAllIsWell(t *testing.T) {
 	expect(t, results, "TLS", check.Skipped)
 	expect(t, results, "instance, for all clients", check.OK, "host localhost, issuer http://localhost")
 	expect(t, results, "user service v2 (GetUserByID)", check.OK, "over connect")
-	expect(t, results, "OIDC userinfo", check.OK)
-	expect(t, results, "ListAdministrators", check.OK)
+	expect(t, results, "release", check.OK, "v4.5 or later")
+	expect(t, results, callers, check.OK, "the Auth API v1 tells")
 	expect(t, results, "native v1", check.OK, "still there")
 	expect(t, results, "clock", check.OK)
 	expect(t, results, "the token's organization", check.OK, "organization 400849858564525094")
@@ -109,10 +114,10 @@ func TestAllIsWell(t *testing.T) {
 // Each of these is found, and has a hint.
 func TestWhatIsNotWell(t *testing.T) {
 	t.Parallel()
-	without := func(path string) http.Handler {
+	without := func(paths ...string) http.Handler {
 		next := zitadel(t)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, path) {
+			if slices.ContainsFunc(paths, func(path string) bool { return strings.HasSuffix(r.URL.Path, path) }) {
 				http.NotFound(w, r)
 				return
 			}
@@ -149,11 +154,12 @@ func TestWhatIsNotWell(t *testing.T) {
 		"nobody listens":      {upstream.Config{URL: closed.URL, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "is upstream.url right"}},
 		"another host":        {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance, for all clients", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
 		"the client's host":   {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost (under upstream.url's own name: http://127.0.0.1:"}},
-		"before v4":           {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: grpc"}},
+		"before v4":           {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: auto"}},
 		"no user service":     {at(t, without("/GetUserByID")), nil, "user service v2 (GetUserByID)", check.Failed, []string{"is upstream.url ZITADEL's"}},
-		"no userinfo":         {at(t, without("/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
-		"no administrators":   {at(t, without("/ListAdministrators")), nil, "ListAdministrators", check.Warning, []string{"AUTH-5mWD2"}},
-		"not needed":          {at(t, without("/ListAdministrators")), func(c *check.Config) { c.OrgScope = adapter.OrgScopeOff }, "ListAdministrators", check.Skipped, nil},
+		"no Auth API":         {at(t, without("/me")), nil, callers, check.Warning, []string{"session tokens are refused"}},
+		"no userinfo":         {at(t, without("/me", "/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
+		"no administrators":   {at(t, without("/me", "/ListAdministrators")), nil, callers, check.Failed, []string{"AUTH-5mWD2"}},
+		"not needed":          {at(t, without("/me", "/ListAdministrators")), func(c *check.Config) { c.OrgScope = adapter.OrgScopeOff }, callers, check.Skipped, nil},
 		"v1 is gone":          {at(t, without("/_initialize")), nil, "native v1", check.OK, []string{"gone"}},
 		"v1 is gone, rollout": {at(t, without("/_initialize")), func(c *check.Config) { c.Rollout = 50 }, "native v1", check.Failed, []string{"set rollout.percent: 100"}},
 		"clocks apart":        {at(t, skewed()), nil, "clock", check.Warning, []string{"1m0s apart", "NTP"}},
@@ -207,6 +213,22 @@ func TestHostsThatClientsDial(t *testing.T) {
 			}
 		}
 		expect(t, results, "user service v2 (GetUserByID)", check.OK) // as whoever is found
+	}
+}
+
+// Each release that was tried is recognized by what is there (issue 11).
+func TestReleases(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[v2test.Release]string{
+		v2test.Main: "v4.5 or later", v2test.V42: "v4.0 to v4.4", v2test.V34: "v3 or earlier", v2test.V271: "v3 or earlier", v2test.V258: "v3 or earlier",
+	} {
+		for _, protocol := range []v2client.Protocol{v2client.ProtocolAuto, v2client.ProtocolGRPC} {
+			embedded := wiretest.NewZITADELOf(t, wiretest.Fixture(t), v2test.Config{Release: release})
+			results := run(t, at(t, embedded), func(c *check.Config) { c.Protocol = protocol })
+			expect(t, results, "release", check.OK, want)
+			expect(t, results, callers, check.OK, "the Auth API v1 tells")
+			expect(t, results, "user service v2 (GetUserByID)", check.OK)
+		}
 	}
 }
 

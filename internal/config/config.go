@@ -26,9 +26,8 @@ type Config struct {
 	//
 	// "strict": v1's rule. Only in the organization of the x-zitadel-orgid header, or
 	// without that header in the caller's own. It costs GetUserByID the first time a
-	// caller deals with a user, and userinfo once for each token, in addition to
-	// SetPassword; refusals cost more. With a ZITADEL earlier than v4, refusals that
-	// depend on roles become AUTH-5mWD2.
+	// caller deals with a user, and two more calls once for each token, in addition to
+	// SetPassword; a refusal costs one more.
 	//
 	// "off": v2's permission check alone, with a single upstream call. In every
 	// organization in which the caller may write users, and its own password without
@@ -122,10 +121,12 @@ type Upstream struct {
 	URL string `yaml:"url"`
 	// Protocol is the protocol of v2 calls. Flag --upstream-protocol.
 	//
+	// "auto": Connect where ZITADEL speaks it, else gRPC; found out at the first call, and
+	// again when it changes.
+	//
 	// "connect": for ZITADEL v4 and later, over HTTP/1.1 keep-alive connections.
 	//
-	// "grpc": for earlier versions, over HTTP/2 (h2c with an http URL). These cannot list
-	// administrators: see orgScope.
+	// "grpc": for every version, over HTTP/2 (h2c with an http URL).
 	Protocol v2client.Protocol `yaml:"protocol"`
 	// Host is the name under which ZITADEL is asked: ZITADEL finds its instance by it,
 	// and names itself by it in tokens (the issuer). It decides Host and all headers by
@@ -283,7 +284,7 @@ func Default() Config {
 			ShutdownTimeout: 15 * time.Second,
 		},
 		Admin:       Admin{Listen: "127.0.0.1:9090"},
-		Upstream:    Upstream{Protocol: v2client.ProtocolConnect, Host: upstream.HostUpstream, Timeout: 10 * time.Second},
+		Upstream:    Upstream{Protocol: v2client.ProtocolAuto, Host: upstream.HostUpstream, Timeout: 10 * time.Second},
 		OrgScope:    adapter.OrgScopeStrict,
 		Passthrough: Passthrough{Enabled: true, ResponseTimeout: time.Minute},
 		Rollout:     Rollout{Percent: adapter.RolloutAll},

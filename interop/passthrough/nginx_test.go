@@ -16,8 +16,8 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// deploy/nginx, tried with a real nginx: this one call is translated, in every
-// protocol, and everything else goes to ZITADEL itself.
+// With the recipe in deploy/nginx, a real nginx sends the v1 call, in every protocol, to the
+// adapter, and everything else directly to ZITADEL.
 func TestNginxRecipe(t *testing.T) {
 	t.Parallel()
 	origin := newOrigin(t, nil)
@@ -38,7 +38,7 @@ func TestNginxRecipe(t *testing.T) {
 events {}
 http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 %[2]s }`, dir, server))
-	nginx := exec.Command("nginx", "-p", dir, "-c", main) // apt-get install nginx
+	nginx := exec.Command("nginx", "-p", dir, "-c", main) // Debian package nginx-light
 	var log wiretest.Buffer
 	nginx.Stderr = &log
 	if err := nginx.Start(); err != nil {
@@ -67,7 +67,8 @@ http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; f
 		&managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: "Sup3rPassw0rd!"}, &response); err != nil {
 		t.Error(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+address+"/zitadel.management.v1.ManagementService/SetHumanInitialPassword", bytes.NewReader([]byte{0, 0, 0, 0, 0}))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		"https://"+address+"/zitadel.management.v1.ManagementService/SetHumanInitialPassword", bytes.NewReader([]byte{0, 0, 0, 0, 0}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +76,10 @@ http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; f
 	if err := do(client, request, func(response *http.Response, _ []byte) bool { return response.Header.Get("Grpc-Status") == "16" }); err != nil {
 		t.Error(err)
 	}
-	// Issue 9: with upstream.host: client, a name that ZITADEL does not know stays unknown.
-	unknown, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+address+"/management/v1/users/"+userA+"/password/_initialize", strings.NewReader("{}"))
+	// With upstream.host: client, ZITADEL gets the host that the client sent, and answers 404
+	// if it does not know it (issue 9).
+	unknown, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		"https://"+address+"/management/v1/users/"+userA+"/password/_initialize", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +97,6 @@ http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; f
 		t.Error(err)
 	}
 	if strings.Contains(before, "v1adapter_passed_through_total{") || strings.Contains(p.metrics(t), "v1adapter_passed_through_total{") {
-		t.Error("what nginx should send to ZITADEL went through the adapter")
+		t.Error("a request that nginx should send to ZITADEL went through the adapter")
 	}
 }

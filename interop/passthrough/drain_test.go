@@ -232,7 +232,7 @@ func echoWebSocket(_ context.Context, p *program, half func()) error {
 		_, _ = io.WriteString(conn, text)
 		back := make([]byte, len(text))
 		if _, err := io.ReadFull(reader, back); err != nil || string(back) != text {
-			return fmt.Errorf("%q came back as %q, %w", text, back, err)
+			return fmt.Errorf("got echo %q, %w, want %q", back, err, text)
 		}
 		half()
 		half = noWait

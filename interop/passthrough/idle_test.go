@@ -54,28 +54,7 @@ func BenchmarkHugeBodies(b *testing.B) {
 func BenchmarkIdleAndSlowClients(b *testing.B) {
 	p := start(b, plain, "upstream: {url: 'http://"+newOrigin(b, nil)+"', host: localhost:8088}\nlog: {level: warn}\n")
 	before := peakMiB(b, p)
-	open := func(count int, begin func(net.Conn) error) []net.Conn {
-		conns := make([]net.Conn, count)
-		var opening sync.WaitGroup
-		for worker := range 50 {
-			opening.Go(func() {
-				for n := worker; n < count; n += 50 {
-					conn, err := net.Dial("tcp", p.address)
-					if err == nil {
-						err = begin(conn)
-					}
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					conns[n] = conn
-				}
-			})
-		}
-		opening.Wait()
-		return conns
-	}
-	idle := open(10_000, func(conn net.Conn) error {
+	idle := p.open(b, 10_000, func(conn net.Conn) error {
 		if _, err := io.WriteString(conn, "GET /length HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			return err
 		}
@@ -92,8 +71,8 @@ func BenchmarkIdleAndSlowClients(b *testing.B) {
 		}
 	}
 	slow := append(
-		open(2_000, begin("GET /length HTTP/1.1\r\nHost: x\r\nX-Slow: ")),
-		open(2_000, begin("POST /management/v1/users/"+userA+"/password/_initialize HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"))...)
+		p.open(b, 2_000, begin("GET /length HTTP/1.1\r\nHost: x\r\nX-Slow: ")),
+		p.open(b, 2_000, begin("POST /management/v1/users/"+userA+"/password/_initialize HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"))...)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -122,6 +101,30 @@ func BenchmarkIdleAndSlowClients(b *testing.B) {
 	for _, conn := range append(idle, slow...) {
 		_ = conn.Close()
 	}
+}
+
+// open opens connections, 50 at a time, and calls begin for each.
+func (p *program) open(b *testing.B, count int, begin func(net.Conn) error) []net.Conn {
+	b.Helper()
+	conns := make([]net.Conn, count)
+	var opening sync.WaitGroup
+	for worker := range 50 {
+		opening.Go(func() {
+			for n := worker; n < count; n += 50 {
+				conn, err := net.Dial("tcp", p.address)
+				if err == nil {
+					err = begin(conn)
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				conns[n] = conn
+			}
+		})
+	}
+	opening.Wait()
+	return conns
 }
 
 // BenchmarkHeadersByReference opens ten HTTP/2 connections and starts 250 v1 calls on each,

@@ -144,6 +144,25 @@ func TestReloadOfConfiguration(t *testing.T) {
 	}
 }
 
+// swapMounted replaces the files behind the symbolic links to dir/..data atomically, like
+// kubelet's atomic writer. version is different for each call.
+func swapMounted(t *testing.T, dir string, version int, files map[string][]byte) {
+	t.Helper()
+	content := filepath.Join(dir, fmt.Sprintf("..%d", version))
+	if err := os.Mkdir(content, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		wiretest.WriteFile(t, content, name, data)
+	}
+	if err := os.Symlink(filepath.Base(content), filepath.Join(dir, "..tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // When certificates are renewed under load, as Kubernetes does it by swapping a symbolic
 // link, new handshakes use the new certificate and no request fails. After an invalid
 // renewal, the old certificates stay in use, and metrics and log show the error. This holds
@@ -158,21 +177,9 @@ func TestReloadOfCertificates(t *testing.T) {
 	}
 	origin := newOrigin(t, &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert})
 	version := 0
-	swap := func(files map[string][]byte) { // like kubelet's atomic writer
+	swap := func(files map[string][]byte) {
 		version++
-		content := filepath.Join(dir, fmt.Sprintf("..%d", version))
-		if err := os.Mkdir(content, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		for name, data := range files {
-			wiretest.WriteFile(t, content, name, data)
-		}
-		if err := os.Symlink(filepath.Base(content), filepath.Join(dir, "..tmp")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")); err != nil {
-			t.Fatal(err)
-		}
+		swapMounted(t, dir, version, files)
 	}
 	pairOf := func(serial int64) map[string][]byte {
 		cert, key := ca.Issue(t, serial)
@@ -188,38 +195,12 @@ func TestReloadOfCertificates(t *testing.T) {
   {url: 'https://%s', host: localhost:8088, tls: {caFile: %[2]s/ca.crt, certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key, serverName: zitadel.example}}
 server: {tls: {certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key}}`, origin, dir))
 
-	newClient := func() *http.Client {
-		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}, ForceAttemptHTTP2: true}}
-	}
+	p.trust = &tls.Config{RootCAs: ca.Pool()}
 	stopped, load := make(chan struct{}), new(sync.WaitGroup)
 	var made atomic.Int64
 	for n := range 4 {
-		load.Go(func() {
-			client := newClient()
-			defer client.CloseIdleConnections()
-			for {
-				select {
-				case <-stopped:
-					return
-				default:
-				}
-				request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.address+"/length", http.NoBody)
-				if err := do(client, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
-					t.Error(err)
-					return
-				}
-				if err := callREST(t.Context(), client, "https://"+p.address); err != nil {
-					t.Error(err)
-					return
-				}
-				if n%2 == 0 { // half of the clients make a handshake for each request
-					client.CloseIdleConnections()
-				}
-				made.Add(1)
-			}
-		})
+		load.Go(func() { p.makeRequests(t, n%2 == 0, &made, stopped) })
 	}
-	p.trust = &tls.Config{RootCAs: ca.Pool()}
 	for renewal := int64(11); renewal < 14; renewal++ {
 		before := made.Load()
 		swap(pairOf(renewal))
@@ -248,4 +229,33 @@ server: {tls: {certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key}}`, origin, dir))
 	close(stopped)
 	load.Wait()
 	t.Logf("%d pairs of requests were made meanwhile", made.Load())
+}
+
+// makeRequests makes a request that is passed through and a v1 call, in turn, until stopped
+// is closed or one fails, which fails the test. It counts the pairs in made. If reconnect
+// is set, each pair makes a new TLS handshake.
+func (p *program) makeRequests(t *testing.T, reconnect bool, made *atomic.Int64, stopped <-chan struct{}) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.trust.Clone(), ForceAttemptHTTP2: true}}
+	defer client.CloseIdleConnections()
+	for {
+		select {
+		case <-stopped:
+			return
+		default:
+		}
+		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base()+"/length", http.NoBody)
+		if err := do(client, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := callREST(t.Context(), client, p.base()); err != nil {
+			t.Error(err)
+			return
+		}
+		if reconnect {
+			client.CloseIdleConnections()
+		}
+		made.Add(1)
+	}
 }

@@ -89,7 +89,7 @@ func TestReflectionsOverHTTP2(t *testing.T) {
 						page.Header().Set("Content-Type", "application/grpc")
 						page.Header().Set("Grpc-Status", "x")
 						page.Header().Set(where, back)
-						stream.Send(page, wiretest.AnswerUntrailed)
+						stream.Send(page, wiretest.AnswerWithoutTrailers)
 					}
 				})
 				s := newStack(t, func(c *stackConfig) {

@@ -1,4 +1,5 @@
-// Package admin is what the platform sees of a running adapter.
+// Package admin serves the endpoints of the admin listener, with which the platform
+// observes and controls a running adapter.
 package admin
 
 import (
@@ -9,11 +10,11 @@ import (
 
 // Server is the handler of the admin listener:
 //
-//   - /healthz answers 200 as long as the process lives;
-//   - /readyz answers 200 while calls are taken, 503 before and after;
-//   - /metrics is for Prometheus;
-//   - POST /quitquitquit ends the program, if that is allowed: a sidecar ends
-//     with the job that it was there for.
+//   - GET /healthz answers 200 while the process runs;
+//   - GET /readyz answers 200 while the adapter accepts calls, otherwise 503;
+//   - GET /metrics answers with the metrics in the format of Prometheus;
+//   - POST /quitquitquit asks the program to shut down, so that a Job can end its
+//     sidecar. It answers 403 unless SetMayQuit has allowed it.
 //
 // It is safe for concurrent use.
 type Server struct {
@@ -24,7 +25,8 @@ type Server struct {
 	mux      *http.ServeMux
 }
 
-// New makes a Server that is not ready yet and does not allow quitting.
+// New returns a Server that is not ready and does not allow /quitquitquit. metrics answers
+// GET /metrics.
 func New(metrics http.Handler) *Server {
 	s := &Server{mux: http.NewServeMux(), quit: make(chan struct{})}
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -49,24 +51,24 @@ func New(metrics http.Handler) *Server {
 	return s
 }
 
-// SetReady says whether calls are taken.
+// SetReady sets the answer of /readyz.
 func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
 
-// Ready reports what SetReady said.
+// Ready reports whether /readyz answers 200.
 func (s *Server) Ready() bool { return s.ready.Load() }
 
-// SetMayQuit says whether /quitquitquit is allowed.
-func (s *Server) SetMayQuit(may bool) { s.mayQuit.Store(may) }
+// SetMayQuit sets whether /quitquitquit is allowed.
+func (s *Server) SetMayQuit(allowed bool) { s.mayQuit.Store(allowed) }
 
-// Quit is closed when somebody asked for the end.
+// Quit returns a channel that is closed by the first allowed POST /quitquitquit.
 func (s *Server) Quit() <-chan struct{} { return s.quit }
 
-// ServeHTTP answers a request.
+// ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text + "\n")) // a probe that is gone needs no answer
+	_, _ = w.Write([]byte(text + "\n")) // fails if the client has closed the connection
 }

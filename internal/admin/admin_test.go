@@ -8,23 +8,24 @@ import (
 	"zitadel-v1-adapter/internal/admin"
 )
 
-func TestProbes(t *testing.T) {
+// /readyz follows SetReady; /healthz does not.
+func TestReadyzFollowsSetReady(t *testing.T) {
 	t.Parallel()
 	server := admin.New(http.NotFoundHandler())
 	status := func(path string) int { return call(server, http.MethodGet, path) }
 	if got := status("/readyz"); got != http.StatusServiceUnavailable {
-		t.Errorf("/readyz before SetReady: %d", got)
+		t.Errorf("/readyz before SetReady: got status %d, want 503", got)
 	}
 	server.SetReady(true)
 	if got := status("/readyz"); got != http.StatusOK {
-		t.Errorf("/readyz: %d", got)
+		t.Errorf("/readyz after SetReady(true): got status %d, want 200", got)
 	}
 	server.SetReady(false)
 	if got := status("/readyz"); got != http.StatusServiceUnavailable {
-		t.Errorf("/readyz after SetReady(false): %d", got)
+		t.Errorf("/readyz after SetReady(false): got status %d, want 503", got)
 	}
 	if got := status("/healthz"); got != http.StatusOK {
-		t.Errorf("/healthz: %d", got)
+		t.Errorf("/healthz: got status %d, want 200", got)
 	}
 }
 
@@ -34,25 +35,25 @@ func call(server *admin.Server, method, path string) int {
 	return recorder.Code
 }
 
-// Only where it is allowed, and only by POST, ends a request the program.
-func TestQuit(t *testing.T) {
+// /quitquitquit closes Quit only if it is allowed, and only with POST.
+func TestQuitNeedsPermissionAndPOST(t *testing.T) {
 	t.Parallel()
 	server := admin.New(http.NotFoundHandler())
 	if got := call(server, http.MethodPost, "/quitquitquit"); got != http.StatusForbidden {
-		t.Errorf("not allowed: %d", got)
+		t.Errorf("not allowed: got status %d, want 403", got)
 	}
 	server.SetMayQuit(true)
 	if got := call(server, http.MethodGet, "/quitquitquit"); got != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %d", got)
+		t.Errorf("GET: got status %d, want 405", got)
 	}
 	select {
 	case <-server.Quit():
-		t.Error("quits without having been asked")
+		t.Error("Quit is closed before any allowed request, want it open")
 	default:
 	}
 	for range 2 {
 		if got := call(server, http.MethodPost, "/quitquitquit"); got != http.StatusOK {
-			t.Errorf("allowed: %d", got)
+			t.Errorf("allowed: got status %d, want 200", got)
 		}
 	}
 	<-server.Quit()

@@ -1,4 +1,4 @@
-// Package filewatch tells when files have changed.
+// Package filewatch detects changes of files by comparing their content.
 package filewatch
 
 import (
@@ -7,17 +7,18 @@ import (
 	"os"
 )
 
-// Files remembers the content of some files. It compares content, not names and
-// times: editors that replace files, Kubernetes, which swaps a symbolic link to
-// a directory two levels up, and network file systems, which send no events, are
-// all the same to it.
+// Files remembers the SHA-256 of the content of files. Comparing content, instead of
+// waiting for events of the file system, works in all cases: when an editor replaces a
+// file, when Kubernetes swaps the symbolic link of a directory above it, and on network
+// file systems, which send no events. The zero value is ready to use. It is not safe for
+// concurrent use.
 type Files struct {
 	seen map[string][sha256.Size]byte
 }
 
-// Changed reports whether the content of any of the files, or which files they
-// are, is other than at the last call. The first call reports a change. A file
-// that cannot be read counts as one more content.
+// Changed reports whether the content of a file, or the set of paths, differs from the
+// previous call. The first call returns true. All states in which a file cannot be read
+// count as the same content.
 func (f *Files) Changed(paths []string) bool {
 	seen := make(map[string][sha256.Size]byte, len(paths))
 	for _, path := range paths {

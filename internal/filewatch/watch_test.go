@@ -8,8 +8,9 @@ import (
 	"zitadel-v1-adapter/internal/filewatch"
 )
 
-// Files written over, replaced, removed, and swapped as Kubernetes does it.
-func TestChanged(t *testing.T) {
+// Changed notices files that are overwritten, removed, or replaced by swapping a symbolic
+// link, which is how Kubernetes updates mounted files.
+func TestChangedComparesContent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	must := func(err error) {
@@ -29,24 +30,24 @@ func TestChanged(t *testing.T) {
 
 	var files filewatch.Files
 	paths := []string{plain, linked}
-	step := func(what string, want bool) {
+	check := func(what string, want bool) {
 		t.Helper()
 		if got := files.Changed(paths); got != want {
-			t.Errorf("%s: %v", what, got)
+			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
-	step("first look", true)
-	step("nothing", false)
+	check("first call", true)
+	check("nothing changed", false)
 	must(os.WriteFile(plain, []byte("b"), 0o600))
-	step("written over", true)
+	check("overwritten", true)
 	must(os.WriteFile(plain, []byte("b"), 0o600))
-	step("written over with the same", false)
+	check("overwritten with the same content", false)
 	must(os.Symlink("..2", filepath.Join(dir, "..data_tmp")))
 	must(os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
-	step("link swapped", true)
+	check("link swapped", true)
 	must(os.Remove(plain))
-	step("removed", true)
-	step("still gone", false)
+	check("removed", true)
+	check("still missing", false)
 	paths = paths[:1]
-	step("other files", true)
+	check("other files", true)
 }

@@ -9,28 +9,28 @@ import (
 	"zitadel-v1-adapter/internal/pemfile"
 )
 
-// TLSFiles are the PEM files of a listener with TLS.
+// TLSFiles names the PEM files for a listener with TLS.
 type TLSFiles struct {
-	// CertFile and KeyFile are the server's certificate, with the intermediate
-	// certificates after it, and its key. Both or neither: without them there is
-	// no TLS.
+	// CertFile contains the server's certificate, followed by the intermediate
+	// certificates; KeyFile contains its key. Set both or neither. Default: no TLS.
 	CertFile string
 	KeyFile  string
-	// ClientCAFile holds the CAs of client certificates. With it, clients that
-	// show none are turned away.
+	// ClientCAFile contains the CAs of client certificates. If it is set, handshakes
+	// without a valid client certificate are rejected. Default: client certificates
+	// are not requested.
 	ClientCAFile string
 }
 
-// Enabled reports whether there is to be TLS.
+// Enabled reports whether the listener uses TLS.
 func (f TLSFiles) Enabled() bool { return f.CertFile != "" }
 
-// List lists the files that are set.
+// List returns the paths that are set.
 func (f TLSFiles) List() []string {
 	return pemfile.Set(f.CertFile, f.KeyFile, f.ClientCAFile)
 }
 
-// Validate checks which files are set, not what is in them. The error names the
-// configuration keys.
+// Validate checks that the right combination of files is set. It does not read them.
+// The error names the configuration keys.
 func (f TLSFiles) Validate() error {
 	if (f.CertFile == "") != (f.KeyFile == "") {
 		return errors.New("server.tls.certFile, server.tls.keyFile: one is set without the other: set both, or neither for plain text")
@@ -41,7 +41,8 @@ func (f TLSFiles) Validate() error {
 	return nil
 }
 
-// Certificates are the certificates in use. They are safe for concurrent use.
+// Certificates holds the certificates that a listener currently uses. It is safe for
+// concurrent use.
 type Certificates struct {
 	current atomic.Pointer[loaded]
 }
@@ -51,16 +52,16 @@ type loaded struct {
 	expires time.Time
 }
 
-// LoadCertificates reads the files. Errors name the configuration key, the file
-// and what is wrong with it.
+// LoadCertificates reads the files. The minimum version is TLS 1.2. Errors name the
+// configuration key, the file and what is wrong with it.
 func LoadCertificates(files TLSFiles) (*Certificates, error) {
 	c := new(Certificates)
 	return c, c.Reload(files)
 }
 
-// Reload takes the certificates as the files have them now: for handshakes from
-// now on, connections stay. On an error, which is LoadCertificates's, the old
-// ones stay in use.
+// Reload reads the files again. Later handshakes use the new certificates; existing
+// connections are not affected. If it fails, with the errors of LoadCertificates, the
+// old certificates stay in use.
 func (c *Certificates) Reload(files TLSFiles) error {
 	if err := files.Validate(); err != nil {
 		return err
@@ -84,13 +85,14 @@ func (c *Certificates) Reload(files TLSFiles) error {
 	return nil
 }
 
-// Adopt takes over the certificates that fresh has now.
+// Adopt replaces the certificates by the ones that fresh currently holds.
 func (c *Certificates) Adopt(fresh *Certificates) { c.current.Store(fresh.current.Load()) }
 
-// Expires is when the server's certificate in use does.
+// Expires returns the end of validity of the server's current certificate.
 func (c *Certificates) Expires() time.Time { return c.current.Load().expires }
 
-// config is for a listener: every handshake takes what is in use at its time.
+// config returns the configuration for a listener. Each handshake uses the certificates
+// that are current when it begins.
 func (c *Certificates) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,

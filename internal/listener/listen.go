@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// unixPrefix begins the address of a Unix socket.
+// unixPrefix marks an address as the path of a Unix socket.
 const unixPrefix = "unix:"
 
-// ValidateAddress checks an address without listening on it: host:port, or
-// unix:/path. The error says what would be right.
+// ValidateAddress checks that an address is host:port or unix:/path, without listening
+// on it. The error quotes the address and gives valid examples.
 func ValidateAddress(address string) error {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		if !strings.HasPrefix(path, "/") {
@@ -28,9 +28,9 @@ func ValidateAddress(address string) error {
 	return nil
 }
 
-// Listen listens on an address that ValidateAddress allows. The group of a Unix
-// socket may connect to it too; one that a killed process left behind is
-// replaced.
+// Listen listens on an address that ValidateAddress accepts. A Unix socket gets mode
+// 0660, so that its group may connect too; a socket on which no process listens any
+// more, left behind by a killed process, is replaced.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	var network net.ListenConfig
 	path, ok := strings.CutPrefix(address, unixPrefix)
@@ -44,18 +44,18 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o660); err != nil { //nolint:gosec // the group is who is meant
+	if err := os.Chmod(path, 0o660); err != nil { //nolint:gosec // the group is meant to connect
 		_ = listener.Close()
 		return nil, err
 	}
 	return listener, nil
 }
 
-// removeStale removes a socket on which nobody listens.
+// removeStale removes a Unix socket on which no process listens.
 func removeStale(ctx context.Context, path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil //nolint:nilerr // listening will tell what is wrong
+		return nil //nolint:nilerr // Listen reports what is wrong
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err == nil {

@@ -6,21 +6,22 @@ import (
 	"sync"
 )
 
-// peerListener accepts so many connections of one peer and closes the others at once.
-// A peer is an IPv4 address or, because a host has all of one, an IPv6 /64. Peers on
-// a Unix socket are not told apart, and not limited.
+// peerListener limits the open connections of each peer. It closes further ones as soon
+// as it has accepted them. A peer is an IPv4 address or an IPv6 /64, because a single
+// host usually has a whole /64. Connections to a Unix socket are not limited: their
+// peers cannot be told apart.
 type peerListener struct {
 	net.Listener
 
-	most    int
-	refused func() // may be nil
+	limit     int
+	onRefused func() // nil: none
 
 	mu   sync.Mutex
-	open map[netip.Prefix]int
+	open map[netip.Prefix]int // connections by peer
 }
 
-func newPeerListener(listener net.Listener, most int, refused func()) *peerListener {
-	return &peerListener{Listener: listener, most: most, refused: refused, open: map[netip.Prefix]int{}}
+func newPeerListener(listener net.Listener, limit int, onRefused func()) *peerListener {
+	return &peerListener{Listener: listener, limit: limit, onRefused: onRefused, open: map[netip.Prefix]int{}}
 }
 
 func (l *peerListener) Accept() (net.Conn, error) {
@@ -33,38 +34,40 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if !ok {
 			return conn, nil
 		}
-		if l.enter(peer) {
-			return &peerConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(peer) })}, nil
+		if l.add(peer) {
+			return &peerConn{Conn: conn, remove: sync.OnceFunc(func() { l.remove(peer) })}, nil
 		}
-		if l.refused != nil {
-			l.refused() // before the peer can see it
+		if l.onRefused != nil {
+			l.onRefused() // before Close, so that a peer that sees the end is already counted
 		}
 		_ = conn.Close()
 	}
 }
 
-// peerOf is the peer of a connection; false if it has no address.
-func peerOf(conn net.Conn) (netip.Prefix, bool) {
+// peerOf returns the peer of a connection. ok is false if the peer has no IP address.
+func peerOf(conn net.Conn) (peer netip.Prefix, ok bool) {
 	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
 		return netip.Prefix{}, false
 	}
-	const network = 64
+	const ipv6Bits = 64
 	address := from.Addr().Unmap().WithZone("")
-	return netip.PrefixFrom(address, min(address.BitLen(), network)).Masked(), true
+	return netip.PrefixFrom(address, min(address.BitLen(), ipv6Bits)).Masked(), true
 }
 
-func (l *peerListener) enter(peer netip.Prefix) bool {
+// add counts a connection. It returns false, and does not count it, if the peer has
+// reached the limit.
+func (l *peerListener) add(peer netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[peer] >= l.most {
+	if l.open[peer] >= l.limit {
 		return false
 	}
 	l.open[peer]++
 	return true
 }
 
-func (l *peerListener) leave(peer netip.Prefix) {
+func (l *peerListener) remove(peer netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open[peer]--; l.open[peer] == 0 {
@@ -72,19 +75,19 @@ func (l *peerListener) leave(peer netip.Prefix) {
 	}
 }
 
-// peerConn is a connection that counts until it is closed.
+// peerConn is a connection that counts towards its peer's limit until it is closed.
 type peerConn struct {
 	net.Conn
 
-	leave func()
+	remove func()
 }
 
 func (c *peerConn) Close() error {
-	c.leave()
+	c.remove()
 	return c.Conn.Close()
 }
 
-// CloseWrite tells the peer that no more is to come.
+// CloseWrite closes the sending side of the connection, if the connection supports that.
 func (c *peerConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

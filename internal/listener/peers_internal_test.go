@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// addressed is a connection that only has a remote address.
 type addressed struct {
 	net.Conn
 
@@ -19,8 +20,8 @@ func (a addressed) RemoteAddr() net.Addr {
 	return address
 }
 
-// A host is told by its IPv4 address, or by the /64 of its IPv6 addresses.
-func TestPeerOf(t *testing.T) {
+// A peer is identified by its IPv4 address, or by the /64 of its IPv6 address.
+func TestPeerIsIPv4AddressOrIPv6Prefix(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"192.0.2.1:1":              "192.0.2.1/32",
@@ -32,7 +33,7 @@ func TestPeerOf(t *testing.T) {
 	} {
 		peer, ok := peerOf(addressed{address: address})
 		if got := peer.String(); ok != (want != "") || ok && got != want {
-			t.Errorf("%s: %s, %v", address, got, ok)
+			t.Errorf("%s: got %s, %v, want %q", address, got, ok, want)
 		}
 	}
 }

@@ -12,9 +12,10 @@ import (
 	"zitadel-v1-adapter/internal/listener"
 )
 
-// A peer has so many connections at once; further ones are closed at once, and when
-// one of them ends, there is room again. Another peer is not concerned.
-func TestConnectionsPerPeer(t *testing.T) {
+// Connections beyond ConnectionsPerPeer are closed immediately, until the peer closes one
+// of its others. The connections of other peers do not count, and Unix sockets are not
+// limited.
+func TestConnectionsPerPeerAreLimited(t *testing.T) {
 	t.Parallel()
 	var refused atomic.Int32
 	serve := func(address string) net.Addr {
@@ -23,8 +24,8 @@ func TestConnectionsPerPeer(t *testing.T) {
 		}).Addr()
 	}
 	address := serve("127.0.0.1:0")
-	// connect connects from an address, and tells whether a request is answered.
-	connect := func(from string, to net.Addr) (net.Conn, bool) {
+	// connect connects from an IP address and reports whether a request is answered.
+	connect := func(from string, to net.Addr) (conn net.Conn, answered bool) {
 		dialer := net.Dialer{Timeout: 10 * time.Second}
 		if from != "" {
 			dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
@@ -42,13 +43,13 @@ func TestConnectionsPerPeer(t *testing.T) {
 	first, answered := connect("127.0.0.1", address)
 	_, alsoAnswered := connect("127.0.0.1", address)
 	if !answered || !alsoAnswered {
-		t.Fatal("not even two connections")
+		t.Fatalf("the first two connections: answered %v, %v, want true, true", answered, alsoAnswered)
 	}
 	if _, answered := connect("127.0.0.1", address); answered || refused.Load() != 1 {
-		t.Errorf("a third connection: answered %v, %d refused", answered, refused.Load())
+		t.Errorf("the third connection: answered %v, refused %d, want false, 1", answered, refused.Load())
 	}
 	if _, answered := connect("127.0.0.2", address); !answered {
-		t.Error("another peer was refused")
+		t.Error("another peer's connection was refused, want it accepted")
 	}
 	_ = first.Close()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -56,14 +57,13 @@ func TestConnectionsPerPeer(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("no room, although a connection has ended")
+			t.Fatal("connections are still refused 10s after one was closed")
 		}
 	}
-	// Peers on a Unix socket are all the same.
 	socket := serve("unix:" + filepath.Join(t.TempDir(), "s"))
 	for range 4 {
 		if _, answered := connect("", socket); !answered {
-			t.Error("a peer on a Unix socket was refused")
+			t.Error("a connection to a Unix socket was refused, want it accepted")
 		}
 	}
 }

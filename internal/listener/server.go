@@ -1,5 +1,6 @@
-// Package listener listens for clients: on TCP or a Unix socket, with TLS or
-// without, HTTP/1.1 and HTTP/2 alike, strictly framed, until it has drained.
+// Package listener serves HTTP/1.1 and HTTP/2 on a TCP port or a Unix socket, with or
+// without TLS. It rejects ambiguous requests (package framing), limits the connections
+// of each peer, and shuts down without interrupting requests in flight.
 package listener
 
 import (
@@ -16,42 +17,49 @@ import (
 	"zitadel-v1-adapter/internal/redact"
 )
 
-// Config says how a Server serves.
+// Config configures a Server.
 type Config struct {
-	// Handler answers requests. Its requests have TLS set if they came so.
+	// Handler answers requests. Request.TLS is set if the connection uses TLS.
 	Handler http.Handler
-	// Certificates for TLS; nil for plain text.
+	// Certificates enables TLS. Default: plain text.
 	Certificates *Certificates
-	// HeaderTimeout is how long a connection may take until a request's headers
-	// are there, TLS handshake included; IdleTimeout is how long it may wait for
-	// the next request. 0 is for ever.
+	// HeaderTimeout limits the time until the headers of a request have been read,
+	// TLS handshake included. Default: no limit.
 	HeaderTimeout time.Duration
-	IdleTimeout   time.Duration
-	// WriteTimeout is how long an HTTP/2 connection may take nothing of what is
-	// written to it. 0 is for ever. (Over HTTP/1.1 that is the handler's to limit.)
+	// IdleTimeout limits the time between two requests on a connection. Default: no
+	// limit.
+	IdleTimeout time.Duration
+	// WriteTimeout closes an HTTP/2 connection on which data could not be written for
+	// this long. Over HTTP/1.1, the handler has to set write deadlines. Default: no
+	// limit.
 	WriteTimeout time.Duration
-	// HeaderBytes is how long a request's headers may be. 0 is net/http's 1 MiB.
+	// HeaderBytes limits the size of a request's headers, in bytes. Default: that of
+	// net/http, 1 MiB.
 	HeaderBytes int
-	// ConnectionsPerPeer is how many connections a peer may have at once, further ones
-	// being closed at once; 0 is any number. OnRefused is told of each that is; nil
-	// means that nobody is.
+	// ConnectionsPerPeer limits the open connections of a peer, which is an IPv4
+	// address or an IPv6 /64. Further connections are closed as soon as they have been
+	// accepted. Unix sockets are not limited. Default: no limit.
 	ConnectionsPerPeer int
-	OnRefused          func()
-	// Log receives what net/http has to say of bad connections; nil discards it.
+	// OnRefused is called for each connection closed because of ConnectionsPerPeer,
+	// before it is closed. It must not block, because no connection is accepted
+	// meanwhile. Default: none.
+	OnRefused func()
+	// Log receives warnings about failed TLS handshakes, and net/http's error log
+	// without the parts of requests that it quotes. Default: none.
 	Log *slog.Logger
 }
 
-// Server serves one listener.
+// Server serves HTTP on one listener.
 type Server struct {
 	http     *http.Server
 	listener net.Listener
 	handler  http.Handler
 	log      *slog.Logger
 	inFlight sync.WaitGroup
-	cancel   context.CancelFunc // ends every request's context
+	cancel   context.CancelFunc // cancels the contexts of all requests
 }
 
-// New makes a Server of listener, which it owns from now on.
+// New returns a Server for listener. The Server owns the listener and closes it in Drain.
 func New(listener net.Listener, config Config) *Server {
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	if config.ConnectionsPerPeer > 0 {
@@ -62,8 +70,8 @@ func New(listener net.Listener, config Config) *Server {
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	// Watched connections are no *tls.Conn to net/http: what ALPN chose it finds
-	// out by the preface, as in plain text.
+	// net/http does not see that a *framing.Conn uses TLS. It detects HTTP/2 by the
+	// connection preface, as in plain text, whatever ALPN has negotiated.
 	protocols.SetUnencryptedHTTP2(true)
 	s := &Server{listener: framing.NewListener(listener), handler: config.Handler, log: log}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,15 +86,17 @@ func New(listener net.Listener, config Config) *Server {
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       framing.WithConn,
 		ConnState:         unwatchHijacked,
-		// "OPTIONS *" is for the upstream.
+		// "OPTIONS *" is passed to the upstream.
 		DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
-			// HTTP/2's headers can be a thousand times as long as what a client sends
-			// (RFC 7541 section 7.3): so many requests at once may hold theirs. RFC 9113
-			// section 6.5.2 wants no less; net/http's default is 250.
+			// With HPACK, headers in memory can be a thousand times as long as the
+			// bytes a client sent (RFC 7541 section 7.3). This limits how many requests
+			// of a connection hold theirs at once. RFC 9113 section 6.5.2 recommends
+			// at least 100; net/http's default is 250.
 			MaxConcurrentStreams: 100,
-			// What a client may send ahead of a slow upstream, and in one frame,
-			// which is kept whole; net/http's defaults are 1 MiB each.
+			// The memory for what a client sends faster than the upstream reads, and
+			// for one frame, which is buffered completely. net/http's defaults are
+			// 1 MiB each.
 			MaxReceiveBufferPerStream: 128 << 10,
 			MaxReadFrameSize:          16 << 10,
 			WriteByteTimeout:          config.WriteTimeout,
@@ -95,11 +105,11 @@ func New(listener net.Listener, config Config) *Server {
 	return s
 }
 
-// Addr is the address listened on.
+// Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Serve serves until the listener fails or Drain closes it, of which the latter
-// is no error.
+// Serve accepts connections until the listener fails, or until Drain closes it; then it
+// returns nil.
 func (s *Server) Serve() error {
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -107,13 +117,14 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Drain closes the listener, tells HTTP/2 clients to go away, and returns when
-// every request has its whole answer and every WebSocket is closed. When ctx
-// ends first, what is left is cut, and the error is ctx's.
+// Drain shuts the Server down gracefully: it closes the listener, sends GOAWAY to HTTP/2
+// clients, and returns when all requests have been answered and all hijacked connections
+// (WebSockets) have been closed. If ctx ends first, Drain closes all connections, cancels
+// the contexts of all requests, and returns ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
 	defer s.cancel()
 	err := s.http.Shutdown(ctx)
-	if err == nil { // Shutdown knows nothing of connections that were taken over
+	if err == nil { // Shutdown does not wait for hijacked connections
 		err = s.wait(ctx)
 	}
 	if err != nil {
@@ -123,6 +134,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	return err
 }
 
+// wait returns when no handler is running, or ctx's error if that ends first.
 func (s *Server) wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -137,7 +149,8 @@ func (s *Server) wait(ctx context.Context) error {
 	}
 }
 
-// unwatchHijacked lets connections go that speak something else from now on.
+// unwatchHijacked stops the checks of package framing on connections that a handler has
+// taken over: they no longer speak HTTP.
 func unwatchHijacked(conn net.Conn, state http.ConnState) {
 	if watched, ok := conn.(*framing.Conn); ok && state == http.StateHijacked {
 		watched.Unwatch()
@@ -147,7 +160,7 @@ func unwatchHijacked(conn net.Conn, state http.ConnState) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Done()
-	if r.Method == "PRI" { // the beginnings of an HTTP/2 preface that went astray
+	if r.Method == "PRI" { // the first line of an HTTP/2 preface, without the rest
 		w.Header().Set("Connection", "close")
 		http.Error(w, "400 Bad Request", http.StatusBadRequest)
 		return

@@ -24,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start serves handler on an address until the test ends.
+// start serves handler on an address until the test ends. certificates is nil for plain
+// text.
 func start(t *testing.T, address string, handler http.Handler, certificates *listener.Certificates, log io.Writer) *listener.Server {
 	t.Helper()
 	return startWith(t, address, listener.Config{Handler: handler, Certificates: certificates, Log: slog.New(slog.NewTextHandler(log, nil))})
@@ -50,7 +51,7 @@ func startWith(t *testing.T, address string, config listener.Config) *listener.S
 	return s
 }
 
-// describe answers what a handler sees of the connection.
+// describe answers with the protocol, and the TLS state, that the request was made with.
 func describe(w http.ResponseWriter, r *http.Request) {
 	text := r.Proto
 	if r.TLS != nil {
@@ -62,7 +63,7 @@ func describe(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
-// get makes a request with a transport of its own.
+// get makes a request on a new connection and returns the body of the response.
 func get(t *testing.T, url string, http2 bool, config *tls.Config) (string, *tls.ConnectionState, error) {
 	t.Helper()
 	protocols := new(http.Protocols)
@@ -80,8 +81,9 @@ func get(t *testing.T, url string, http2 bool, config *tls.Config) (string, *tls
 	return string(body), response.TLS, err
 }
 
-// HTTP/1.1 and HTTP/2, in plain text and with TLS, on one port.
-func TestProtocols(t *testing.T) {
+// HTTP/1.1 and HTTP/2 work on the same port, in plain text and with TLS 1.2 or later. A
+// client that sends plain HTTP to a TLS port is told so.
+func TestServesHTTP1AndHTTP2OnOnePort(t *testing.T) {
 	t.Parallel()
 	ca := wiretest.NewCA(t)
 	dir := t.TempDir()
@@ -102,23 +104,23 @@ func TestProtocols(t *testing.T) {
 	}{
 		{url: plain, want: "HTTP/1.1"},
 		{url: plain, http2: true, want: "HTTP/2.0"},
-		{url: encrypted, want: "HTTP/1.1 "}, // this client leaves ALPN out,
+		{url: encrypted, want: "HTTP/1.1 "}, // net/http's client sends no ALPN here
 		{url: encrypted, http2: true, want: "HTTP/2.0 h2"},
 	} {
 		if got, _, err := get(t, test.url, test.http2, trust); got != test.want || err != nil {
-			t.Errorf("%+v: %q, %v", test, got, err)
+			t.Errorf("%s, HTTP/2 %v: got %q, %v, want %q", test.url, test.http2, got, err, test.want)
 		}
 	}
 	if _, _, err := get(t, encrypted, false, &tls.Config{RootCAs: ca.Pool(), MaxVersion: tls.VersionTLS11}); err == nil {
-		t.Error("TLS 1.1 was accepted")
+		t.Error("TLS 1.1: got a response, want an error")
 	}
 	if got, _, err := get(t, strings.Replace(encrypted, "https", "http", 1), false, nil); !strings.Contains(got, "use an https:// URL") {
-		t.Errorf("plain HTTP to the TLS port: %q, %v", got, err)
+		t.Errorf("plain HTTP to the TLS port: got %q, %v, want a hint to use https://", got, err)
 	}
 }
 
-// With a CA of clients, those who show no certificate of it are turned away.
-func TestClientCertificates(t *testing.T) {
+// With ClientCAFile, only clients with a certificate of that CA are accepted.
+func TestClientCertificatesAreRequired(t *testing.T) {
 	t.Parallel()
 	ca, other := wiretest.NewCA(t), wiretest.NewCA(t)
 	dir := t.TempDir()
@@ -140,19 +142,19 @@ func TestClientCertificates(t *testing.T) {
 		return &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{pair}}
 	}
 	if got, _, err := get(t, url, true, with(ca)); got != "HTTP/2.0 h2 with client certificate" {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("certificate of the CA: got %q, %v, want a response", got, err)
 	}
-	if _, _, err := get(t, url, false, with(other)); err == nil {
-		t.Error("another CA's certificate was accepted")
+	if got, _, err := get(t, url, false, with(other)); err == nil {
+		t.Errorf("certificate of another CA: got %q, want an error", got)
 	}
-	if _, _, err := get(t, url, false, &tls.Config{RootCAs: ca.Pool()}); err == nil {
-		t.Error("a client without a certificate was accepted")
+	if got, _, err := get(t, url, false, &tls.Config{RootCAs: ca.Pool()}); err == nil {
+		t.Errorf("no certificate: got %q, want an error", got)
 	}
 }
 
-// A renewed certificate is used from the next handshake on; a bad one never,
+// A renewed certificate is used from the next handshake on. An invalid one is never used,
 // and the error says what is wrong with it.
-func TestReload(t *testing.T) {
+func TestInvalidRenewalKeepsOldCertificate(t *testing.T) {
 	t.Parallel()
 	ca := wiretest.NewCA(t)
 	dir := t.TempDir()
@@ -176,20 +178,20 @@ func TestReload(t *testing.T) {
 		return state.PeerCertificates[0].SerialNumber.Int64()
 	}
 	if got := serial(); got != 2 {
-		t.Errorf("serial %d", got)
+		t.Errorf("at first: got serial %d, want 2", got)
 	}
 	write(3)
 	if err := certificates.Reload(files); err != nil || serial() != 3 || !certificates.Expires().After(expires) {
-		t.Errorf("after the renewal: %d, %v", serial(), err)
+		t.Errorf("after the renewal: got serial %d, %v, want 3 and a later expiry", serial(), err)
 	}
-	wiretest.WriteFile(t, dir, "cert", []byte("half a cert"))
+	wiretest.WriteFile(t, dir, "cert", []byte("not a certificate"))
 	if err := certificates.Reload(files); err == nil || !strings.HasPrefix(err.Error(), `server.tls.certFile: "`+files.CertFile+`"`) || serial() != 3 {
-		t.Errorf("after a bad renewal: %d, %v", serial(), err)
+		t.Errorf("after an invalid renewal: got serial %d, error %v, want 3 and an error with key and file", serial(), err)
 	}
 }
 
-// Bad files are refused with the key's name and what would be right.
-func TestBadCertificates(t *testing.T) {
+// The error for invalid files names the configuration key and what would be valid.
+func TestInvalidCertificateFilesAreRejected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key := wiretest.NewCA(t).Issue(t, 2)
@@ -209,9 +211,9 @@ func TestBadCertificates(t *testing.T) {
 	}
 }
 
-// A socket that a killed process left is replaced, one in use is not; the group
-// may connect.
-func TestUnixSocket(t *testing.T) {
+// Listen replaces a Unix socket that a killed process left behind, but not one that is in
+// use. The socket's group may connect.
+func TestOnlyStaleUnixSocketIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
 	stale, err := net.Listen("unix", path)
@@ -222,10 +224,10 @@ func TestUnixSocket(t *testing.T) {
 	_ = stale.Close()
 	start(t, "unix:"+path, http.HandlerFunc(describe), nil, io.Discard)
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("got %v, %v, want mode 0660", info, err)
 	}
 	if _, err := listener.Listen(t.Context(), "unix:"+path); err == nil {
-		t.Error("took a socket that is in use")
+		t.Error("Listen on a socket that is in use: got no error, want one")
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -238,21 +240,22 @@ func TestUnixSocket(t *testing.T) {
 	_ = response.Body.Close()
 }
 
-func TestValidateAddress(t *testing.T) {
+func TestValidateAddressAcceptsTCPAndUnix(t *testing.T) {
 	t.Parallel()
-	for address, ok := range map[string]bool{
+	for address, valid := range map[string]bool{
 		":8080": true, "[::1]:80": true, "unix:/s": true, "8080": false, "unix:s": false, "": false,
 	} {
-		if err := listener.ValidateAddress(address); (err == nil) != ok {
-			t.Errorf("%q: %v", address, err)
+		if err := listener.ValidateAddress(address); (err == nil) != valid {
+			t.Errorf("%q: got error %v, want valid: %v", address, err, valid)
 		}
 	}
 }
 
-// The beginnings of an HTTP/2 preface are no request.
-func TestStrayPreface(t *testing.T) {
+// The first line of an HTTP/2 preface without the rest is answered with 400 and does not
+// reach the handler.
+func TestIncompletePrefaceIsRejected(t *testing.T) {
 	t.Parallel()
-	s := start(t, "127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("handled") }), nil, io.Discard)
+	s := start(t, "127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the request was handled") }), nil, io.Discard)
 	conn, err := net.Dial("tcp", s.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -260,23 +263,23 @@ func TestStrayPreface(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if answer, err := io.ReadAll(conn); !strings.HasPrefix(string(answer), "HTTP/1.1 400") {
-		t.Errorf("%q, %v", answer, err)
+		t.Errorf("got %q, %v, want status 400", answer, err)
 	}
 }
 
-// Drain waits for connections that were taken over, and cuts what is left when
-// its time is up.
-func TestDrain(t *testing.T) {
+// Drain waits for hijacked connections to be closed, but closes them itself when its
+// context ends.
+func TestDrainWaitsForHijackedConnections(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	takeOver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	hijack := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		defer func() { _ = conn.Close() }()
-		_, _ = io.WriteString(conn, "taken\n")
+		_, _ = io.WriteString(conn, "hijacked\n")
 		select {
 		case <-release:
 			_, _ = io.WriteString(conn, "released\n")
@@ -291,17 +294,17 @@ func TestDrain(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		reader := bufio.NewReader(conn)
-		if line, err := reader.ReadString('\n'); line != "taken\n" {
-			t.Fatal(line, err)
+		if line, err := reader.ReadString('\n'); line != "hijacked\n" {
+			t.Fatalf("got %q, %v, want %q", line, err, "hijacked\n")
 		}
 		return reader
 	}
 
-	s := start(t, "127.0.0.1:0", takeOver, nil, io.Discard)
+	s := start(t, "127.0.0.1:0", hijack, nil, io.Discard)
 	reader := connect(s)
 	drained := make(chan error, 1)
 	go func() { drained <- s.Drain(t.Context()) }()
-	for { // until the listener is closed
+	for { // wait until the listener is closed
 		conn, err := net.Dial("tcp", s.Addr().String())
 		if err != nil {
 			break
@@ -310,26 +313,26 @@ func TestDrain(t *testing.T) {
 	}
 	select {
 	case err := <-drained:
-		t.Errorf("drained before its time: %v", err)
+		t.Errorf("Drain returned %v while a connection was in use, want it to wait", err)
 	default:
 	}
 	close(release)
 	if rest, err := io.ReadAll(reader); string(rest) != "released\n" {
-		t.Errorf("%q, %v", rest, err)
+		t.Errorf("got %q, %v, want %q", rest, err, "released\n")
 	}
 	if err := <-drained; err != nil {
-		t.Error(err)
+		t.Errorf("Drain: got %v, want nil", err)
 	}
 
 	release = nil
-	s = start(t, "127.0.0.1:0", takeOver, nil, io.Discard)
+	s = start(t, "127.0.0.1:0", hijack, nil, io.Discard)
 	reader = connect(s)
 	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.Drain(soon); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("drained: %v", err)
+		t.Errorf("Drain: got %v, want %v", err, context.DeadlineExceeded)
 	}
 	if rest, err := io.ReadAll(reader); len(rest) > 0 {
-		t.Errorf("%q, %v", rest, err)
+		t.Errorf("got %q, %v, want the connection closed without further data", rest, err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// tlsListener accepts connections whose handshake is still to come.
+// tlsListener accepts TLS connections. It does not wait for their handshakes.
 type tlsListener struct {
 	net.Listener
 
@@ -25,21 +25,21 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	return &tlsConn{Conn: tls.Server(conn, l.config), log: l.log}, nil
 }
 
-// tlsConn shakes hands at its first Read, which happens on a goroutine of its
-// own and under the time limit for headers.
+// tlsConn makes its TLS handshake in the first Read, which net/http calls on the
+// connection's own goroutine and with the read deadline of Config.HeaderTimeout.
 type tlsConn struct {
 	*tls.Conn
 
-	log    *slog.Logger
-	shaken bool
-	state  tls.ConnectionState
+	log        *slog.Logger
+	handshaken bool
+	state      tls.ConnectionState // after the handshake
 }
 
 func (c *tlsConn) Read(into []byte) (int, error) {
-	if !c.shaken {
-		c.shaken = true
+	if !c.handshaken {
+		c.handshaken = true
 		if err := c.Handshake(); err != nil { //nolint:noctx // the connection has a read deadline
-			c.refuse(err)
+			c.reportFailure(err)
 			return 0, err
 		}
 		c.state = c.ConnectionState()
@@ -47,9 +47,10 @@ func (c *tlsConn) Read(into []byte) (int, error) {
 	return c.Conn.Read(into)
 }
 
-// refuse tells the operator why, and a client that speaks plain HTTP.
-func (c *tlsConn) refuse(err error) {
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) { // probes come and go
+// reportFailure logs why a handshake failed, and answers a client that speaks plain
+// HTTP. It ignores connections that were closed without a word, as TCP probes do.
+func (c *tlsConn) reportFailure(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		return
 	}
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
@@ -58,9 +59,11 @@ func (c *tlsConn) refuse(err error) {
 	c.log.Warn("TLS handshake failed", "client", c.RemoteAddr().String(), "cause", err.Error())
 }
 
+// looksLikeHTTP reports whether what came instead of a TLS record begins like an HTTP
+// request.
 func looksLikeHTTP(header [5]byte) bool {
-	for _, begin := range []string{"GET /", "HEAD ", "POST ", "PUT /", "DELET", "PATCH", "OPTIO"} {
-		if strings.HasPrefix(string(header[:]), begin) {
+	for _, prefix := range []string{"GET /", "HEAD ", "POST ", "PUT /", "DELET", "PATCH", "OPTIO"} {
+		if strings.HasPrefix(string(header[:]), prefix) {
 			return true
 		}
 	}

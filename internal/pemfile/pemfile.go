@@ -1,4 +1,4 @@
-// Package pemfile reads the certificates that configuration keys name.
+// Package pemfile reads certificates from the PEM files that the configuration names.
 package pemfile
 
 import (
@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// Set lists the files that are set, which is those that are not "".
+// Set returns the paths that are not empty.
 func Set(files ...string) []string {
 	var set []string
 	for _, file := range files {
@@ -19,7 +19,8 @@ func Set(files ...string) []string {
 	return set
 }
 
-// Pool reads CA certificates. Errors name key, the file, and what would be right.
+// Pool reads CA certificates. Errors name the configuration key, the file, and what would
+// be valid.
 func Pool(key, file string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -32,8 +33,8 @@ func Pool(key, file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Pair reads a certificate and its key. Errors name key, the files, and what would
-// be right.
+// Pair reads a certificate and its key. Errors name the configuration key, the files, and
+// what would be valid.
 func Pair(key, certFile, keyFile string) (tls.Certificate, error) {
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package recordings gives tests the traffic recorded from a real ZITADEL, the
-// judge of what "exactly as v1" means. testdata/README.md says what it holds.
+// Package recordings gives tests the traffic recorded from a real ZITADEL. The recordings
+// define what "the same as v1" means. testdata/README.md describes them.
 package recordings
 
 import (
@@ -13,15 +13,17 @@ import (
 	"testing"
 )
 
-// Set is the recordings of one v1 method, and the state of the ZITADEL that was recorded.
+// Set names the recordings of one v1 method.
 type Set struct {
-	// Method is the method's name.
-	Method                               string
+	// Method is the method's name, such as "SetHumanPassword".
+	Method string
+	// RESTMatrix, RESTEdges, GRPC and GRPCWeb are files for Load, by protocol.
 	RESTMatrix, RESTEdges, GRPC, GRPCWeb string
-	Fixture                              string
+	// Fixture is the file with the state of the recorded ZITADEL.
+	Fixture string
 }
 
-// Methods are the recordings of every v1 method.
+// Methods returns the recordings of every v1 method.
 func Methods() []Set {
 	const sibling = "more/v1_set_human_password_"
 	return []Set{
@@ -30,7 +32,7 @@ func Methods() []Set {
 	}
 }
 
-// The files.
+// The names of the files, for Load and Path.
 const (
 	V1RESTMatrix = "v1_rest_matrix.jsonl"
 	V1RESTEdges  = "v1_rest_edges.jsonl"
@@ -40,17 +42,17 @@ const (
 	Fixture      = "fixture.json"
 )
 
-// Recording is one exchange.
+// Recording is one request with its response.
 type Recording struct {
 	Name     string   `json:"name"`
 	Request  Request  `json:"request"`
 	Response Response `json:"response"`
-	// ThenChangeRequired is whether the user had to change its password afterwards, where
-	// that was recorded.
+	// ThenChangeRequired says whether the user had to change the password at the next
+	// login afterwards; nil if that was not recorded.
 	ThenChangeRequired *bool `json:"then_password_change_required"`
 }
 
-// Request is what was sent.
+// Request is a recorded request. At most one of Text and BodyBase64 is set.
 type Request struct {
 	Method     string            `json:"method"`
 	Path       string            `json:"path"`
@@ -59,7 +61,8 @@ type Request struct {
 	BodyBase64 *string           `json:"body_base64"`
 }
 
-// Response is what came back. HeadersAndTrailers stands for Headers over gRPC.
+// Response is a recorded response. Over gRPC, HeadersAndTrailers is set instead of
+// Headers. At most one of Text and BodyBase64 is set.
 type Response struct {
 	Status             int         `json:"status"`
 	Headers            [][2]string `json:"headers"`
@@ -68,13 +71,13 @@ type Response struct {
 	BodyBase64         *string     `json:"body_base64"`
 }
 
-// Body is the request's body; nil when none was sent.
+// Body returns the request's body, or nil if none was sent.
 func (r Request) Body(tb testing.TB) []byte { tb.Helper(); return body(tb, r.Text, r.BodyBase64) }
 
-// Body is the response's body.
+// Body returns the response's body, or nil if it had none.
 func (r Response) Body(tb testing.TB) []byte { tb.Helper(); return body(tb, r.Text, r.BodyBase64) }
 
-// Header collects headers, and over gRPC trailers, by canonical name.
+// Header returns the headers, and over gRPC also the trailers, by canonical name.
 func (r Response) Header() http.Header {
 	header := http.Header{}
 	for _, pair := range append(r.Headers, r.HeadersAndTrailers...) {
@@ -98,8 +101,8 @@ func body(tb testing.TB, text, encoded *string) []byte {
 	return decoded
 }
 
-// Path is where a file stands: beside the checkout, where the recordings are
-// kept up to date, or else in the copy that comes with the project.
+// Path returns the path of a file: in shared/recordings next to the checkout, where the
+// recordings are maintained, or else in testdata, the project's copy of them.
 func Path(tb testing.TB, file string) string {
 	tb.Helper()
 	_, here, _, ok := runtime.Caller(0)
@@ -114,7 +117,7 @@ func Path(tb testing.TB, file string) string {
 	return filepath.Join(folder, "testdata", file)
 }
 
-// Load reads one of the .jsonl files.
+// Load reads the recordings in one of the .jsonl files.
 func Load(tb testing.TB, file string) []Recording {
 	tb.Helper()
 	content, err := os.ReadFile(Path(tb, file))

@@ -9,14 +9,14 @@ import (
 	"zitadel-v1-adapter/internal/recordings"
 )
 
-// The copy in testdata must not fall behind the recordings it is a copy of.
+// The copy in testdata is identical to the recordings next to the checkout.
 func TestCopyIsUpToDate(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{
 		recordings.V1RESTMatrix, recordings.V1RESTEdges, recordings.V1GRPCWeb,
 		recordings.V1GRPC, recordings.V2Calls, recordings.Fixture,
 	} {
-		judge, err := os.ReadFile(recordings.Path(t, file))
+		original, err := os.ReadFile(recordings.Path(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +24,7 @@ func TestCopyIsUpToDate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(judge, copied) {
+		if !bytes.Equal(original, copied) {
 			t.Errorf("testdata/%s differs from %s", file, recordings.Path(t, file))
 		}
 	}

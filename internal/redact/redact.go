@@ -1,5 +1,5 @@
-// Package redact keeps out of the log what errors quote: an upstream may send back
-// what it was sent, passwords and tokens included.
+// Package redact removes from log texts what could contain secrets. Error texts quote what
+// an upstream sent, and an upstream may send back what it was sent: passwords and tokens.
 package redact
 
 import (
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Quotes returns an error's text without what it quotes. net/http, connect-go and
-// protobuf quote what others sent, as %q does, and repeat nothing else of it but reason
-// phrases, which v2client replaces.
+// Quotes replaces each quoted string in an error text by "…". net/http, connect-go and
+// protobuf quote received text in the format of %q. The only received text that they do
+// not quote is the reason phrase of an HTTP status, which v2client replaces.
 func Quotes(text string) string {
 	var kept strings.Builder
 	for {
@@ -25,7 +25,7 @@ func Quotes(text string) string {
 	}
 }
 
-// afterQuote returns what comes after the end of a quote.
+// afterQuote returns the text after the closing quote, or "" if there is none.
 func afterQuote(text string) string {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -38,8 +38,8 @@ func afterQuote(text string) string {
 	return ""
 }
 
-// Logger is for packages that log lines: they go to a structured log, at one level and
-// without their quotes.
+// Logger returns a logger for packages that log text lines. It writes each line to a
+// structured log, at a fixed level and without quoted strings (see Quotes).
 func Logger(to *slog.Logger, level slog.Level) *log.Logger {
 	return log.New(lines{to, level}, "", 0)
 }

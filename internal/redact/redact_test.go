@@ -10,7 +10,7 @@ import (
 	"zitadel-v1-adapter/internal/redact"
 )
 
-func TestQuotes(t *testing.T) {
+func TestQuotesRemovesQuotedStrings(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                                   "",
@@ -23,12 +23,12 @@ func TestQuotes(t *testing.T) {
 		`"`:                                  `"…"`,
 	} {
 		if got := redact.Quotes(text); got != want {
-			t.Errorf("%s: %s, want %s", text, got, want)
+			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
 	}
 }
 
-// Nothing of what was quoted is left, whatever it is, and nothing else is lost.
+// Whatever was quoted with %q is removed completely, and nothing else is.
 func FuzzQuotes(f *testing.F) {
 	f.Add("before ", `s3"cr\et`, " after")
 	f.Fuzz(func(t *testing.T, before, quoted, after string) {
@@ -36,12 +36,12 @@ func FuzzQuotes(f *testing.F) {
 			t.Skip()
 		}
 		if got, want := redact.Quotes(before+strconv.Quote(quoted)+after), before+`"…"`+after; got != want {
-			t.Errorf("%s, want %s", got, want)
+			t.Errorf("got %s, want %s", got, want)
 		}
 	})
 }
 
-func TestLogger(t *testing.T) {
+func TestLoggerRemovesQuotedStrings(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	handler := slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, attribute slog.Attr) slog.Attr {
@@ -52,6 +52,6 @@ func TestLogger(t *testing.T) {
 	}})
 	redact.Logger(slog.New(handler), slog.LevelWarn).Printf("Unsolicited response starting with %q", "s3cret")
 	if got, want := out.String(), "level=WARN msg=\"Unsolicited response starting with \\\"…\\\"\"\n"; got != want {
-		t.Errorf("%q, want %q", got, want)
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -1,11 +1,11 @@
 package redact
 
-// Shorten keeps a client's megabytes out of the log. No id of ZITADEL's is longer than
-// what it keeps, 200 bytes.
+// Shorten cuts text sent by a client to 200 bytes and appends "…", so that a client cannot
+// fill the log. No id that ZITADEL assigns is longer.
 func Shorten(text string) string {
-	const most = 200
-	if len(text) > most {
-		return text[:most] + "…"
+	const maxBytes = 200
+	if len(text) > maxBytes {
+		return text[:maxBytes] + "…"
 	}
 	return text
 }

@@ -7,26 +7,37 @@ import (
 	"sync/atomic"
 )
 
-// abortableConn is reset when it is closed before what was sent is answered. Closed in
-// the usual way it would keep its local port for a minute (TIME-WAIT, RFC 9293 section
-// 3.6.1): by giving up a few hundred calls a second, one client could use up all ports
-// towards an upstream.
+// abortableConn is a TCP connection that Close resets (RST) if data was sent on it
+// and nothing has been received since. A normal close would keep the local port in
+// TIME-WAIT for a minute (RFC 9293 section 3.6.1), so that one client which cancels
+// a few hundred calls a second could use up all local ports towards the upstream.
+// TestCloseResetsOnlyUnansweredConnections proves which connections are reset.
 type abortableConn struct {
 	*net.TCPConn
 
 	unanswered atomic.Bool
-	// whole says that what was sent must arrive, although nothing comes back.
-	whole atomic.Bool
+	// graceful makes Close always close normally, so that everything sent arrives
+	// although the peer may never answer it.
+	graceful atomic.Bool
 }
 
-// maxGoodbye is the length of the longest last word of TLS, its close_notify alert, with
-// any AEAD cipher suite (RFC 8446 section 5.2, RFC 5246 section 6.2.3.3); after others the
-// connection is reset, which is no harm either. No request that goes upstream is as short.
-// (Bodies may come by ReadFrom, which does not matter: their headers have come by Write.)
-const maxGoodbye = 31
+// maxCloseNotify is the length in bytes of the longest TLS close_notify alert with an
+// AEAD cipher suite (RFC 8446 section 5.2, RFC 5246 section 6.2.3.3).
+//
+// crypto/tls writes close_notify just before it closes the connection. If that write
+// counted as unanswered data, every idle TLS connection would end with a reset, which
+// upstreams and load balancers log and count as an error;
+// TestIdleTLSConnectionsAreNotReset proves that none does. The length is the only way
+// to recognize the alert, because TLS 1.3 sends it as a record of type "application
+// data". No request is this short. With a cipher suite that is not an AEAD, the alert
+// is longer and the connection is reset, at no other cost.
+//
+// Write is the only place that needs the rule: a request's headers always go through
+// Write, even if its body goes through ReadFrom.
+const maxCloseNotify = 31
 
 func (c *abortableConn) Write(data []byte) (int, error) {
-	if len(data) > maxGoodbye {
+	if len(data) > maxCloseNotify {
 		c.unanswered.Store(true)
 	}
 	return c.TCPConn.Write(data)
@@ -41,14 +52,15 @@ func (c *abortableConn) Read(into []byte) (int, error) {
 }
 
 func (c *abortableConn) Close() error {
-	if c.unanswered.Load() && !c.whole.Load() {
-		_ = c.SetLinger(0) // fails only if it is closed already
+	if c.unanswered.Load() && !c.graceful.Load() {
+		_ = c.SetLinger(0) // fails only if the connection is already closed
 	}
 	return c.TCPConn.Close()
 }
 
-// withConn makes a request whose connection, once it has one, is known, and nil if that
-// is not abortable.
+// withConn returns a copy of the request that stores the connection it is sent on in
+// the returned pointer. The pointer is nil before that, and if the connection is not
+// an abortableConn.
 func withConn(request *http.Request) (*http.Request, *atomic.Pointer[abortableConn]) {
 	used := new(atomic.Pointer[abortableConn])
 	return request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
@@ -63,13 +75,14 @@ func withConn(request *http.Request) (*http.Request, *atomic.Pointer[abortableCo
 	})), used
 }
 
-// upgrade sends a request that asks for another protocol. If that is spoken from then on,
-// the connection is closed in the usual way: there, the last word may have no answer.
+// upgrade sends a request with an Upgrade header. If the upstream switches protocols,
+// the connection is closed normally from then on: in another protocol, the last
+// message may need no answer, and a reset could lose it.
 func (t *Transport) upgrade(inUse *pools, request *http.Request) (*http.Response, error) {
 	request, used := withConn(request)
-	response, err := t.spread(inUse, request)
+	response, err := t.roundTrip(inUse, request)
 	if conn := used.Load(); conn != nil && err == nil && response.StatusCode == http.StatusSwitchingProtocols {
-		conn.whole.Store(true)
+		conn.graceful.Store(true)
 	}
 	return response, err
 }

@@ -12,11 +12,12 @@ import (
 	"testing"
 )
 
-// ask is as long as the least request.
-var ask = []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+// minimalRequest is as short as a request can be, and longer than maxCloseNotify.
+var minimalRequest = []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
-// otherSide accepts one connection, and tells what came of it.
-func otherSide(t *testing.T, serve func(conn net.Conn) error) (address string, ended <-chan error) {
+// acceptOne accepts one connection and serves it. ended receives the error of serve, or
+// nil, after the connection has been closed.
+func acceptOne(t *testing.T, serve func(conn net.Conn) error) (address string, ended <-chan error) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,27 +42,27 @@ func readAll(conn net.Conn) error {
 	return err
 }
 
-// A connection is reset when it is closed before an answer came, and otherwise not.
-func TestAbortableConn(t *testing.T) {
+// Close resets a connection if data was sent that has not been answered, and only then.
+func TestCloseResetsOnlyUnansweredConnections(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		use   func(conn net.Conn)
 		reset bool
 	}{
-		"unanswered": {func(conn net.Conn) { _, _ = conn.Write(ask) }, true},
+		"unanswered": {func(conn net.Conn) { _, _ = conn.Write(minimalRequest) }, true},
 		"answered": {func(conn net.Conn) {
-			_, _ = conn.Write(ask)
+			_, _ = conn.Write(minimalRequest)
 			_, _ = conn.Read(make([]byte, 1))
 		}, false},
 		"unused": {func(net.Conn) {}, false},
 		"another protocol": {func(conn net.Conn) {
-			conn.(*abortableConn).whole.Store(true)
-			_, _ = conn.Write(ask)
+			conn.(*abortableConn).graceful.Store(true)
+			_, _ = conn.Write(minimalRequest)
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address, ended := otherSide(t, func(conn net.Conn) error {
+			address, ended := acceptOne(t, func(conn net.Conn) error {
 				if name == "answered" {
 					_, _ = conn.Write([]byte("x"))
 				}
@@ -74,25 +75,25 @@ func TestAbortableConn(t *testing.T) {
 			test.use(conn)
 			_ = conn.Close()
 			if err := <-ended; errors.Is(err, syscall.ECONNRESET) != test.reset {
-				t.Errorf("the other side: %v", err)
+				t.Errorf("the peer's read got error %v, want reset: %v", err, test.reset)
 			}
 		})
 	}
 }
 
-// A connection that has become one of another protocol is closed in the usual way, one
-// that was only asked to is reset.
-func TestUpgrade(t *testing.T) {
+// A connection that has switched protocols is closed normally. If the upstream did not
+// agree to switch, it is reset like any unanswered connection.
+func TestUpgradedConnectionIsNotReset(t *testing.T) {
 	t.Parallel()
-	for answer, reset := range map[string]bool{
+	for answer, wantReset := range map[string]bool{
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n": false,
 		"": true,
 	} {
-		ctx, giveUp := context.WithCancel(t.Context())
-		address, ended := otherSide(t, func(conn net.Conn) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		address, ended := acceptOne(t, func(conn net.Conn) error {
 			_, _ = conn.Read(make([]byte, 4096))
 			if answer == "" {
-				giveUp()
+				cancel()
 			}
 			_, _ = io.WriteString(conn, answer)
 			return readAll(conn)
@@ -101,51 +102,53 @@ func TestUpgrade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Base().String(), http.NoBody)
+		upgrade, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Base().String(), http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.Header.Set("Upgrade", "x")
-		request.Header.Set("Connection", "Upgrade")
-		response, err := to.NewTransport(TransportConfig{Version: HTTP1}).RoundTrip(request)
+		upgrade.Header.Set("Upgrade", "x")
+		upgrade.Header.Set("Connection", "Upgrade")
+		response, err := to.NewTransport(TransportConfig{Version: HTTP1}).RoundTrip(upgrade)
 		if err == nil {
-			_, _ = response.Body.(io.Writer).Write(ask) // the last word
+			_, _ = response.Body.(io.Writer).Write(minimalRequest) // has no answer in the other protocol
 			_ = response.Body.Close()
 		}
-		if got := <-ended; errors.Is(got, syscall.ECONNRESET) != reset {
-			t.Errorf("%q: %v, %v", answer, err, got)
+		if got := <-ended; errors.Is(got, syscall.ECONNRESET) != wantReset {
+			t.Errorf("answer %q (RoundTrip: %v): the peer's read got error %v, want reset: %v", answer, err, got, wantReset)
 		}
-		giveUp()
+		cancel()
 	}
 }
 
-// The end of TLS is no question: an idle connection is closed in the usual way.
-func TestTLSSaysGoodbye(t *testing.T) {
+// The close_notify alert that ends an idle TLS connection needs no answer: the
+// connection is closed normally (see maxCloseNotify).
+func TestIdleTLSConnectionsAreNotReset(t *testing.T) {
 	t.Parallel()
-	certified := httptest.NewUnstartedServer(nil)
-	certified.StartTLS()
-	defer certified.Close()
+	server := httptest.NewUnstartedServer(nil) // has a certificate
+	server.StartTLS()
+	defer server.Close()
+	roots := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		address, ended := otherSide(t, func(plain net.Conn) error {
-			conn := tls.Server(plain, &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: version, MaxVersion: version})
-			_, _ = conn.Read(make([]byte, len(ask)))
+		address, ended := acceptOne(t, func(plain net.Conn) error {
+			conn := tls.Server(plain, &tls.Config{Certificates: server.TLS.Certificates, MinVersion: version, MaxVersion: version})
+			_, _ = conn.Read(make([]byte, len(minimalRequest)))
 			_, _ = conn.Write([]byte("answer"))
 			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				return err
 			}
-			_, err := plain.Read(make([]byte, 1)) // what came after close_notify
+			_, err := plain.Read(make([]byte, 1)) // after close_notify: EOF, or a reset
 			return err
 		})
 		plain, err := newConnect(true)(t.Context(), "tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := tls.Client(plain, &tls.Config{RootCAs: certified.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"})
-		_, _ = conn.Write(ask)
+		conn := tls.Client(plain, &tls.Config{RootCAs: roots, ServerName: "example.com"})
+		_, _ = conn.Write(minimalRequest)
 		_, _ = conn.Read(make([]byte, len("answer")))
 		_ = conn.Close()
 		if err := <-ended; !errors.Is(err, io.EOF) {
-			t.Errorf("TLS %x: %v", version, err)
+			t.Errorf("%s: the peer's read got error %v, want EOF", tls.VersionName(version), err)
 		}
 	}
 }

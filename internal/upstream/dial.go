@@ -10,30 +10,32 @@ import (
 )
 
 const (
-	// dialTimeout is how long a connection may take, look-up of the name included.
+	// dialTimeout limits the time to make a TCP connection, DNS lookup included.
 	dialTimeout = 5 * time.Second
-	// handshakeTimeout is how long TLS may take after that.
+	// handshakeTimeout limits the time of the TLS handshake that follows.
 	handshakeTimeout = 5 * time.Second
-	// headStart is how long an address is tried alone before the next one is tried
-	// beside it (the Connection Attempt Delay of RFC 8305 section 5).
+	// headStart is how long one address is tried alone before the next address is
+	// tried in parallel (the Connection Attempt Delay of RFC 8305 section 5).
 	headStart = 250 * time.Millisecond
 )
 
-// dialer connects to the host of an upstream. If that has several addresses, one
-// that does not answer costs a connection no more than headStart, and the next
-// connections nothing.
+// dialer connects to the host of an upstream. If the host has several addresses, an
+// address that does not answer delays the first connection by headStart, and
+// connections made within the following cooldown not at all.
 type dialer struct {
-	book    *book
-	connect connectFunc
+	addresses *addressSet // nil: the upstream is not a host name
+	connect   connectFunc
 }
 
 // connectFunc connects to a single address.
 type connectFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// newConnect makes connections whose peer, if it is gone without a word, is found out
-// within eleven seconds: by keep-alives while nothing is sent. While something is, only
-// small requests tell, on Linux: a large one may wait for a peer that does not read
-// on, which to the kernel is the same.
+// newConnect returns a connectFunc for TCP connections that detect, within eleven
+// seconds, a peer that has disappeared without closing the connection. Idle
+// connections detect it by TCP keep-alives. While data is being sent, it is detected
+// only on Linux and only if smallRequests is set (see limitUnacknowledged): a large
+// request may have to wait for a peer that reads slowly, which the kernel cannot
+// tell from a dead one.
 func newConnect(smallRequests bool) connectFunc {
 	single := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
@@ -50,36 +52,39 @@ func newConnect(smallRequests bool) connectFunc {
 	}
 }
 
-// dial connects to an address with a port. turn says with which of several
-// addresses of the host to begin.
-func (d *dialer) dial(ctx context.Context, network, address string, turn int) (net.Conn, error) {
+// dial connects to host:port, or to the path of a Unix socket, within dialTimeout.
+// If the host has several addresses, offset says which of them to try first (see
+// addressSet.order).
+func (d *dialer) dial(ctx context.Context, network, address string, offset int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || d.book == nil || host != d.book.host { // a Unix socket, an IP address, a proxy
+	if err != nil || d.addresses == nil || host != d.addresses.host { // a Unix socket, an IP address, or the proxy of HTTP_PROXY
 		return d.connect(ctx, network, address)
 	}
-	addresses, err := d.book.addresses(ctx)
+	resolved, err := d.addresses.resolve(ctx)
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: err} // as net.Dialer has it
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err} // the same error as net.Dialer's
 	}
-	return d.race(ctx, network, port, d.book.order(addresses, turn))
+	return d.race(ctx, network, port, d.addresses.order(resolved, offset))
 }
 
-// attempt is a connection to one of several addresses, or why there is none.
+// attempt is the result of connecting to one of several addresses.
 type attempt struct {
 	address netip.Addr
 	conn    net.Conn
 	err     error
 }
 
-// race tries one address after the other, each with a head start, until one is
-// connected to. The error is that of the first that fails.
+// race connects to the first address that accepts. It tries the addresses in order
+// and starts the next attempt when the latest one has failed or headStart is over,
+// without giving up the earlier attempts (Happy Eyeballs, RFC 8305). If all
+// addresses fail, it returns the error of the one that failed first.
 func (d *dialer) race(ctx context.Context, network, port string, addresses []netip.Addr) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	attempts := make(chan attempt, len(addresses)) // nobody has to wait for the loop below
-	var running []netip.Addr                       // in the order in which they began
+	attempts := make(chan attempt, len(addresses)) // buffered, so that no attempt blocks after race has returned
+	var running []netip.Addr                       // in the order in which the attempts started
 	waiting := addresses
 	start := time.NewTimer(0)
 	defer start.Stop()
@@ -93,12 +98,12 @@ func (d *dialer) race(ctx context.Context, network, port string, addresses []net
 		case done := <-attempts:
 			at := slices.Index(running, done.address)
 			if done.err == nil {
-				d.book.won(done.address, running[:at])
+				d.addresses.markAlive(done.address, running[:at])
 				go closeAll(attempts, len(running)-1)
 				return done.conn, nil
 			}
 			running = slices.Delete(running, at, at+1)
-			d.book.lost(ctx, done.address)
+			d.addresses.markFailed(ctx, done.address)
 			if failure == nil {
 				failure = done.err
 			}
@@ -122,7 +127,8 @@ func (d *dialer) race(ctx context.Context, network, port string, addresses []net
 	}
 }
 
-// closeAll closes connections that came too late.
+// closeAll receives the results of count attempts that lost the race, and closes
+// their connections.
 func closeAll(attempts <-chan attempt, count int) {
 	for range count {
 		if late := <-attempts; late.err == nil {
@@ -131,8 +137,8 @@ func closeAll(attempts <-chan attempt, count int) {
 	}
 }
 
-// IsDial reports whether an error means that no TCP connection came to be, be it to the
-// upstream or to the proxy of HTTP_PROXY.
+// IsDial reports whether an error means that no TCP connection was established to
+// the upstream, or to the proxy of HTTP_PROXY or HTTPS_PROXY.
 func IsDial(err error) bool {
 	operation, ok := errors.AsType[*net.OpError](err)
 	return ok && (operation.Op == "dial" || operation.Op == "proxyconnect")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,37 +16,37 @@ import (
 	"time"
 )
 
-// network is what a dialer sees of the world: what DNS answers, and who accepts
-// connections. It notes what is tried.
+// network simulates DNS and the addresses that a dialer connects to, and records what
+// the dialer does.
 type network struct {
-	mu      sync.Mutex
-	names   []string // addresses, as DNS has them now
-	dnsErr  error
-	dnsSlow time.Duration
-	hangs   map[string]time.Duration // addresses that take so long
-	refuses map[string]bool
-	tried   []string
-	asked   int // of DNS, how often
-	opened  int // connections, which are not closed
+	mu       sync.Mutex
+	resolved []string // the addresses that DNS returns
+	dnsErr   error
+	dnsDelay time.Duration
+	delays   map[string]time.Duration // by address, until it accepts or refuses; default 0
+	refuses  map[string]bool          // by address
+	tried    []string                 // addresses, in order
+	lookups  int
+	open     int // connections that have not been closed
 }
 
 const never = time.Hour
 
 func (n *network) lookup(ctx context.Context, _ string) ([]netip.Addr, error) {
 	n.mu.Lock()
-	n.asked++
-	names, err, slow := n.names, n.dnsErr, n.dnsSlow
+	n.lookups++
+	resolved, err, delay := n.resolved, n.dnsErr, n.dnsDelay
 	n.mu.Unlock()
-	if err := wait(ctx, slow); err != nil {
+	if err := wait(ctx, delay); err != nil {
 		return nil, err
 	}
-	return parseAll(names), err
+	return parseAll(resolved), err
 }
 
-func parseAll(names []string) []netip.Addr {
-	addresses := make([]netip.Addr, len(names))
-	for i, name := range names {
-		addresses[i] = netip.MustParseAddr(name)
+func parseAll(texts []string) []netip.Addr {
+	addresses := make([]netip.Addr, len(texts))
+	for i, text := range texts {
+		addresses[i] = netip.MustParseAddr(text)
 	}
 	return addresses
 }
@@ -63,9 +64,9 @@ func (n *network) connect(ctx context.Context, _, address string) (net.Conn, err
 	host, _, _ := net.SplitHostPort(address)
 	n.mu.Lock()
 	n.tried = append(n.tried, host)
-	slow, refuses := n.hangs[host], n.refuses[host]
+	delay, refuses := n.delays[host], n.refuses[host]
 	n.mu.Unlock()
-	if err := wait(ctx, slow); err != nil {
+	if err := wait(ctx, delay); err != nil {
 		return nil, err
 	}
 	if refuses {
@@ -73,181 +74,200 @@ func (n *network) connect(ctx context.Context, _, address string) (net.Conn, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.opened++
-	return &counted{network: n, host: host}, nil
+	n.open++
+	return &countedConn{network: n, host: host}, nil
 }
 
-// triedNow returns what was tried since the last time.
-func (n *network) triedNow() string {
+// takeTried returns the addresses tried since the last call.
+func (n *network) takeTried() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	tried := strings.Join(n.tried, " ")
+	tried := n.tried
 	n.tried = nil
 	return tried
 }
 
+// change runs change while nothing else accesses n.
 func (n *network) change(change func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	change()
 }
 
-// counted is a connection that does nothing.
-type counted struct {
+// countedConn is a connection that only counts in network.open until it is closed.
+type countedConn struct {
 	net.Conn
 
 	network *network
 	host    string
 }
 
-func (c *counted) Close() error {
-	c.network.change(func() { c.network.opened-- })
+func (c *countedConn) Close() error {
+	c.network.change(func() { c.network.open-- })
 	return nil
 }
 
 func newTestDialer(n *network) *dialer {
-	b := newBook("zitadel.example")
-	b.lookup = n.lookup
-	return &dialer{book: b, connect: n.connect}
+	addresses := newAddressSet("zitadel.example")
+	addresses.lookup = n.lookup
+	return &dialer{addresses: addresses, connect: n.connect}
 }
 
-// dialed connects, and returns the address connected to, or the error, and how long
-// it took.
-func dialed(ctx context.Context, d *dialer, turn int) (string, time.Duration) {
+// dialed connects, and returns the address connected to, or the text of the error, and
+// how long that took.
+func dialed(ctx context.Context, d *dialer, offset int) (string, time.Duration) {
 	began := time.Now()
-	conn, err := d.dial(ctx, "tcp", "zitadel.example:443", turn)
+	conn, err := d.dial(ctx, "tcp", "zitadel.example:443", offset)
 	if err != nil {
 		return err.Error(), time.Since(began)
 	}
 	defer func() { _ = conn.Close() }()
-	return conn.(*counted).host, time.Since(began)
+	return conn.(*countedConn).host, time.Since(began)
 }
 
-// A host with several addresses is connected to although some are dead, and the
-// dead are left alone.
-func TestDial(t *testing.T) {
+// Connecting to a host with several addresses succeeds although some of them are dead,
+// and the dead ones are not tried again until their cooldown is over.
+func TestDeadAddressesAreSkipped(t *testing.T) {
 	t.Parallel()
 	const a, b, c = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+	type delays = map[string]time.Duration
 	for name, test := range map[string]struct {
-		hangs   map[string]time.Duration
+		delays  delays
 		refuses []string
-		got     string
+		want    string // the address connected to, or the error
 		took    time.Duration
-		tried   string
-		next    string // tried the next time
+		tried   []string
+		next    []string // tried by the next connection
 	}{
-		"all well":                {got: a, tried: a, next: a},
-		"one refuses":             {refuses: []string{a}, got: b, tried: a + " " + b, next: b},
-		"one hangs":               {hangs: map[string]time.Duration{a: never}, got: b, took: headStart, tried: a + " " + b, next: b},
-		"one is slow":             {hangs: map[string]time.Duration{a: 200 * time.Millisecond}, got: a, took: 200 * time.Millisecond, tried: a, next: a},
-		"one is slower":           {hangs: map[string]time.Duration{a: 300 * time.Millisecond}, got: b, took: headStart, tried: a + " " + b, next: b},
-		"one hangs, one refuses":  {hangs: map[string]time.Duration{a: never}, refuses: []string{b}, got: c, took: headStart, tried: a + " " + b + " " + c, next: c},
-		"two hang":                {hangs: map[string]time.Duration{a: never, b: never}, got: c, took: 2 * headStart, tried: a + " " + b + " " + c, next: c},
-		"all refuse":              {refuses: []string{a, b, c}, got: a + ": connection refused", tried: a + " " + b + " " + c, next: a + " " + b + " " + c},
-		"all hang":                {hangs: map[string]time.Duration{a: never, b: never, c: never}, got: "context deadline exceeded", took: dialTimeout, tried: a + " " + b + " " + c, next: a + " " + b + " " + c},
-		"all are slow: the first": {hangs: map[string]time.Duration{a: 600 * time.Millisecond, b: 600 * time.Millisecond, c: 600 * time.Millisecond}, got: a, took: 600 * time.Millisecond, tried: a + " " + b + " " + c, next: a + " " + b + " " + c},
+		"all accept":      {want: a, tried: []string{a}, next: []string{a}},
+		"one refuses":     {refuses: []string{a}, want: b, tried: []string{a, b}, next: []string{b}},
+		"one hangs":       {delays: delays{a: never}, want: b, took: headStart, tried: []string{a, b}, next: []string{b}},
+		"one takes 200ms": {delays: delays{a: ms(200)}, want: a, took: ms(200), tried: []string{a}, next: []string{a}},
+		"one takes 300ms": {delays: delays{a: ms(300)}, want: b, took: headStart, tried: []string{a, b}, next: []string{b}},
+		"one hangs, one refuses": {
+			delays: delays{a: never}, refuses: []string{b}, want: c, took: headStart, tried: []string{a, b, c}, next: []string{c},
+		},
+		"two hang": {delays: delays{a: never, b: never}, want: c, took: 2 * headStart, tried: []string{a, b, c}, next: []string{c}},
+		"all refuse": {
+			refuses: []string{a, b, c}, want: a + ": connection refused", tried: []string{a, b, c}, next: []string{a, b, c},
+		},
+		"all hang": {
+			delays: delays{a: never, b: never, c: never}, want: "context deadline exceeded", took: dialTimeout,
+			tried: []string{a, b, c}, next: []string{a, b, c},
+		},
+		"all take 600ms: the first wins": {
+			delays: delays{a: ms(600), b: ms(600), c: ms(600)}, want: a, took: ms(600), tried: []string{a, b, c}, next: []string{a, b, c},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				n := &network{names: []string{c, a, b}, hangs: test.hangs, refuses: map[string]bool{}}
+				n := &network{resolved: []string{c, a, b}, delays: test.delays, refuses: map[string]bool{}}
 				for _, address := range test.refuses {
 					n.refuses[address] = true
 				}
 				d := newTestDialer(n)
 				got, took := dialed(t.Context(), d, 0)
-				if tried := n.triedNow(); got != test.got || took != test.took || tried != test.tried {
-					t.Errorf("connected to %s after %v, tried %s", got, took, tried)
+				if tried := n.takeTried(); got != test.want || took != test.took || !slices.Equal(tried, test.tried) {
+					t.Errorf("got %s after %v, tried %v; want %s after %v, %v", got, took, tried, test.want, test.took, test.tried)
 				}
 				dialed(t.Context(), d, 0)
-				if tried := n.triedNow(); tried != test.next {
-					t.Errorf("the next time, tried %s, want %s", tried, test.next)
+				if tried := n.takeTried(); !slices.Equal(tried, test.next) {
+					t.Errorf("the next connection tried %v, want %v", tried, test.next)
 				}
 				time.Sleep(time.Second)
-				n.change(func() { n.hangs, n.refuses = nil, nil })
-				time.Sleep(leftAlone)
+				n.change(func() { n.delays, n.refuses = nil, nil })
+				time.Sleep(cooldown)
 				if got, _ := dialed(t.Context(), d, 0); got != a {
-					t.Errorf("when all are well again: %s", got)
+					t.Errorf("after the cooldown, when all accept: got %s, want %s", got, a)
 				}
 				synctest.Wait()
-				if n.opened != 0 {
-					t.Errorf("%d connections are left open", n.opened)
+				if n.open != 0 {
+					t.Errorf("%d connections are still open, want 0", n.open)
 				}
 			})
 		})
 	}
 }
 
-// One that began later than the one connected to was not slower.
-func TestDialLaterIsNotSlower(t *testing.T) {
+func ms(milliseconds int) time.Duration { return time.Duration(milliseconds) * time.Millisecond }
+
+// An address that was tried later than the one connected to has not failed: it is still
+// used when its turn comes.
+func TestLaterAttemptIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const slow = 300 * time.Millisecond
-		n := &network{names: []string{"10.0.0.1", "10.0.0.2"}, hangs: map[string]time.Duration{"10.0.0.1": slow, "10.0.0.2": slow}}
-		d := newTestDialer(n)
-		if got, _ := dialed(t.Context(), d, 0); got != "10.0.0.1" {
-			t.Error(got)
+		n := &network{
+			resolved: []string{"10.0.0.1", "10.0.0.2"},
+			delays:   map[string]time.Duration{"10.0.0.1": slow, "10.0.0.2": slow},
 		}
-		if got, _ := dialed(t.Context(), d, 1); got != "10.0.0.2" {
-			t.Errorf("in its turn: %s", got)
+		d := newTestDialer(n)
+		for offset, want := range []string{"10.0.0.1", "10.0.0.2"} {
+			if got, _ := dialed(t.Context(), d, offset); got != want {
+				t.Errorf("offset %d: connected to %s, want %s", offset, got, want)
+			}
 		}
 		time.Sleep(time.Second)
 	})
 }
 
-// A caller that gives up says nothing about an address.
-func TestDialGivenUp(t *testing.T) {
+// An attempt that its caller cancels does not mark the address as failed.
+func TestCancelledAttemptIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &network{names: []string{"10.0.0.1", "10.0.0.2"}, hangs: map[string]time.Duration{"10.0.0.1": 10 * time.Millisecond}}
+		n := &network{
+			resolved: []string{"10.0.0.1", "10.0.0.2"},
+			delays:   map[string]time.Duration{"10.0.0.1": 10 * time.Millisecond},
+		}
 		d := newTestDialer(n)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Millisecond, cancel)
 		if got, _ := dialed(ctx, d, 0); got != context.Canceled.Error() {
-			t.Error(got)
+			t.Errorf("got %s, want %v", got, context.Canceled)
 		}
 		if got, _ := dialed(t.Context(), d, 0); got != "10.0.0.1" {
-			t.Error(got)
+			t.Errorf("the next connection is to %s, want 10.0.0.1", got)
 		}
 	})
 }
 
-// Connections go to every address in turn, of the family that DNS names first.
-func TestDialInTurn(t *testing.T) {
+// Connections go to the addresses in turn, but only to those of the family that DNS
+// returns first, as long as one of them accepts.
+func TestConnectionsTakeTurnsWithinFamily(t *testing.T) {
 	t.Parallel()
-	for want, names := range map[string][]string{
+	for want, resolved := range map[string][]string{
 		"10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.1": {"10.0.0.3", "10.0.0.1", "10.0.0.2"},
 		"fd00::1 fd00::2 fd00::1 fd00::2":     {"fd00::2", "10.0.0.1", "fd00::1"},
 		"10.0.0.1 10.0.0.2 10.0.0.1 10.0.0.2": {"::ffff:10.0.0.1", "fd00::1", "10.0.0.2", "10.0.0.1"},
 	} {
-		d := newTestDialer(&network{names: names})
+		d := newTestDialer(&network{resolved: resolved})
 		got := make([]string, 4)
-		for turn := range got {
-			got[turn], _ = dialed(t.Context(), d, turn)
+		for offset := range got {
+			got[offset], _ = dialed(t.Context(), d, offset)
 		}
 		if strings.Join(got, " ") != want {
-			t.Errorf("%v: %v", names, got)
+			t.Errorf("%v: got %v, want %s", resolved, got, want)
 		}
 	}
-	// The other family is for when there is nothing else.
-	n := &network{names: []string{"fd00::1", "10.0.0.1"}, refuses: map[string]bool{"fd00::1": true}}
+	n := &network{resolved: []string{"fd00::1", "10.0.0.1"}, refuses: map[string]bool{"fd00::1": true}}
 	if got, _ := dialed(t.Context(), newTestDialer(n), 0); got != "10.0.0.1" {
-		t.Error(got)
+		t.Errorf("when the preferred family refuses: got %s, want 10.0.0.1", got)
 	}
 }
 
-// While DNS is not there, the addresses are those from before; what it says is not
-// there, is not.
-func TestDialWithoutDNS(t *testing.T) {
+// While DNS fails or does not answer, the addresses of its last answer are used. If it
+// answers that the name does not exist, connecting fails.
+func TestEarlierAddressesAreUsedWhileDNSFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		err  error
-		slow time.Duration
-		want string
-		took time.Duration
+		err   error
+		delay time.Duration
+		want  string
+		took  time.Duration
 	}{
 		"fails":           {err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}, want: "10.0.0.1"},
-		"does not answer": {slow: never, want: "10.0.0.1", took: patience},
+		"does not answer": {delay: never, want: "10.0.0.1", took: lookupTimeout},
 		"knows no such name": {
 			err:  &net.DNSError{Err: "no such host", Name: "zitadel.example", IsNotFound: true},
 			want: "dial tcp: lookup zitadel.example: no such host",
@@ -256,64 +276,65 @@ func TestDialWithoutDNS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				n := &network{names: []string{"10.0.0.1"}}
+				n := &network{resolved: []string{"10.0.0.1"}}
 				d := newTestDialer(n)
 				dialed(t.Context(), d, 0)
-				n.names, n.dnsErr, n.dnsSlow = nil, test.err, test.slow
+				n.resolved, n.dnsErr, n.dnsDelay = nil, test.err, test.delay
 				if got, took := dialed(t.Context(), d, 0); got != test.want || took != test.took {
-					t.Errorf("%s after %v", got, took)
+					t.Errorf("got %s after %v, want %s after %v", got, took, test.want, test.took)
 				}
 			})
 		})
 	}
 	d := newTestDialer(&network{dnsErr: errors.New("server misbehaving")})
-	if got, _ := dialed(t.Context(), d, 0); got != "dial tcp: server misbehaving" {
-		t.Errorf("from the beginning: %s", got)
+	const want = "dial tcp: server misbehaving"
+	if got, _ := dialed(t.Context(), d, 0); got != want {
+		t.Errorf("without an earlier answer: got %s, want %s", got, want)
 	}
 }
 
-// DNS that is slow, or knows no such name for a while, is asked as seldom as any other,
-// and what it says in the end counts.
-func TestSlowDNS(t *testing.T) {
+// Slow DNS and DNS that does not know the name are not asked more often than
+// lookupInterval allows, and a slow answer is used when it arrives.
+func TestSlowDNSIsNotAskedMoreOften(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &network{names: []string{"10.0.0.1"}, dnsSlow: 3 * time.Second}
+		n := &network{resolved: []string{"10.0.0.1"}, dnsDelay: 3 * time.Second}
 		d := newTestDialer(n)
-		if got, took := dialed(t.Context(), d, 0); got != "10.0.0.1" || took != n.dnsSlow {
-			t.Errorf("at first: %s after %v", got, took)
+		if got, took := dialed(t.Context(), d, 0); got != "10.0.0.1" || took != n.dnsDelay {
+			t.Errorf("first connection: got %s after %v, want 10.0.0.1 after %v", got, took, n.dnsDelay)
 		}
-		n.change(func() { n.names = []string{"10.0.0.2"} })
-		time.Sleep(lookUpEvery)
-		d.book.current()
-		time.Sleep(n.dnsSlow)
+		n.change(func() { n.resolved = []string{"10.0.0.2"} })
+		time.Sleep(lookupInterval)
+		d.addresses.current()
+		time.Sleep(n.dnsDelay)
 		synctest.Wait()
-		if got, took := dialed(t.Context(), d, 0); got != "10.0.0.2" || took != patience {
-			t.Errorf("then: %s after %v", got, took)
+		if got, took := dialed(t.Context(), d, 0); got != "10.0.0.2" || took != lookupTimeout {
+			t.Errorf("after the change: got %s after %v, want 10.0.0.2 after %v", got, took, lookupTimeout)
 		}
-		n.change(func() { n.dnsErr, n.dnsSlow, n.asked = &net.DNSError{IsNotFound: true}, 0, 0 })
-		for range 100 { // in ten seconds
+		n.change(func() { n.dnsErr, n.dnsDelay, n.lookups = &net.DNSError{IsNotFound: true}, 0, 0 })
+		for range 100 { // over ten seconds
 			time.Sleep(100 * time.Millisecond)
-			d.book.current()
+			d.addresses.current()
 			synctest.Wait()
 		}
-		if n.asked > 3 {
-			t.Errorf("DNS was asked %d times", n.asked)
+		if n.lookups > 3 {
+			t.Errorf("DNS was asked %d times in 10 s, want at most 3", n.lookups)
 		}
 	})
 }
 
-// A name is known under the name by which net/http dials it.
-func TestDialedHost(t *testing.T) {
+// The host of an upstream is compared with the name that net/http dials, which is ASCII.
+func TestDialedHostIsASCII(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]string{"zitadel.example": "zitadel.example", "BÜCHER.example": "xn--bcher-kva.example", "a_b.example": "a_b.example"} {
 		if got := dialedHost(&url.URL{Host: host + ":443"}); got != want {
-			t.Errorf("%s: %s", host, got)
+			t.Errorf("%s: got %s, want %s", host, got, want)
 		}
 	}
 }
 
-// Addresses, sockets and proxies are dialed as they are.
-func TestDialOthers(t *testing.T) {
+// IP addresses and proxies are dialed directly: the host's name is not looked up.
+func TestOtherHostsAreDialedDirectly(t *testing.T) {
 	t.Parallel()
 	n := &network{}
 	d := newTestDialer(n)
@@ -322,40 +343,41 @@ func TestDialOthers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := n.triedNow(); got != "10.0.0.9 fd00::9 proxy.example" {
-		t.Error(got)
+	if got, want := n.takeTried(), []string{"10.0.0.9", "fd00::9", "proxy.example"}; !slices.Equal(got, want) {
+		t.Errorf("tried %v, want %v", got, want)
 	}
-	if edition, _ := d.book.current(); edition != 0 || d.book.looking {
-		t.Error("a host to which nobody connects is looked up")
+	if generation, _ := d.addresses.current(); generation != 0 || d.addresses.lookingUp {
+		t.Errorf("got generation %d, lookup running: %v; want 0, false: the host was never connected to", generation, d.addresses.lookingUp)
 	}
-	if newBook("10.0.0.9") != nil || newBook("fd00::9") != nil {
-		t.Error("an address has a book")
+	if newAddressSet("10.0.0.9") != nil || newAddressSet("fd00::9") != nil {
+		t.Error("newAddressSet of an IP address: got a set, want nil")
 	}
 }
 
-// An address that DNS names only now and then stays; one that it has not named for
-// long goes. However often the set changes, an edition stays for half a minute.
-func TestBookForgets(t *testing.T) {
+// An address that is missing from some DNS answers stays in the set; it is removed when
+// it has been missing for the retention. However often the set changes, a generation
+// lasts at least that long.
+func TestGenerationsLastForTheRetention(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &network{names: []string{"10.0.0.1"}}
+		n := &network{resolved: []string{"10.0.0.1"}}
 		d := newTestDialer(n)
 		dialed(t.Context(), d, 0)
-		look := func(names ...string) (edition, count int) {
-			n.change(func() { n.names = names })
-			time.Sleep(lookUpEvery)
-			d.book.current()
+		lookUp := func(resolved ...string) (generation, count int) {
+			n.change(func() { n.resolved = resolved })
+			time.Sleep(lookupInterval)
+			d.addresses.current()
 			synctest.Wait()
-			return d.book.current()
+			return d.addresses.current()
 		}
 		const a, b = "10.0.0.1", "10.0.0.2"
 		var got strings.Builder
-		for _, name := range []string{a, a, b, a, b, b, b, b, b, b, b, b, b} {
-			edition, count := look(name)
-			fmt.Fprintf(&got, "%d:%d ", edition, count)
+		for _, resolved := range []string{a, a, b, a, b, b, b, b, b, b, b, b, b} {
+			generation, count := lookUp(resolved)
+			fmt.Fprintf(&got, "%d:%d ", generation, count)
 		}
 		if want := "1:1 1:1 1:2 1:2 1:2 2:2 2:2 2:2 2:2 2:1 2:1 3:1 3:1 "; got.String() != want {
-			t.Errorf("editions and counts %s, want %s", got.String(), want)
+			t.Errorf("got generations and counts %s, want %s", got.String(), want)
 		}
 	})
 }

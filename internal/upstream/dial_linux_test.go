@@ -7,10 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A dead peer is found out within eleven seconds: after five seconds of silence it
-// is asked every two seconds, and what it does not acknowledge ends the connection
-// after ten, if requests are small. TestDeadPeer of interop/passthrough sees it happen.
-func TestSocketOptions(t *testing.T) {
+// The socket options detect a dead peer within eleven seconds: keep-alive probes start
+// after five seconds, three unanswered ones two seconds apart end the connection, and,
+// if requests are small, so does data that is not acknowledged within ten seconds.
+// TestDeadPeer of interop/passthrough tests the effect.
+func TestSocketOptionsDetectDeadPeers(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,7 +40,7 @@ func checkSocket(t *testing.T, address string, small bool, userTimeout int) {
 	} {
 		err := raw.Control(func(fd uintptr) {
 			if got, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, option); got != want || err != nil {
-				t.Errorf("option %d: %d, want %d, %v", option, got, want, err)
+				t.Errorf("small requests %v, option %d: got %d, %v, want %d", small, option, got, err, want)
 			}
 		})
 		if err != nil {

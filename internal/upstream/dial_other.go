@@ -4,5 +4,5 @@ package upstream
 
 import "syscall"
 
-// limitUnacknowledged does nothing where there is no TCP_USER_TIMEOUT.
+// limitUnacknowledged does nothing: TCP_USER_TIMEOUT exists only on Linux.
 func limitUnacknowledged(string, string, syscall.RawConn) error { return nil }

@@ -2,22 +2,25 @@ package upstream
 
 import "net/http"
 
-// usualHeaderBytes is how long the headers of a usual request are at most. Nearly all
-// tokens are shorter; the least that load balancers take, 8 KiB, is longer.
+// usualHeaderBytes is the largest size, in bytes, of headers that every upstream and
+// load balancer accepts. Their smallest common limit is 8 KiB; nearly all tokens are
+// far shorter than 6 KiB.
 const usualHeaderBytes = 6 << 10
 
-// LargeHeaders reports whether headers are so large that the upstream might not like it,
-// although there is nothing wrong with the upstream.
+// LargeHeaders reports whether headers exceed 6 KiB. An upstream may reject such a
+// request, or end its connection, although the upstream is healthy.
 func LargeHeaders(header http.Header) bool { return HeaderBytes(header) > usualHeaderBytes }
 
-// isUnusual reports whether a request may be one at which a load balancer ends the
-// connection. How large its trailers are is known too late.
-func isUnusual(request *http.Request) bool {
+// mayEndConnection reports whether a load balancer may answer the request by ending
+// the whole connection: its headers and target exceed 6 KiB, or it announces
+// trailers, whose size is not known before they are sent.
+func mayEndConnection(request *http.Request) bool {
 	return HeaderBytes(request.Header)+len(request.URL.Path)+len(request.URL.RawQuery)+len(request.Host) > usualHeaderBytes ||
 		len(request.Trailer) > 0
 }
 
-// HeaderBytes is the length of all names and values.
+// HeaderBytes returns the total length of all names and values, in bytes; a name
+// counts once for each of its values.
 func HeaderBytes(header http.Header) int {
 	total := 0
 	for name, values := range header {

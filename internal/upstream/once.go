@@ -10,22 +10,23 @@ import (
 	"sync/atomic"
 )
 
-// ErrNotHandled is the error of a request with a body, sent over HTTP/2, of which the
-// upstream says that it did not handle it: by a RST_STREAM with REFUSED_STREAM, or by a
-// GOAWAY after an earlier stream (RFC 9113 sections 8.7 and 6.8). Or its connection
-// ended before it was sent.
+// ErrNotHandled is the error of a request with a body that the upstream certainly did
+// not handle. Over HTTP/2, the upstream said so, by RST_STREAM with REFUSED_STREAM or
+// by a GOAWAY whose last stream is an earlier one (RFC 9113 sections 8.7 and 6.8), or
+// the connection ended before the request was sent.
 var ErrNotHandled = errors.New("the upstream did not handle the request")
 
-// errSentOnce is the error of a request without a body that net/http wanted to send
-// again: it was not handled, or the upstream found fault with it.
+// errSentOnce is the error of a request without a body that net/http tried to send a
+// second time. Whether the upstream handled the first one is unknown.
 var errSentOnce = errors.New("the upstream did not answer the request")
 
-// sendOnce sends a request once. Over HTTP/2, net/http would send it again, for ever
-// and without a pause, not only where it was not handled, but also after a RST_STREAM
-// with PROTOCOL_ERROR, handled or not (golang/go#47635).
+// sendOnce sends a request exactly once. net/http alone would send it again over
+// HTTP/2, without limit or delay, and not only if the upstream did not handle it but
+// also after RST_STREAM with PROTOCOL_ERROR, which says nothing about that
+// (golang/go#47635).
 func (t *Transport) sendOnce(request *http.Request) (*http.Response, error) {
 	if request.Body == nil || request.Body == http.NoBody {
-		once := stoppedBeforeAgain(request)
+		once := cancelledOnResend(request)
 		response, err := t.send(once)
 		if err != nil && errors.Is(context.Cause(once.Context()), errSentOnce) {
 			return nil, errSentOnce
@@ -35,17 +36,18 @@ func (t *Transport) sendOnce(request *http.Request) (*http.Response, error) {
 	unrepeatable := *request
 	unrepeatable.GetBody = nil
 	response, err := t.send(&unrepeatable)
-	if err != nil && wantedAgain(err) {
+	if err != nil && triedToResend(err) {
 		return nil, fmt.Errorf("%w: %w", ErrNotHandled, err)
 	}
 	return response, err
 }
 
-// wantedAgain reports whether net/http would have sent a request again that was not
-// handled. It says so in words only, and they count only as a whole: other errors of
-// its may hold words of the upstream's. Should it change them, no request that was sent
-// is believed to be unhandled any more.
-func wantedAgain(err error) bool {
+// triedToResend reports whether net/http failed only because it could not send an
+// unhandled request again. net/http has no error value for that, only these texts.
+// They must match completely, because other errors of net/http quote what the upstream
+// sent. If net/http changes its texts, the result is false: a request that was sent is
+// then never taken for unhandled.
+func triedToResend(err error) bool {
 	text := err.Error()
 	if text == "net/http: cannot rewind body after connection loss" {
 		return true
@@ -59,6 +61,7 @@ func wantedAgain(err error) bool {
 		refused && !strings.ContainsFunc(stream, func(c rune) bool { return c < '0' || c > '9' })
 }
 
+// between returns what is between prefix and suffix, if text has both.
 func between(text, prefix, suffix string) (inner string, ok bool) {
 	if inner, ok = strings.CutPrefix(text, prefix); !ok {
 		return "", false
@@ -66,9 +69,9 @@ func between(text, prefix, suffix string) (inner string, ok bool) {
 	return strings.CutSuffix(inner, suffix)
 }
 
-// stoppedBeforeAgain makes a request that is cancelled when net/http looks for a
-// connection for it again, after it was sent.
-func stoppedBeforeAgain(request *http.Request) *http.Request {
+// cancelledOnResend returns a copy of the request that is cancelled, with the cause
+// errSentOnce, when net/http asks for another connection after it was sent.
+func cancelledOnResend(request *http.Request) *http.Request {
 	ctx, stop := context.WithCancelCause(request.Context())
 	var sent atomic.Bool
 	return request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

@@ -12,10 +12,10 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// How often a request arrives over HTTP/2 that an upstream did not answer: what it did
-// not handle once more, if the body can be had again, and so a GET that it may not have
-// handled; everything else once. net/http would send each of them for ever.
-func TestSentOnce(t *testing.T) {
+// A request over HTTP/2 that the upstream does not answer arrives a second time only if
+// the upstream did not handle it and the body can be read again, or if it is a GET that
+// net/http would send again. net/http alone would send each of them without limit.
+func TestUnansweredRequestIsSentAgainOnlyIfSafe(t *testing.T) {
 	t.Parallel()
 	type sent struct {
 		arrives    int64
@@ -29,7 +29,7 @@ func TestSentOnce(t *testing.T) {
 		"GOAWAY after it was handled":              {once, once, once},
 		"protocol error after it was handled":      {once, once, twice},
 		"stream reset after it was handled":        {once, once, once},
-		"told to be calm":                          {once, once, once},
+		"throttled (ENHANCE_YOUR_CALM)":            {once, once, once},
 		"closed after it was handled":              {once, once, once},
 	} {
 		for name, test := range map[string]struct {
@@ -52,21 +52,23 @@ func TestSentOnce(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				arrived, err := sendInto(t, fault, request)
+				arrived, err := sendWithFault(t, fault, request)
 				if got := (sent{arrived, errors.Is(err, upstream.ErrNotHandled)}); got != test.want || err == nil {
-					t.Errorf("%+v, want %+v: %v", got, test.want, err)
+					t.Errorf("got %+v, want %+v; got error %v, want one", got, test.want, err)
 				}
 			})
 		}
 	}
 }
 
-// What an upstream says in a GOAWAY does not make a request one that it did not handle.
-func TestGoAwayDebugText(t *testing.T) {
+// A GOAWAY whose debug text imitates net/http's errors does not make a handled request
+// count as not handled.
+func TestGoAwayDebugTextCannotClaimNotHandled(t *testing.T) {
 	t.Parallel()
-	for _, said := range []string{
+	for _, debug := range []string{
 		"net/http: cannot rewind body after connection loss",
-		"http2: Transport: cannot retry err [stream error: stream ID 1; REFUSED_STREAM; received from peer] after Request.Body was written; define Request.GetBody to avoid this error",
+		"http2: Transport: cannot retry err [stream error: stream ID 1; REFUSED_STREAM; received from peer]" +
+			" after Request.Body was written; define Request.GetBody to avoid this error",
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "", strings.NewReader("body"))
 		if err != nil {
@@ -74,23 +76,25 @@ func TestGoAwayDebugText(t *testing.T) {
 		}
 		arrived, err := sendTo(t, func(stream *wiretest.FaultyStream, answer func() *httptest.ResponseRecorder) {
 			answer()
-			stream.Debug = said
+			stream.Debug = debug
 			stream.GoAway(true)
 			stream.Close()
 		}, request)
 		if arrived != 1 || err == nil || errors.Is(err, upstream.ErrNotHandled) {
-			t.Errorf("%s: sent %d times: %v", said, arrived, err)
+			t.Errorf("%s: the request arrived %d times with error %v, want once with an error other than ErrNotHandled", debug, arrived, err)
 		}
 	}
 }
 
-// sendInto sends a request to an upstream at fault, and tells how often it arrived; and
-// then another one, which must succeed.
-func sendInto(t *testing.T, fault string, request *http.Request) (arrived int64, err error) {
+// sendWithFault sends a request to an upstream with the named fault, and returns how often
+// the request arrived. See sendTo.
+func sendWithFault(t *testing.T, fault string, request *http.Request) (arrived int64, err error) {
 	t.Helper()
 	return sendTo(t, wiretest.HTTP2Faults()[fault], request)
 }
 
+// sendTo sends a request to an upstream with a fault, and returns how often it arrived.
+// It then sends another request without a fault, which must succeed.
 func sendTo(t *testing.T, fault wiretest.HTTP2Fault, request *http.Request) (arrived int64, err error) {
 	t.Helper()
 	var arrivals atomic.Int64
@@ -116,7 +120,7 @@ func sendTo(t *testing.T, fault wiretest.HTTP2Fault, request *http.Request) (arr
 	}
 	response, nextErr = transport.RoundTrip(next)
 	if nextErr != nil {
-		t.Fatalf("the next request: %v", nextErr)
+		t.Fatalf("the next request, without a fault: %v", nextErr)
 	}
 	_ = response.Body.Close()
 	return arrived, err

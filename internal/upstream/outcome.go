@@ -8,24 +8,25 @@ import (
 	"sync/atomic"
 )
 
-// Outcome is what is known of a request besides its answer or error.
+// Outcome says how far a request came.
 type Outcome struct {
-	// Dialed says that there was a connection: a failure is not one to connect.
+	// Dialed says that connecting did not fail: either there was a TCP connection or
+	// the request failed for another reason.
 	Dialed bool
 	// Sent says that the upstream may have handled the request.
 	Sent bool
 }
 
-// Do is RoundTrip, and tells the Outcome.
+// Do sends a request like RoundTrip and also returns its Outcome.
 func (t *Transport) Do(request *http.Request) (*http.Response, Outcome, error) {
 	ctx, sent := traceSent(request.Context())
 	response, err := t.RoundTrip(request.WithContext(ctx))
 	return response, Outcome{Dialed: !IsDial(err), Sent: sent.Load() && !errors.Is(err, ErrNotHandled)}, err
 }
 
-// traceSent notes whether a request's headers were written. net/http makes a request
-// again by itself if the pooled connection that it chose turns out to have been closed
-// before a byte was written: that begins anew.
+// traceSent returns a context for a request, and whether that request's headers were
+// written. If a pooled connection turns out to have been closed before a byte was
+// written, net/http sends the request again on another one; sent is then false again.
 func traceSent(ctx context.Context) (context.Context, *atomic.Bool) {
 	sent := new(atomic.Bool)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

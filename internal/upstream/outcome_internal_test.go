@@ -5,22 +5,22 @@ import (
 	"testing"
 )
 
-// A request that net/http made again by itself has only been sent if the last attempt
-// was.
-func TestSentBeginsAnewWithEachConnection(t *testing.T) {
+// When net/http repeats a request on another connection, the request counts as sent only
+// if the last attempt was sent.
+func TestSentIsThatOfTheLastConnection(t *testing.T) {
 	t.Parallel()
 	ctx, sent := traceSent(t.Context())
 	trace := httptrace.ContextClientTrace(ctx)
 	trace.GetConn("")
 	if sent.Load() {
-		t.Error("sent before anything was written")
+		t.Error("got sent before anything was written, want not sent")
 	}
 	trace.WroteHeaders()
 	if !sent.Load() {
-		t.Error("not sent, although the headers were written")
+		t.Error("got not sent after the headers were written, want sent")
 	}
-	trace.GetConn("") // net/http knows that nothing arrived
+	trace.GetConn("") // net/http repeats the request: nothing was written on the first connection
 	if sent.Load() {
-		t.Error("sent, although it begins anew")
+		t.Error("got sent on the second connection before anything was written, want not sent")
 	}
 }

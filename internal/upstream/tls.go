@@ -7,30 +7,31 @@ import (
 	"zitadel-v1-adapter/internal/pemfile"
 )
 
-// TLS says how an https:// upstream is trusted and what it is shown. The zero
-// TLS trusts the system's CAs and shows nothing. Files are PEM.
+// TLS configures the certificates of an https:// upstream. The zero value trusts the
+// system's CAs and sends no client certificate. All files are PEM. The minimum is TLS
+// 1.2.
 type TLS struct {
-	// CAFile holds the CAs to trust instead of the system's.
+	// CAFile contains the CA certificates to trust instead of the system's.
 	CAFile string
-	// CertFile and KeyFile are a client certificate for an upstream that asks
-	// for one: both or neither.
+	// CertFile and KeyFile contain the client certificate to send if the upstream
+	// asks for one, and its key. Set both or neither.
 	CertFile string
 	KeyFile  string
-	// ServerName is the name to look for in the upstream's certificate, and to
-	// send as SNI, instead of the URL's host.
+	// ServerName is the name that the upstream's certificate must be valid for, and
+	// that is sent as SNI. Default: the URL's host.
 	ServerName string
 }
 
-// Files lists the files that are set: their content may be renewed, and then a
-// new Upstream is due.
+// Files returns the paths that are set. When the content of one of them changes,
+// make a new Upstream: an existing one keeps the certificates it was made with.
 func (t TLS) Files() []string {
 	return pemfile.Set(t.CAFile, t.CertFile, t.KeyFile)
 }
 
-// load reads the files; nil means that everything is as net/http has it.
+// load reads the files. It returns nil for the zero TLS.
 func (t TLS) load() (*tls.Config, error) {
 	if t == (TLS{}) {
-		return nil, nil //nolint:nilnil // nil is crypto/tls's word for its defaults
+		return nil, nil //nolint:nilnil // nil is crypto/tls's default configuration
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CAFile != "" {

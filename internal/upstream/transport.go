@@ -12,88 +12,100 @@ import (
 	"time"
 )
 
-// Version is an HTTP version towards the upstream.
+// Version is the HTTP version that a Transport speaks.
 type Version int
 
 const (
 	// HTTP1 is HTTP/1.1.
 	HTTP1 Version = iota + 1
-	// HTTP2 is HTTP/2: by ALPN for an https:// upstream, in clear text (h2c, with
-	// prior knowledge) for the others.
+	// HTTP2 is HTTP/2: negotiated by ALPN with an https:// upstream, with prior
+	// knowledge in clear text (h2c) otherwise.
 	HTTP2
 )
 
-// TransportConfig says how a Transport speaks.
+// TransportConfig configures a Transport.
 type TransportConfig struct {
+	// Version is HTTP1 or HTTP2.
 	Version Version
-	// ResponseHeaderTimeout is how long the upstream may take to begin its answer
-	// once it has the whole request; 0 is for ever.
+	// ResponseHeaderTimeout limits the time from the end of the request to the
+	// headers of the response. Default: no limit.
 	ResponseHeaderTimeout time.Duration
-	// SmallRequests says that no request is so large that the upstream might have to
-	// wait before it reads on: who does not acknowledge one in ten seconds is dead.
+	// SmallRequests says that every request is small enough for the upstream to
+	// receive it without delay. On Linux, a connection then fails if the upstream
+	// does not acknowledge sent data within ten seconds. Default: false, because a
+	// large upload may wait longer for an upstream that reads slowly.
 	SmallRequests bool
-	// MaxResponseHeaderBytes is how long the headers of an answer may be; 0 is
-	// net/http's default.
+	// MaxResponseHeaderBytes limits the size of a response's headers, in bytes.
+	// Default: that of net/http, 10 MiB.
 	MaxResponseHeaderBytes int64
 }
 
-// maxLanes is how many HTTP/2 connections there are side by side at most, as long
-// as one carries the calls that it gets.
-const maxLanes = 4
+// maxConnections limits how many HTTP/2 connections a Transport spreads its requests
+// over. net/http may open more if the upstream's limit of concurrent streams is
+// reached on one of them.
+const maxConnections = 4
 
-// Transport is an [http.RoundTripper] with a connection pool of its own. It
-// compresses and decompresses nothing. If the upstream's host name has several
-// addresses, its connections are spread over them; when DNS names others, new
-// requests go over new connections, and the old ones end with their requests.
+// Transport is an [http.RoundTripper] with its own connections. It neither compresses
+// requests nor decompresses responses. If the upstream's host name has several
+// addresses, its connections are spread over them. When the addresses in DNS change,
+// new requests use new connections; old connections are closed when their requests
+// have ended. It is safe for concurrent use.
 //
-// Over HTTP/2, requests with large headers, a long target or trailers have connections
-// of their own: many a load balancer ends a connection, and with it all that is under way
-// there, when headers are larger than it likes.
+// Over HTTP/2, requests with large headers, a long target or trailers use separate
+// connections. Many load balancers end the whole connection when a request's headers
+// exceed their limit, and every other request on that connection would fail with it:
+// without the separation, any client could make other clients' calls fail.
+// TestHeadersThatEndConnections of package adapter proves that it cannot.
 type Transport struct {
-	book  *book // nil: the upstream is no host name
-	http1 bool
-	apart *Transport // over HTTP/2, for large headers
-	make  func(lane int) *http.Transport
+	addresses    *addressSet // nil: the upstream is not a host name
+	http1        bool
+	largeHeaders *Transport // HTTP/2 only: for requests that may end their connection
+	newPool      func(index int) *http.Transport
 
-	renewal sync.Mutex
+	renewal sync.Mutex // held while pools is replaced
 	pools   atomic.Pointer[pools]
-	turn    atomic.Uint32
+	next    atomic.Uint32 // counts requests, or connections, to take turns
 }
 
-// pools are the connections to one edition of a host's addresses.
+// pools holds the connections to one generation of a host's addresses.
 type pools struct {
-	edition int
-	lanes   []*http.Transport // one, or one for each connection of HTTP/2
-	retired atomic.Bool
+	generation int
+	// connections is, over HTTP/2, one http.Transport for each connection; over
+	// HTTP/1.1, a single one, which opens as many connections as it needs.
+	connections []*http.Transport
+	retired     atomic.Bool
 }
 
-// NewTransport makes a Transport; it does not connect yet.
+// NewTransport returns a Transport to the upstream. It connects when the first
+// request is sent.
 func (u *Upstream) NewTransport(config TransportConfig) *Transport {
 	t := u.newTransport(config)
 	if !t.http1 {
-		t.apart = u.newTransport(config)
+		t.largeHeaders = u.newTransport(config)
 	}
 	return t
 }
 
 func (u *Upstream) newTransport(config TransportConfig) *Transport {
-	t := &Transport{book: u.book, http1: config.Version == HTTP1}
-	t.turn.Store(rand.Uint32()) //nolint:gosec // no secret: not every replica is to begin with the same address
-	first := t.nextTurn()
-	t.make = func(lane int) *http.Transport {
+	t := &Transport{addresses: u.addresses, http1: config.Version == HTTP1}
+	t.next.Store(rand.Uint32()) //nolint:gosec // not a secret: replicas should start with different addresses
+	first := t.nextOffset()
+	t.newPool = func(index int) *http.Transport {
 		return u.newPool(config, func() int {
-			if t.http1 { // as many connections as there are requests at once
-				return t.nextTurn()
+			if t.http1 { // each new connection goes to the next address
+				return t.nextOffset()
 			}
-			return first + lane // one connection, and so one address, as long as it lasts
+			return first + index // an HTTP/2 connection that is replaced goes to the same address again
 		})
 	}
-	t.pools.Store(&pools{lanes: []*http.Transport{t.make(0)}})
+	t.pools.Store(&pools{connections: []*http.Transport{t.newPool(0)}})
 	return t
 }
 
-func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transport {
-	d := dialer{book: u.book, connect: u.connect}
+// newPool returns a connection pool; offset is called for each new connection, and
+// says which address to try first (see addressSet.order).
+func (u *Upstream) newPool(config TransportConfig, offset func() int) *http.Transport {
+	d := dialer{addresses: u.addresses, connect: u.connect}
 	if d.connect == nil {
 		d.connect = newConnect(config.SmallRequests)
 	}
@@ -108,14 +120,14 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 			if u.socket != "" {
 				network, address = "unix", u.socket
 			}
-			return d.dial(ctx, network, address, turn())
+			return d.dial(ctx, network, address, offset())
 		},
 		TLSClientConfig: u.tls.Clone(), // net/http writes into it
-		// net/http's default of two idle connections a host would open and
-		// close a connection for nearly every concurrent call.
+		// With net/http's default of 2, nearly every concurrent call would open and
+		// close a connection.
 		MaxIdleConnsPerHost: 256,
-		// Sooner than upstreams and load balancers close theirs, of which many do after
-		// a minute: of a request that meets its connection's end, nobody can say
+		// Half of the minute after which many upstreams and load balancers close idle
+		// connections: if a request is sent while the other side closes, it is unknown
 		// whether it was handled.
 		IdleConnTimeout:        30 * time.Second,
 		TLSHandshakeTimeout:    handshakeTimeout,
@@ -124,29 +136,31 @@ func (u *Upstream) newPool(config TransportConfig, turn func() int) *http.Transp
 		MaxResponseHeaderBytes: config.MaxResponseHeaderBytes,
 		DisableCompression:     true,
 		HTTP2: &http.HTTP2Config{
-			// A connection on which nothing came for so long is asked whether it
-			// lives, and must answer.
+			// A connection on which nothing was received for 10 seconds gets a PING,
+			// and is closed if that is not answered within 5 seconds.
 			SendPingTimeout: 10 * time.Second,
 			PingTimeout:     5 * time.Second,
-			// A reader slower than the upstream holds so much memory; net/http's
-			// default is 4 MiB a stream.
+			// The memory that a stream takes if its client reads more slowly than the
+			// upstream sends. net/http's default is 4 MiB.
 			MaxReceiveBufferPerStream: 256 << 10,
 		},
 	}
 }
 
-// RoundTrip makes a request. It is that of [http.RoundTripper].
+// RoundTrip implements [http.RoundTripper].
 //
-// Over HTTP/2, what the upstream did not handle is sent once more, at once, if its body
-// can be had again, and so is a GET that may not have been handled: that a connection
-// ends is no failure (gRPC calls that a transparent retry, gRFC A6). If that is not
-// handled either, the error of a request with a body is ErrNotHandled.
+// Over HTTP/2, it sends a request a second time, immediately, in two cases: if it has a
+// body that can be read again (GetBody) and the upstream did not handle it, and if it is
+// a GET without a body that net/http itself would send again, handled or not (see
+// sendOnce). An upstream that ends its connections from time to time is therefore not a
+// failure of a call (gRPC calls this a transparent retry, gRFC A6). If a request with a
+// body was not handled in the end, the error wraps ErrNotHandled.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if t.http1 {
 		return t.send(request)
 	}
-	if t.apart != nil && isUnusual(request) {
-		return t.apart.RoundTrip(request)
+	if t.largeHeaders != nil && mayEndConnection(request) {
+		return t.largeHeaders.RoundTrip(request)
 	}
 	response, err := t.sendOnce(request)
 	switch {
@@ -169,83 +183,86 @@ func (t *Transport) send(request *http.Request) (*http.Response, error) {
 	}
 	if inUse.retired.Load() {
 		last := *request
-		last.Close = true // or else its connection would stay, idle, for nobody
+		last.Close = true // otherwise its connection would stay open, idle and unused
 		request = &last
 	}
-	return t.spread(inUse, request)
+	return t.roundTrip(inUse, request)
 }
 
-// spread sends a request over one of the connections.
-func (t *Transport) spread(inUse *pools, request *http.Request) (*http.Response, error) {
-	if len(inUse.lanes) == 1 {
-		return inUse.lanes[0].RoundTrip(request)
+// roundTrip sends a request on the next one of the connections.
+func (t *Transport) roundTrip(inUse *pools, request *http.Request) (*http.Response, error) {
+	if len(inUse.connections) == 1 {
+		return inUse.connections[0].RoundTrip(request)
 	}
-	return inUse.lanes[t.nextTurn()%len(inUse.lanes)].RoundTrip(request)
+	return inUse.connections[t.nextOffset()%len(inUse.connections)].RoundTrip(request)
 }
 
-func (t *Transport) nextTurn() int {
-	const positive = math.MaxInt32 >> 1 // with room for lanes
-	return int(t.turn.Add(1) & positive)
+func (t *Transport) nextOffset() int {
+	const mask = math.MaxInt32 >> 1 // not negative, and adding an index of connections does not overflow
+	return int(t.next.Add(1) & mask)
 }
 
-// current returns the pools of the current addresses.
+// current returns the pools for the current generation of addresses.
 func (t *Transport) current() *pools {
 	inUse := t.pools.Load()
-	if t.book == nil {
+	if t.addresses == nil {
 		return inUse
 	}
-	edition, count := t.book.current()
-	if edition == inUse.edition {
+	generation, count := t.addresses.current()
+	if generation == inUse.generation {
 		return inUse
 	}
-	return t.renew(edition, count)
+	return t.renew(generation, count)
 }
 
-// renew lets new requests over new connections. The first edition is what the
-// connections that there are, if any, were made from.
-func (t *Transport) renew(edition, count int) *pools {
+// renew replaces the pools by those for a new generation with count addresses, and
+// retires the old ones. Connections made before the first generation are kept: they
+// were made from the same DNS answer.
+func (t *Transport) renew(generation, count int) *pools {
 	t.renewal.Lock()
 	defer t.renewal.Unlock()
 	old := t.pools.Load()
-	if edition <= old.edition {
+	if generation <= old.generation {
 		return old
 	}
-	lanes := 1
+	connections := 1
 	if !t.http1 {
-		lanes = min(max(count, 1), maxLanes)
+		connections = min(max(count, 1), maxConnections)
 	}
-	fresh := &pools{edition: edition}
+	fresh := &pools{generation: generation}
 	fresh.retired.Store(old.retired.Load())
-	if old.edition == 0 {
-		fresh.lanes = old.lanes
+	if old.generation == 0 {
+		fresh.connections = old.connections
 	} else {
 		defer old.retire()
 	}
-	for lane := len(fresh.lanes); lane < lanes; lane++ {
-		fresh.lanes = append(fresh.lanes, t.make(lane))
+	for index := len(fresh.connections); index < connections; index++ {
+		fresh.connections = append(fresh.connections, t.newPool(index))
 	}
 	t.pools.Store(fresh)
 	return fresh
 }
 
-// CloseIdleConnections closes the connections on which no request is under way, and
-// the others when their requests have ended: nobody is to come after them.
+// CloseIdleConnections closes idle connections at once, and all others when their
+// requests have ended. The Transport can still be used, but keeps no connection open
+// from then on.
 func (t *Transport) CloseIdleConnections() {
 	t.pools.Load().retire()
-	if t.apart != nil {
-		t.apart.CloseIdleConnections()
+	if t.largeHeaders != nil {
+		t.largeHeaders.CloseIdleConnections()
 	}
 }
 
 func (p *pools) retire() {
 	p.retired.Store(true)
 	p.closeIdle()
-	// A connection may still be on its way for a request that did not wait for it.
+	// net/http may still be making a connection for a request that got another one
+	// in the meantime. It would stay open, idle.
 	time.AfterFunc(dialTimeout+handshakeTimeout, p.closeIdle)
 }
 
 func (p *pools) closeIdle() {
-	for _, lane := range p.lanes {
-		lane.CloseIdleConnections()
+	for _, connection := range p.connections {
+		connection.CloseIdleConnections()
 	}
 }

@@ -14,23 +14,24 @@ import (
 	"time"
 )
 
-// host is an address on which a server listens, in memory: time is synctest's. It
-// answers with its own name, and holds a request to /wait until it is released.
+// host is an address with an HTTP server, connected to in memory so that it works with
+// synctest. It answers with its address. A request to /wait announces itself on
+// waiting and is answered after a value is sent to release.
 type host struct {
-	name    string
+	address string
 	accept  chan net.Conn
 	closed  chan struct{}
-	open    atomic.Int32
-	total   atomic.Int32
-	silent  atomic.Bool
+	open    atomic.Int32 // connections that have not been closed
+	total   atomic.Int32 // connections ever made
+	dead    atomic.Bool  // drops everything it is sent, and sends nothing
 	waiting chan struct{}
 	release chan struct{}
 }
 
-func newHost(t *testing.T, name string) *host {
+func newHost(t *testing.T, address string) *host {
 	t.Helper()
 	h := &host{
-		name: name, accept: make(chan net.Conn), closed: make(chan struct{}),
+		address: address, accept: make(chan net.Conn), closed: make(chan struct{}),
 		waiting: make(chan struct{}), release: make(chan struct{}),
 	}
 	protocols := new(http.Protocols)
@@ -41,7 +42,7 @@ func newHost(t *testing.T, name string) *host {
 			h.waiting <- struct{}{}
 			<-h.release
 		}
-		_, _ = io.WriteString(w, name)
+		_, _ = io.WriteString(w, address)
 	})}
 	go func() { _ = server.Serve(h) }()
 	t.Cleanup(func() { _ = server.Close() })
@@ -66,57 +67,59 @@ func (h *host) connect() net.Conn {
 	h.open.Add(1)
 	h.total.Add(1)
 	h.accept <- server
-	return &pipe{Conn: client, host: h, gone: make(chan struct{})}
+	return &pipe{Conn: client, host: h, closed: make(chan struct{})}
 }
 
-// pipe is a connection to a host, which may have died without a word.
+// pipe is a connection to a host. If the host is dead, Read blocks until Close, and
+// Write succeeds without effect.
 type pipe struct {
 	net.Conn
 
-	host *host
-	once sync.Once
-	gone chan struct{}
+	host   *host
+	once   sync.Once
+	closed chan struct{}
 }
 
 func (p *pipe) Read(into []byte) (int, error) {
 	n, err := p.Conn.Read(into)
-	if p.host.silent.Load() && err == nil {
-		<-p.gone
+	if p.host.dead.Load() && err == nil {
+		<-p.closed
 		return 0, net.ErrClosed
 	}
 	return n, err
 }
 
 func (p *pipe) Write(data []byte) (int, error) {
-	if p.host.silent.Load() {
+	if p.host.dead.Load() {
 		return len(data), nil
 	}
 	return p.Conn.Write(data)
 }
 
 func (p *pipe) Close() error {
-	p.once.Do(func() { p.host.open.Add(-1); close(p.gone) })
+	p.once.Do(func() { p.host.open.Add(-1); close(p.closed) })
 	return p.Conn.Close()
 }
 
-// newTestUpstream is an upstream whose name DNS resolves to the addresses that
-// names returns, on which hosts listen.
-func newTestUpstream(t *testing.T, names func() []string, hosts map[string]*host) *Upstream {
+// newTestUpstream returns an upstream whose host name resolves to the addresses that
+// resolved returns. hosts are by address.
+func newTestUpstream(t *testing.T, resolved func() []string, hosts map[string]*host) *Upstream {
 	t.Helper()
 	u, err := New(Config{URL: "http://zitadel.example", Host: HostUpstream})
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.book.lookup = func(context.Context, string) ([]netip.Addr, error) {
-		return parseAll(names()), nil
+	u.addresses.lookup = func(context.Context, string) ([]netip.Addr, error) {
+		return parseAll(resolved()), nil
 	}
 	u.connect = func(_ context.Context, _, address string) (net.Conn, error) {
-		name, _, _ := net.SplitHostPort(address)
-		return hosts[name].connect(), nil
+		ip, _, _ := net.SplitHostPort(address)
+		return hosts[ip].connect(), nil
 	}
 	return u
 }
 
+// get returns the body of the response, or the text of the error.
 func get(t *Transport, path string) string {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://zitadel.example"+path, http.NoBody)
 	if err != nil {
@@ -134,68 +137,70 @@ func get(t *Transport, path string) string {
 	return string(body)
 }
 
-// When DNS names another address, requests go there, over HTTP/1.1 and HTTP/2; one
-// that is under way at the old one is answered; and then nothing is left there.
+// When DNS returns another address, requests go there, over HTTP/1.1 and HTTP/2. A
+// request in flight at the old address is answered, and then no connection to that
+// address is left.
 func TestTransportFollowsDNS(t *testing.T) {
 	t.Parallel()
 	const before, after = "10.0.0.1", "10.0.0.2"
 	for _, version := range []Version{HTTP1, HTTP2} {
 		synctest.Test(t, func(t *testing.T) {
 			hosts := map[string]*host{before: newHost(t, before), after: newHost(t, after)}
-			var names atomic.Pointer[[]string]
-			names.Store(&[]string{before})
-			transport := newTestUpstream(t, func() []string { return *names.Load() }, hosts).NewTransport(TransportConfig{Version: version})
+			var resolved atomic.Pointer[[]string]
+			resolved.Store(&[]string{before})
+			transport := newTestUpstream(t, func() []string { return *resolved.Load() }, hosts).NewTransport(TransportConfig{Version: version})
 			defer transport.CloseIdleConnections()
 			for range 3 {
 				if got := get(transport, "/"); got != before {
-					t.Fatal(got)
+					t.Fatalf("version %d: answered by %s, want %s", version, got, before)
 				}
 			}
 			if n := hosts[before].total.Load(); n != 1 {
-				t.Errorf("%d connections for three requests", n)
+				t.Errorf("version %d: %d connections for three requests, want 1", version, n)
 			}
-			underWay := make(chan string)
-			go func() { underWay <- get(transport, "/wait") }()
+			inFlight := make(chan string)
+			go func() { inFlight <- get(transport, "/wait") }()
 			<-hosts[before].waiting
 
-			names.Store(&[]string{after})
+			resolved.Store(&[]string{after})
 			for began := time.Now(); get(transport, "/") != after; time.Sleep(time.Second) {
-				if time.Since(began) > 3*forgetAfter {
-					t.Fatal("still at the old address")
+				if time.Since(began) > 3*retention {
+					t.Fatalf("version %d: requests still go to the old address after %v", version, time.Since(began))
 				}
 			}
 			for range 3 {
-				time.Sleep(lookUpEvery)
+				time.Sleep(lookupInterval)
 				if got := get(transport, "/"); got != after {
-					t.Errorf("then %s again", got)
+					t.Errorf("version %d: then answered by %s, want %s", version, got, after)
 				}
 			}
 			hosts[before].release <- struct{}{}
-			if got := <-underWay; got != before {
-				t.Errorf("the request under way: %s", got)
+			if got := <-inFlight; got != before {
+				t.Errorf("version %d: the request in flight was answered by %s, want %s", version, got, before)
 			}
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 			if n := hosts[before].open.Load(); n != 0 {
-				t.Errorf("%d connections left at the old address", n)
+				t.Errorf("version %d: %d connections to the old address are open, want 0", version, n)
 			}
-			if n := hosts[after].total.Load(); n > 2 { // one when it was named, one when the old one was forgotten
-				t.Errorf("%d connections to the new address", n)
+			if n := hosts[after].total.Load(); n > 2 { // one when it was added, one when the old address was removed
+				t.Errorf("version %d: %d connections to the new address, want at most 2", version, n)
 			}
 		})
 	}
 }
 
-// Requests go to all addresses: over HTTP/1.1 because several at once need several
-// connections, over HTTP/2 because there is one for each address.
+// Requests are spread evenly over all addresses: over HTTP/1.1 because concurrent
+// requests need several connections, over HTTP/2 because there is one connection for
+// each address.
 func TestTransportUsesAllAddresses(t *testing.T) {
 	t.Parallel()
 	all := []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}
 	for _, version := range []Version{HTTP1, HTTP2} {
 		synctest.Test(t, func(t *testing.T) {
 			hosts := map[string]*host{}
-			for _, name := range all {
-				hosts[name] = newHost(t, name)
+			for _, address := range all {
+				hosts[address] = newHost(t, address)
 			}
 			transport := newTestUpstream(t, func() []string { return all }, hosts).NewTransport(TransportConfig{Version: version})
 			defer transport.CloseIdleConnections()
@@ -206,10 +211,10 @@ func TestTransportUsesAllAddresses(t *testing.T) {
 			}
 			synctest.Wait()
 			for range 6 {
-				for _, name := range all {
+				for _, address := range all {
 					select {
-					case <-hosts[name].waiting:
-						hosts[name].release <- struct{}{}
+					case <-hosts[address].waiting:
+						hosts[address].release <- struct{}{}
 					default:
 					}
 				}
@@ -218,35 +223,35 @@ func TestTransportUsesAllAddresses(t *testing.T) {
 			for range 6 {
 				counts[<-answers]++
 			}
-			for _, name := range all {
-				if counts[name] != 2 {
-					t.Errorf("version %d: answers %v", version, counts)
+			for _, address := range all {
+				if counts[address] != 2 {
+					t.Errorf("version %d: %s answered %d requests, want 2; all: %v", version, address, counts[address], counts)
 				}
 			}
 		})
 	}
 }
 
-// An HTTP/2 connection to a peer that died without a word is given up within
-// fifteen seconds, and the next request goes to another address.
-func TestTransportFindsDeadPeers(t *testing.T) {
+// A request on an HTTP/2 connection whose peer has died silently fails within fifteen
+// seconds, and the connection is closed.
+func TestTransportDetectsDeadPeers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hosts := map[string]*host{"10.0.0.1": newHost(t, "10.0.0.1"), "10.0.0.2": newHost(t, "10.0.0.2")}
-		names := []string{"10.0.0.1"}
-		u := newTestUpstream(t, func() []string { return names }, hosts)
+		resolved := []string{"10.0.0.1"}
+		u := newTestUpstream(t, func() []string { return resolved }, hosts)
 		transport := u.NewTransport(TransportConfig{Version: HTTP2})
 		defer transport.CloseIdleConnections()
 		if got := get(transport, "/"); got != "10.0.0.1" {
-			t.Fatal(got)
+			t.Fatalf("answered by %s, want 10.0.0.1", got)
 		}
-		hosts["10.0.0.1"].silent.Store(true)
+		hosts["10.0.0.1"].dead.Store(true)
 		began := time.Now()
-		if got := get(transport, "/"); slices.Contains(names, got) || time.Since(began) > 15*time.Second {
-			t.Errorf("%s after %v", got, time.Since(began))
+		if got := get(transport, "/"); slices.Contains(resolved, got) || time.Since(began) > 15*time.Second {
+			t.Errorf("got %s after %v, want an error within 15s", got, time.Since(began))
 		}
 		if n := hosts["10.0.0.1"].open.Load(); n != 0 {
-			t.Errorf("%d connections left", n)
+			t.Errorf("%d connections to the dead host are open, want 0", n)
 		}
 	})
 }

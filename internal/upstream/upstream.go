@@ -1,5 +1,6 @@
-// Package upstream says where ZITADEL is, under which name it is asked, and how
-// bytes get there.
+// Package upstream connects to ZITADEL: its address, the Host that requests carry,
+// TLS, and an HTTP transport that follows changes of DNS, detects dead peers, and
+// never sends a request twice that may already have been handled.
 package upstream
 
 import (
@@ -13,38 +14,44 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// The two values of Config.Host that are not names.
+// The two values of Config.Host that are not host names.
 const (
+	// HostUpstream sends the host of Config.URL.
 	HostUpstream = "upstream"
-	HostClient   = "client"
+	// HostClient sends the Host that the client sent.
+	HostClient = "client"
 )
 
-// Config says where ZITADEL is.
+// Config says where ZITADEL is and how to connect to it.
 type Config struct {
-	// URL is ZITADEL's base URL: http or https, a host, at most a path, no
-	// user, query or fragment; or unix:/path of a socket, without TLS.
+	// URL is ZITADEL's base URL: http or https, a host, optionally a path, but no
+	// user, query or fragment. Or unix:/path, the absolute path of a Unix socket,
+	// without TLS.
 	URL string
-	// Host is sent as Host (:authority), by which ZITADEL finds its instance:
-	// HostUpstream for the URL's ("localhost" for a socket), HostClient for the
-	// one the client sent, or a name.
+	// Host is sent as Host (HTTP/2: :authority), by which ZITADEL selects its
+	// instance: HostUpstream for the URL's host ("localhost" for a socket),
+	// HostClient for the one that the client sent, or a fixed host name.
 	Host string
-	TLS  TLS
+	// TLS configures certificates; only for an https URL. Default: the system's CAs,
+	// no client certificate.
+	TLS TLS
 }
 
-// Upstream is a checked Config, and what is known of the addresses of its host. It
-// is safe for concurrent use.
+// Upstream is a validated Config together with the addresses of its host. It is safe
+// for concurrent use.
 type Upstream struct {
-	base   *url.URL
-	socket string // path of a Unix socket, or ""
-	host   string
-	tls    *tls.Config // nil: the system's CAs and no client certificate
-	book   *book       // nil: the upstream is no host name
+	base      *url.URL
+	socket    string // path of a Unix socket, or ""
+	host      string
+	tls       *tls.Config // nil: the system's CAs and no client certificate
+	addresses *addressSet // nil: the upstream is not a host name
 
-	connect connectFunc // nil: to the real world
+	connect connectFunc // replaced by tests; nil: newConnect
 }
 
-// New checks config and reads its files; it does not connect. Errors name the
-// configuration key, its value, and what would be right.
+// New validates config and reads the certificate files; it does not connect. Errors
+// name the configuration key, its value and what would be valid, but never repeat a
+// password or query.
 func New(config Config) (*Upstream, error) {
 	u := &Upstream{host: config.Host}
 	var err error
@@ -61,12 +68,12 @@ func New(config Config) (*Upstream, error) {
 		return nil, fmt.Errorf("upstream.tls: has no effect with upstream.url %q: use an https:// URL or leave upstream.tls out", config.URL)
 	}
 	if u.socket == "" {
-		u.book = newBook(dialedHost(u.base))
+		u.addresses = newAddressSet(dialedHost(u.base))
 	}
 	return u, nil
 }
 
-// parse checks upstream.url.
+// parse validates the value of upstream.url.
 func parse(raw string) (base *url.URL, socket string, err error) {
 	const hint = `use the base URL of ZITADEL, such as "https://zitadel.example.com", or "unix:/path/of/a.sock"`
 	if raw == "" {
@@ -80,13 +87,13 @@ func parse(raw string) (base *url.URL, socket string, err error) {
 	}
 	base, err = url.Parse(raw)
 	if err != nil {
-		return nil, "", fmt.Errorf("upstream.url: not a URL: %s", hint) // the value may hold a password
+		return nil, "", fmt.Errorf("upstream.url: not a URL: %s", hint) // the value may contain a password
 	}
 	if base.User != nil {
 		return nil, "", fmt.Errorf("upstream.url: %q holds credentials: the adapter has none of its own, %s", base.Redacted(), hint)
 	}
 	if (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
-		if strings.ContainsAny(raw, "@?") { // there may be a secret in it
+		if strings.ContainsAny(raw, "@?") { // it may contain a secret
 			return nil, "", fmt.Errorf("upstream.url: without user and query, and with http:// or https://: %s", hint)
 		}
 		return nil, "", fmt.Errorf("upstream.url: %q: %s", raw, hint)
@@ -95,7 +102,8 @@ func parse(raw string) (base *url.URL, socket string, err error) {
 	return base, "", nil
 }
 
-// dialedHost is the host of a URL as net/http dials it.
+// dialedHost returns the host of a URL as net/http dials it: international names in
+// their ASCII form.
 func dialedHost(base *url.URL) string {
 	host := base.Hostname()
 	if !strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
@@ -107,17 +115,17 @@ func dialedHost(base *url.URL) string {
 	return host
 }
 
-// Base is the base URL, http or https, without a slash at its end; for a socket
-// it names localhost. The caller must not change it.
+// Base returns the base URL, http or https, without a trailing slash; for a Unix
+// socket, http://localhost. The caller must not change it.
 func (u *Upstream) Base() *url.URL { return u.base }
 
-// maxHostBytes is the length of the longest host name (RFC 1035 section 2.3.4), and a
+// maxHostBytes is the length of the longest host name (RFC 1035 section 2.3.4) with a
 // port.
 const maxHostBytes = 253 + len(":65535")
 
-// HostFor is the Host to send on behalf of a client that sent clientHost. It is
-// false if that is to be sent and is no host: over HTTP/2 a client may call any
-// text its :authority.
+// HostFor returns the Host to send on behalf of a client that sent clientHost. ok is
+// false if clientHost would have to be sent but is not a valid host of at most 259
+// bytes: over HTTP/2, a client may send any text as :authority.
 func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
 	switch u.host {
 	case HostUpstream:
@@ -129,5 +137,5 @@ func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
 	}
 }
 
-// HostByClient reports whether clients say which Host is sent.
+// HostByClient reports whether the Host that a client sent is sent on (HostClient).
 func (u *Upstream) HostByClient() bool { return u.host == HostClient }

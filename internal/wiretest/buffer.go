@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// Buffer is a log that may be read while it is written. The zero Buffer is
-// empty.
+// Buffer is a bytes.Buffer that is safe for concurrent use, for logs that a test reads
+// while they are written. The zero Buffer is empty.
 type Buffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
 }
 
-// Write appends.
+// Write appends data; it never fails.
 func (b *Buffer) Write(data []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buffer.Write(data)
 }
 
-// String is all that was written.
+// String returns everything written so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// CA issues certificates for tests.
+// CA is a certificate authority for tests.
 type CA struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
-	// PEM is its own certificate.
+	// PEM is the CA's own certificate.
 	PEM []byte
 }
 
-// NewCA makes a CA.
+// NewCA returns a CA whose certificate is valid for 24 hours.
 func NewCA(tb testing.TB) *CA {
 	tb.Helper()
 	ca := &CA{certificate: &x509.Certificate{
@@ -34,21 +34,21 @@ func NewCA(tb testing.TB) *CA {
 	return ca
 }
 
-// Pool trusts the CA.
+// Pool returns a pool that trusts the CA.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.certificate)
 	return pool
 }
 
-// Issue makes a certificate for localhost, 127.0.0.1 and clients alike. It is good for
-// as many hours as its serial number says.
+// Issue returns a certificate, and its key, for localhost, zitadel.example, 127.0.0.1 and
+// for clients. It expires in as many hours as its serial number says.
 func (ca *CA) Issue(tb testing.TB, serial int64) (certPEM, keyPEM []byte) {
 	tb.Helper()
 	return ca.issue(tb, serial, time.Duration(serial)*time.Hour)
 }
 
-// IssueExpired is Issue, of a certificate that expired a minute ago.
+// IssueExpired is like Issue, but the certificate expired a minute ago.
 func (ca *CA) IssueExpired(tb testing.TB) (certPEM, keyPEM []byte) {
 	tb.Helper()
 	return ca.issue(tb, 1, -time.Minute)
@@ -65,7 +65,8 @@ func (ca *CA) issue(tb testing.TB, serial int64, validity time.Duration) (certPE
 	return certPEM, keyPEM
 }
 
-// sign signs a certificate, or, before the CA has a key, the CA's own.
+// sign signs a certificate with the CA's key. If the CA has no key yet, the certificate is
+// the CA's own and signs itself.
 func (ca *CA) sign(tb testing.TB, template *x509.Certificate) (certificate *x509.Certificate, key *ecdsa.PrivateKey, certPEM, keyPEM []byte) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -91,7 +92,7 @@ func (ca *CA) sign(tb testing.TB, template *x509.Certificate) (certificate *x509
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
-// WriteFile writes a file into dir and returns its path.
+// WriteFile writes a file with mode 0600 into dir and returns its path.
 func WriteFile(tb testing.TB, dir, name string, content []byte) string {
 	tb.Helper()
 	path := filepath.Join(dir, name)

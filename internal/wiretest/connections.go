@@ -9,7 +9,7 @@ import (
 	"zitadel-v1-adapter/internal/listener"
 )
 
-// faultListener is a server that can go away and come back.
+// faultListener is a TCP server that a test can stop and start again.
 type faultListener struct {
 	address     string
 	resets      atomic.Bool
@@ -19,7 +19,8 @@ type faultListener struct {
 	connections connectionSet
 }
 
-// newFaultListener hands every connection to serve, until the test ends.
+// newFaultListener listens on 127.0.0.1 until the test ends, and calls serve for each
+// connection, concurrently.
 func newFaultListener(tb testing.TB, serve func(net.Conn)) *faultListener {
 	tb.Helper()
 	l := &faultListener{address: "127.0.0.1:0", serve: serve}
@@ -28,13 +29,14 @@ func newFaultListener(tb testing.TB, serve func(net.Conn)) *faultListener {
 	return l
 }
 
-// Address is its host:port.
+// Address returns the listener's host:port, which stays the same after Stop and Start.
 func (l *faultListener) Address() string { return l.address }
 
-// ResetConnections says whether every new connection is reset at once.
+// ResetConnections sets whether new connections are reset as soon as they are accepted.
+// Default: no.
 func (l *faultListener) ResetConnections(resets bool) { l.resets.Store(resets) }
 
-// Start listens, at the same address as before.
+// Start listens again, at the same address. It must not be called before Stop.
 func (l *faultListener) Start(tb testing.TB) {
 	tb.Helper()
 	on, err := listener.Listen(tb.Context(), l.address)
@@ -58,27 +60,27 @@ func (l *faultListener) Start(tb testing.TB) {
 	})
 }
 
-// Stop listens no longer, and closes every connection.
+// Stop closes the listener and all connections, and waits until none is served.
 func (l *faultListener) Stop() {
 	_ = l.listener.Close()
 	l.accepting.Wait()
 	l.connections.close()
 }
 
-// reset makes the end of a connection a reset.
+// reset makes closing the connection reset it (RST).
 func reset(conn net.Conn) {
-	if begun, ok := conn.(*begunConn); ok {
-		conn = begun.Conn
+	if peeked, ok := conn.(*peekedConn); ok {
+		conn = peeked.Conn
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
 }
 
-// Connections tells how many there are.
+// Connections returns the number of open connections.
 func (l *faultListener) Connections() int { return l.connections.count() }
 
-// connectionSet serves connections, and can end them all.
+// connectionSet serves connections and can close them all.
 type connectionSet struct {
 	mu      sync.Mutex
 	open    map[net.Conn]struct{}

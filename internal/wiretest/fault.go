@@ -15,25 +15,24 @@ import (
 	"time"
 )
 
-// Fault is what becomes of a request instead of its answer. answer makes ZITADEL
-// handle the request, and returns what it would have answered, as it would stand
-// on the wire. The connection is closed, and by reset if the Fault wants it so,
-// when the Fault returns.
+// Fault handles a request incorrectly. answer makes the handler behind the proxy handle
+// the request, and returns the bytes of its HTTP/1.1 response. After the Fault returns,
+// the connection is closed, or reset if the Fault has called Reset.
 type Fault func(conn *FaultyConn, answer func() []byte)
 
-// FaultyConn is a connection that goes wrong.
+// FaultyConn is the connection of a request that a Fault handles.
 type FaultyConn struct {
 	net.Conn
 
-	// Gone is closed when the other side is.
+	// Gone is closed when the client has closed the connection.
 	Gone <-chan struct{}
 }
 
-// Reset makes the end of the connection a reset.
+// Reset makes closing the connection reset it (RST).
 func (c *FaultyConn) Reset() { reset(c.Conn) }
 
-// FaultProxy stands before a handler, over HTTP/1.1 on real sockets, and lets
-// requests go wrong. It is safe for concurrent use.
+// FaultProxy serves a handler over HTTP/1.1 on a TCP port, and handles the requests that
+// Choose selects with a Fault. It is safe for concurrent use.
 type FaultProxy struct {
 	*faultListener
 	FaultChoice[Fault]
@@ -41,7 +40,8 @@ type FaultProxy struct {
 	handler http.Handler
 }
 
-// NewFaultProxy serves until the test ends.
+// NewFaultProxy returns a FaultProxy that serves until the test ends, at first without
+// faults.
 func NewFaultProxy(tb testing.TB, handler http.Handler) *FaultProxy {
 	tb.Helper()
 	p := &FaultProxy{handler: handler}
@@ -49,14 +49,14 @@ func NewFaultProxy(tb testing.TB, handler http.Handler) *FaultProxy {
 	return p
 }
 
-// FaultChoice is what becomes of requests: F is Fault or HTTP2Fault. It is safe for
+// FaultChoice selects the fault for each request; F is Fault or HTTP2Fault. It is safe for
 // concurrent use.
 type FaultChoice[F any] struct {
 	choose atomic.Pointer[func(*http.Request) F]
 }
 
-// Choose says, for requests from now on, which go wrong, and how; nil means that
-// a request does not.
+// Choose sets the function that returns the fault for a request, or nil to answer it
+// correctly. It is called concurrently. Default: no faults.
 func (c *FaultChoice[F]) Choose(choose func(*http.Request) F) { c.choose.Store(&choose) }
 
 func (c *FaultChoice[F]) of(r *http.Request) (fault F) {
@@ -66,8 +66,9 @@ func (c *FaultChoice[F]) of(r *http.Request) (fault F) {
 	return fault
 }
 
-// RandomFaults names a fault for one request in so many, and "" for the others: the
-// same for the same seed. It is safe for concurrent use.
+// RandomFaults returns a function that returns a random name for one call in oneIn on
+// average, and otherwise "". The sequence depends only on names and seed. The function is
+// safe for concurrent use.
 func RandomFaults(names []string, seed uint64, oneIn int) func() string {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // no secret
@@ -81,7 +82,7 @@ func RandomFaults(names []string, seed uint64, oneIn int) func() string {
 	}
 }
 
-// serve answers the requests of one connection until one goes wrong.
+// serve answers the requests on one connection until a Fault has handled one.
 func (p *FaultProxy) serve(conn net.Conn) {
 	reader := bufio.NewReader(conn)
 	for {
@@ -104,7 +105,7 @@ func (p *FaultProxy) serve(conn net.Conn) {
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
-			_, _ = reader.ReadByte() // net/http's client sends nothing more
+			_, _ = reader.ReadByte() // blocks until the client closes: net/http's client sends no second request yet
 		}()
 		fault(&FaultyConn{Conn: conn, Gone: gone}, func() []byte { return p.answer(request) })
 		_ = conn.Close()
@@ -113,7 +114,7 @@ func (p *FaultProxy) serve(conn net.Conn) {
 	}
 }
 
-// answer is the handler's answer as it would stand on the wire.
+// answer returns the bytes of the handler's HTTP/1.1 response.
 func (p *FaultProxy) answer(request *http.Request) []byte {
 	recorder := httptest.NewRecorder()
 	request.RequestURI = ""
@@ -126,7 +127,8 @@ func (p *FaultProxy) answer(request *http.Request) []byte {
 	return wire.Bytes()
 }
 
-// truncated is an answer whose body is a byte too short, and whose length is right.
+// truncated returns a response without the last byte of its body, with a Content-Length
+// that matches.
 func truncated(wire []byte) []byte {
 	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(wire)), nil) //nolint:bodyclose // in memory
 	if err != nil {
@@ -140,9 +142,10 @@ func truncated(wire []byte) []byte {
 	return out.Bytes()
 }
 
-// Faults are the ways in which an upstream goes wrong, by name. Those that answer
-// let ZITADEL handle the request first, which is the worse case. Whole answers say
-// that the connection ends: one that does not say so may meet the next request.
+// Faults returns the faults of an upstream over HTTP/1.1, by name. Those that answer make
+// ZITADEL handle the request first, which is the harder case. Their complete responses
+// contain Connection: close, because otherwise the client might send its next request on a
+// connection that is being closed.
 func Faults() map[string]Fault {
 	write := func(text string) Fault {
 		return func(conn *FaultyConn, answer func() []byte) {
@@ -208,7 +211,8 @@ func Faults() map[string]Fault {
 		"HTML with 403":       page("403 Forbidden"),
 		"HTML with 502":       page("502 Bad Gateway"),
 		"HTML with 503":       page("503 Service Unavailable"),
-		"oversized answer":    write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\nContent-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
-		"endless headers":     write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)),
+		"oversized answer": write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\n" +
+			"Content-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
+		"endless headers": write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)),
 	}
 }

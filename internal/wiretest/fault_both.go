@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// FaultProxies are a FaultProxy and an HTTP2FaultProxy at one address.
+// FaultProxies is a FaultProxy and an HTTP2FaultProxy at the same address.
 type FaultProxies struct {
 	*faultListener
 
@@ -17,7 +17,8 @@ type FaultProxies struct {
 	HTTP2 *HTTP2FaultProxy
 }
 
-// NewFaultProxies serves until the test ends.
+// NewFaultProxies returns FaultProxies that serve until the test ends, at first without
+// faults.
 func NewFaultProxies(tb testing.TB, handler http.Handler) *FaultProxies {
 	tb.Helper()
 	p := &FaultProxies{HTTP1: &FaultProxy{handler: handler}, HTTP2: &HTTP2FaultProxy{handler: handler}}
@@ -25,31 +26,31 @@ func NewFaultProxies(tb testing.TB, handler http.Handler) *FaultProxies {
 	return p
 }
 
-// serve looks whether a connection begins as HTTP/2 does (RFC 9113 section 3.4).
+// serve detects HTTP/2 by its connection preface (RFC 9113 section 3.4).
 func (p *FaultProxies) serve(conn net.Conn) {
-	begins := &begunConn{Conn: conn, begin: make([]byte, len("PRI"))}
-	if _, err := io.ReadFull(conn, begins.begin); err != nil {
+	peeked := &peekedConn{Conn: conn, peeked: make([]byte, len("PRI"))}
+	if _, err := io.ReadFull(conn, peeked.peeked); err != nil {
 		return
 	}
-	if string(begins.begin) == http2.ClientPreface[:len("PRI")] {
-		p.HTTP2.serve(begins)
+	if string(peeked.peeked) == http2.ClientPreface[:len("PRI")] {
+		p.HTTP2.serve(peeked)
 		return
 	}
-	p.HTTP1.serve(begins)
+	p.HTTP1.serve(peeked)
 }
 
-// begunConn is a connection of which a beginning has been read, and is read again.
-type begunConn struct {
+// peekedConn is a connection whose first bytes have been read; Read returns them again.
+type peekedConn struct {
 	net.Conn
 
-	begin []byte
+	peeked []byte
 }
 
-func (c *begunConn) Read(into []byte) (int, error) {
-	if len(c.begin) == 0 {
+func (c *peekedConn) Read(into []byte) (int, error) {
+	if len(c.peeked) == 0 {
 		return c.Conn.Read(into)
 	}
-	n := copy(into, c.begin)
-	c.begin = c.begin[n:]
+	n := copy(into, c.peeked)
+	c.peeked = c.peeked[n:]
 	return n, nil
 }

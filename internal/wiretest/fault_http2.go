@@ -17,15 +17,15 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// HTTP2Fault is Fault for a request over HTTP/2. Of a connection that has gone away,
-// answer handles no further requests, and returns nil.
+// HTTP2Fault handles a request over HTTP/2 incorrectly, like Fault. If the stream is one
+// that a GOAWAY has declared not handled, answer does not handle it and returns nil.
 type HTTP2Fault func(stream *FaultyStream, answer func() *httptest.ResponseRecorder)
 
-// FaultyStream is a request, and the connection on which it came, that goes wrong.
+// FaultyStream is the HTTP/2 stream of a request that an HTTP2Fault handles.
 type FaultyStream struct {
-	// Gone is closed when the client has given up the request, or the connection.
+	// Gone is closed when the client has reset the stream or closed the connection.
 	Gone <-chan struct{}
-	// Debug is what a GOAWAY says besides (RFC 9113 section 6.8).
+	// Debug is the debug data of a GOAWAY (RFC 9113 section 6.8). Default: none.
 	Debug string
 
 	id   uint32
@@ -33,43 +33,43 @@ type FaultyStream struct {
 	conn *http2Conn
 	body bytes.Buffer
 	meta *http2.MetaHeadersFrame
-	// whole says that the request has ended, one way or the other.
-	whole bool
+	// complete says that the client has sent the whole request, or reset the stream.
+	complete bool
 }
 
-// givenUp is called when the client has reset the stream.
-func (s *FaultyStream) givenUp() {
-	if s == nil { // it has never begun
+// resetByClient is called when the client has reset the stream.
+func (s *FaultyStream) resetByClient() {
+	if s == nil { // the stream never began
 		return
 	}
 	s.gone()
-	if !s.whole { // nobody will answer it
-		s.whole = true
+	if !s.complete { // no goroutine answers it, which would call ended
+		s.complete = true
 		s.conn.ended()
 	}
 }
 
-// Reset ends the stream with an error.
+// Reset resets the stream with an error code.
 func (s *FaultyStream) Reset(code http2.ErrCode) {
 	s.conn.write(func(f *http2.Framer) error { return s.reset(f, code) })
 }
 
-// reset is called while frames are written. The client says nothing more of the stream.
+// reset writes RST_STREAM. The client sends no more frames on the stream after that.
 func (s *FaultyStream) reset(f *http2.Framer, code http2.ErrCode) error {
 	s.gone()
 	return f.WriteRSTStream(s.id, code)
 }
 
-// GoAway says that no requests are taken any more, and this one either is the last
-// that was, or was not. (If a later one was, this one is refused by itself: a GOAWAY
-// would be a lie about the later one.)
+// GoAway sends a GOAWAY that declares this stream the last one handled, or, if handled is
+// false, not handled. If a later stream has already been handled, a GOAWAY could not
+// declare this one not handled: then this stream is reset with REFUSED_STREAM instead.
 func (s *FaultyStream) GoAway(handled bool) {
 	s.conn.write(func(f *http2.Framer) error {
 		last := s.conn.highest
 		switch {
 		case !handled && last > s.id:
 			return s.reset(f, http2.ErrCodeRefusedStream)
-		case s.conn.goneAway: // and what was said then holds
+		case s.conn.goneAway: // the earlier GOAWAY stays valid
 			return nil
 		case handled:
 			last = max(last, s.id)
@@ -82,10 +82,10 @@ func (s *FaultyStream) GoAway(handled bool) {
 // Close closes the connection.
 func (s *FaultyStream) Close() { _ = s.conn.Close() }
 
-// Send sends so much of an answer: its headers, or also half of its body, or all of
-// it but for the trailers, or all.
+// Send sends a part of an answer. A nil answer, of a stream that is not handled, sends
+// nothing.
 func (s *FaultyStream) Send(answer *httptest.ResponseRecorder, part AnswerPart) {
-	if answer == nil { // the connection had gone away before
+	if answer == nil {
 		return
 	}
 	response, body := answer.Result(), answer.Body.Bytes()
@@ -100,7 +100,7 @@ func (s *FaultyStream) Send(answer *httptest.ResponseRecorder, part AnswerPart) 
 	if part == AnswerHalf {
 		body = body[:len(body)/2]
 	}
-	s.conn.write(func(f *http2.Framer) error { return f.WriteData(s.id, part == AnswerUntrailed, body) })
+	s.conn.write(func(f *http2.Framer) error { return f.WriteData(s.id, part == AnswerWithoutTrailers, body) })
 	if part != AnswerWhole {
 		return
 	}
@@ -109,21 +109,24 @@ func (s *FaultyStream) Send(answer *httptest.ResponseRecorder, part AnswerPart) 
 	})
 }
 
-// AnswerPart is how much of an answer is sent.
+// AnswerPart says how much of an answer Send sends.
 type AnswerPart int
 
-// The parts of an answer.
 const (
+	// AnswerHeaders sends the headers only.
 	AnswerHeaders AnswerPart = iota
+	// AnswerHalf sends the headers and the first half of the body.
 	AnswerHalf
-	AnswerUntrailed
+	// AnswerWithoutTrailers ends the stream after the body.
+	AnswerWithoutTrailers
+	// AnswerWhole sends the complete answer.
 	AnswerWhole
 )
 
 func fieldsOf(header http.Header) []hpack.HeaderField {
 	var fields []hpack.HeaderField
 	for name, values := range header {
-		if strings.HasPrefix(name, http.TrailerPrefix) { // is among the trailers
+		if strings.HasPrefix(name, http.TrailerPrefix) { // sent with the trailers
 			continue
 		}
 		for _, value := range values {
@@ -133,7 +136,7 @@ func fieldsOf(header http.Header) []hpack.HeaderField {
 	return fields
 }
 
-// HTTP2FaultProxy is FaultProxy over h2c.
+// HTTP2FaultProxy is like FaultProxy, but over HTTP/2 in clear text (h2c).
 type HTTP2FaultProxy struct {
 	*faultListener
 	FaultChoice[HTTP2Fault]
@@ -141,7 +144,8 @@ type HTTP2FaultProxy struct {
 	handler http.Handler
 }
 
-// NewHTTP2FaultProxy serves until the test ends.
+// NewHTTP2FaultProxy returns an HTTP2FaultProxy that serves until the test ends, at first
+// without faults.
 func NewHTTP2FaultProxy(tb testing.TB, handler http.Handler) *HTTP2FaultProxy {
 	tb.Helper()
 	p := &HTTP2FaultProxy{handler: handler}
@@ -149,7 +153,7 @@ func NewHTTP2FaultProxy(tb testing.TB, handler http.Handler) *HTTP2FaultProxy {
 	return p
 }
 
-// http2Conn is a connection, on which one frame is written at a time.
+// http2Conn is an HTTP/2 connection. Its mutex is held while a frame is written.
 type http2Conn struct {
 	net.Conn
 
@@ -158,18 +162,18 @@ type http2Conn struct {
 	headers bytes.Buffer
 	encoder *hpack.Encoder
 
-	highest  uint32      // stream that was handled
-	goneAway bool        // later ones are not
-	open     int         // streams
-	idle     *time.Timer // closes the connection when there has been no stream for some time
+	highest  uint32      // the highest stream that was handled
+	goneAway bool        // a GOAWAY was sent: higher streams are not handled
+	open     int         // number of open streams
+	idle     *time.Timer // closes the connection when it has been without a stream for idleTimeout
 }
 
-// idleFor is how long a connection may be without a stream. net/http may forget one that
-// it must not use any more: if a request chose it before it had to be given up, and comes
-// to it afterwards. Servers end those that nobody uses.
-const idleFor = 5 * time.Second
+// idleTimeout closes connections without a stream, as servers do. net/http's client can
+// lose track of a connection that it must not use any more, if a request selected it
+// before and is sent on it afterwards; such a connection would stay open otherwise.
+const idleTimeout = 5 * time.Second
 
-// begun is called when a stream has.
+// begun is called when a stream has begun.
 func (c *http2Conn) begun() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,8 +182,8 @@ func (c *http2Conn) begun() {
 	}
 }
 
-// ended is called when a stream has. After a GOAWAY, the connection ends with the last
-// (RFC 9113 section 6.8).
+// ended is called when a stream has ended. After a GOAWAY, it closes the connection with
+// the last stream (RFC 9113 section 6.8).
 func (c *http2Conn) ended() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,13 +195,13 @@ func (c *http2Conn) ended() {
 		return
 	}
 	if c.idle == nil {
-		c.idle = time.AfterFunc(idleFor, func() { _ = c.Close() })
+		c.idle = time.AfterFunc(idleTimeout, func() { _ = c.Close() })
 		return
 	}
-	c.idle.Reset(idleFor)
+	c.idle.Reset(idleTimeout)
 }
 
-// handle reports whether a stream is to be handled.
+// handle reports whether a stream must be handled: not after a GOAWAY that excludes it.
 func (c *http2Conn) handle(id uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,7 +212,7 @@ func (c *http2Conn) handle(id uint32) bool {
 	return true
 }
 
-// acknowledge answers the frames that are for the connection.
+// acknowledge answers SETTINGS and PING frames.
 func (c *http2Conn) acknowledge(frame http2.Frame) {
 	switch frame := frame.(type) {
 	case *http2.SettingsFrame:
@@ -225,10 +229,10 @@ func (c *http2Conn) acknowledge(frame http2.Frame) {
 func (c *http2Conn) write(frame func(*http2.Framer) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = frame(c.framer) // a client that is gone needs no answer
+	_ = frame(c.framer) // fails if the client has closed the connection
 }
 
-// encode is called while a frame is written.
+// encode encodes headers. It must be called with c.mu locked, by the function given to write.
 func (c *http2Conn) encode(fields []hpack.HeaderField) []byte {
 	c.headers.Reset()
 	for _, field := range fields {
@@ -237,7 +241,7 @@ func (c *http2Conn) encode(fields []hpack.HeaderField) []byte {
 	return c.headers.Bytes()
 }
 
-// serve answers the requests of one connection, side by side.
+// serve answers the requests on one connection, concurrently.
 func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 	preface := make([]byte, len(http2.ClientPreface))
 	if _, err := io.ReadFull(conn, preface); err != nil {
@@ -263,7 +267,7 @@ func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 		stream := streams[frame.Header().StreamID]
 		switch frame := frame.(type) {
 		case *http2.RSTStreamFrame:
-			stream.givenUp()
+			stream.resetByClient()
 		case *http2.MetaHeadersFrame:
 			gone := make(chan struct{})
 			stream = &FaultyStream{id: frame.StreamID, conn: c, meta: frame, Gone: gone, gone: sync.OnceFunc(func() { close(gone) })}
@@ -275,7 +279,7 @@ func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 			c.acknowledge(frame)
 		}
 		if ends, ok := frame.(interface{ StreamEnded() bool }); ok && ends.StreamEnded() {
-			stream.whole = true
+			stream.complete = true
 			answering.Go(func() {
 				defer c.ended()
 				p.answer(stream)
@@ -284,7 +288,7 @@ func (p *HTTP2FaultProxy) serve(conn net.Conn) {
 	}
 }
 
-// answer answers a request, or lets it go wrong.
+// answer answers a request, or lets a fault handle it.
 func (p *HTTP2FaultProxy) answer(stream *FaultyStream) {
 	request := &http.Request{
 		Method: stream.meta.PseudoValue("method"), Host: stream.meta.PseudoValue("authority"),
@@ -309,10 +313,9 @@ func (p *HTTP2FaultProxy) answer(stream *FaultyStream) {
 	stream.Send(answer(), AnswerWhole)
 }
 
-// HTTP2Faults are the ways in which an upstream goes wrong over HTTP/2, by name, as
-// Faults.
+// HTTP2Faults returns the faults of an upstream over HTTP/2, by name. See Faults.
 func HTTP2Faults() map[string]HTTP2Fault {
-	afterwards := func(then func(*FaultyStream)) HTTP2Fault {
+	afterHandling := func(then func(*FaultyStream)) HTTP2Fault {
 		return func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			answer()
 			then(stream)
@@ -330,7 +333,7 @@ func HTTP2Faults() map[string]HTTP2Fault {
 			stream.GoAway(false)
 			stream.Close()
 		},
-		"GOAWAY after it was handled": afterwards(func(stream *FaultyStream) {
+		"GOAWAY after it was handled": afterHandling(func(stream *FaultyStream) {
 			stream.GoAway(true)
 			stream.Close()
 		}),
@@ -338,12 +341,13 @@ func HTTP2Faults() map[string]HTTP2Fault {
 			stream.GoAway(true)
 			stream.Send(answer(), AnswerWhole)
 		},
-		"stream reset after it was handled": afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeInternal) }),
-		// net/http makes a request again after this one, handled or not (golang/go#47635).
-		"protocol error after it was handled": afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeProtocol) }),
-		"closed after it was handled":         afterwards((*FaultyStream).Close),
-		"told to be calm":                     afterwards(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeEnhanceYourCalm) }),
-		"hangs after it was handled":          afterwards(func(stream *FaultyStream) { <-stream.Gone }),
+		"stream reset after it was handled": afterHandling(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeInternal) }),
+		// After this one, net/http repeats a request, whether it was handled or not
+		// (golang/go#47635).
+		"protocol error after it was handled": afterHandling(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeProtocol) }),
+		"closed after it was handled":         afterHandling((*FaultyStream).Close),
+		"throttled (ENHANCE_YOUR_CALM)":       afterHandling(func(stream *FaultyStream) { stream.Reset(http2.ErrCodeEnhanceYourCalm) }),
+		"hangs after it was handled":          afterHandling(func(stream *FaultyStream) { <-stream.Gone }),
 		"hangs after the headers": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
 			stream.Send(answer(), AnswerHeaders)
 			<-stream.Gone
@@ -361,21 +365,21 @@ func HTTP2Faults() map[string]HTTP2Fault {
 			stream.Close()
 		},
 		"no trailers": func(stream *FaultyStream, answer func() *httptest.ResponseRecorder) {
-			stream.Send(answer(), AnswerUntrailed)
+			stream.Send(answer(), AnswerWithoutTrailers)
 		},
-		"garbage": afterwards(func(stream *FaultyStream) {
+		"garbage": afterHandling(func(stream *FaultyStream) {
 			stream.conn.write(func(*http2.Framer) error {
 				_, err := stream.conn.Write([]byte("\x00\x00\x05\xff\x00\x00\x00\x00\x01\xff\xfe\xfd\xfc\xfb\x7f\xff\xff\x00 garbage"))
 				return err
 			})
 			stream.Close()
 		}),
-		"HTML with 503": afterwards(func(stream *FaultyStream) {
+		"HTML with 503": afterHandling(func(stream *FaultyStream) {
 			page := httptest.NewRecorder()
 			page.Header().Set("Content-Type", "text/html")
 			page.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = page.WriteString("<html>load balancer</html>")
-			stream.Send(page, AnswerUntrailed)
+			stream.Send(page, AnswerWithoutTrailers)
 		}),
 	}
 }

@@ -1,6 +1,5 @@
-// Package wiretest holds what tests of the adapter, the v2 client and the
-// interop modules share: real sockets, an embedded ZITADEL, and the ways in
-// which an upstream can go wrong.
+// Package wiretest contains helpers for the tests of several packages: servers on real
+// sockets, an in-memory ZITADEL, certificates, and proxies that simulate a faulty upstream.
 package wiretest
 
 import (
@@ -20,8 +19,8 @@ import (
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
-// Listen serves HTTP/1.1 and h2c on a port of its own, as the program does, until
-// the test ends; it returns the host:port.
+// Listen serves a handler over HTTP/1.1 and h2c on a free port of 127.0.0.1, with the
+// program's own server, until the test ends. It returns the host:port.
 func Listen(tb testing.TB, handler http.Handler) string {
 	tb.Helper()
 	on, err := listener.Listen(tb.Context(), "127.0.0.1:0")
@@ -32,13 +31,13 @@ func Listen(tb testing.TB, handler http.Handler) string {
 	return on.Addr().String()
 }
 
-// Serve is Listen on a listener that the caller has made.
+// Serve is like Listen, on a listener made by the caller.
 func Serve(tb testing.TB, on net.Listener, handler http.Handler) {
 	tb.Helper()
 	ServeTLS(tb, on, handler, nil)
 }
 
-// ServeTLS is Serve, with TLS if certificates is not nil.
+// ServeTLS is like Serve, with TLS if certificates is not nil.
 func ServeTLS(tb testing.TB, on net.Listener, handler http.Handler, certificates *listener.Certificates) {
 	tb.Helper()
 	serving := listener.New(on, listener.Config{Handler: handler, Certificates: certificates})
@@ -54,8 +53,7 @@ func ServeTLS(tb testing.TB, on net.Listener, handler http.Handler, certificates
 	})
 }
 
-// Upstream is an upstream at a base URL, asked under a host as upstream.Config
-// has it.
+// Upstream returns an Upstream with a base URL and a host (see upstream.Config).
 func Upstream(tb testing.TB, url, host string) *upstream.Upstream {
 	tb.Helper()
 	to, err := upstream.New(upstream.Config{URL: url, Host: host})
@@ -65,18 +63,18 @@ func Upstream(tb testing.TB, url, host string) *upstream.Upstream {
 	return to
 }
 
-// NoRetry makes every call once, for tests that count calls.
+// NoRetry returns a configuration without retries, for tests that count calls.
 func NoRetry() v2client.RetryConfig {
 	return v2client.RetryConfig{Attempts: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}
 }
 
-// Fixture is the state of the ZITADEL that was recorded first.
+// Fixture returns the state of the ZITADEL that SetHumanInitialPassword was recorded with.
 func Fixture(tb testing.TB) v2test.Fixture {
 	tb.Helper()
 	return FixtureOf(tb, recordings.Fixture)
 }
 
-// FixtureOf is the state of a ZITADEL that was recorded, from one of the files.
+// FixtureOf returns the state of a recorded ZITADEL; file is a recordings.Set's Fixture.
 func FixtureOf(tb testing.TB, file string) v2test.Fixture {
 	tb.Helper()
 	fixture, err := v2test.LoadFixture(recordings.Path(tb, file))
@@ -86,7 +84,7 @@ func FixtureOf(tb testing.TB, file string) v2test.Fixture {
 	return fixture
 }
 
-// NewZITADEL is an embedded ZITADEL in the state of a fixture.
+// NewZITADEL returns an in-memory ZITADEL in the state of a fixture.
 func NewZITADEL(tb testing.TB, fixture v2test.Fixture) *v2test.Server {
 	tb.Helper()
 	server, err := v2test.New(fixture)
@@ -96,7 +94,8 @@ func NewZITADEL(tb testing.TB, fixture v2test.Fixture) *v2test.Server {
 	return server
 }
 
-// Reset is an upstream that resets every HTTP/1.1 connection.
+// Reset returns a handler that resets the connection of every request. The requests must
+// be HTTP/1.1.
 func Reset(tb testing.TB) http.Handler {
 	tb.Helper()
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -112,7 +111,7 @@ func Reset(tb testing.TB) http.Handler {
 	})
 }
 
-// Gzip packs data.
+// Gzip returns data compressed with gzip.
 func Gzip(tb testing.TB, data []byte) []byte {
 	tb.Helper()
 	var out bytes.Buffer

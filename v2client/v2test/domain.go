@@ -7,14 +7,14 @@ import (
 	"zitadel-v1-adapter/internal/forwarded"
 )
 
-// domain is what ZITADEL takes of a request's headers to find its instance and to
-// name itself.
+// domain is what ZITADEL reads from a request's headers: instance selects the instance,
+// public and scheme are for the URL that ZITADEL uses for itself (see origin).
 type domain struct{ instance, public, scheme string }
 
-// domainOf reads them in ZITADEL's order: the instance host header, Forwarded and
-// what follows its syntax, X-Forwarded-Host, and last Host, which connect-go puts
-// among the headers. The scheme is http unless one of them names it, as on a server
-// that does not enforce https.
+// domainOf reads the headers in ZITADEL's order: X-Zitadel-Instance-Host, Forwarded and
+// the headers with its syntax, X-Forwarded-Host, and finally Host, which connect-go adds
+// to the headers. The scheme is http unless a header names another one, as on a server
+// without ExternalSecure.
 func domainOf(header http.Header) domain {
 	found := domain{instance: header.Get("X-Zitadel-Instance-Host"), public: header.Get("X-Zitadel-Public-Host")}
 	take := func(host, scheme string) {
@@ -36,7 +36,7 @@ func domainOf(header http.Header) domain {
 	return found
 }
 
-// origin is the URL by which ZITADEL names itself.
+// origin returns the URL that ZITADEL uses for itself.
 func (d domain) origin() string {
 	return d.scheme + "://" + cmp.Or(d.public, d.instance)
 }

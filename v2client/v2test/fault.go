@@ -8,18 +8,18 @@ import (
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 )
 
-// fault is an error as ZITADEL raises it: with an id, an error detail is
-// attached and the id follows the message.
+// fault is an error of ZITADEL. If it has an id, the id is appended to the message and the
+// error has an ErrorDetail.
 type fault struct {
 	code    connect.Code
 	id      string
 	message string
 }
 
-// ZITADEL's faults, as recorded in v2_calls.jsonl; AUTH-Swrgg2 is from ZITADEL's
-// permission check.
+// ZITADEL's errors, as recorded in v2_calls.jsonl; AUTH-Swrgg2 comes from the source of
+// ZITADEL's permission check.
 //
-//nolint:gochecknoglobals // constants, but for the language
+//nolint:gochecknoglobals // used as constants
 var (
 	faultNoAuthorization    = &fault{connect.CodeUnauthenticated, "", "auth header missing"}
 	faultAuthorization      = &fault{connect.CodeUnauthenticated, "AUTH-toLo1", "invalid auth header"}
@@ -39,12 +39,12 @@ var (
 	faultHash               = &fault{connect.CodeInternal, "COMMAND-CahN2", "An internal error occurred"}
 )
 
-// invalid is a fault of the request's validation, which carries no detail.
+// invalid returns the error of a request's validation, which has no ErrorDetail.
 func invalid(message string) *fault {
 	return &fault{code: connect.CodeInvalidArgument, message: message}
 }
 
-// err is the fault as a Connect error.
+// err returns the fault as a Connect error.
 func (f *fault) err() error {
 	if f.id == "" {
 		return connect.NewError(f.code, errors.New(f.message))

@@ -9,36 +9,39 @@ import (
 	"os"
 )
 
-// Fixture is the state of a ZITADEL, in the format of recordings/fixture.json.
-// Every id or token that it does not name is unknown.
+// Fixture is the state of a ZITADEL, in the format of recordings/fixture.json. Ids and
+// tokens that it does not contain are unknown to the Server.
 type Fixture struct {
-	// InstanceHosts are the host names, without port, that find the instance.
+	// InstanceHosts are the host names, without port, that select the instance.
 	InstanceHosts []string `json:"instance_hosts"`
-	// Orgs maps a name to an organization's id.
-	Orgs    map[string]string `json:"orgs"`
+	// Orgs maps names to the ids of organizations.
+	Orgs map[string]string `json:"orgs"`
+	// Callers and Users are by name. ZITADEL itself does not know the names.
 	Callers map[string]Caller `json:"callers"`
 	Users   map[string]User   `json:"users"`
 }
 
-// Caller is a user of its home organization, with a token.
+// Caller is a user with a token.
 type Caller struct {
-	// Kind is "" for a machine user, or Session.
+	// Kind is "" for a machine user, or Session for a human with a session token.
 	Kind string `json:"kind,omitempty"`
-	// Token is what stands after "Bearer ".
-	Token           string            `json:"token"`
-	UserID          string            `json:"user_id"`
+	// Token is sent as "Authorization: Bearer <token>".
+	Token  string `json:"token"`
+	UserID string `json:"user_id"`
+	// HomeOrg is the id of the user's organization.
 	HomeOrg         string            `json:"home_org"`
 	AdministratorOf []AdministratorOf `json:"administrator_of"`
-	// UserinfoNamesOrganization is whether the token's scopes make userinfo
-	// name the home organization.
+	// UserinfoNamesOrganization says that the token's scopes make the userinfo
+	// endpoint return the home organization.
 	UserinfoNamesOrganization bool `json:"userinfo_names_organization"`
 }
 
-// Session is the Caller.Kind of a human with a session token, which userinfo refuses. It
-// may also stand among the users.
+// Session is the Caller.Kind of a human with a session token, which the userinfo endpoint
+// rejects. The same id may also be one of the fixture's Users.
 const Session = "session"
 
-// AdministratorOf is one set of roles on exactly one resource.
+// AdministratorOf is a set of roles on one resource: exactly one of Instance, Organization
+// and Project is set. A Project also needs ProjectOrganization.
 type AdministratorOf struct {
 	Instance            bool     `json:"instance,omitempty"`
 	Organization        string   `json:"organization,omitempty"`
@@ -47,7 +50,7 @@ type AdministratorOf struct {
 	Roles               []string `json:"roles"`
 }
 
-// User is somebody whose password may be set.
+// User is a user without a token.
 type User struct {
 	ID    string `json:"id"`
 	Org   string `json:"org"`
@@ -55,11 +58,14 @@ type User struct {
 	State string `json:"state"`
 }
 
-// What User.Type and User.State may be.
+// The values of User.Type.
 const (
 	Human   = "human"
 	Machine = "machine"
+)
 
+// The values of User.State.
+const (
 	Active   = "active"
 	Initial  = "initial"
 	Locked   = "locked"
@@ -67,8 +73,8 @@ const (
 	Deleted  = "deleted"
 )
 
-// LoadFixture reads a Fixture from a file. Unknown keys, and whatever New would
-// refuse, are errors that name the file.
+// LoadFixture reads a Fixture from a JSON file. Unknown keys and whatever New rejects are
+// errors. Errors name the file.
 func LoadFixture(path string) (Fixture, error) {
 	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -91,7 +97,7 @@ func LoadFixture(path string) (Fixture, error) {
 
 func (f Fixture) validate() error {
 	if len(f.InstanceHosts) == 0 {
-		return errors.New("instance_hosts: empty: nobody could find the instance")
+		return errors.New("instance_hosts: empty: no request could select the instance")
 	}
 	orgs := make(map[string]bool, len(f.Orgs))
 	for name, id := range f.Orgs {
@@ -129,6 +135,7 @@ func (f Fixture) validate() error {
 	return nil
 }
 
+// validate checks the caller; orgs contains the ids of the existing organizations.
 func (c Caller) validate(orgs map[string]bool) error {
 	switch {
 	case c.Kind != "" && c.Kind != Session:
@@ -157,6 +164,7 @@ func (c Caller) validate(orgs map[string]bool) error {
 	return nil
 }
 
+// validate checks the user; orgs contains the ids of the existing organizations.
 func (u User) validate(orgs map[string]bool) error {
 	switch {
 	case u.ID == "":

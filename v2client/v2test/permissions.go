@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// permission is a ZITADEL permission that the modelled calls ask for.
+// permission is a ZITADEL permission that the modelled calls need.
 type permission string
 
 const (
@@ -13,7 +13,7 @@ const (
 	userWrite permission = "user.write"
 )
 
-// grantedBy is ZITADEL's default mapping of roles to the two permissions.
+// grantedBy reports whether a role includes the permission, in ZITADEL's default roles.
 func (p permission) grantedBy(role string) bool {
 	switch role {
 	case "IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER":
@@ -24,14 +24,15 @@ func (p permission) grantedBy(role string) bool {
 	return false
 }
 
-// countsIn reports whether a's roles count in an organization.
+// countsIn reports whether the roles apply to an organization.
 func (a AdministratorOf) countsIn(org string) bool {
 	return a.Instance || a.Organization == org || a.Project != "" && a.ProjectOrganization == org
 }
 
-// check is ZITADEL's permission check of the v2 commands and queries: none of
-// the caller's roles counts in org, then none grants p there, then p is granted
-// for a project only and user is not that project.
+// check is ZITADEL's permission check of v2 commands and queries. It returns nil if one of
+// the caller's roles grants p in org; otherwise, the error says whether the caller has no
+// role in org, no role that grants p, or only one on a project, which does not apply to
+// users.
 func (c Caller) check(p permission, org string) *fault {
 	member, projectOnly := false, false
 	for _, administrator := range c.AdministratorOf {
@@ -57,8 +58,8 @@ func (c Caller) check(p permission, org string) *fault {
 	}
 }
 
-// Example finds a caller and an active human of its home organization whose
-// password it may set; false if there are none. The choice is the first by name.
+// Example returns a caller and an active human of its home organization whose password it
+// may set: the first ones by name. It returns false if there are none.
 func (f Fixture) Example() (Caller, User, bool) {
 	for _, callerName := range slices.Sorted(maps.Keys(f.Callers)) {
 		caller := f.Callers[callerName]

@@ -2,14 +2,14 @@ package v2test
 
 import "strings"
 
-// minPasswordBytes is the default policy's minimum length; ZITADEL counts bytes.
+// minPasswordBytes is the minimum length in the default policy. ZITADEL counts bytes.
 const minPasswordBytes = 8
 
-// maxHashBytes is how much bcrypt takes.
+// maxHashBytes is the longest password that bcrypt accepts.
 const maxHashBytes = 72
 
-// checkPassword is the default password complexity policy, in ZITADEL's order,
-// then the hasher's limit.
+// checkPassword checks the default password complexity policy, in ZITADEL's order, and
+// then the limit of the hash function.
 func checkPassword(password string) *fault {
 	isLower := func(r rune) bool { return r >= 'a' && r <= 'z' }
 	isUpper := func(r rune) bool { return r >= 'A' && r <= 'Z' }

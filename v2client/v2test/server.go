@@ -1,8 +1,7 @@
-// Package v2test is an in-memory ZITADEL v2: SetPassword, GetUserByID,
-// ListAdministrators, OIDC userinfo and discovery over Connect, gRPC and gRPC-Web, faithful
-// to traffic recorded from a real one (v2_calls.jsonl). The demo command runs it
-// and tests stand on it. What the calls do not need, such as user profiles, is
-// not modelled.
+// Package v2test is an in-memory ZITADEL v2 for tests and for the demo command. It has
+// SetPassword, GetUserByID and ListAdministrators over Connect, gRPC and gRPC-Web, and
+// OIDC userinfo and discovery. Its answers are those recorded from a real ZITADEL
+// (v2_calls.jsonl). What the calls do not need, such as user profiles, is not modelled.
 package v2test
 
 import (
@@ -25,21 +24,21 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 )
 
-// UserinfoPath is OIDC's userinfo endpoint.
+// UserinfoPath is the path of the OIDC userinfo endpoint.
 const UserinfoPath = "/oidc/v1/userinfo"
 
-// externalDomain is what ZITADEL calls its configured domain in errors.
+// externalDomain is the configured domain of the ZITADEL, which it names in errors.
 const externalDomain = "localhost"
 
-// Server is an http.Handler; it serves HTTP/1.1 and HTTP/2 alike and is safe
+// Server is the [http.Handler] of an in-memory ZITADEL, for HTTP/1.1 and HTTP/2. It is safe
 // for concurrent use.
 type Server struct {
 	state *state
 	mux   *http.ServeMux
 }
 
-// New makes a Server in the state of a fixture. The error names what is wrong
-// with the fixture.
+// New returns a Server in the state of a fixture. Errors name the invalid key of the
+// fixture.
 func New(fixture Fixture) (*Server, error) {
 	if err := fixture.validate(); err != nil {
 		return nil, err
@@ -52,11 +51,11 @@ func New(fixture Fixture) (*Server, error) {
 	return s, nil
 }
 
-// ServeHTTP answers a call.
+// ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.state.count(r.URL.Path)
 	if _, pattern := s.mux.Handler(r); pattern == "" && r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-		// As grpc-go answers for a service that it does not have.
+		// The answer of grpc-go for an unknown service.
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Grpc-Status", "12")
 		w.Header().Set("Grpc-Message", "unknown service "+strings.Trim(path.Dir(r.URL.Path), "/"))
@@ -65,15 +64,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Calls tells how often a path, such as [userv2connect.UserServiceSetPasswordProcedure],
-// was called, well or not.
+// Calls returns how often a path, such as
+// [userv2connect.UserServiceSetPasswordProcedure], was called, successfully or not.
 func (s *Server) Calls(path string) int {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	return s.state.calls[path]
 }
 
-// Writes tells how often the password of a user was set.
+// Writes returns how often the password of a user was set.
 func (s *Server) Writes(userID string) int {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -83,7 +82,7 @@ func (s *Server) Writes(userID string) int {
 	return 0
 }
 
-// PasswordIs reports whether a user's password was set to this one last.
+// PasswordIs reports whether this is the password that was last set for a user.
 func (s *Server) PasswordIs(userID, password string) bool {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -91,7 +90,7 @@ func (s *Server) PasswordIs(userID, password string) bool {
 	return found != nil && found.writes > 0 && found.password == sha256.Sum256([]byte(password))
 }
 
-// PasswordChangeRequired reports whether a user must change its password at the next
+// PasswordChangeRequired reports whether a user must change the password at the next
 // login.
 func (s *Server) PasswordChangeRequired(userID string) bool {
 	s.state.mu.Lock()
@@ -100,15 +99,15 @@ func (s *Server) PasswordChangeRequired(userID string) bool {
 	return found != nil && found.changeRequired
 }
 
-// Add adds a user, or replaces the one with its id.
+// Add adds a user, or replaces the user with the same id.
 func (s *Server) Add(added User) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.state.add(added)
 }
 
-// authenticate is what ZITADEL's interceptors do before any v2 method: find the
-// instance, the token, and the organization of the x-zitadel-orgid header.
+// authenticate does what ZITADEL's interceptors do before every v2 method: it checks the
+// instance, the token, and the organization in the x-zitadel-orgid header, in this order.
 func (s *state) authenticate(header http.Header) (*Caller, *fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +132,8 @@ func (s *state) authenticate(header http.Header) (*Caller, *fault) {
 	return caller, nil
 }
 
-// checkInstance looks for the instance of a request's domain.
+// checkInstance returns an error if a request's headers select no instance. The lock is
+// not needed: hosts never changes.
 func (s *state) checkInstance(header http.Header) *fault {
 	asked := domainOf(header)
 	name := asked.instance
@@ -152,8 +152,8 @@ func (s *state) checkInstance(header http.Header) *fault {
 
 type users struct{ *state }
 
-// SetPassword looks the user up in any organization before it asks for the
-// permission: v2's order, not v1's.
+// SetPassword finds the user, in any organization, before it checks the permission. v1
+// does it the other way round.
 func (s users) SetPassword(_ context.Context, req *connect.Request[userv2.SetPasswordRequest]) (*connect.Response[userv2.SetPasswordResponse], error) {
 	caller, refused := s.authenticate(req.Header())
 	if refused == nil {
@@ -171,14 +171,14 @@ func (s users) SetPassword(_ context.Context, req *connect.Request[userv2.SetPas
 	if target.State == Initial {
 		return nil, faultNotInitialized.err()
 	}
-	if target.ID != caller.UserID { // everybody may set their own: zitadel pull request 10812
+	if target.ID != caller.UserID { // users may set their own password: zitadel pull request 10812
 		if refused := caller.check(userWrite, target.Org); refused != nil {
 			return nil, refused.err()
 		}
 	}
 	password := req.Msg.GetNewPassword().GetPassword()
-	// A missing new_password passes: ZITADEL answers 200 and stores the hash
-	// of "". This is what the adapter must never send.
+	// Without new_password, ZITADEL answers 200 and stores the hash of "". The adapter
+	// must never send such a request.
 	if req.Msg.GetNewPassword() != nil {
 		if refused := checkPassword(password); refused != nil {
 			return nil, refused.err()
@@ -206,7 +206,8 @@ func validateSetPassword(msg *userv2.SetPasswordRequest) *fault {
 	return nil
 }
 
-// GetUserByID shows everybody their own user, and others to those who may read them.
+// GetUserByID returns the caller's own user, and other users if the caller has the
+// permission user.read.
 func (s users) GetUserByID(_ context.Context, req *connect.Request[userv2.GetUserByIDRequest]) (*connect.Response[userv2.GetUserByIDResponse], error) {
 	caller, refused := s.authenticate(req.Header())
 	if refused != nil {
@@ -231,9 +232,11 @@ func (s users) GetUserByID(_ context.Context, req *connect.Request[userv2.GetUse
 
 type permissions struct{ *state }
 
-// ListAdministrators lists the caller's own roles only: what others hold would
-// need permissions that are not modelled, and is left out.
-func (s permissions) ListAdministrators(_ context.Context, req *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
+// ListAdministrators returns only the caller's own roles. To see other users' roles, a
+// caller would need permissions that are not modelled.
+func (s permissions) ListAdministrators(
+	_ context.Context, req *connect.Request[permissionv2.ListAdministratorsRequest],
+) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
 	caller, refused := s.authenticate(req.Header())
 	if refused != nil {
 		return nil, refused.err()
@@ -258,6 +261,7 @@ func (s permissions) ListAdministrators(_ context.Context, req *connect.Request[
 	}), nil
 }
 
+// asksFor reports whether the filters, which must all match, include a user.
 func asksFor(filters []*permissionv2.AdministratorSearchFilter, userID string) bool {
 	for _, filter := range filters {
 		found := false
@@ -271,9 +275,9 @@ func asksFor(filters []*permissionv2.AdministratorSearchFilter, userID string) b
 	return true
 }
 
-func (a AdministratorOf) message(of *Caller) *permissionv2.Administrator {
+func (a AdministratorOf) message(caller *Caller) *permissionv2.Administrator {
 	message := &permissionv2.Administrator{
-		User:  &permissionv2.User{Id: of.UserID, OrganizationId: of.HomeOrg},
+		User:  &permissionv2.User{Id: caller.UserID, OrganizationId: caller.HomeOrg},
 		Roles: a.Roles,
 	}
 	switch {

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Every recorded v2 call gets the recorded answer: status, error code, message
-// and details; ids, organizations and roles.
+// Every recorded v2 call gets the recorded status, error code, message and details, and the
+// recorded ids, organizations and roles.
 func TestAnswersAsRecorded(t *testing.T) {
 	t.Parallel()
 	server := wiretest.NewZITADEL(t, wiretest.Fixture(t))
@@ -30,11 +30,11 @@ func TestAnswersAsRecorded(t *testing.T) {
 		t.Run(recording.Name, func(t *testing.T) {
 			status, body := send(t, listener, recording.Request)
 			if status != recording.Response.Status {
-				t.Errorf("status %d, recorded %d", status, recording.Response.Status)
+				t.Errorf("got status %d, want %d", status, recording.Response.Status)
 			}
-			got, want := essence(t, body), essence(t, recording.Response.Body(t))
+			got, want := withoutVariables(t, body), withoutVariables(t, recording.Response.Body(t))
 			if got != want {
-				t.Errorf("answered\n%s\nrecorded\n%s", got, want)
+				t.Errorf("got answer\n%s\nwant\n%s", got, want)
 			}
 		})
 	}
@@ -65,9 +65,9 @@ func send(t *testing.T, server *httptest.Server, recorded recordings.Request) (i
 	return response.StatusCode, body
 }
 
-// essence is an answer without what is not modelled (profiles, names, when
-// things happened) or differs from call to call.
-func essence(t *testing.T, body []byte) string {
+// withoutVariables returns an answer without what v2test does not model, such as profiles,
+// and what differs between calls, such as times.
+func withoutVariables(t *testing.T, body []byte) string {
 	t.Helper()
 	var answer map[string]any
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -101,8 +101,8 @@ func strip(value any) {
 	}
 }
 
-// A missing new_password is taken, as ZITADEL takes it: the test double must
-// not be kinder than the real thing.
+// SetPassword without new_password is accepted, as by a real ZITADEL. A stricter test double
+// would hide an adapter that sends such requests.
 func TestMissingNewPasswordIsStored(t *testing.T) {
 	t.Parallel()
 	server := wiretest.NewZITADEL(t, wiretest.Fixture(t))
@@ -114,11 +114,12 @@ func TestMissingNewPasswordIsStored(t *testing.T) {
 		Headers: map[string]string{"Content-Type": "application/json", "Authorization": "Bearer pat-org-owner-a"},
 	})
 	if status != http.StatusOK || !server.PasswordIs("400850336480234534", "") {
-		t.Errorf("status %d; the hash of \"\" was not stored", status)
+		t.Errorf("got status %d, hash of \"\" stored: %v; want 200, true", status, server.PasswordIs("400850336480234534", ""))
 	}
 }
 
-func TestNewRefusesABadFixture(t *testing.T) {
+// The error for an invalid fixture names the key and what would be valid.
+func TestNewRejectsInvalidFixture(t *testing.T) {
 	t.Parallel()
 	hosts, orgs := []string{"localhost"}, map[string]string{"a": "1"}
 	for want, fixture := range map[string]v2test.Fixture{

@@ -11,27 +11,28 @@ import (
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 )
 
-// state is everything that ZITADEL remembers. It is safe for concurrent use.
+// state is the mutable state of a Server. Only users and calls change after newState;
+// they are protected by mu.
 type state struct {
 	mu      sync.Mutex
 	hosts   map[string]bool
 	orgs    map[string]bool
 	callers map[string]*Caller // by token
-	users   map[string]*user   // by id, callers included
-	calls   map[string]int     // by procedure or path
+	users   map[string]*user   // by id; includes the callers
+	calls   map[string]int     // by path
 }
 
-// user is a User with its history.
+// user is a User with what has happened to it.
 type user struct {
 	User
 
 	sequence uint64
 	created  time.Time
 	changed  time.Time
-	password [sha256.Size]byte
-	// changeRequired says that the password must be changed at the next login.
+	password [sha256.Size]byte // hash of the password set last
+	// changeRequired says that the user must change the password at the next login.
 	changeRequired bool
-	writes         int
+	writes         int // how often the password was set
 }
 
 func newState(fixture Fixture) *state {
@@ -67,8 +68,8 @@ func (s *state) add(added User) {
 	s.users[added.ID] = &user{User: added, sequence: 1, created: now, changed: now}
 }
 
-// find returns the user with an id unless it is unknown or deleted. The lock
-// must be held.
+// find returns the user with an id, or nil if it is unknown or deleted. s.mu must be
+// locked.
 func (s *state) find(id string) *user {
 	found := s.users[id]
 	if found == nil || found.State == Deleted {
@@ -77,13 +78,13 @@ func (s *state) find(id string) *user {
 	return found
 }
 
-func (s *state) count(call string) {
+func (s *state) count(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls[call]++
+	s.calls[path]++
 }
 
-// setPassword writes. The lock must be held.
+// setPassword sets the password. The mutex of the state must be locked.
 func (u *user) setPassword(password string, changeRequired bool) {
 	u.sequence++
 	u.writes++
@@ -92,8 +93,8 @@ func (u *user) setPassword(password string, changeRequired bool) {
 	u.password = sha256.Sum256([]byte(password))
 }
 
-// details are the user's details as queries show them; a write's answer leaves
-// out the creation date.
+// details returns the user's details as in the answers of queries. Answers of commands do
+// not contain the creation date.
 func (u *user) details() *objectv2.Details {
 	return &objectv2.Details{
 		Sequence:      u.sequence,
@@ -113,5 +114,5 @@ func (u *user) message() *userv2.User {
 	return &userv2.User{UserId: u.ID, State: states[u.State], Details: u.details()}
 }
 
-// timestamp is now with the microseconds that ZITADEL's database keeps.
+// timestamp returns the current time in microseconds, the precision of ZITADEL's database.
 func timestamp() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

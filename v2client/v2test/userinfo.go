@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// userinfo is OpenID Connect Core 1.0 section 5.3 with ZITADEL's claims.
+// userinfo implements OpenID Connect Core 1.0 section 5.3, with ZITADEL's claims.
 func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	header := r.Header.Clone()
 	header.Set("Host", r.Host)
-	header.Del("X-Zitadel-Orgid") // OIDC knows no such header
+	header.Del("X-Zitadel-Orgid") // the OIDC endpoint ignores it
 	w.Header().Set("Content-Type", "application/json")
 	caller, refused := s.state.authenticate(header)
 	if refused != nil || caller.Kind == Session {
@@ -29,8 +29,8 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// discovery is OpenID Connect Discovery 1.0 section 4, as far as a look whether
-// the instance is there needs it.
+// discovery implements OpenID Connect Discovery 1.0 section 4, with only the values that a
+// client needs to check that the instance exists.
 func (s *Server) discovery(w http.ResponseWriter, r *http.Request) {
 	header := r.Header.Clone()
 	header.Set("Host", r.Host)

@@ -1,12 +1,26 @@
-// Package framing makes net/http refuse HTTP/1 requests that two readers could
-// take apart in different places, which is what request smuggling lives on.
+// Package framing protects an HTTP/1 server against request smuggling.
 //
-// net/http itself repairs some of them: a folded header line becomes one line,
-// Content-Length gives way to Transfer-Encoding (RFC 9112 sections 5.2 and 6.3
-// allow both). What is repaired cannot be seen any more by a handler. So the
-// bytes are watched before net/http reads them, and where they go wrong one of
-// them is replaced by a NUL, which no header, chunk or request line may hold:
-// net/http then answers 400 and closes the connection, in its own good order.
+// The threat: two servers in a row disagree about where a request ends. A proxy in
+// front of the adapter takes bytes for the body of one client's harmless request, and
+// the adapter takes them for another request, which the proxy never checked; or the
+// adapter's own reading differs from ZITADEL's. RFC 9112 section 11.2 describes the
+// attack. The defence is to accept only requests whose end no two servers can see in
+// different places, and to close the connection after any other.
+//
+// net/http alone does not do that, because it repairs ambiguous requests instead of
+// rejecting them, as RFC 9112 allows, before a handler can see them:
+//
+//   - it joins the lines of a folded header or trailer (section 5.2);
+//   - it ignores Transfer-Encoding in HTTP/1.0 (section 6.1);
+//   - it ignores Content-Length beside Transfer-Encoding (section 6.3);
+//   - it accepts Content-Length twice if both values are the same (section 6.3);
+//   - it accepts spaces after a chunk size (section 7.1).
+//
+// Package framing therefore reads the bytes of a connection before net/http does. In
+// place of the first byte that makes a request ambiguous it puts a NUL, which is
+// invalid in any request line, header or chunk size: net/http itself then answers 400
+// and closes the connection. TestAmbiguousRequestsAreRejected lists the requests that
+// are rejected, and FuzzWatch compares the package's reading with net/http's.
 package framing
 
 import (
@@ -17,7 +31,8 @@ import (
 	"time"
 )
 
-// NewListener watches the connections that listener accepts. They may be TLS.
+// NewListener returns a listener whose connections are of type *Conn. The connections
+// that listener accepts must yield decrypted bytes: TLS belongs below this package.
 func NewListener(listener net.Listener) net.Listener { return watchedListener{listener} }
 
 type watchedListener struct{ net.Listener }
@@ -30,33 +45,35 @@ func (l watchedListener) Accept() (net.Conn, error) {
 	return &Conn{Conn: conn}, nil
 }
 
-// Conn is a connection whose incoming bytes are watched. It deliberately has no
-// ConnectionState method: net/http would not look for HTTP/2 then.
+// Conn is a connection whose incoming requests are checked. It deliberately has no
+// ConnectionState method: net/http would take it for TLS and then not detect HTTP/2 by
+// the connection preface.
 type Conn struct {
 	net.Conn
 
 	watch   watch
-	off     atomic.Bool
-	hungUp  atomic.Bool
-	closing atomic.Bool
+	off     atomic.Bool // Unwatch was called
+	hungUp  atomic.Bool // HangUp was called
+	closing atomic.Bool // Close was called after HangUp
 }
 
 type contextKey struct{}
 
-// WithConn makes the context of a connection's requests. It fits
-// [net/http.Server.ConnContext].
+// WithConn returns the context for the requests of a connection, for
+// [net/http.Server.ConnContext]. FromContext needs it.
 func WithConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, conn)
 }
 
-// FromContext is the connection on which a request came, nil if it is not a
-// watched one.
+// FromContext returns the connection on which a request came, or nil if the context is
+// not from WithConn or the connection is not a *Conn.
 func FromContext(ctx context.Context) *Conn {
 	conn, _ := ctx.Value(contextKey{}).(*Conn)
 	return conn
 }
 
-// Read reads, and spoils what must not be understood.
+// Read reads from the connection. It poisons the first byte of an ambiguous request
+// (see the package comment). After HangUp it returns io.EOF.
 func (c *Conn) Read(into []byte) (int, error) {
 	if c.hungUp.Load() {
 		return 0, io.EOF
@@ -71,39 +88,42 @@ func (c *Conn) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// Unwatch ends the watch: the connection no longer speaks HTTP.
+// Unwatch ends the checks, for a connection that no longer speaks HTTP.
 func (c *Conn) Unwatch() { c.off.Store(true) }
 
-// HangUp lets nothing more be read: the request under way is the connection's
-// last, though its body may not have ended. Answers can still be written.
+// HangUp makes the current request the connection's last one: Read returns io.EOF from
+// now on, although the request's body may not have ended. Writing still works. Call it
+// after answering a request whose body has not been read, because what follows would
+// otherwise be read as the next request.
 func (c *Conn) HangUp() {
 	c.hungUp.Store(true)
-	_ = c.SetReadDeadline(time.Unix(1, 0)) // for a Read that waits
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // wakes a Read that is blocked
 }
 
-// lingering is how long a connection that was hung up stays open for its peer to
-// read the end of the answer: bytes that nobody reads would make the kernel
-// throw that away.
+// lingering is how long Close waits for the peer to close its side after HangUp, so
+// that it can read the end of the answer: if unread bytes are left when a connection is
+// closed, the kernel resets it, and the peer may lose what it has not read yet.
 const lingering = 500 * time.Millisecond
 
-// Close closes the connection.
+// Close closes the connection. After HangUp, it first sends the end of the stream and,
+// in the background, discards what the peer still sends, for at most 500 ms.
 func (c *Conn) Close() error {
 	if !c.hungUp.Load() || c.closing.Swap(true) || c.CloseWrite() != nil {
 		return c.Conn.Close()
 	}
-	go func() { // net/http may close many at once, one after the other
+	go func() { // Close must not block: net/http closes many connections one after the other
 		_ = c.SetReadDeadline(time.Now().Add(lingering))
-		_, _ = io.Copy(io.Discard, c.Conn) // to the peer's end, or the deadline
+		_, _ = io.Copy(io.Discard, c.Conn) // until the peer closes its side, or the deadline
 		_ = c.Conn.Close()
 	}()
 	return nil
 }
 
-// NetConn is the connection below.
+// NetConn returns the underlying connection.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite tells the peer that no more is to come, if the connection below
-// can.
+// CloseWrite closes the sending side of the connection. It does nothing if the
+// underlying connection has no such method.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

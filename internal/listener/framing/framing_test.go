@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// handled is what a handler behind the watch was given whole.
+// handled is a handler that records the requests it could read completely.
 type handled struct {
 	mu       sync.Mutex
 	requests []string // method, target and body
@@ -37,9 +37,9 @@ func (h *handled) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Unlock()
 }
 
-// exchange sends bytes to a net/http server behind the watch, and returns what it
-// handled and answered.
-func exchange(tb testing.TB, sent []byte, cut int) (requests []string, answer []byte) {
+// exchange sends bytes, in segments of at most segment bytes, to a net/http server that
+// uses this package. It returns the requests that the server handled, and its answer.
+func exchange(tb testing.TB, sent []byte, segment int) (requests []string, answer []byte) {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,8 +59,8 @@ func exchange(tb testing.TB, sent []byte, cut int) (requests []string, answer []
 	}
 	defer func() { _ = conn.Close() }()
 	for len(sent) > 0 {
-		n := min(cut, len(sent))
-		if _, err := conn.Write(sent[:n]); err != nil { // refused already
+		n := min(segment, len(sent))
+		if _, err := conn.Write(sent[:n]); err != nil { // the server has rejected the request and closed the connection
 			break
 		}
 		sent = sent[n:]
@@ -69,93 +69,101 @@ func exchange(tb testing.TB, sent []byte, cut int) (requests []string, answer []
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	answer, err = io.ReadAll(conn)
 	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		tb.Fatalf("no end of the answer: %q", answer)
+		tb.Fatalf("the server did not close the connection within 10s; got %q", answer)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.requests), answer
 }
 
-// What two readers could understand differently is refused, wherever the network
-// cuts it into pieces, and so is all that follows on the connection.
-func TestRefuses(t *testing.T) {
+// Ambiguous requests are rejected, however the network splits them into segments, and
+// so is everything that follows on the connection.
+func TestAmbiguousRequestsAreRejected(t *testing.T) {
 	t.Parallel()
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 	for name, sent := range map[string]string{
-		"length and coding":              "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"coding and length":              "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
-		"two lengths":                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 35\r\n\r\n",
-		"the same length twice":          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\ncontent-length: 0\r\n\r\n",
-		"a list of lengths":              "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0, 0\r\n\r\n",
-		"signed length":                  "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +0\r\n\r\n",
-		"hexadecimal length":             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0x0\r\n\r\n",
-		"huge length":                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551616\r\n\r\n",
-		"empty length":                   "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: \r\n\r\n",
-		"two codings":                    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"a list of codings":              "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-		"a coding that is nearly one":    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-		"a coding that is cut":           "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunk\r\n\r\n0\r\n\r\n",
-		"coding in HTTP/1.0":             "POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"folded line":                    "GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n",
-		"folded line, tab":               "GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n\tc\r\n\r\n",
-		"folded coding":                  "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
-		"folded first line":              "GET / HTTP/1.1\r\n Host: x\r\n\r\n",
-		"line of nothing but space":      "GET / HTTP/1.1\r\nHost: x\r\n \r\n\r\n",
-		"space in a name":                "GET / HTTP/1.1\r\nHost: x\r\nX A: b\r\n\r\n",
-		"space after a name":             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 0\r\n\r\n",
-		"tab after a name":               "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
-		"line without colon":             "GET / HTTP/1.1\r\nHost: x\r\nX-A\r\n\r\n",
-		"NUL in a value":                 "GET / HTTP/1.1\r\nHost: x\r\nX-A: \x00\r\n\r\n",
-		"CR in a value":                  "GET / HTTP/1.1\r\nHost: x\r\nX-A: b\rContent-Length: 5\r\n\r\n",
-		"CR at the end":                  "GET / HTTP/1.1\r\nHost: x\r\n\rX-A: b\r\n\r\n",
-		"no Host":                        "GET / HTTP/1.1\r\n\r\n",
-		"two Hosts":                      "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-		"chunk without size":             "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
-		"chunk size that is no number":   "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
-		"signed chunk size":              "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n",
-		"huge chunk size":                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n",
-		"space after a chunk size":       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n",
-		"bare LF after a chunk size":     "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
-		"bare LF in a chunk extension":   "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n",
-		"chunk longer than its size":     "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
-		"chunk without its end":          "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na0\r\n\r\n",
-		"folded trailer":                 "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n c\r\n\r\n",
-		"PRI that is not HTTP/2, LF":     "PRI * HTTP/2.0\n\n",
-		"PRI after another":              "POST / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"HTTP/2.0 in a request line":     "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
-		"space before the version's end": "GET / HTTP/1.0 \r\nHost: x\r\n\r\n",
+		"length and coding":               "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"coding and length":               "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+		"two lengths":                     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 35\r\n\r\n",
+		"the same length twice":           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\ncontent-length: 0\r\n\r\n",
+		"a list of lengths":               "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0, 0\r\n\r\n",
+		"signed length":                   "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +0\r\n\r\n",
+		"hexadecimal length":              "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0x0\r\n\r\n",
+		"huge length":                     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551616\r\n\r\n",
+		"empty length":                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: \r\n\r\n",
+		"two codings":                     "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"a list of codings":               "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"unknown coding":                  "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		"coding cut short":                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunk\r\n\r\n0\r\n\r\n",
+		"coding in HTTP/1.0":              "POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"folded line":                     "GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n",
+		"folded line, tab":                "GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n\tc\r\n\r\n",
+		"folded coding":                   "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+		"folded first line":               "GET / HTTP/1.1\r\n Host: x\r\n\r\n",
+		"line of spaces only":             "GET / HTTP/1.1\r\nHost: x\r\n \r\n\r\n",
+		"space in a name":                 "GET / HTTP/1.1\r\nHost: x\r\nX A: b\r\n\r\n",
+		"space after a name":              "POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 0\r\n\r\n",
+		"tab after a name":                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+		"line without colon":              "GET / HTTP/1.1\r\nHost: x\r\nX-A\r\n\r\n",
+		"NUL in a value":                  "GET / HTTP/1.1\r\nHost: x\r\nX-A: \x00\r\n\r\n",
+		"CR in a value":                   "GET / HTTP/1.1\r\nHost: x\r\nX-A: b\rContent-Length: 5\r\n\r\n",
+		"CR at the end":                   "GET / HTTP/1.1\r\nHost: x\r\n\rX-A: b\r\n\r\n",
+		"no Host":                         "GET / HTTP/1.1\r\n\r\n",
+		"two Hosts":                       "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+		"chunk without size":              "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+		"chunk size is not a number":      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+		"signed chunk size":               "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n",
+		"huge chunk size":                 "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n",
+		"space after a chunk size":        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n",
+		"bare LF after a chunk size":      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
+		"bare LF in a chunk extension":    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n",
+		"chunk longer than its size":      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+		"chunk without its end":           "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na0\r\n\r\n",
+		"folded trailer":                  "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n c\r\n\r\n",
+		"preface with LF instead of CRLF": "PRI * HTTP/2.0\n\n",
+		"preface after a request":         "POST / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"HTTP/2.0 in a request line":      "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+		"space before the version's end":  "GET / HTTP/1.0 \r\nHost: x\r\n\r\n",
 	} {
-		for _, cut := range []int{1, 7, len(sent) + len(smuggled)} {
-			requests, answer := exchange(t, []byte(sent+smuggled), cut)
+		for _, segment := range []int{1, 7, len(sent) + len(smuggled)} {
+			requests, answer := exchange(t, []byte(sent+smuggled), segment)
 			if len(requests) > 0 || !bytes.HasPrefix(answer, []byte("HTTP/1.1 4")) && !bytes.HasPrefix(answer, []byte("HTTP/1.1 50")) {
-				t.Errorf("%s, cut at %d: handled %q, answered %.60q", name, cut, requests, answer)
+				t.Errorf("%s, segments of %d: handled %q, answered %.60q; want nothing handled and status 4xx or 50x", name, segment, requests, answer)
 			}
 		}
 	}
 }
 
-// What HTTP/1 allows arrives whole, one request after the other.
-func TestLetsPass(t *testing.T) {
+// Valid requests are handled completely, one after the other.
+func TestValidRequestsPass(t *testing.T) {
 	t.Parallel()
+	const getB = "GET /b HTTP/1.1\r\nHost: x\r\n\r\n"
 	for sent, want := range map[string][]string{
-		"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n":                                                                                          {"GET /a ", "GET /b "},
-		"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length:  6\t\r\n\r\n\n X: \r\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n":                                                 {"POST /a \n X: \r", "GET /b "},
-		"POST /a HTTP/1.1\r\nHost: x\r\ntransfer-encoding: Chunked \r\n\r\n1;a=\"b\"\r\nc\r\n0A\r\n0123456789\r\n0\r\nX-T: u\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n": {"POST /a c0123456789", "GET /b "},
-		"GET /a HTTP/1.1\nHost: x\nX-A: b\n\nGET /b HTTP/1.1\nHost: x\n\n":                                                                                              {"GET /a ", "GET /b "},
-		"POST /a HTTP/1.0\r\nHost: x\r\nContent-Length: 1\r\n\r\nc":                                                                                                     {"POST /a c"},
-		"P /a HTTP/1.1\r\nHost: x\r\n\r\nPR /b HTTP/1.1\r\nHost: x\r\n\r\nPRINT /c HTTP/1.1\r\nHost: x\r\n\r\n":                                                         {"P /a ", "PR /b ", "PRINT /c "},
-		"PRINT /a HTTP/1.1\r\nHost: x\r\nX-Content-Length: a b\r\nTransfer-Encoding-X: \r\n\r\n":                                                                        {"PRINT /a "},
+		"GET /a HTTP/1.1\r\nHost: x\r\n\r\n" + getB: {"GET /a ", "GET /b "},
+		"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length:  6\t\r\n\r\n\n X: \r\r\n\r\n" + getB: {
+			"POST /a \n X: \r", "GET /b ",
+		},
+		"POST /a HTTP/1.1\r\nHost: x\r\ntransfer-encoding: Chunked \r\n\r\n" +
+			"1;a=\"b\"\r\nc\r\n0A\r\n0123456789\r\n0\r\nX-T: u\r\n\r\n" + getB: {
+			"POST /a c0123456789", "GET /b ",
+		},
+		"GET /a HTTP/1.1\nHost: x\nX-A: b\n\nGET /b HTTP/1.1\nHost: x\n\n": {"GET /a ", "GET /b "},
+		"POST /a HTTP/1.0\r\nHost: x\r\nContent-Length: 1\r\n\r\nc":        {"POST /a c"},
+		"P /a HTTP/1.1\r\nHost: x\r\n\r\nPR /b HTTP/1.1\r\nHost: x\r\n\r\nPRINT /c HTTP/1.1\r\nHost: x\r\n\r\n": {
+			"P /a ", "PR /b ", "PRINT /c ",
+		},
+		"PRINT /a HTTP/1.1\r\nHost: x\r\nX-Content-Length: a b\r\nTransfer-Encoding-X: \r\n\r\n": {"PRINT /a "},
 	} {
-		for _, cut := range []int{1, 3, len(sent)} {
-			if requests, answer := exchange(t, []byte(sent), cut); !slices.Equal(requests, want) {
-				t.Errorf("%q cut at %d: handled %q, want %q, answered %.60q", sent, cut, requests, want, answer)
+		for _, segment := range []int{1, 3, len(sent)} {
+			if requests, answer := exchange(t, []byte(sent), segment); !slices.Equal(requests, want) {
+				t.Errorf("%q, segments of %d: handled %q, want %q; answered %.60q", sent, segment, requests, want, answer)
 			}
 		}
 	}
 }
 
-// HTTP/2 with prior knowledge passes, and a connection that is no longer HTTP's.
-func TestOtherProtocols(t *testing.T) {
+// HTTP/2 with prior knowledge, and a connection that was hijacked, are not checked.
+func TestOtherProtocolsAreNotChecked(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -201,7 +209,7 @@ func TestOtherProtocols(t *testing.T) {
 	body, _ := io.ReadAll(response.Body)
 	_ = response.Body.Close()
 	if response.ProtoMajor != 2 || string(body) != "a\r\n b" {
-		t.Errorf("HTTP/%d: %q", response.ProtoMajor, body)
+		t.Errorf("got HTTP/%d %q, want HTTP/2 %q", response.ProtoMajor, body, "a\r\n b")
 	}
 
 	conn, err := net.Dial("tcp", listener.Addr().String())
@@ -212,10 +220,11 @@ func TestOtherProtocols(t *testing.T) {
 	reader := bufio.NewReader(conn)
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if line, err := reader.ReadString('\n'); line != "hijacked\n" {
-		t.Fatal(line, err)
+		t.Fatalf("got %q, %v, want %q", line, err, "hijacked\n")
 	}
-	_, _ = io.WriteString(conn, "A: b\n c: d")
-	if echo, err := io.ReadAll(reader); string(echo) != "A: b\n c: d" {
-		t.Errorf("%q, %v", echo, err)
+	const sent = "A: b\n c: d"
+	_, _ = io.WriteString(conn, sent)
+	if echo, err := io.ReadAll(reader); string(echo) != sent {
+		t.Errorf("got %q, %v, want %q", echo, err, sent)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzWatch reads what the watch let through with net/http's own parser, which
-// must find no request but those that the watch found, one after the other.
+// FuzzWatch reads what a watch lets through with net/http's own parser, which must find
+// no other requests than the watch, in the same order.
 func FuzzWatch(f *testing.F) {
 	for _, seed := range []string{
 		"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -23,14 +23,14 @@ func FuzzWatch(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		let := bytes.Clone(data)
+		passed := bytes.Clone(data)
 		var w watch
-		var lines [][]byte // the request lines that the watch found, of whole header sections
+		var lines [][]byte // the request lines that the watch found, of requests with complete headers
 		begin := 0
-		for i := range let {
+		for i := range passed {
 			before := w.state
-			w.inspect(let[i : i+1])
-			if w.state == unwatched && before != unwatched && bytes.HasSuffix(let[:i+1], []byte(http2Preface)) {
+			w.inspect(passed[i : i+1])
+			if w.state == opaque && before != opaque && bytes.HasSuffix(passed[:i+1], []byte(http2Preface)) {
 				return // HTTP/2
 			}
 			if w.state == requestLine && before != requestLine {
@@ -39,14 +39,15 @@ func FuzzWatch(f *testing.F) {
 					begin = 0
 				}
 			}
-			if (before == lineStart || before == blankLine) && !w.inTrailers && w.state != fieldName && w.state != lineStart && w.state != blankLine && w.state != unwatched {
-				line, _, _ := bytes.Cut(let[begin:], []byte("\n"))
+			inHeaders := w.state == fieldName || w.state == lineStart || w.state == blankLine
+			if (before == lineStart || before == blankLine) && !w.inTrailers && !inHeaders && w.state != opaque {
+				line, _, _ := bytes.Cut(passed[begin:], []byte("\n"))
 				lines = append(lines, bytes.TrimSuffix(line, []byte("\r")))
 			}
 		}
-		reader := bufio.NewReader(bytes.NewReader(let))
+		reader := bufio.NewReader(bytes.NewReader(passed))
 		for n := 0; ; n++ {
-			for { // as net/http's server after a POST
+			for { // net/http's server skips line breaks after a POST
 				if c, err := reader.Peek(1); err != nil || c[0] != '\r' && c[0] != '\n' {
 					break
 				}
@@ -56,7 +57,7 @@ func FuzzWatch(f *testing.F) {
 			if err != nil || request.ProtoMajor != 1 {
 				return
 			}
-			// What net/http's server refuses besides.
+			// net/http's server rejects these, http.ReadRequest alone does not.
 			for _, values := range request.Header {
 				for _, value := range values {
 					if bytes.ContainsFunc([]byte(value), func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7F }) {
@@ -65,10 +66,10 @@ func FuzzWatch(f *testing.F) {
 				}
 			}
 			if n >= len(lines) {
-				t.Fatalf("net/http found %s %s, the watch found only %q", request.Method, request.RequestURI, lines)
+				t.Fatalf("net/http found %s %s, want only %q, which the watch found", request.Method, request.RequestURI, lines)
 			}
 			if got := request.Method + " " + request.RequestURI + " " + request.Proto; got != string(lines[n]) {
-				t.Fatalf("net/http found %q, the watch %q", got, lines[n])
+				t.Fatalf("net/http found %q, want %q, which the watch found", got, lines[n])
 			}
 			if _, err := io.Copy(io.Discard, request.Body); err != nil {
 				return

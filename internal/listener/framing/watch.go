@@ -1,78 +1,78 @@
 package framing
 
-// http2Preface begins an HTTP/2 connection (RFC 9113 section 3.4).
+// http2Preface is the beginning of every HTTP/2 connection (RFC 9113 section 3.4).
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// state is what the next byte belongs to.
+// state says what the next byte of a connection belongs to.
 type state int
 
 const (
-	start       state = iota // of a connection
-	betweenHTTP              // line breaks before a request line, which are tolerated
+	start           state = iota // the first bytes of a connection: HTTP/1, or the HTTP/2 preface
+	betweenRequests              // where line breaks are skipped (RFC 9112 section 2.2)
 	requestLine
 	lineStart // of a header or trailer field
-	blankLine // after its CR
+	blankLine // after the CR of the line that ends a header or trailer section
 	fieldName
 	fieldValue
 	lengthValue // of Content-Length
 	codingValue // of Transfer-Encoding
-	sizedBody
+	sizedBody   // a body with Content-Length
 	chunkSize
 	chunkExtension
-	chunkSizeEnd // after the CR
+	chunkSizeEnd // after the CR of the line with the chunk size
 	chunkData
-	chunkDataCR
+	chunkDataCR // expected after a chunk's data
 	chunkDataLF
-	unwatched // HTTP/2, or refused
+	opaque // not inspected any more: HTTP/2, or a request has been rejected
 )
 
 const (
-	spoiled = 0 // what a byte that goes wrong is replaced by
+	poisoned = 0 // NUL, which replaces the first byte of an ambiguous request
 
 	contentLength    = "content-length"
 	transferEncoding = "transfer-encoding"
 	chunked          = "chunked"
 
-	maxLengthDigits = 18 // fits an int64
-	maxChunkDigits  = 15 // same
+	maxLengthDigits = 18 // decimal digits that always fit into an int64
+	maxChunkDigits  = 15 // hexadecimal digits that always fit into an int64
 )
 
-// watch follows the framing of the requests of one connection.
+// watch follows the requests on one connection, byte by byte.
 type watch struct {
 	state state
-	at    int   // how much of the preface, of a name, or of a number is read
-	left  int64 // of a body or chunk
-	line  tail  // of the request line
+	at    int      // bytes read of the preface, a field name, a number, or "chunked"
+	left  int64    // bytes left of a body or chunk
+	line  lineEnds // of the current request line
 
-	name       [len(transferEncoding)]byte // in lower case
-	hasLength  bool
-	hasCoding  bool
+	name       [len(transferEncoding)]byte // of the current field, in lower case, cut off
+	hasLength  bool                        // whether the request has Content-Length
+	hasCoding  bool                        // whether the request has Transfer-Encoding
 	inTrailers bool
-	ended      bool // spaces after a number or "chunked"
+	ended      bool // whether the value of either is over, and only spaces may follow
 }
 
-// tail keeps the first and the last bytes of a line.
-type tail struct {
+// lineEnds holds the first and the last bytes of a line.
+type lineEnds struct {
 	first [4]byte
 	last  [8]byte
 	size  int
 }
 
-func (t *tail) add(c byte) {
-	if t.size < len(t.first) {
-		t.first[t.size] = c
+func (l *lineEnds) add(c byte) {
+	if l.size < len(l.first) {
+		l.first[l.size] = c
 	}
-	copy(t.last[:], t.last[1:])
-	t.last[len(t.last)-1] = c
-	t.size++
+	copy(l.last[:], l.last[1:])
+	l.last[len(l.last)-1] = c
+	l.size++
 }
 
-// inspect looks at the next bytes of a connection, and spoils the first one that
-// goes wrong.
+// inspect reads the next bytes of a connection. It poisons the first byte that makes a
+// request ambiguous, and inspects nothing after that.
 func (w *watch) inspect(data []byte) {
 	for i := 0; i < len(data); {
 		switch w.state {
-		case unwatched:
+		case opaque:
 			return
 		case sizedBody, chunkData:
 			skipped := min(w.left, int64(len(data)-i))
@@ -83,12 +83,12 @@ func (w *watch) inspect(data []byte) {
 			}
 		default:
 			if !w.next(data[i]) {
-				// A line that ends too soon net/http refuses itself, and at once;
-				// without its end it would wait for another.
+				// An LF too early makes a line that net/http rejects by itself. It must
+				// not be replaced, because net/http would wait for the end of the line.
 				if data[i] != '\n' || w.state == start {
-					data[i] = spoiled
+					data[i] = poisoned
 				}
-				w.state = unwatched
+				w.state = opaque
 				return
 			}
 			i++
@@ -96,53 +96,57 @@ func (w *watch) inspect(data []byte) {
 	}
 }
 
+// endOfData sets the state after the last byte of a body or chunk.
 func (w *watch) endOfData() {
 	if w.state == chunkData {
 		w.state = chunkDataCR
 		return
 	}
-	w.state = betweenHTTP
+	w.state = betweenRequests
 }
 
-// next takes one byte that is not data; false means that it goes wrong.
+// next reads one byte that does not belong to a body. It returns false if the byte makes
+// the request ambiguous.
 func (w *watch) next(c byte) bool {
 	switch w.state {
 	case start:
 		return w.preface(c)
-	case betweenHTTP:
+	case betweenRequests:
 		if c == '\r' || c == '\n' {
 			return true
 		}
-		w.state, w.line = requestLine, tail{}
+		w.state, w.line = requestLine, lineEnds{}
 		return w.requestLine(c)
 	case requestLine:
 		return w.requestLine(c)
 	case chunkSize, chunkExtension, chunkSizeEnd, chunkDataCR, chunkDataLF:
 		return w.chunk(c)
-	case lineStart, blankLine, fieldName, fieldValue, lengthValue, codingValue, sizedBody, chunkData, unwatched:
+	case lineStart, blankLine, fieldName, fieldValue, lengthValue, codingValue, sizedBody, chunkData, opaque:
 	}
 	return w.field(c)
 }
 
-// preface lets HTTP/2 pass, and otherwise begins with HTTP/1. "PRI " that is not
-// the whole preface is neither.
+// preface reads the first bytes of a connection, until it is clear whether they are the
+// HTTP/2 preface or HTTP/1. It rejects what begins like the preface ("PRI ") but is not.
 func (w *watch) preface(c byte) bool {
 	if c == http2Preface[w.at] {
 		if w.at++; w.at == len(http2Preface) {
-			w.state = unwatched
+			w.state = opaque
 		}
 		return true
 	}
 	if w.at >= len(w.line.first) {
 		return false
 	}
-	w.state = betweenHTTP
-	for _, before := range []byte(http2Preface[:w.at]) {
-		w.next(before)
+	w.state = betweenRequests
+	for _, skipped := range []byte(http2Preface[:w.at]) { // it was HTTP/1 all along
+		w.next(skipped)
 	}
 	return w.next(c)
 }
 
+// requestLine reads a byte of a request line. It rejects the method PRI, which is an HTTP/2
+// preface in the middle of a connection.
 func (w *watch) requestLine(c byte) bool {
 	if c == '\n' {
 		w.state, w.hasLength, w.hasCoding, w.inTrailers = lineStart, false, false, false
@@ -154,7 +158,7 @@ func (w *watch) requestLine(c byte) bool {
 	return w.line.size != len(w.line.first) || string(w.line.first[:]) != http2Preface[:len(w.line.first)]
 }
 
-// field takes a byte of a header or trailer section.
+// field reads a byte of a header or trailer section.
 func (w *watch) field(c byte) bool {
 	switch w.state {
 	case lineStart:
@@ -165,7 +169,7 @@ func (w *watch) field(c byte) bool {
 		case '\n':
 			w.endOfSection()
 			return true
-		case ' ', '\t': // obsolete line folding
+		case ' ', '\t': // obsolete line folding (RFC 9112 section 5.2)
 			return false
 		}
 		w.state, w.at = fieldName, 0
@@ -190,7 +194,7 @@ func (w *watch) field(c byte) bool {
 	}
 }
 
-// fieldName takes a byte of a name, or the colon after it.
+// fieldName reads a byte of a field's name, or the colon after it.
 func (w *watch) fieldName(c byte) bool {
 	switch {
 	case c == ':':
@@ -204,8 +208,8 @@ func (w *watch) fieldName(c byte) bool {
 	return true
 }
 
-// endOfName decides what the value is to be. A request has one statement of its
-// length, or none.
+// endOfName decides how to read the value of the field. It rejects a request that states
+// the length of its body more than once, and Transfer-Encoding in HTTP/1.0.
 func (w *watch) endOfName() bool {
 	name := string(w.name[:min(w.at, len(w.name))])
 	w.state = fieldValue
@@ -225,6 +229,7 @@ func (w *watch) endOfName() bool {
 	return true
 }
 
+// lengthValue reads a byte of the value of Content-Length, which must be digits only.
 func (w *watch) lengthValue(c byte) bool {
 	switch {
 	case c == '\n':
@@ -241,10 +246,11 @@ func (w *watch) lengthValue(c byte) bool {
 	return true
 }
 
-// codingValue allows "chunked" alone, in any case: net/http knows no other.
+// codingValue reads a byte of the value of Transfer-Encoding, which must be "chunked" in
+// upper or lower case: net/http supports no other coding.
 func (w *watch) codingValue(c byte) bool {
 	switch {
-	case c == '\n': // with less than "chunked" before it, net/http refuses
+	case c == '\n': // net/http itself rejects a value shorter than "chunked"
 		w.state = lineStart
 		return true
 	case isSpace(c):
@@ -257,21 +263,21 @@ func (w *watch) codingValue(c byte) bool {
 	return true
 }
 
-// endOfSection decides what comes after the headers, or the trailers.
+// endOfSection sets the state after the headers or trailers of a request.
 func (w *watch) endOfSection() {
 	switch {
 	case w.inTrailers:
-		w.state = betweenHTTP
+		w.state = betweenRequests
 	case w.hasCoding:
 		w.state, w.at, w.left = chunkSize, 0, 0
 	case w.hasLength && w.left > 0:
 		w.state = sizedBody
 	default:
-		w.state = betweenHTTP
+		w.state = betweenRequests
 	}
 }
 
-// chunk takes a byte of what is between the data of chunks.
+// chunk reads a byte between the data of two chunks.
 func (w *watch) chunk(c byte) bool {
 	switch w.state {
 	case chunkSize:

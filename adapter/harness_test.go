@@ -1,26 +1,17 @@
 package adapter_test
 
 import (
-	"bytes"
 	"cmp"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/protobuf/proto"
-
-	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
-	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
-	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/ingress"
@@ -192,6 +183,31 @@ func newStack(tb testing.TB, options ...option) *stack {
 	return s
 }
 
+// ownHost lets ZITADEL be asked under one host, so that no failure can be that of the
+// host that a client chose.
+func ownHost(c *stackConfig) { c.to.Host = upstream.HostUpstream }
+
+// roomy are limits that no test meets by chance.
+func roomy() adapter.Limits {
+	return adapter.Limits{BodyTimeout: time.Minute}
+}
+
+// patient is a breaker that never opens.
+func patient() v2client.BreakerConfig {
+	return v2client.BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
+}
+
+// bothUpstreams runs a test for each upstream protocol.
+func bothUpstreams(t *testing.T, test func(t *testing.T, protocol v2client.Protocol)) {
+	t.Helper()
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			test(t, protocol)
+		})
+	}
+}
+
 // eventually waits for what has to come.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
@@ -200,105 +216,4 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			t.Fatalf("not so: %s", what)
 		}
 	}
-}
-
-// roomy are limits that no test meets by chance.
-func roomy() adapter.Limits {
-	return adapter.Limits{BodyTimeout: time.Minute}
-}
-
-// newTransport is a client's transport, of one protocol.
-func newTransport(tb testing.TB, http2 bool) *http.Transport {
-	tb.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(!http2)
-	protocols.SetUnencryptedHTTP2(http2)
-	transport := &http.Transport{
-		Protocols: protocols, DisableCompression: true,
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-	}
-	tb.Cleanup(transport.CloseIdleConnections)
-	return transport
-}
-
-// witness notes what arrives upstream, and condemns an empty new password: it
-// proves at the wire that none is ever sent.
-type witness struct {
-	next http.Handler
-
-	mu       sync.Mutex
-	requests []*http.Request
-	guilty   []string
-	noChange bool // SetPassword without change_required is no crime
-}
-
-func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
-	body, err := readAll(r)
-	w.mu.Lock()
-	w.requests = append(w.requests, r.Clone(r.Context()))
-	if r.URL.Path == userv2connect.UserServiceSetPasswordProcedure {
-		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") && len(body) >= 5 {
-			body = body[5:]
-		}
-		var request userv2.SetPasswordRequest
-		if err != nil || proto.Unmarshal(body, &request) != nil ||
-			request.GetNewPassword().GetPassword() == "" || !request.GetNewPassword().GetChangeRequired() && !w.noChange {
-			w.guilty = append(w.guilty, "SetPassword without a new password, or without change_required")
-		}
-	}
-	w.mu.Unlock()
-	w.next.ServeHTTP(out, r)
-}
-
-// readAll reads a request's body and leaves it to be read again.
-func readAll(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, err
-}
-
-// calls returns the paths called upstream since the last time.
-func (w *witness) calls(tb testing.TB) []string {
-	tb.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.guilty) > 0 {
-		tb.Error(w.guilty)
-	}
-	paths := make([]string, 0, len(w.requests))
-	for _, request := range w.requests {
-		paths = append(paths, request.URL.Path[strings.LastIndexByte(request.URL.Path, '/')+1:])
-	}
-	w.requests = nil
-	return paths
-}
-
-// setPasswordCalls tells how often SetPassword was called since the last time.
-func (w *witness) setPasswordCalls(tb testing.TB) int {
-	tb.Helper()
-	return len(slices.DeleteFunc(w.calls(tb), func(path string) bool { return path != "SetPassword" }))
-}
-
-// taken returns the requests that arrived since the last time.
-func (w *witness) taken(tb testing.TB) []*http.Request {
-	tb.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	requests := w.requests
-	w.requests = nil
-	if len(requests) == 0 {
-		tb.Error("nothing arrived upstream")
-	}
-	return requests
-}
-
-// last is the last request that arrived.
-func (w *witness) last(tb testing.TB) *http.Request {
-	tb.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.requests) == 0 {
-		tb.Fatal("nothing arrived upstream")
-	}
-	return w.requests[len(w.requests)-1]
 }

@@ -4,8 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
-	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -13,11 +14,9 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"connectrpc.com/grpcreflect"
-	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
+	"google.golang.org/protobuf/encoding/protowire"
 
-	"zitadel-v1-adapter/internal/grpcservices"
+	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
@@ -87,69 +86,6 @@ func TestSlowBodiesTakeNoPlace(t *testing.T) {
 	}
 }
 
-// A body that does not come ends the call and, over HTTP/1.1, the connection.
-func TestBodyTimeout(t *testing.T) {
-	t.Parallel()
-	s := newStack(t, func(c *stackConfig) { c.limits.BodyTimeout = 50 * time.Millisecond })
-	const procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
-	for name, sent := range map[string]string{
-		"length":  "POST " + userAPath + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
-		"chunked": "POST " + userAPath + " HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
-	} {
-		conn, err := net.Dial("tcp", s.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-		_, _ = io.WriteString(conn, sent)
-		reader := bufio.NewReader(conn)
-		response, err := http.ReadResponse(reader, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout || !response.Close ||
-			got != `{"code":4,"message":"the request's body did not arrive in time"}` {
-			t.Errorf("%s: %d %s, close %v", name, response.StatusCode, got, response.Close)
-		}
-		if rest, err := io.ReadAll(reader); len(rest) > 0 || err != nil {
-			t.Errorf("%s: then %q, %v", name, rest, err)
-		}
-		_ = conn.Close()
-	}
-	reader, writer := io.Pipe()
-	defer func() { _ = writer.Close() }()
-	go func() { _, _ = writer.Write([]byte{0, 0, 0}) }()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+procedure, reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/grpc")
-	response, err := newTransport(t, true).RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := grpcOutcome(t, response.Header, response.Trailer, body); got.code != "4" || got.text != "the request's body did not arrive in time" {
-		t.Errorf("gRPC: %+v", got)
-	}
-	// The deadline is the body's, not the call's.
-	slow := newStack(t, func(c *stackConfig) {
-		zitadel := wiretest.NewZITADEL(t, c.fixture)
-		c.limits.BodyTimeout = 50 * time.Millisecond
-		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(60 * time.Millisecond)
-			zitadel.ServeHTTP(w, r)
-		})
-	})
-	if got := sendRaw(t, slow.address, aCall()).StatusCode; got != http.StatusOK {
-		t.Errorf("a slow upstream: %d", got)
-	}
-}
-
 // A caller that calls too often is told so in every protocol and costs ZITADEL
 // nothing; another one is not concerned.
 func TestCallerRate(t *testing.T) {
@@ -177,118 +113,98 @@ func TestCallerRate(t *testing.T) {
 	}
 }
 
-// Over HTTP/2 a client may refuse to take its answer, without a word and for as long
-// as it likes. It holds up no call but its own, and that not for ever.
-func TestUntakenAnswer(t *testing.T) {
+// largeAtOnce is how many large bodies are read at once.
+const largeAtOnce = 8
+
+// Bodies that are larger than any call needs are taken as v1 takes them, but only some
+// at once; further ones are refused, and cost calls of the usual size nothing.
+func TestLargeBodies(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight, c.writeTimeout = 1, 50*time.Millisecond })
-	conn, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	s := newStack(t, func(c *stackConfig) {
+		zitadel := wiretest.NewZITADEL(t, c.fixture)
+		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isSetPassword(r) && r.Header.Get("X-Request-Id") == "held" {
+				arrived <- struct{}{}
+				<-release
+			}
+			zitadel.ServeHTTP(w, r)
+		})
+	})
+	text := `{"padding":"` + strings.Repeat("x", 100<<10) + `","password":"Sup3rPassw0rd!"}`
+	large := aCall()
+	large.Text = &text
+	held := large
+	held.Headers = maps.Clone(large.Headers)
+	held.Headers["X-Request-Id"] = "held"
+	statuses := make(chan int, largeAtOnce)
+	for range largeAtOnce {
+		go func() { statuses <- sendRaw(t, s.address, held).StatusCode }()
+		<-arrived
 	}
-	defer func() { _ = conn.Close() }()
-	_, _ = io.WriteString(conn, http2.ClientPreface)
-	framer := http2.NewFramer(conn, conn)
-	var headers bytes.Buffer
-	encoder := hpack.NewEncoder(&headers)
-	for _, field := range [][2]string{
-		{":method", http.MethodPost},
-		{":scheme", "http"},
-		{":authority", "localhost"},
-		{":path", "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"},
-		{"content-type", "application/grpc"},
-		{"authorization", "Bearer pat-org-owner-a"},
+	response := sendRaw(t, s.address, large)
+	if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" ||
+		got != `{"code":14,"message":"too many calls at once, try again later"}` {
+		t.Errorf("REST: %d %s, Retry-After %q", response.StatusCode, got, response.Header.Get("Retry-After"))
+	}
+	padded := append(grpcMessage(t, userA, "Sup3rPassw0rd!"), protowire.AppendBytes(protowire.AppendTag(nil, 99, protowire.BytesType), make([]byte, 100<<10))...)
+	for name, request := range map[string]struct {
+		encoding string
+		body     []byte
+	}{
+		"plain":  {"", grpcFrame(0, padded)},
+		"packed": {"gzip", grpcFrame(1, wiretest.Gzip(t, padded))}, // to less than a kilobyte
 	} {
-		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
-	}
-	body, err := base64.StdEncoding.DecodeString(*grpcCallBodyFor(userA))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = errors.Join(
-		framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}),
-		framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers.Bytes(), EndHeaders: true}),
-		framer.WriteData(1, true, body),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-	for { // its headers come, its message cannot, and then its time is up
-		frame, err := framer.ReadFrame()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, isData := frame.(*http2.DataFrame); isData {
-			t.Fatal("data without room for it")
-		}
-		if _, ended := frame.(*http2.RSTStreamFrame); ended {
-			break
+		for _, contentType := range []string{"application/grpc", "application/grpc-web+proto", "application/grpc-web-text"} {
+			body := request.body
+			if contentType == "application/grpc-web-text" {
+				body = []byte(base64.StdEncoding.EncodeToString(body))
+			}
+			if got := callRaw(t, s, contentType, request.encoding, body); got.code != "14" || got.text != "too many calls at once, try again later" {
+				t.Errorf("%s, %s: %+v", name, contentType, got)
+			}
 		}
 	}
-	eventually(t, "the call counts no longer", func() bool {
-		code, _ := protocols["REST"](t, s.address, userA, "pat-org-owner-a")
-		return code == "0"
-	})
-}
-
-// A stream of the adapter's own, which is server reflection, may pause too.
-func TestReflectionMayPause(t *testing.T) {
-	t.Parallel()
-	address := newPassing(t, "http://"+wiretest.Listen(t, http.NotFoundHandler()), func(p *parts) {
-		p.services.Reflection, p.edge.WriteTimeout = grpcservices.AnswererOwn, 50*time.Millisecond
-	})
-	client := grpcreflect.NewClient(&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())
-	stream := client.NewStream(t.Context())
-	defer func() { _, _ = stream.Close() }()
-	for range 2 {
-		if services, err := stream.ListServices(); err != nil || len(services) != 1 {
-			t.Fatalf("%v, %v", services, err)
+	for name, call := range protocols {
+		if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "0" {
+			t.Errorf("%s, of the usual size: %s %s", name, code, message)
 		}
-		time.Sleep(80 * time.Millisecond)
+	}
+	close(release)
+	for range largeAtOnce {
+		if status := <-statuses; status != http.StatusOK {
+			t.Errorf("one that was there before: %d", status)
+		}
+	}
+	eventually(t, "a large body is taken again", func() bool { return sendRaw(t, s.address, large).StatusCode == http.StatusOK })
+	if got := callRaw(t, s, "application/grpc", "gzip", grpcFrame(1, wiretest.Gzip(t, padded))); got.code != "0" {
+		t.Errorf("packed: %+v", got)
 	}
 }
 
-// What passes through may pause for as long as it likes, but a client that does not
-// take it is cut off, and ZITADEL hears of it.
-func TestUntakenStream(t *testing.T) {
+// What goes to native v1 is not held, and as large as it likes.
+func TestLargeBodiesOfTheRollout(t *testing.T) {
 	t.Parallel()
-	cut := make(chan struct{}, 1)
-	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		piece := make([]byte, 1)
-		pieces := 3
-		if r.URL.Path == "/much" {
-			piece, pieces = make([]byte, 1<<20), 1<<10
-		}
-		for range pieces {
-			if _, err := w.Write(piece); err != nil {
-				cut <- struct{}{}
-				return
-			}
-			_ = http.NewResponseController(w).Flush()
-			if r.URL.Path != "/much" {
-				time.Sleep(80 * time.Millisecond)
-			}
-		}
-	}))
-	address := newPassing(t, "http://"+origin, func(p *parts) {
-		p.edge.WriteTimeout = 50 * time.Millisecond
+	const size = 3 << 20
+	s := newStack(t, func(c *stackConfig) {
+		c.rollout = 0
+		c.native = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n, err := io.Copy(io.Discard, r.Body)
+			_, _ = fmt.Fprintln(w, n, err)
+		})
 	})
-	for _, http2 := range []bool{false, true} {
-		client := &http.Client{Transport: newTransport(t, http2)}
-		response, err := client.Get("http://" + address + "/pauses")
-		if err != nil {
-			t.Fatal(err)
+	body := string(grpcFrame(0, make([]byte, size-5)))
+	for _, request := range []recordings.Request{
+		{Path: userAPath},
+		{Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", Headers: map[string]string{"Content-Type": "application/grpc-web+proto"}},
+	} {
+		request.Method, request.Text = http.MethodPost, &body
+		for range largeAtOnce + 1 {
+			response := sendRaw(t, s.address, request)
+			if got, want := bodyOf(t, response), fmt.Sprintln(size, nil); got != want {
+				t.Errorf("%s: %d %q, want %q", request.Path, response.StatusCode, got, want)
+			}
 		}
-		if got := bodyOf(t, response); len(got) != 3 {
-			t.Errorf("HTTP/2 %v: %d of three pieces", http2, len(got))
-		}
-		untaken, err := client.Get("http://" + address + "/much") // and not read
-		if err != nil {
-			t.Fatal(err)
-		}
-		<-cut
-		_ = untaken.Body.Close()
 	}
 }
 
@@ -323,20 +239,4 @@ func TestOwnServicesAreLimited(t *testing.T) {
 		}
 		_ = writer.Close()
 	}
-}
-
-// statusOf is the gRPC status of the answer to a request over HTTP/2. It may be called
-// from any goroutine.
-func statusOf(t *testing.T, request *http.Request) string {
-	t.Helper()
-	response, err := newTransport(t, true).RoundTrip(request)
-	if err != nil {
-		t.Error(err)
-		return ""
-	}
-	defer func() { _ = response.Body.Close() }()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		t.Error(err)
-	}
-	return response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status")
 }

@@ -2,84 +2,15 @@ package adapter_test
 
 import (
 	"bufio"
-	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
-	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/forwarded"
-	"zitadel-v1-adapter/internal/ingress"
-	"zitadel-v1-adapter/internal/passthrough"
-	"zitadel-v1-adapter/internal/recordings"
-	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
-	"zitadel-v1-adapter/v2client"
 )
-
-// tape is an upstream that keeps the bytes of each request's head, one request a
-// connection, and answers with fixed bytes.
-func tape(t *testing.T, answer string) (address string, heads <-chan string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken := make(chan string, 100)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			reader := bufio.NewReader(conn)
-			var head strings.Builder
-			for !strings.HasSuffix(head.String(), "\r\n\r\n") {
-				line, err := reader.ReadString('\n')
-				head.WriteString(line)
-				if err != nil {
-					break
-				}
-			}
-			taken <- head.String()
-			_, _ = io.WriteString(conn, answer)
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = listener.Close(); <-done })
-	return listener.Addr().String(), taken
-}
-
-// newPassing is an adapter before an upstream at a base URL.
-func newPassing(t *testing.T, base string, change func(*parts)) string {
-	t.Helper()
-	to := wiretest.Upstream(t, base, upstream.HostClient)
-	client, err := v2client.New(v2client.Config{
-		Timeout:  10 * time.Second,
-		Upstream: to, Protocol: v2client.ProtocolConnect,
-		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	whole := parts{
-		passthrough: passthrough.Config{Upstream: to},
-		v1:          adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy()},
-		edge:        ingress.Config{Forwarding: forwarded.Policy{TellHost: true}, WriteTimeout: time.Minute},
-	}
-	if change != nil {
-		change(&whole)
-	}
-	return wiretest.Listen(t, whole.assemble(t))
-}
-
-const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 // The request target arrives byte by byte as it was sent.
 func TestTargetsUntouched(t *testing.T) {
@@ -137,6 +68,25 @@ func TestTargetsUntouched(t *testing.T) {
 	}
 }
 
+// A path that only absolute-form can carry still goes to the client's host.
+func TestOddPathKeepsTheHost(t *testing.T) {
+	t.Parallel()
+	hosts := make(chan string, 2)
+	s := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		hosts <- r.Host + " " + r.URL.EscapedPath()
+	})), nil)
+	exchangeRaw(t, s, http.MethodGet, []byte("GET //a|b HTTP/1.1\r\nHost: h.example\r\n\r\n"))
+	if got := <-hosts; got != "h.example //a%7Cb" {
+		t.Error(got)
+	}
+	if got := sendH2C(t, s, "h.example", "//a|b", "\x00\x00\x00\x00\x00", [2]string{"content-type", "application/grpc"}); got != "200" {
+		t.Error(got)
+	}
+	if got := <-hosts; got != "h.example //a%7Cb" {
+		t.Error(got)
+	}
+}
+
 // Headers arrive as they were sent, but for those that are hop-by-hop or say
 // where the request came from.
 func TestHeadersUntouched(t *testing.T) {
@@ -154,26 +104,6 @@ func TestHeadersUntouched(t *testing.T) {
 		"X-Zitadel-Instance-Host: i\r\nX-Zitadel-Public-Host: p\r\n\r\n"
 	if got := <-heads; got != want {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
-	}
-}
-
-// An answer comes back as it was sent; nothing is guessed.
-func TestAnswersUntouched(t *testing.T) {
-	t.Parallel()
-	address, _ := tape(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+
-		"HTTP/1.1 242 Odd\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty:\r\nX-Text: \xe4\r\nConnection: close\r\nLocation: /a%2Fb\r\nContent-Length: 3\r\n\r\n<a>")
-	s := newPassing(t, "http://"+address, nil)
-	conn, err := net.Dial("tcp", s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	got, err := io.ReadAll(conn)
-	want := "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
-		"HTTP/1.1 242 status code 242\r\nContent-Length: 3\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nLocation: /a%2Fb\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty: \r\nX-Text: \xe4\r\nConnection: close\r\n\r\n<a>"
-	if string(got) != want || err != nil {
-		t.Errorf("got\n%q, %v\nwant\n%q", got, err, want)
 	}
 }
 
@@ -199,54 +129,66 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
-// No spelling of the translated call slips past: it is translated, or redirected
-// as ZITADEL does it (recordings percent-encoded-*, double-slash).
-func TestSpellings(t *testing.T) {
+// An answer comes back as it was sent; nothing is guessed.
+func TestAnswersUntouched(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) {
-		c.native = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("passed through") })
+	address, _ := tape(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+
+		"HTTP/1.1 242 Odd\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty:\r\nX-Text: \xe4\r\nConnection: close\r\nLocation: /a%2Fb\r\nContent-Length: 3\r\n\r\n<a>")
+	s := newPassing(t, "http://"+address, nil)
+	conn, err := net.Dial("tcp", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	got, err := io.ReadAll(conn)
+	want := "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
+		"HTTP/1.1 242 status code 242\r\nContent-Length: 3\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nLocation: /a%2Fb\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty: \r\nX-Text: \xe4\r\nConnection: close\r\n\r\n<a>"
+	if string(got) != want || err != nil {
+		t.Errorf("got\n%q, %v\nwant\n%q", got, err, want)
+	}
+}
+
+// Interim answers are not for HTTP/1.0; statuses that are none are the upstream's
+// fault.
+func TestOddAnswers(t *testing.T) {
+	t.Parallel()
+	early, _ := tape(t, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+okAnswer)
+	s := newPassing(t, "http://"+early, nil)
+	conn, err := net.Dial("tcp", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+	if answer, err := io.ReadAll(conn); !strings.HasPrefix(string(answer), "HTTP/1.0 200 OK\r\n") || err != nil {
+		t.Errorf("%q, %v", answer, err)
+	}
+	odd, _ := tape(t, "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
+	response := exchangeRaw(t, newPassing(t, "http://"+odd, nil), http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("%d", response.StatusCode)
+	}
+}
+
+// A WebSocket is counted as what it is.
+func TestWebSocketIsCounted(t *testing.T) {
+	t.Parallel()
+	address, _ := tape(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	statuses := make(chan int, 1)
+	s := newPassing(t, "http://"+address, func(p *parts) {
+		p.passthrough.Observe = func(status int) { statuses <- status }
 	})
-	const procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
-	for path, status := range map[string]int{
-		userAPath: 200,
-		"/management/v1/users/" + userA + "/password/%5finitialize":          200,
-		"/%6Danagement/v1/users/%34" + userA[1:] + "/password/_initialize":   200,
-		"/management/v1%2Fusers/" + userA + "/password%2f_initialize":        200,
-		"//management/v1/users/" + userA + "/password/_initialize":           301,
-		"/management/v1/users/" + userA + "//password/_initialize":           301,
-		"/x/../management/v1/users/" + userA + "/password/_initialize":       301,
-		"/x/%2E%2e/management/v1/users/" + userA + "/password/./_initialize": 301,
-		"/%2Fmanagement/v1/users/" + userA + "/password/_initialize":         301,
-		"http://localhost:8088" + userAPath:                                  200,
-	} {
-		call := aCall()
-		call.Path = path
-		if response := sendRaw(t, s.address, call); response.StatusCode != status {
-			t.Errorf("%s: %d, want %d", path, response.StatusCode, status)
-		}
+	conn, err := net.Dial("tcp", s)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for path, status := range map[string]string{
-		procedure: "0", strings.Replace(procedure, "Set", "%53et", 1): "0", strings.Replace(procedure, "/Set", "%2FSet", 1): "0",
-	} {
-		header, trailer, body := sendGRPC(t, newTransport(t, true), s.address, recordings.Request{
-			Method: http.MethodPost, Path: path, BodyBase64: grpcCallBody(t),
-			Headers: map[string]string{"Content-Type": "application/grpc", "Te": "trailers", "Authorization": "Bearer pat-org-owner-a"},
-		})
-		if got := grpcOutcome(t, header, trailer, body); got.code != status {
-			t.Errorf("%s: %+v", path, got)
-		}
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 101 ") {
+		t.Error(line, err)
 	}
-}
-
-// grpcCallBody is the framed message of a call for userA.
-func grpcCallBody(t *testing.T) *string {
-	t.Helper()
-	return grpcCallBodyFor(userA)
-}
-
-// grpcCallBodyFor is that of a call for any user with a short id.
-func grpcCallBodyFor(user string) *string {
-	message := "\x0a" + string(rune(len(user))) + user + "\x12\x0eSup3rPassw0rd!"
-	encoded := base64.StdEncoding.EncodeToString(append([]byte{0, 0, 0, 0, byte(len(message))}, message...))
-	return &encoded
+	_ = conn.Close()
+	if got := <-statuses; got != http.StatusSwitchingProtocols {
+		t.Errorf("counted as %d", got)
+	}
 }

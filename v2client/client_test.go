@@ -7,7 +7,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -254,75 +253,6 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// The breaker opens on the upstream's own failures, and on no others.
-func TestBreaker(t *testing.T) {
-	t.Parallel()
-	var status atomic.Int32
-	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
-	var arrived atomic.Int32
-	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		arrived.Add(1)
-		if code := status.Load(); code != 0 {
-			w.WriteHeader(int(code))
-			return
-		}
-		zitadel.ServeHTTP(w, r)
-	}), nil)
-	set := func(password string) *v2client.Error {
-		_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, password, true)
-		return asError(t, err)
-	}
-	for range 20 { // COMMAND-CahN2 is a 500, but the caller's mistake
-		if failure := set(strings.Repeat("aA1!", 20)); failure.Code != connect.CodeInternal || failure.ID() != "COMMAND-CahN2" {
-			t.Fatalf("%+v", failure)
-		}
-	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	for range 20 {
-		_, _ = client.SetPassword(gone, callerWith("pat-org-owner-a"), userA, "x", true)
-	}
-	arrived.Store(0)
-	status.Store(http.StatusServiceUnavailable)
-	var failure *v2client.Error
-	for range 41 {
-		failure = set("Sup3rPassw0rd!")
-	}
-	if failure.Origin != v2client.OriginBreaker || failure.Code != connect.CodeUnavailable {
-		t.Errorf("%+v", failure)
-	}
-	if n := arrived.Load(); n != 20 { // as many failures as successes before: a rate of 0.5
-		t.Errorf("%d calls arrived before the breaker opened", n)
-	}
-}
-
-// After openFor a single probe decides.
-func TestBreakerRecovers(t *testing.T) {
-	t.Parallel()
-	var healthy atomic.Bool
-	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
-	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !healthy.Load() {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		zitadel.ServeHTTP(w, r)
-	}), func(c *v2client.Config) { c.Breaker.OpenFor = time.Millisecond })
-	for range 10 {
-		_, _ = client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true)
-	}
-	healthy.Store(true)
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		if _, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true); err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the breaker did not close")
-		}
-	}
-}
-
 // Bad configuration is refused with the key, the value, and what would be right.
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
@@ -346,52 +276,6 @@ func TestNewRefuses(t *testing.T) {
 		change(&config)
 		if _, err := v2client.New(config); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
-		}
-	}
-}
-
-// Over real sockets: a write that arrived and was not answered is not made again,
-// a read is; a write of which nothing could arrive is.
-func TestRetriesOnTheWire(t *testing.T) {
-	t.Parallel()
-	retry := v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1}
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		var arrived atomic.Int32
-		client := newClient(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-			arrived.Add(1)
-			panic(http.ErrAbortHandler)
-		}), func(c *v2client.Config) { c.Protocol, c.Retry, c.Breaker.MinimumCalls = protocol, retry, 100 })
-		_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
-		failure := asError(t, err)
-		if got := arrived.Swap(0); got != 1 || !strings.Contains(failure.Message, "is unknown") || failure.Code != connect.CodeUnavailable {
-			t.Errorf("%s: SetPassword arrived %d times, %v", protocol, got, failure)
-		}
-		_, err = client.UserOrganization(t.Context(), callerWith("t"), userA)
-		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
-			t.Errorf("%s: GetUserByID: %v", protocol, failure)
-		}
-		_, err = client.UserInfo(t.Context(), callerWith("t"))
-		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
-			t.Errorf("%s: UserInfo: %v", protocol, failure)
-		}
-
-		socket := filepath.Join(t.TempDir(), "s")
-		patient := retry
-		patient.Attempts, patient.BaseDelay, patient.MaxDelay = 10, 50*time.Millisecond, time.Second
-		late := newClient(t, http.NotFoundHandler(), func(c *v2client.Config) {
-			c.Protocol, c.Retry, c.Upstream = protocol, patient, wiretest.Upstream(t, "unix:"+socket, "localhost")
-		})
-		go func() { // ZITADEL starts in the middle of the call
-			time.Sleep(10 * time.Millisecond)
-			listener, err := net.Listen("unix", socket)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			wiretest.Serve(t, listener, wiretest.NewZITADEL(t, wiretest.Fixture(t)))
-		}()
-		if _, err := late.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true); err != nil {
-			t.Errorf("%s: %v", protocol, err)
 		}
 	}
 }

@@ -129,25 +129,3 @@ func BenchmarkFlood(b *testing.B) {
 		})
 	}
 }
-
-// BenchmarkFaults tells how long a call takes at most when its SetPassword goes wrong,
-// with an upstream.timeout of one second.
-func BenchmarkFaults(b *testing.B) {
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		for _, fault := range faultNames(protocol) {
-			b.Run(string(protocol)+"/"+fault, func(b *testing.B) {
-				f := newFaulty(b, protocol, time.Second, patient())
-				var longest time.Duration
-				for b.Loop() {
-					f.fail(fault, isSetPassword)
-					began := time.Now()
-					protocols["REST"](b, f.address, userA, "pat-org-owner-a")
-					longest = max(longest, time.Since(began))
-					f.heal()
-					protocols["REST"](b, f.address, userA, "pat-org-owner-a")
-				}
-				b.ReportMetric(float64(longest.Microseconds())/1000, "max-ms")
-			})
-		}
-	}
-}

@@ -16,17 +16,6 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// bothUpstreams runs a test for each upstream protocol.
-func bothUpstreams(t *testing.T, test func(t *testing.T, protocol v2client.Protocol)) {
-	t.Helper()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		t.Run(string(protocol), func(t *testing.T) {
-			t.Parallel()
-			test(t, protocol)
-		})
-	}
-}
-
 // ZITADEL ends while it works on calls, is away, and comes back: the calls get to
 // know that their outcome is unknown, those in between that nothing was done, and
 // the first one after that succeeds.

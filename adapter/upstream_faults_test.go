@@ -1,11 +1,9 @@
 package adapter_test
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,53 +11,10 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/ingress"
-	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 )
-
-// v1Call makes a v1 call; it returns the gRPC code, and the message.
-type v1Call func(tb testing.TB, address, user, token string) (code, message string)
-
-// protocols are how v1 is called.
-var protocols = map[string]v1Call{
-	"REST": func(tb testing.TB, address, user, token string) (string, string) {
-		tb.Helper()
-		body := good
-		response := sendRaw(tb, address, recordings.Request{
-			Method: http.MethodPost, Path: "/management/v1/users/" + user + "/password/_initialize", Text: &body,
-			Headers: map[string]string{"Authorization": "Bearer " + token, "X-Request-Id": "r-" + user},
-		})
-		answer := bodyOf(tb, response)
-		if response.StatusCode == http.StatusOK {
-			return "0", answer
-		}
-		var code int
-		_, _ = fmt.Sscanf(answer, `{"code":%d`, &code)
-		return strconv.Itoa(code), answer
-	},
-	"gRPC": func(tb testing.TB, address, user, token string) (string, string) {
-		tb.Helper()
-		header, trailer, message := sendGRPC(tb, newTransport(tb, true), address, rpcRequest(tb, "application/grpc", user, token))
-		got := grpcOutcome(tb, header, trailer, message)
-		return got.code, got.text
-	},
-	"gRPC-Web": func(tb testing.TB, address, user, token string) (string, string) {
-		tb.Helper()
-		response := sendRaw(tb, address, rpcRequest(tb, "application/grpc-web+proto", user, token))
-		got := grpcWebOutcome(tb, response.Header, []byte(bodyOf(tb, response)))
-		return got.code, got.text
-	},
-}
-
-func rpcRequest(tb testing.TB, contentType, user, token string) recordings.Request {
-	tb.Helper()
-	return recordings.Request{
-		Method: http.MethodPost, Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", BodyBase64: grpcCallBodyFor(user),
-		Headers: map[string]string{"Content-Type": contentType, "Authorization": "Bearer " + token, "X-Request-Id": "r-" + user},
-	}
-}
 
 // faulty is a stack whose upstream can go wrong.
 type faulty struct {
@@ -162,13 +117,6 @@ func (f *faulty) recovers(tb testing.TB, call v1Call) {
 	}
 }
 
-func isSetPassword(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/SetPassword") }
-
-// patient is a breaker that never opens.
-func patient() v2client.BreakerConfig {
-	return v2client.BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
-}
-
 // faultNames are the faults of an upstream protocol.
 func faultNames(protocol v2client.Protocol) []string {
 	if protocol == v2client.ProtocolGRPC {
@@ -260,4 +208,26 @@ func TestFaultsOfReads(t *testing.T) {
 		}
 		f.recovers(t, call)
 	})
+}
+
+// BenchmarkFaults tells how long a call takes at most when its SetPassword goes wrong,
+// with an upstream.timeout of one second.
+func BenchmarkFaults(b *testing.B) {
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		for _, fault := range faultNames(protocol) {
+			b.Run(string(protocol)+"/"+fault, func(b *testing.B) {
+				f := newFaulty(b, protocol, time.Second, patient())
+				var longest time.Duration
+				for b.Loop() {
+					f.fail(fault, isSetPassword)
+					began := time.Now()
+					protocols["REST"](b, f.address, userA, "pat-org-owner-a")
+					longest = max(longest, time.Since(began))
+					f.heal()
+					protocols["REST"](b, f.address, userA, "pat-org-owner-a")
+				}
+				b.ReportMetric(float64(longest.Microseconds())/1000, "max-ms")
+			})
+		}
+	}
 }

@@ -2,45 +2,23 @@ package adapter_test
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"zitadel-v1-adapter/adapter"
 	errorv2 "zitadel-v1-adapter/gen/zitadel/error/v2"
-	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
-	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
-	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 )
-
-// failWith is an upstream that answers every Connect and gRPC call with an error.
-func failWith(t *testing.T, code connect.Code, message string, details ...proto.Message) http.Handler {
-	t.Helper()
-	err := connect.NewError(code, errors.New(message))
-	for _, message := range details {
-		detail, detailErr := connect.NewErrorDetail(message)
-		if detailErr != nil {
-			t.Fatal(detailErr)
-		}
-		err.AddDetail(detail)
-	}
-	writer := connect.NewErrorWriter()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = readAll(r)
-		_ = writer.Write(w, r, err)
-	})
-}
 
 // Every gRPC code that ZITADEL may answer with keeps its code, gets
 // grpc-gateway's HTTP status, and keeps its message and details, over REST and
@@ -75,31 +53,6 @@ func TestEveryCodeIsMapped(t *testing.T) {
 			})
 		}
 	}
-}
-
-// aCall is a v1 REST call that is well formed.
-func aCall() recordings.Request {
-	body := `{"password":"Sup3rPassw0rd!"}`
-	return recordings.Request{
-		Method: http.MethodPost, Path: "/management/v1/users/400850336480234534/password/_initialize", Text: &body,
-		Headers: map[string]string{"Authorization": "Bearer pat-org-owner-a", "X-Zitadel-Orgid": "400849858564525094"},
-	}
-}
-
-// callGRPC makes the same call over gRPC; it must fail.
-func callGRPC(t *testing.T, s *stack) *connect.Error {
-	t.Helper()
-	client := managementv1connect.NewManagementServiceClient(&http.Client{Transport: newTransport(t, true)}, "http://"+s.address, connect.WithGRPC())
-	request := connect.NewRequest(&managementv1.SetHumanInitialPasswordRequest{UserId: "400850336480234534", Password: "Sup3rPassw0rd!"})
-	for name, value := range aCall().Headers {
-		request.Header().Set(name, value)
-	}
-	_, err := client.SetHumanInitialPassword(t.Context(), request)
-	var connectErr *connect.Error
-	if !errors.As(err, &connectErr) {
-		t.Fatalf("got %v, want an error", err)
-	}
-	return connectErr
 }
 
 // Known details are expanded, unknown ones keep "@type" and base64 "value";
@@ -171,6 +124,34 @@ func TestUpstreamFailures(t *testing.T) {
 				t.Errorf("the log does not tell the cause: %s", s.log.String())
 			}
 		})
+	}
+}
+
+// A gateway that answers instead of ZITADEL, in JSON too, does not know whether the
+// write was made.
+func TestJSONInsteadOfZITADEL(t *testing.T) {
+	t.Parallel()
+	for status, body := range map[int]string{
+		500: `{"message":"Internal server error"}`,
+		502: `{"message":"The upstream server is timing out"}`,
+		503: `{"message":"failure to get a peer from the ring-balancer"}`,
+		504: `{"code":"gateway_timeout"}`,
+	} {
+		zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
+		s := newStack(t, func(c *stackConfig) {
+			c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !isSetPassword(r) {
+					zitadel.ServeHTTP(w, r)
+					return
+				}
+				zitadel.ServeHTTP(httptest.NewRecorder(), r)
+				answerJSON(w, status, body)
+			})
+		})
+		response := sendRaw(t, s.address, aCall())
+		if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || got != `{"code":14,"message":"ZITADEL did not answer: whether the change was made is unknown"}` {
+			t.Errorf("%d: %d %s", status, response.StatusCode, got)
+		}
 	}
 }
 

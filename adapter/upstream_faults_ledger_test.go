@@ -44,8 +44,6 @@ func newEntry(n int) entry {
 	return e
 }
 
-const orgA, orgB = "400849858564525094", "400850336346016806"
-
 // Thousands of concurrent calls through an upstream that goes wrong at random: each
 // is answered once; every "ok" is one write, every write is an "ok" or said to be
 // unknown; no password, token, organization or request id is another call's; and no

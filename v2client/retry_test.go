@@ -1,0 +1,62 @@
+package v2client_test
+
+import (
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
+)
+
+// Over real sockets: a write that arrived and was not answered is not made again,
+// a read is; a write of which nothing could arrive is.
+func TestRetriesOnTheWire(t *testing.T) {
+	t.Parallel()
+	retry := v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1}
+	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		var arrived atomic.Int32
+		client := newClient(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			arrived.Add(1)
+			panic(http.ErrAbortHandler)
+		}), func(c *v2client.Config) { c.Protocol, c.Retry, c.Breaker.MinimumCalls = protocol, retry, 100 })
+		_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
+		failure := asError(t, err)
+		if got := arrived.Swap(0); got != 1 || !strings.Contains(failure.Message, "is unknown") || failure.Code != connect.CodeUnavailable {
+			t.Errorf("%s: SetPassword arrived %d times, %v", protocol, got, failure)
+		}
+		_, err = client.UserOrganization(t.Context(), callerWith("t"), userA)
+		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
+			t.Errorf("%s: GetUserByID: %v", protocol, failure)
+		}
+		_, err = client.UserInfo(t.Context(), callerWith("t"))
+		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
+			t.Errorf("%s: UserInfo: %v", protocol, failure)
+		}
+
+		socket := filepath.Join(t.TempDir(), "s")
+		patient := retry
+		patient.Attempts, patient.BaseDelay, patient.MaxDelay = 10, 50*time.Millisecond, time.Second
+		late := newClient(t, http.NotFoundHandler(), func(c *v2client.Config) {
+			c.Protocol, c.Retry, c.Upstream = protocol, patient, wiretest.Upstream(t, "unix:"+socket, "localhost")
+		})
+		go func() { // ZITADEL starts in the middle of the call
+			time.Sleep(10 * time.Millisecond)
+			listener, err := net.Listen("unix", socket)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			wiretest.Serve(t, listener, wiretest.NewZITADEL(t, wiretest.Fixture(t)))
+		}()
+		if _, err := late.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true); err != nil {
+			t.Errorf("%s: %v", protocol, err)
+		}
+	}
+}

@@ -5,15 +5,16 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"zitadel-v1-adapter/v2client"
 )
 
-// After enough failures the breaker is open: calls are refused at once, with no
-// upstream call, in v1's shape.
-func TestOpenBreaker(t *testing.T) {
+// The circuit breaker, seen by v1 callers: what opens it, and what must not. The faults
+// that one caller can provoke are in breaker_provocations_test.go, a flood of failing
+// calls in breaker_flood_test.go; how the breaker itself works is tested in v2client.
+
+// An open breaker refuses calls at once, in v1's form, without a call upstream.
+func TestOpenBreakerRefusesCallsAtOnce(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, ownHost, func(c *stackConfig) {
+	s := newStack(t, fixedHost, func(c *stackConfig) {
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	})
 	for range 20 {
@@ -21,61 +22,60 @@ func TestOpenBreaker(t *testing.T) {
 	}
 	s.upstream.calls(t)
 	response := sendRaw(t, s.address, aCall())
-	if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || got != `{"code":14,"message":"ZITADEL is unavailable, try again later"}` {
-		t.Errorf("%d %s", response.StatusCode, got)
-	}
-	if got := response.Header.Get("Retry-After"); got != "60" {
-		t.Errorf("Retry-After %q, want breaker.openFor", got)
+	checkREST(t, "breaker open", response, http.StatusServiceUnavailable, `{"code":14,"message":"ZITADEL is unavailable, try again later"}`)
+	if got, want := response.Header.Get("Retry-After"), "60"; got != want {
+		t.Errorf("Retry-After: got %q, want breaker.openFor, %q", got, want)
 	}
 	if calls := s.upstream.calls(t); len(calls) != 0 {
-		t.Errorf("upstream calls %v", calls)
+		t.Errorf("upstream calls: got %v, want none", calls)
 	}
 }
 
-// A deadline that a caller set shorter than usual does not open the breaker for
-// the others; upstream.timeout does.
-func TestWhoseDeadlineOpensTheBreaker(t *testing.T) {
+// A client that sets a short deadline does not open the breaker for other callers when
+// it passes; upstream.timeout does.
+func TestUpstreamTimeoutOpensBreakerButClientDeadlineDoesNot(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		handler http.Handler
-		own     bool // the deadline is upstream.timeout
+		handler         http.Handler
+		upstreamTimeout bool // upstream.timeout passes, not a deadline of the client's
 	}{
 		"client's deadline":                     {hanging(), false},
 		"upstream.timeout":                      {hanging(), true},
-		"client's deadline, noticed by ZITADEL": {impatient(), false},
-		"upstream.timeout, noticed by ZITADEL":  {impatient(), true},
+		"client's deadline, noticed by ZITADEL": {reportsDeadline(), false},
+		"upstream.timeout, noticed by ZITADEL":  {reportsDeadline(), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			call := aCall()
-			s := newStack(t, ownHost, func(c *stackConfig) {
+			s := newStack(t, fixedHost, func(c *stackConfig) {
 				c.upstream = test.handler
-				if test.own {
+				if test.upstreamTimeout {
 					c.timeout = 30 * time.Millisecond
 				}
 			})
-			if !test.own {
+			if !test.upstreamTimeout {
 				call.Headers["Grpc-Timeout"] = "30m"
 			}
 			for range 25 {
 				response := sendRaw(t, s.address, call)
-				if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout && !test.own {
-					t.Fatalf("%d %s", response.StatusCode, got)
+				if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout && !test.upstreamTimeout {
+					t.Fatalf("got HTTP %d %s, want HTTP 504", response.StatusCode, got)
 				}
 			}
-			if opened := strings.Contains(s.log.String(), `"to":"open"`); opened != test.own {
-				t.Errorf("breaker opened: %v", opened)
+			if opened := s.breakerOpened(); opened != test.upstreamTimeout {
+				t.Errorf("breaker opened: got %v, want %v", opened, test.upstreamTimeout)
 			}
 		})
 	}
 }
 
-// Calls that say nothing are no good calls: they do not keep the breaker shut.
-func TestWhatSaysNothingKeepsNothingShut(t *testing.T) {
+// A call whose client's deadline passes tells nothing about ZITADEL. It does not count
+// as a success either, which would keep the breaker closed while all other calls fail.
+func TestExpiredClientDeadlinesDoNotKeepBreakerClosed(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, ownHost, func(c *stackConfig) {
+	s := newStack(t, fixedHost, func(c *stackConfig) {
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Authorization") == "Bearer stranger" {
+			if r.Header.Get("Authorization") == "Bearer hurried" {
 				hanging().ServeHTTP(w, r)
 				return
 			}
@@ -84,22 +84,22 @@ func TestWhatSaysNothingKeepsNothingShut(t *testing.T) {
 	})
 	for range 40 {
 		call := aCall()
-		call.Headers["Authorization"], call.Headers["Grpc-Timeout"] = "Bearer stranger", "1m"
+		call.Headers["Authorization"], call.Headers["Grpc-Timeout"] = "Bearer hurried", "1m"
 		bodyOf(t, sendRaw(t, s.address, call))
 	}
 	for range 20 {
 		bodyOf(t, sendRaw(t, s.address, aCall()))
 	}
-	if !strings.Contains(s.log.String(), `"to":"open"`) {
-		t.Error("the breaker is shut")
+	if !s.breakerOpened() {
+		t.Error("breaker: got closed, want open")
 	}
 }
 
-// Calls that take as long as the window is count at their end. (gobreaker counts them at
-// their beginning, and would have forgotten them.)
-func TestHangsAsLongAsTheWindow(t *testing.T) {
+// Calls that take longer than breaker.window count when they end. (gobreaker counts calls
+// when they begin, and would have dropped these from its window by then.)
+func TestCallsLongerThanBreakerWindowCountAtTheirEnd(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, ownHost, func(c *stackConfig) {
+	s := newStack(t, fixedHost, func(c *stackConfig) {
 		c.upstream = hanging()
 		c.timeout, c.breaker.Window = 200*time.Millisecond, 100*time.Millisecond
 	})
@@ -107,22 +107,23 @@ func TestHangsAsLongAsTheWindow(t *testing.T) {
 	for range 25 {
 		go func() { answers <- bodyOf(t, sendRaw(t, s.address, aCall())) }()
 	}
+	const want = `{"code":4,"message":"context deadline exceeded"}`
 	for range 25 {
-		if got := <-answers; got != `{"code":4,"message":"context deadline exceeded"}` {
-			t.Error(got)
+		if got := <-answers; got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if !strings.Contains(s.log.String(), `"to":"open"`) {
-		t.Error("the breaker is shut")
+	if !s.breakerOpened() {
+		t.Error("breaker: got closed, want open")
 	}
 }
 
-// A caller's mistakes never open the breaker for the others: COMMAND-CahN2 with
-// its HTTP 500, bad tokens, userinfo's refusals.
-func TestCallersCannotOpenTheBreaker(t *testing.T) {
+// Errors that a caller brings about never open the breaker for other callers: ZITADEL's
+// COMMAND-CahN2 with its HTTP 500, invalid tokens, and refusals by userinfo.
+func TestCallerErrorsNeverOpenBreaker(t *testing.T) {
 	t.Parallel()
 	zitadel := http.Handler(nil)
-	s := newStack(t, ownHost, func(c *stackConfig) {
+	s := newStack(t, fixedHost, func(c *stackConfig) {
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/userinfo") && r.Header.Get("Authorization") == "Bearer pat-none-a" {
 				w.WriteHeader(http.StatusTooManyRequests)
@@ -132,81 +133,83 @@ func TestCallersCannotOpenTheBreaker(t *testing.T) {
 		})
 	})
 	zitadel = s.zitadel
-	long := `{"password":"` + strings.Repeat("ä", 68) + `A1!y"}`
+	tooLong := `{"password":"` + strings.Repeat("ä", 68) + `A1!y"}`
 	for range 30 {
 		call := aCall()
-		call.Text = &long
-		if response := sendRaw(t, s.address, call); response.StatusCode != http.StatusInternalServerError {
-			t.Fatalf("status %d", response.StatusCode)
+		call.Text = &tooLong
+		if got := sendRaw(t, s.address, call).StatusCode; got != http.StatusInternalServerError {
+			t.Fatalf("password longer than bcrypt takes: got HTTP %d, want 500", got)
 		}
 		call = aCall()
 		call.Headers["Authorization"] = "Bearer bad"
 		sendRaw(t, s.address, call)
 		call = aCall()
 		call.Headers["Authorization"] = "Bearer pat-none-a"
-		if response := sendRaw(t, s.address, call); response.StatusCode != http.StatusTooManyRequests {
-			t.Fatalf("status %d", response.StatusCode)
+		if got := sendRaw(t, s.address, call).StatusCode; got != http.StatusTooManyRequests {
+			t.Fatalf("userinfo refuses: got HTTP %d, want 429", got)
 		}
 	}
 	if response := sendRaw(t, s.address, aCall()); response.StatusCode != http.StatusOK {
-		t.Errorf("status %d: %s", response.StatusCode, bodyOf(t, response))
+		t.Errorf("another caller: got HTTP %d %s, want 200", response.StatusCode, bodyOf(t, response))
 	}
 }
 
-// What stands before ZITADEL may refuse a caller's request, as for its large
-// headers. That does not open the breaker for the others either.
-func TestRefusalsBeforeZITADELDoNotOpenTheBreaker(t *testing.T) {
+// A gateway in front of ZITADEL may refuse one caller's requests, for example because of
+// their large headers. That does not open the breaker for other callers.
+func TestGatewayRefusalsNeverOpenBreaker(t *testing.T) {
 	t.Parallel()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+	for _, protocol := range upstreamProtocols {
 		for status, want := range map[int]int{400: 503, 403: 503, 413: 503, 429: 429, 431: 503} {
-			s := newStack(t, ownHost, func(c *stackConfig) {
+			s := newStack(t, fixedHost, func(c *stackConfig) {
 				c.protocol = protocol
 				c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 			})
 			for range 25 {
-				if response := sendRaw(t, s.address, aCall()); response.StatusCode != want {
-					t.Fatalf("%s, %d: status %d, want %d", protocol, status, response.StatusCode, want)
+				if got := sendRaw(t, s.address, aCall()).StatusCode; got != want {
+					t.Fatalf("%s, gateway's %d: got HTTP %d, want %d", protocol, status, got, want)
 				}
 			}
-			if strings.Contains(s.log.String(), `"to":"open"`) {
-				t.Errorf("%s, %d: the breaker opened", protocol, status)
+			if s.breakerOpened() {
+				t.Errorf("%s, gateway's %d: breaker: got open, want closed", protocol, status)
 			}
 		}
 	}
 }
 
-// Over HTTP/2 anything may be called an :authority. It is no instance, and not
-// the upstream's fault.
-func TestHostThatIsNone(t *testing.T) {
+// HTTP/2 allows anything as :authority. One that is no host name belongs to no instance:
+// the call is refused without a call upstream, and does not count as a failure.
+func TestInvalidHostNeverOpensBreaker(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	for range 25 {
-		response := sendH2C(t, s.address, "a b", userAPath, `{"password":"Sup3rPassw0rd!"}`)
-		if response != "404" {
-			t.Fatalf("status %s", response)
+		if got := sendH2C(t, s.address, "a b", userAPath, good); got != "404" {
+			t.Fatalf("got status %s, want 404", got)
 		}
 	}
-	if calls := s.upstream.calls(t); len(calls) != 0 || strings.Contains(s.log.String(), `"to":"open"`) {
-		t.Errorf("upstream calls %v, log %s", calls, s.log.String())
+	if calls := s.upstream.calls(t); len(calls) != 0 {
+		t.Errorf("upstream calls: got %v, want none", calls)
+	}
+	if s.breakerOpened() {
+		t.Errorf("breaker: got open, want closed; the log: %s", s.log.String())
 	}
 }
 
-// Nor are headers that no upstream would take.
-func TestHugeHeaders(t *testing.T) {
+// Headers larger than an upstream accepts do not open the breaker.
+func TestHugeHeadersNeverOpenBreaker(t *testing.T) {
 	t.Parallel()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		s := newStack(t, ownHost, func(c *stackConfig) { c.protocol = protocol })
+	for _, protocol := range upstreamProtocols {
+		s := newStack(t, fixedHost, func(c *stackConfig) { c.protocol = protocol })
 		for size, want := range map[int]int{100 << 10: 401, 900 << 10: 429} {
 			for range 25 {
 				call := aCall()
 				call.Headers["Authorization"] = "Bearer " + strings.Repeat("x", size)
-				if response := sendRaw(t, s.address, call); response.StatusCode != want {
-					t.Fatalf("%s, %d bytes: status %d, want %d", protocol, size, response.StatusCode, want)
+				if got := sendRaw(t, s.address, call).StatusCode; got != want {
+					t.Fatalf("%s, %d bytes: got HTTP %d, want %d", protocol, size, got, want)
 				}
 			}
 		}
-		if strings.Contains(s.log.String(), `"to":"open"`) {
-			t.Errorf("%s: the breaker opened", protocol)
+		if s.breakerOpened() {
+			t.Errorf("%s: breaker: got open, want closed", protocol)
 		}
 	}
 }

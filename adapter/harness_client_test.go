@@ -25,9 +25,12 @@ import (
 	"zitadel-v1-adapter/internal/recordings"
 )
 
+// How the tests call the adapter: as client libraries do, and byte by byte.
+
 const (
 	userA     = "400850336480234534"
 	userAPath = "/management/v1/users/" + userA + "/password/_initialize"
+	procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
 	good      = `{"password":"Sup3rPassw0rd!"}`
 	invalid   = `{"code":3,"message":"invalid SetHumanInitialPasswordRequest.Password: value length must be between 1 and 72 runes, inclusive"}`
 	notFound  = `{"code":5,"message":"Not Found"}`
@@ -37,7 +40,7 @@ const (
 
 const orgA, orgB = "400849858564525094", "400850336346016806"
 
-// newTransport is a client's transport, of one protocol.
+// newTransport returns a client's transport that speaks either HTTP/2 or HTTP/1.1.
 func newTransport(tb testing.TB, http2 bool) *http.Transport {
 	tb.Helper()
 	protocols := new(http.Protocols)
@@ -51,20 +54,37 @@ func newTransport(tb testing.TB, http2 bool) *http.Transport {
 	return transport
 }
 
-// aCall is a v1 REST call that is well formed.
+// Bodies of REST answers that several tests expect, and the messages in them.
+const (
+	unreachable     = "ZITADEL cannot be reached"
+	unknownOutcome  = "ZITADEL did not answer: whether the change was made is unknown"
+	tooManyCalls    = "too many calls at once, try again later"
+	restUnreachable = `{"code":14,"message":"` + unreachable + `"}`
+	restUnknown     = `{"code":14,"message":"` + unknownOutcome + `"}`
+	restTooMany     = `{"code":14,"message":"` + tooManyCalls + `"}`
+)
+
+// restRefusal is the body of a REST answer with an error of ZITADEL's.
+func restRefusal(code int, message, id string) string {
+	const format = `{"code":%d,"message":"%[2]s (%[3]s)","details":[{` +
+		`"@type":"type.googleapis.com/zitadel.v1.ErrorDetail","id":"%[3]s","message":"%[2]s"}]}`
+	return fmt.Sprintf(format, code, message, id)
+}
+
+// aCall returns a well-formed v1 REST call that succeeds.
 func aCall() recordings.Request {
-	body := `{"password":"Sup3rPassw0rd!"}`
+	body := good
 	return recordings.Request{
-		Method: http.MethodPost, Path: "/management/v1/users/400850336480234534/password/_initialize", Text: &body,
-		Headers: map[string]string{"Authorization": "Bearer pat-org-owner-a", "X-Zitadel-Orgid": "400849858564525094"},
+		Method: http.MethodPost, Path: userAPath, Text: &body,
+		Headers: map[string]string{"Authorization": "Bearer pat-org-owner-a", "X-Zitadel-Orgid": orgA},
 	}
 }
 
-// v1Call makes a v1 call; it returns the gRPC code, and the message.
+// v1Call makes a v1 call and returns its gRPC code and message.
 type v1Call func(tb testing.TB, address, user, token string) (code, message string)
 
-// protocols are how v1 is called.
-var protocols = map[string]v1Call{
+// v1Protocols are the ways to call v1, by name.
+var v1Protocols = map[string]v1Call{
 	"REST": func(tb testing.TB, address, user, token string) (string, string) {
 		tb.Helper()
 		body := good
@@ -97,33 +117,50 @@ var protocols = map[string]v1Call{
 func rpcRequest(tb testing.TB, contentType, user, token string) recordings.Request {
 	tb.Helper()
 	return recordings.Request{
-		Method: http.MethodPost, Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", BodyBase64: grpcCallBodyFor(user),
+		Method: http.MethodPost, Path: procedure, BodyBase64: grpcCallBodyFor(user),
 		Headers: map[string]string{"Content-Type": contentType, "Authorization": "Bearer " + token, "X-Request-Id": "r-" + user},
 	}
 }
 
-// callGRPC makes the same call over gRPC; it must fail.
+// callGRPC makes aCall over gRPC and returns its error. The test fails if there is none.
 func callGRPC(t *testing.T, s *stack) *connect.Error {
 	t.Helper()
-	client := managementv1connect.NewManagementServiceClient(&http.Client{Transport: newTransport(t, true)}, "http://"+s.address, connect.WithGRPC())
-	request := connect.NewRequest(&managementv1.SetHumanInitialPasswordRequest{UserId: "400850336480234534", Password: "Sup3rPassw0rd!"})
+	client := managementv1connect.NewManagementServiceClient(
+		&http.Client{Transport: newTransport(t, true)}, "http://"+s.address, connect.WithGRPC())
+	request := connect.NewRequest(&managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: "Sup3rPassw0rd!"})
 	for name, value := range aCall().Headers {
 		request.Header().Set(name, value)
 	}
 	_, err := client.SetHumanInitialPassword(t.Context(), request)
 	var connectErr *connect.Error
 	if !errors.As(err, &connectErr) {
-		t.Fatalf("got %v, want an error", err)
+		t.Fatalf("gRPC: got %v, want an error", err)
 	}
 	return connectErr
 }
 
-// callRaw sends bytes as a gRPC or gRPC-Web call.
+// checkGRPCFails makes aCall over gRPC and compares its error.
+func checkGRPCFails(t *testing.T, s *stack, code connect.Code, message string) {
+	t.Helper()
+	if err := callGRPC(t, s); err.Code() != code || err.Message() != message {
+		t.Errorf("gRPC: got %v %q, want %v %q", err.Code(), err.Message(), code, message)
+	}
+}
+
+// checkREST compares a REST answer's status and body.
+func checkREST(tb testing.TB, what string, response *http.Response, status int, body string) {
+	tb.Helper()
+	if got := bodyOf(tb, response); response.StatusCode != status || got != body {
+		tb.Errorf("%s: got HTTP %d %s\nwant HTTP %d %s", what, response.StatusCode, got, status, body)
+	}
+}
+
+// callRaw sends bytes as the body of a gRPC or gRPC-Web call.
 func callRaw(t *testing.T, s *stack, contentType, encoding string, body []byte) outcome {
 	t.Helper()
 	encoded := base64.StdEncoding.EncodeToString(body)
 	request := recordings.Request{
-		Method: http.MethodPost, Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", BodyBase64: &encoded,
+		Method: http.MethodPost, Path: procedure, BodyBase64: &encoded,
 		Headers: map[string]string{"Content-Type": contentType, "Authorization": "Bearer pat-org-owner-a"},
 	}
 	if encoding != "" {
@@ -137,8 +174,8 @@ func callRaw(t *testing.T, s *stack, contentType, encoding string, body []byte) 
 	return grpcOutcome(t, header, trailer, answer)
 }
 
-// sendRaw sends a recorded request as it was: no client library in between
-// would send "%zz" or an empty header.
+// sendRaw sends a recorded request byte by byte. A client library would refuse some of
+// them, such as those with "%zz" or an empty header.
 func sendRaw(tb testing.TB, address string, recorded recordings.Request) *http.Response {
 	tb.Helper()
 	var request bytes.Buffer
@@ -161,6 +198,7 @@ func sendRaw(tb testing.TB, address string, recorded recordings.Request) *http.R
 	return exchangeRaw(tb, address, recorded.Method, request.Bytes())
 }
 
+// exchangeRaw sends bytes over HTTP/1.1 and reads an answer.
 func exchangeRaw(tb testing.TB, address, method string, request []byte) *http.Response {
 	tb.Helper()
 	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
@@ -177,8 +215,8 @@ func exchangeRaw(tb testing.TB, address, method string, request []byte) *http.Re
 	return response
 }
 
-// sendH2C sends a request that net/http's client would not send; it returns the
-// HTTP status, or "reset".
+// sendH2C sends a request over HTTP/2 that net/http's client would refuse to send. It
+// returns the HTTP status, or "reset".
 func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]string) string {
 	t.Helper()
 	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
@@ -229,9 +267,13 @@ func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]st
 	}
 }
 
-func sendGRPC(tb testing.TB, transport http.RoundTripper, address string, recorded recordings.Request) (header, trailer http.Header, body []byte) {
+// sendGRPC sends a recorded request over HTTP/2.
+func sendGRPC(
+	tb testing.TB, transport http.RoundTripper, address string, recorded recordings.Request,
+) (header, trailer http.Header, body []byte) {
 	tb.Helper()
-	request, err := http.NewRequestWithContext(tb.Context(), recorded.Method, "http://"+address+recorded.Path, bytes.NewReader(recorded.Body(tb)))
+	url := "http://" + address + recorded.Path
+	request, err := http.NewRequestWithContext(tb.Context(), recorded.Method, url, bytes.NewReader(recorded.Body(tb)))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -245,7 +287,8 @@ func sendGRPC(tb testing.TB, transport http.RoundTripper, address string, record
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") == "" {
-		tb.Errorf("HTTP status %d, Content-Type %q", response.StatusCode, response.Header.Get("Content-Type"))
+		tb.Errorf("got HTTP %d with Content-Type %q, want HTTP 200 with a Content-Type",
+			response.StatusCode, response.Header.Get("Content-Type"))
 	}
 	body, err = io.ReadAll(response.Body)
 	if err != nil {
@@ -254,8 +297,8 @@ func sendGRPC(tb testing.TB, transport http.RoundTripper, address string, record
 	return response.Header, response.Trailer, body
 }
 
-// statusOf is the gRPC status of the answer to a request over HTTP/2. It may be called
-// from any goroutine.
+// statusOf sends a request over HTTP/2 and returns the answer's gRPC status. It may be
+// called from any goroutine.
 func statusOf(t *testing.T, request *http.Request) string {
 	t.Helper()
 	response, err := newTransport(t, true).RoundTrip(request)
@@ -279,7 +322,7 @@ func bodyOf(tb testing.TB, response *http.Response) string {
 	return string(body)
 }
 
-// grpcFrame is a message with its prefix.
+// grpcFrame returns a message with gRPC's prefix.
 func grpcFrame(flag byte, message []byte) []byte {
 	out := binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(message)))
 	return append(out, message...)
@@ -294,13 +337,13 @@ func grpcMessage(t *testing.T, userID, password string) []byte {
 	return message
 }
 
-// grpcCallBody is the framed message of a call for userA.
+// grpcCallBody returns the framed message, in base64, of a call for userA.
 func grpcCallBody(t *testing.T) *string {
 	t.Helper()
 	return grpcCallBodyFor(userA)
 }
 
-// grpcCallBodyFor is that of a call for any user with a short id.
+// grpcCallBodyFor is grpcCallBody for another user, whose id takes less than 128 bytes.
 func grpcCallBodyFor(user string) *string {
 	message := "\x0a" + string(rune(len(user))) + user + "\x12\x0eSup3rPassw0rd!"
 	encoded := base64.StdEncoding.EncodeToString(append([]byte{0, 0, 0, 0, byte(len(message))}, message...))

@@ -13,14 +13,16 @@ import (
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 )
 
-// normal is an answer without what differs from call to call or build to build.
+// What tests compare of an answer: without what differs from call to call.
+
+// normal removes from an answer what differs from call to call or from build to build.
 func normal(body string) string {
 	body = regexp.MustCompile(`"sequence":"\d+"`).ReplaceAllString(body, `"sequence":"<n>"`)
 	body = regexp.MustCompile(`"changeDate":"[^"]+"`).ReplaceAllString(body, `"changeDate":"<date>"`)
 	return strings.ReplaceAll(body, "proto:\u00a0", "proto: ")
 }
 
-// outcome is what a gRPC client library gets to see of an answer.
+// outcome is what a gRPC client library sees of an answer.
 type outcome struct {
 	message string // the decoded response, without what differs from call to call
 	code    string
@@ -28,9 +30,18 @@ type outcome struct {
 	details string
 }
 
+// check compares the code and the text.
+func (o outcome) check(tb testing.TB, what, code, text string) {
+	tb.Helper()
+	if o.code != code || o.text != text {
+		tb.Errorf("%s: got gRPC status %s %q, want %s %q", what, o.code, o.text, code, text)
+	}
+}
+
+// grpcOutcome reads the answer to a gRPC call.
 func grpcOutcome(tb testing.TB, header, trailer http.Header, body []byte) outcome {
 	tb.Helper()
-	for name, values := range header { // a trailers-only answer
+	for name, values := range header { // an answer may consist of trailers only, sent as headers
 		if strings.HasPrefix(name, "Grpc-") && trailer.Get(name) == "" {
 			if trailer == nil {
 				trailer = http.Header{}
@@ -41,6 +52,7 @@ func grpcOutcome(tb testing.TB, header, trailer http.Header, body []byte) outcom
 	return newOutcome(tb, trailer, body)
 }
 
+// grpcWebOutcome reads the answer to a gRPC-Web call, in binary or text mode.
 func grpcWebOutcome(tb testing.TB, header http.Header, body []byte) outcome {
 	tb.Helper()
 	if strings.HasPrefix(header.Get("Content-Type"), "application/grpc-web-text") {
@@ -64,7 +76,7 @@ func grpcWebOutcome(tb testing.TB, header http.Header, body []byte) outcome {
 	return newOutcome(tb, trailer, messages)
 }
 
-// decodeText decodes segments that are each padded.
+// decodeText decodes base64 segments, each of which has its own padding.
 func decodeText(tb testing.TB, text []byte) []byte {
 	tb.Helper()
 	var decoded []byte
@@ -93,7 +105,7 @@ func newOutcome(tb testing.TB, trailer http.Header, body []byte) outcome {
 		tb.Fatal(err)
 	}
 	if response.GetDetails().GetSequence() == 0 || response.GetDetails().GetChangeDate() == nil {
-		tb.Error("sequence or change date missing")
+		tb.Errorf("got details %v, want a sequence and a change date", response.GetDetails())
 	}
 	response.GetDetails().Sequence, response.GetDetails().ChangeDate = 0, nil
 	o.message = response.String()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,25 @@ import (
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
+
+// Where to find which tests:
+//
+//	recordings_test.go       every recorded v1 answer, over REST, gRPC and gRPC-Web
+//	organization*_test.go    v1's organization rule, against a plain model of v1
+//	identity_cache, instance what is remembered of callers; which instance is asked
+//	requests_*_test.go       unusual REST and gRPC requests, answered as v1 does
+//	headers, log*            headers to and from ZITADEL; the log and its secrets
+//	rollout_test.go          which users are translated at which share
+//	upstream_faults*_test.go a ZITADEL that fails: faults of single requests, outages,
+//	                         its errors, and the ledger of calls through random faults
+//	breaker*_test.go         what opens the circuit breaker, and what must not
+//	limits*_test.go          calls in flight, rates, sizes, and timeouts of slow clients
+//	passthrough*_test.go     requests that are not translated, and the rollout's
+//	own_services_test.go     gRPC health and reflection
+//	panics_test.go           a defect of the adapter costs one call
+//	fuzz*_test.go            decoders, frames, timeouts, and whole requests
+//	harness*_test.go         what the tests share: this file the adapter, _client how it
+//	                         is called, _outcome its gRPC answers, _upstream its upstreams
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -45,7 +65,10 @@ func (s *stack) observe(call adapter.Event) {
 	s.observed = append(s.observed, call)
 }
 
-// calls returns the v1 calls observed since the last time.
+// breakerOpened reports whether the log says that the breaker opened.
+func (s *stack) breakerOpened() bool { return strings.Contains(s.log.String(), `"to":"open"`) }
+
+// calls returns the v1 calls observed since calls was last called.
 func (s *stack) calls() []adapter.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,7 +77,7 @@ func (s *stack) calls() []adapter.Event {
 	return calls
 }
 
-// newWrites tells how many passwords were written since the last time.
+// newWrites returns how many passwords were written since newWrites was last called.
 func (s *stack) newWrites(tb testing.TB) int {
 	tb.Helper()
 	total := 0
@@ -66,15 +89,15 @@ func (s *stack) newWrites(tb testing.TB) int {
 	return added
 }
 
-// parts are what requests cross, in their order from the last one.
+// parts are the handlers of the program, from the innermost to the outermost.
 type parts struct {
-	passthrough passthrough.Config // none without Upstream
+	passthrough passthrough.Config // without Upstream, nothing passes through
 	v1          adapter.Config
 	services    grpcservices.Config
 	edge        ingress.Config
 }
 
-// assemble puts the parts together as the program does.
+// assemble wraps the parts around each other as the program does.
 func (p parts) assemble(tb testing.TB) http.Handler {
 	tb.Helper()
 	if p.passthrough.Upstream != nil {
@@ -111,20 +134,22 @@ type stackConfig struct {
 	scope    adapter.OrgScope
 	protocol v2client.Protocol
 	timeout  time.Duration
-	upstream http.Handler    // instead of ZITADEL
-	to       upstream.Config // where that is, if the test serves it itself
+	upstream http.Handler    // in place of the in-memory ZITADEL
+	to       upstream.Config // its address, if the test serves the upstream itself
 	breaker  v2client.BreakerConfig
-	native   http.Handler // gets what passes through; nil: nothing passes through
-	passes   bool         // what passes through goes to the upstream itself
+	native   http.Handler // receives what passes through; nil: nothing passes through
+	passes   bool         // what passes through goes to the upstream, as translated calls do
 	rollout  adapter.Rollout
 	retry    v2client.RetryConfig
 	limits   adapter.Limits
 
 	writeTimeout time.Duration
 	trusted      forwarded.TrustedProxies
-	quiet        bool // no log, no witness: for benchmarks
+	quiet        bool // without log and witness, for benchmarks
 }
 
+// newStack starts an adapter. Without options it is in front of the in-memory ZITADEL,
+// asks it by Connect, translates all calls, and makes no retries.
 func newStack(tb testing.TB, options ...option) *stack {
 	tb.Helper()
 	config := stackConfig{
@@ -173,7 +198,8 @@ func newStack(tb testing.TB, options ...option) *stack {
 	}
 	switch {
 	case config.native != nil:
-		whole.passthrough = passthrough.Config{Upstream: wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient), Log: log}
+		native := wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient)
+		whole.passthrough = passthrough.Config{Upstream: native, Log: log}
 	case config.passes:
 		whole.passthrough = passthrough.Config{Upstream: to, Log: log}
 	}
@@ -183,24 +209,26 @@ func newStack(tb testing.TB, options ...option) *stack {
 	return s
 }
 
-// ownHost lets ZITADEL be asked under one host, so that no failure can be that of the
-// host that a client chose.
-func ownHost(c *stackConfig) { c.to.Host = upstream.HostUpstream }
+// fixedHost is an option: ZITADEL is asked under a host that is configured. Failures under
+// a host that a client chose do not count for the breaker.
+func fixedHost(c *stackConfig) { c.to.Host = upstream.HostUpstream }
 
-// roomy are limits that no test meets by chance.
+// roomy returns limits so generous that only tests that lower them meet them.
 func roomy() adapter.Limits {
 	return adapter.Limits{BodyTimeout: time.Minute}
 }
 
-// patient is a breaker that never opens.
-func patient() v2client.BreakerConfig {
+// neverOpens returns the configuration of a breaker that never opens.
+func neverOpens() v2client.BreakerConfig {
 	return v2client.BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
 }
 
-// bothUpstreams runs a test for each upstream protocol.
+var upstreamProtocols = []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC}
+
+// bothUpstreams runs a test once for each upstream protocol.
 func bothUpstreams(t *testing.T, test func(t *testing.T, protocol v2client.Protocol)) {
 	t.Helper()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+	for _, protocol := range upstreamProtocols {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
 			test(t, protocol)
@@ -208,12 +236,12 @@ func bothUpstreams(t *testing.T, test func(t *testing.T, protocol v2client.Proto
 	}
 }
 
-// eventually waits for what has to come.
-func eventually(t *testing.T, what string, holds func() bool) {
+// eventually waits until a condition holds.
+func eventually(t *testing.T, condition string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not so: %s", what)
+			t.Fatalf("after a minute, still waiting for: %s", condition)
 		}
 	}
 }

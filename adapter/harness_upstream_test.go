@@ -27,15 +27,18 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// witness notes what arrives upstream, and condemns an empty new password: it
-// proves at the wire that none is ever sent.
+// The upstreams that tests put in place of ZITADEL or in front of it. Those that go wrong
+// on the wire are in internal/wiretest.
+
+// witness keeps the requests that arrive upstream. It is in front of nearly every
+// ZITADEL of these tests, and proves on the wire that an empty password is never sent.
 type witness struct {
 	next http.Handler
 
-	mu       sync.Mutex
-	requests []*http.Request
-	guilty   []string
-	noChange bool // SetPassword without change_required is no crime
+	mu         sync.Mutex
+	requests   []*http.Request
+	violations []string
+	noChange   bool // SetPassword may lack change_required
 }
 
 func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
@@ -49,27 +52,27 @@ func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		var request userv2.SetPasswordRequest
 		if err != nil || proto.Unmarshal(body, &request) != nil ||
 			request.GetNewPassword().GetPassword() == "" || !request.GetNewPassword().GetChangeRequired() && !w.noChange {
-			w.guilty = append(w.guilty, "SetPassword without a new password, or without change_required")
+			w.violations = append(w.violations, "SetPassword without a new password, or without change_required")
 		}
 	}
 	w.mu.Unlock()
 	w.next.ServeHTTP(out, r)
 }
 
-// readAll reads a request's body and leaves it to be read again.
+// readAll reads a request's body, which can be read again afterwards.
 func readAll(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return body, err
 }
 
-// calls returns the paths called upstream since the last time.
+// calls returns the methods that were called upstream since calls was last called.
 func (w *witness) calls(tb testing.TB) []string {
 	tb.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.guilty) > 0 {
-		tb.Error(w.guilty)
+	if len(w.violations) > 0 {
+		tb.Errorf("arrived upstream: %q", w.violations)
 	}
 	paths := make([]string, 0, len(w.requests))
 	for _, request := range w.requests {
@@ -79,39 +82,39 @@ func (w *witness) calls(tb testing.TB) []string {
 	return paths
 }
 
-// setPasswordCalls tells how often SetPassword was called since the last time.
+// setPasswordCalls returns how many of calls are SetPassword.
 func (w *witness) setPasswordCalls(tb testing.TB) int {
 	tb.Helper()
 	return len(slices.DeleteFunc(w.calls(tb), func(path string) bool { return path != "SetPassword" }))
 }
 
-// taken returns the requests that arrived since the last time.
-func (w *witness) taken(tb testing.TB) []*http.Request {
+// takeRequests returns the requests that arrived since it was last called.
+func (w *witness) takeRequests(tb testing.TB) []*http.Request {
 	tb.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	requests := w.requests
 	w.requests = nil
 	if len(requests) == 0 {
-		tb.Error("nothing arrived upstream")
+		tb.Error("requests that arrived upstream: got none, want some")
 	}
 	return requests
 }
 
-// last is the last request that arrived.
+// last returns the request that arrived last.
 func (w *witness) last(tb testing.TB) *http.Request {
 	tb.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.requests) == 0 {
-		tb.Fatal("nothing arrived upstream")
+		tb.Fatal("requests that arrived upstream: got none, want some")
 	}
 	return w.requests[len(w.requests)-1]
 }
 
 func isSetPassword(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/SetPassword") }
 
-// failWith is an upstream that answers every Connect and gRPC call with an error.
+// failWith returns an upstream that answers every Connect and gRPC call with an error.
 func failWith(t *testing.T, code connect.Code, message string, details ...proto.Message) http.Handler {
 	t.Helper()
 	err := connect.NewError(code, errors.New(message))
@@ -129,7 +132,7 @@ func failWith(t *testing.T, code connect.Code, message string, details ...proto.
 	})
 }
 
-// hanging is an upstream that never answers.
+// hanging returns an upstream that never answers.
 func hanging() http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = readAll(r)
@@ -137,9 +140,9 @@ func hanging() http.Handler {
 	})
 }
 
-// impatient is an upstream that itself says that the deadline passed, a little
-// before it did.
-func impatient() http.Handler {
+// reportsDeadline returns an upstream that answers with "deadline exceeded" shortly before
+// the deadline passes.
+func reportsDeadline() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = readAll(r)
 		timeout, err := time.ParseDuration(r.Header.Get("Connect-Timeout-Ms") + "ms")
@@ -148,7 +151,8 @@ func impatient() http.Handler {
 			return
 		}
 		time.Sleep(timeout - 2*time.Millisecond)
-		_ = connect.NewErrorWriter().Write(w, r, connect.NewError(connect.CodeDeadlineExceeded, errors.New("context deadline exceeded")))
+		exceeded := connect.NewError(connect.CodeDeadlineExceeded, errors.New("context deadline exceeded"))
+		_ = connect.NewErrorWriter().Write(w, r, exceeded)
 	})
 }
 
@@ -158,9 +162,9 @@ func answerJSON(w http.ResponseWriter, status int, body string) {
 	_, _ = io.WriteString(w, body)
 }
 
-// tape is an upstream that keeps the bytes of each request's head, one request a
-// connection, and answers with fixed bytes.
-func tape(t *testing.T, answer string) (address string, heads <-chan string) {
+// recordHeads starts an upstream that keeps the bytes of each request's head, takes one
+// request per connection, and answers with fixed bytes.
+func recordHeads(t *testing.T, answer string) (address string, heads <-chan string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -195,14 +199,16 @@ func tape(t *testing.T, answer string) (address string, heads <-chan string) {
 
 const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-// newPassing is an adapter before an upstream at a base URL.
+// newPassing starts an adapter that passes requests through to the upstream at a base URL.
+// It returns the adapter's address.
 func newPassing(t *testing.T, base string, change func(*parts)) string {
 	t.Helper()
 	to := wiretest.Upstream(t, base, upstream.HostClient)
 	client, err := v2client.New(v2client.Config{
 		Timeout:  10 * time.Second,
 		Upstream: to, Protocol: v2client.ProtocolConnect,
-		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
+		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
+		Retry:   wiretest.NoRetry(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -210,8 +216,11 @@ func newPassing(t *testing.T, base string, change func(*parts)) string {
 	t.Cleanup(client.Close)
 	whole := parts{
 		passthrough: passthrough.Config{Upstream: to},
-		v1:          adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy()},
-		edge:        ingress.Config{Forwarding: forwarded.Policy{TellHost: true}, WriteTimeout: time.Minute},
+		v1: adapter.Config{
+			ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second,
+			Rollout: adapter.RolloutAll, Limits: roomy(),
+		},
+		edge: ingress.Config{Forwarding: forwarded.Policy{TellHost: true}, WriteTimeout: time.Minute},
 	}
 	if change != nil {
 		change(&whole)
@@ -219,7 +228,7 @@ func newPassing(t *testing.T, base string, change func(*parts)) string {
 	return wiretest.Listen(t, whole.assemble(t))
 }
 
-// nativeV1 keeps what arrives and answers as native v1 would, more or less.
+// nativeV1 keeps the requests that arrive and answers roughly as native v1 would.
 type nativeV1 struct {
 	mu     sync.Mutex
 	bodies [][]byte

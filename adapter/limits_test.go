@@ -20,9 +20,12 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// A call too many is refused at once, in every protocol, and costs the others
-// nothing; when there is room again, it is answered.
-func TestCallsInFlight(t *testing.T) {
+// Limits: calls in flight, calls per caller, and sizes of bodies. The limits in time are in
+// limits_timeouts_test.go, the limits of single requests (4 MiB) in requests_*_test.go.
+
+// A call over the limit of calls in flight is refused at once, in every protocol, and costs
+// the other calls nothing. Once a call has ended, another one is answered.
+func TestCallOverInFlightLimitIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
 	s := newStack(t, func(c *stackConfig) {
@@ -39,29 +42,33 @@ func TestCallsInFlight(t *testing.T) {
 	first := make(chan int)
 	go func() { first <- sendRaw(t, s.address, aCall()).StatusCode }()
 	<-arrived
-	response := sendRaw(t, s.address, aCall())
-	if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" ||
-		got != `{"code":14,"message":"too many calls at once, try again later"}` {
-		t.Errorf("REST: %d %s, Retry-After %q", response.StatusCode, got, response.Header.Get("Retry-After"))
-	}
-	if err := callGRPC(t, s); err.Code() != connect.CodeUnavailable || err.Message() != "too many calls at once, try again later" {
-		t.Errorf("gRPC: %v", err)
-	}
+	checkTooManyCalls(t, sendRaw(t, s.address, aCall()))
+	checkGRPCFails(t, s, connect.CodeUnavailable, tooManyCalls)
 	close(release)
 	if got := <-first; got != http.StatusOK {
-		t.Errorf("the first call: %d", got)
+		t.Errorf("the call in flight: got HTTP %d, want 200", got)
 	}
 	go func() { <-arrived }()
 	if got := sendRaw(t, s.address, aCall()).StatusCode; got != http.StatusOK {
-		t.Errorf("when there was room again: %d", got)
+		t.Errorf("a call after it: got HTTP %d, want 200", got)
 	}
 }
 
-// Who sends a body slowly, or never to its end, takes no call's place.
-func TestSlowBodiesTakeNoPlace(t *testing.T) {
+// checkTooManyCalls checks that a REST call was refused because of other calls.
+func checkTooManyCalls(t *testing.T, response *http.Response) {
+	t.Helper()
+	checkREST(t, "REST", response, http.StatusServiceUnavailable, restTooMany)
+	if got := response.Header.Get("Retry-After"); got != "1" {
+		t.Errorf("Retry-After: got %q, want 1", got)
+	}
+}
+
+// A client that sends its body slowly, or never to its end, does not count as a call in
+// flight.
+func TestSlowBodyOccupiesNoCallSlot(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight = 1 })
-	const rpc = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword HTTP/1.1\r\nContent-Type: application/grpc-web"
+	const rpc = procedure + " HTTP/1.1\r\nContent-Type: application/grpc-web"
 	for _, sent := range []string{
 		userAPath + " HTTP/1.1\r\nContent-Length: 100\r\nHost: x\r\n\r\n{",
 		rpc + "\r\nContent-Length: 100\r\nHost: x\r\n\r\n\x00",
@@ -74,51 +81,52 @@ func TestSlowBodiesTakeNoPlace(t *testing.T) {
 		defer func() { _ = conn.Close() }()
 		_, _ = io.WriteString(conn, "POST "+strings.Replace(sent, "\r\nHost", "\r\nExpect: 100-continue\r\nHost", 1))
 		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-		// The handler reads, and waits.
+		// 100 Continue says that the handler has begun to read the body.
 		if answer, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(answer, "100 Continue") {
-			t.Fatalf("%q, %v", answer, err)
+			t.Fatalf("got %q, %v, want 100 Continue", answer, err)
 		}
-		for name, call := range protocols {
+		for name, call := range v1Protocols {
 			if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "0" {
-				t.Errorf("%s: %s %s", name, code, message)
+				t.Errorf("%s: got code %s %q, want 0", name, code, message)
 			}
 		}
 	}
 }
 
-// A caller that calls too often is told so in every protocol and costs ZITADEL
-// nothing; another one is not concerned.
-func TestCallerRate(t *testing.T) {
+// A caller that calls too often is refused in every protocol, without a call upstream.
+// Calls with another token are not.
+func TestCallerOverRateLimitIsRefusedAlone(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) { c.limits.CallerRate, c.limits.CallerBurst = 1e-6, 1 })
-	if code, message := protocols["REST"](t, s.address, userA, "pat-org-owner-a"); code != "0" {
-		t.Fatalf("%s %s", code, message)
+	if code, message := v1Protocols["REST"](t, s.address, userA, "pat-org-owner-a"); code != "0" {
+		t.Fatalf("first call: got code %s %q, want 0", code, message)
 	}
 	s.upstream.calls(t)
-	for name, call := range protocols {
+	for name, call := range v1Protocols {
 		code, message := call(t, s.address, userA, "pat-org-owner-a")
-		if code != "8" || !strings.Contains(message, "too many calls with this token, try again later") {
-			t.Errorf("%s: %s %s", name, code, message)
+		if want := "too many calls with this token, try again later"; code != "8" || !strings.Contains(message, want) {
+			t.Errorf("%s: got code %s %q, want 8 %q", name, code, message, want)
 		}
 	}
 	response := sendRaw(t, s.address, aCall())
 	if after := response.Header.Get("Retry-After"); response.StatusCode != http.StatusTooManyRequests || len(after) < 6 {
-		t.Errorf("%d, Retry-After %q, want the rest of a million seconds", response.StatusCode, after)
+		t.Errorf("got HTTP %d with Retry-After %q, want 429 with the rest of a million seconds", response.StatusCode, after)
 	}
 	if calls := s.upstream.calls(t); len(calls) > 0 {
-		t.Errorf("upstream calls %v", calls)
+		t.Errorf("upstream calls: got %v, want none", calls)
 	}
-	if code, message := protocols["REST"](t, s.address, userA, "pat-iam-owner"); code == "8" {
-		t.Errorf("another caller: %s", message)
+	if code, message := v1Protocols["REST"](t, s.address, userA, "pat-iam-owner"); code == "8" {
+		t.Errorf("another caller: got code 8 %q, want any other code", message)
 	}
 }
 
-// largeAtOnce is how many large bodies are read at once.
+// largeAtOnce is how many calls with large bodies may be in flight.
 const largeAtOnce = 8
 
-// Bodies that are larger than any call needs are taken as v1 takes them, but only some
-// at once; further ones are refused, and cost calls of the usual size nothing.
-func TestLargeBodies(t *testing.T) {
+// Bodies larger than any call needs are accepted as v1 accepts them, but only largeAtOnce
+// of them at a time. Further ones are refused, packed or not, and calls of the usual size
+// are not affected.
+func TestLargeBodiesAreLimitedApartFromUsualOnes(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
 	s := newStack(t, func(c *stackConfig) {
@@ -142,12 +150,9 @@ func TestLargeBodies(t *testing.T) {
 		go func() { statuses <- sendRaw(t, s.address, held).StatusCode }()
 		<-arrived
 	}
-	response := sendRaw(t, s.address, large)
-	if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" ||
-		got != `{"code":14,"message":"too many calls at once, try again later"}` {
-		t.Errorf("REST: %d %s, Retry-After %q", response.StatusCode, got, response.Header.Get("Retry-After"))
-	}
-	padded := append(grpcMessage(t, userA, "Sup3rPassw0rd!"), protowire.AppendBytes(protowire.AppendTag(nil, 99, protowire.BytesType), make([]byte, 100<<10))...)
+	checkTooManyCalls(t, sendRaw(t, s.address, large))
+	padding := protowire.AppendBytes(protowire.AppendTag(nil, 99, protowire.BytesType), make([]byte, 100<<10))
+	padded := append(grpcMessage(t, userA, "Sup3rPassw0rd!"), padding...)
 	for name, request := range map[string]struct {
 		encoding string
 		body     []byte
@@ -160,30 +165,29 @@ func TestLargeBodies(t *testing.T) {
 			if contentType == "application/grpc-web-text" {
 				body = []byte(base64.StdEncoding.EncodeToString(body))
 			}
-			if got := callRaw(t, s, contentType, request.encoding, body); got.code != "14" || got.text != "too many calls at once, try again later" {
-				t.Errorf("%s, %s: %+v", name, contentType, got)
-			}
+			callRaw(t, s, contentType, request.encoding, body).check(t, name+", "+contentType, "14", tooManyCalls)
 		}
 	}
-	for name, call := range protocols {
+	for name, call := range v1Protocols {
 		if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "0" {
-			t.Errorf("%s, of the usual size: %s %s", name, code, message)
+			t.Errorf("%s, usual size: got code %s %q, want 0", name, code, message)
 		}
 	}
 	close(release)
 	for range largeAtOnce {
 		if status := <-statuses; status != http.StatusOK {
-			t.Errorf("one that was there before: %d", status)
+			t.Errorf("a large call in flight: got HTTP %d, want 200", status)
 		}
 	}
-	eventually(t, "a large body is taken again", func() bool { return sendRaw(t, s.address, large).StatusCode == http.StatusOK })
+	eventually(t, "a large call that succeeds", func() bool { return sendRaw(t, s.address, large).StatusCode == http.StatusOK })
 	if got := callRaw(t, s, "application/grpc", "gzip", grpcFrame(1, wiretest.Gzip(t, padded))); got.code != "0" {
-		t.Errorf("packed: %+v", got)
+		t.Errorf("a large packed call after it: got %+v, want code 0", got)
 	}
 }
 
-// What goes to native v1 is not held, and as large as it likes.
-func TestLargeBodiesOfTheRollout(t *testing.T) {
+// Calls that pass through to native v1 are not held in memory, and have bodies of any size,
+// as many as there are.
+func TestNativeCallsMayHaveLargeBodies(t *testing.T) {
 	t.Parallel()
 	const size = 3 << 20
 	s := newStack(t, func(c *stackConfig) {
@@ -196,20 +200,21 @@ func TestLargeBodiesOfTheRollout(t *testing.T) {
 	body := string(grpcFrame(0, make([]byte, size-5)))
 	for _, request := range []recordings.Request{
 		{Path: userAPath},
-		{Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", Headers: map[string]string{"Content-Type": "application/grpc-web+proto"}},
+		{Path: procedure, Headers: map[string]string{"Content-Type": "application/grpc-web+proto"}},
 	} {
 		request.Method, request.Text = http.MethodPost, &body
 		for range largeAtOnce + 1 {
 			response := sendRaw(t, s.address, request)
 			if got, want := bodyOf(t, response), fmt.Sprintln(size, nil); got != want {
-				t.Errorf("%s: %d %q, want %q", request.Path, response.StatusCode, got, want)
+				t.Errorf("%s: got HTTP %d %q, want %q", request.Path, response.StatusCode, got, want)
 			}
 		}
 	}
 }
 
-// The adapter's own services take no more of a stranger than a name, and not for ever.
-func TestOwnServicesAreLimited(t *testing.T) {
+// The adapter's own services, which anyone may call, accept no message longer than a name
+// needs, and wait for it no longer than limits.bodyTimeout.
+func TestOwnServicesLimitSizeAndTimeOfMessages(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) { c.limits.BodyTimeout = 50 * time.Millisecond })
 	bomb := wiretest.Gzip(t, make([]byte, 32<<20))
@@ -225,7 +230,7 @@ func TestOwnServicesAreLimited(t *testing.T) {
 		request.Header.Set("Content-Type", "application/grpc")
 		request.Header.Set("Grpc-Encoding", "gzip")
 		if got := statusOf(t, request); got != "8" {
-			t.Errorf("%s: a large message: code %s", path, got)
+			t.Errorf("%s: a large message: got gRPC status %q, want 8", path, got)
 		}
 		reader, writer := io.Pipe()
 		go func() { _, _ = writer.Write([]byte{0, 0}) }()
@@ -235,7 +240,7 @@ func TestOwnServicesAreLimited(t *testing.T) {
 		}
 		request.Header.Set("Content-Type", "application/grpc")
 		if got := statusOf(t, request); got == "" || got == "0" {
-			t.Errorf("%s: a message that does not come: code %q", path, got)
+			t.Errorf("%s: a message that does not come: got gRPC status %q, want an error", path, got)
 		}
 		_ = writer.Close()
 	}

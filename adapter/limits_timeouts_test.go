@@ -21,11 +21,14 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// A body that does not come ends the call and, over HTTP/1.1, the connection.
-func TestBodyTimeout(t *testing.T) {
+// Limits in time: bodies that do not come, and answers that their client does not read.
+
+// A body that does not come ends the call and, over HTTP/1.1, the connection. The time that
+// ZITADEL takes does not count.
+func TestBodyTimeoutEndsCallAndConnection(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) { c.limits.BodyTimeout = 50 * time.Millisecond })
-	const procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
+	const late = "the request's body did not arrive in time"
 	for name, sent := range map[string]string{
 		"length":  "POST " + userAPath + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
 		"chunked": "POST " + userAPath + " HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
@@ -41,12 +44,12 @@ func TestBodyTimeout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout || !response.Close ||
-			got != `{"code":4,"message":"the request's body did not arrive in time"}` {
-			t.Errorf("%s: %d %s, close %v", name, response.StatusCode, got, response.Close)
+		checkREST(t, name, response, http.StatusGatewayTimeout, `{"code":4,"message":"`+late+`"}`)
+		if !response.Close {
+			t.Errorf("%s: got an answer without Connection: close, want it", name)
 		}
 		if rest, err := io.ReadAll(reader); len(rest) > 0 || err != nil {
-			t.Errorf("%s: then %q, %v", name, rest, err)
+			t.Errorf("%s: after the answer: got %q, %v, want the end of the connection", name, rest, err)
 		}
 		_ = conn.Close()
 	}
@@ -67,10 +70,8 @@ func TestBodyTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := grpcOutcome(t, response.Header, response.Trailer, body); got.code != "4" || got.text != "the request's body did not arrive in time" {
-		t.Errorf("gRPC: %+v", got)
-	}
-	// The deadline is the body's, not the call's.
+	grpcOutcome(t, response.Header, response.Trailer, body).check(t, "gRPC", "4", late)
+
 	slow := newStack(t, func(c *stackConfig) {
 		zitadel := wiretest.NewZITADEL(t, c.fixture)
 		c.limits.BodyTimeout = 50 * time.Millisecond
@@ -80,13 +81,13 @@ func TestBodyTimeout(t *testing.T) {
 		})
 	})
 	if got := sendRaw(t, slow.address, aCall()).StatusCode; got != http.StatusOK {
-		t.Errorf("a slow upstream: %d", got)
+		t.Errorf("slow upstream: got HTTP %d, want 200", got)
 	}
 }
 
-// A call without a body has all the time that native v1 takes, and so has the next
-// request on its connection.
-func TestNativeWithoutBody(t *testing.T) {
+// A call without a body waits for native v1 longer than limits.bodyTimeout, and so does the
+// next request on its connection.
+func TestNativeCallWithoutBodyHasNoBodyTimeout(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) {
 		c.rollout, c.limits.BodyTimeout = 0, 50*time.Millisecond
@@ -94,7 +95,7 @@ func TestNativeWithoutBody(t *testing.T) {
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-r.Context().Done():
-				t.Errorf("%s was given up", r.URL.Path)
+				t.Errorf("%s: got canceled, want it to be awaited", r.URL.Path)
 			}
 		})
 	})
@@ -105,15 +106,15 @@ func TestNativeWithoutBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		if response.StatusCode != http.StatusOK {
-			t.Errorf("%s: %d", path, response.StatusCode)
+			t.Errorf("%s: got HTTP %d, want 200", path, response.StatusCode)
 		}
 		_ = response.Body.Close()
 	}
 }
 
-// Over HTTP/2 a client may refuse to take its answer, without a word and for as long
-// as it likes. It holds up no call but its own, and that not for ever.
-func TestUntakenAnswer(t *testing.T) {
+// Over HTTP/2 a client may leave its answer unread, by giving it no flow-control window.
+// server.writeTimeout then ends the call, which no longer counts as a call in flight.
+func TestUnreadAnswerReleasesItsCallSlot(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight, c.writeTimeout = 1, 50*time.Millisecond })
 	conn, err := net.Dial("tcp", s.address)
@@ -129,7 +130,7 @@ func TestUntakenAnswer(t *testing.T) {
 		{":method", http.MethodPost},
 		{":scheme", "http"},
 		{":authority", "localhost"},
-		{":path", "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"},
+		{":path", procedure},
 		{"content-type", "application/grpc"},
 		{"authorization", "Bearer pat-org-owner-a"},
 	} {
@@ -148,27 +149,27 @@ func TestUntakenAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-	for { // its headers come, its message cannot, and then its time is up
+	for { // the headers arrive, the message has no window, and then the stream is reset
 		frame, err := framer.ReadFrame()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, isData := frame.(*http2.DataFrame); isData {
-			t.Fatal("data without room for it")
+			t.Fatal("got a DATA frame without a window for it, want RST_STREAM")
 		}
 		if _, ended := frame.(*http2.RSTStreamFrame); ended {
 			break
 		}
 	}
-	eventually(t, "the call counts no longer", func() bool {
-		code, _ := protocols["REST"](t, s.address, userA, "pat-org-owner-a")
+	eventually(t, "another call that succeeds", func() bool {
+		code, _ := v1Protocols["REST"](t, s.address, userA, "pat-org-owner-a")
 		return code == "0"
 	})
 }
 
-// What passes through may pause for as long as it likes, but a client that does not
-// take it is cut off, and ZITADEL hears of it.
-func TestUntakenStream(t *testing.T) {
+// A stream that passes through may pause for longer than server.writeTimeout, but a client
+// that does not read it is cut off, and ZITADEL's writes then fail.
+func TestUnreadPassthroughStreamIsCutOff(t *testing.T) {
 	t.Parallel()
 	cut := make(chan struct{}, 1)
 	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,20 +199,20 @@ func TestUntakenStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := bodyOf(t, response); len(got) != 3 {
-			t.Errorf("HTTP/2 %v: %d of three pieces", http2, len(got))
+			t.Errorf("HTTP/2 %v: got %d pieces, want 3", http2, len(got))
 		}
-		untaken, err := client.Get("http://" + address + "/much") // and not read
+		unread, err := client.Get("http://" + address + "/much")
 		if err != nil {
 			t.Fatal(err)
 		}
 		<-cut
-		_ = untaken.Body.Close()
+		_ = unread.Body.Close()
 	}
 }
 
-// Answers without a body are written when the handler has returned. A client that
-// takes none of them is cut off like any other.
-func TestUntakenHeads(t *testing.T) {
+// An answer without a body is written only after the handler has returned. A client that
+// does not read such answers is cut off too.
+func TestUnreadHeadAnswersAreCutOff(t *testing.T) {
 	t.Parallel()
 	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Fill", strings.Repeat("x", 60<<10))
@@ -225,15 +226,17 @@ func TestUntakenHeads(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
-	// One that is not cut off takes no more requests either, and the write ends late.
+	// If the adapter did not cut the client off, it would stop reading requests, and this
+	// write would end with its deadline.
 	requests := bytes.Repeat([]byte("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"), 1_000_000)
 	if n, err := conn.Write(requests); err == nil || isTimeout(err) {
-		t.Errorf("not cut off: %d of %d bytes were taken, %v", n, len(requests), err)
+		t.Errorf("got %d of %d bytes written and error %v, want the connection closed", n, len(requests), err)
 	}
 }
 
-// A stream of the adapter's own, which is server reflection, may pause too.
-func TestReflectionMayPause(t *testing.T) {
+// A client may pause for longer than server.writeTimeout on the adapter's own stream, that
+// of server reflection.
+func TestReflectionStreamMayPauseBeyondWriteTimeout(t *testing.T) {
 	t.Parallel()
 	address := newPassing(t, "http://"+wiretest.Listen(t, http.NotFoundHandler()), func(p *parts) {
 		p.services.Reflection, p.edge.WriteTimeout = grpcservices.AnswererOwn, 50*time.Millisecond
@@ -243,7 +246,7 @@ func TestReflectionMayPause(t *testing.T) {
 	defer func() { _, _ = stream.Close() }()
 	for range 2 {
 		if services, err := stream.ListServices(); err != nil || len(services) != 1 {
-			t.Fatalf("%v, %v", services, err)
+			t.Fatalf("got services %v, %v, want one", services, err)
 		}
 		time.Sleep(80 * time.Millisecond)
 	}

@@ -14,8 +14,11 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// One line a call, with what an operator needs.
-func TestLogLine(t *testing.T) {
+// The log: what it says of a call, and that neither passwords nor tokens get into it. An
+// upstream that sends secrets back is in log_reflections_test.go.
+
+// Each call logs one line, with its protocol, outcome, user and upstream calls.
+func TestEachCallLogsOneLine(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	call := aCall()
@@ -26,20 +29,20 @@ func TestLogLine(t *testing.T) {
 			`","organization":"400849858564525094","upstream_calls":3,"upstream_time":`, `"request_id":"r-1"}`,
 	} {
 		if !strings.Contains(s.log.String(), part) {
-			t.Errorf("%q is not in %s", part, s.log.String())
+			t.Errorf("the log: got %s\nwant %q in it", s.log.String(), part)
 		}
 	}
 	if lines := strings.Count(s.log.String(), "\n"); lines != 1 {
-		t.Errorf("%d lines", lines)
+		t.Errorf("lines in the log: got %d, want 1", lines)
 	}
 }
 
-// Neither a password nor a token reaches the log, at any level, whatever is
-// sent and whatever becomes of it.
-func TestNoSecretsInTheLog(t *testing.T) {
+// Neither a password nor a token gets into the log, at any level, whichever recorded
+// request is sent and however ZITADEL answers.
+func TestLogHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	broken := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The worst upstream there could be: it says everything back.
+		// The worst upstream there could be sends back all that it received.
 		body, _ := readAll(r)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusBadRequest)
@@ -67,30 +70,32 @@ func TestNoSecretsInTheLog(t *testing.T) {
 			}
 			logged := s.log.String()
 			if !strings.Contains(logged, `"msg":"SetHumanInitialPassword"`) {
-				t.Fatal("nothing was logged")
+				t.Fatalf("the log: got %q, want lines of calls", logged)
 			}
 			for _, secret := range secrets {
 				if strings.Contains(logged, secret) {
-					t.Errorf("%q is in the log", secret)
+					t.Errorf("the log: got %q in it, want no secret", secret)
 				}
 			}
 		})
 	}
 }
 
-// The log names paths, at debug level, and never a query, which may hold a code.
-func TestPassthroughLog(t *testing.T) {
+// For requests that pass through, the log names the path, at debug level, but neither the
+// query, which may hold an authorization code, nor credentials.
+func TestPassthroughLogOmitsQueriesAndCredentials(t *testing.T) {
 	t.Parallel()
 	var log wiretest.Buffer
-	address, _ := tape(t, okAnswer)
+	address, _ := recordHeads(t, okAnswer)
 	s := newPassing(t, "http://"+address, func(p *parts) {
 		p.passthrough.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
-	exchangeRaw(t, s, http.MethodGet, []byte("GET /path?code=s3cret HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\nCookie: s3cret\r\n\r\n"))
+	exchangeRaw(t, s, http.MethodGet, []byte("GET /path?code=s3cret HTTP/1.1\r\nHost: x\r\n"+
+		"Authorization: Bearer s3cret\r\nCookie: s3cret\r\n\r\n"))
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "passed through") && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	if got := log.String(); !strings.Contains(got, `"path":"/path"`) || strings.Contains(got, "s3cret") {
-		t.Error(got)
+		t.Errorf("the log: got %s\nwant the path in it, and neither the query nor credentials", got)
 	}
 }

@@ -18,47 +18,50 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// gRPC health and reflection are ZITADEL's, or the adapter's where the configuration
-// says so.
-func TestOwnServices(t *testing.T) {
+// gRPC health and server reflection, which server.grpcHealth and server.grpcReflection
+// leave to ZITADEL or give to the adapter. Their limits are in limits_test.go.
+
+// gRPC health and reflection are answered by ZITADEL or by the adapter, as configured.
+func TestHealthAndReflectionAreAnsweredAsConfigured(t *testing.T) {
 	t.Parallel()
-	zitadels := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadFull(r.Body, make([]byte, 5)) // a stream's end may be long in coming
+	unauthenticated := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, 5)) // the client may keep a stream open
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "16")
 	})
 	for name, test := range map[string]struct {
-		by  grpcservices.Answerer
-		own bool
+		answerer grpcservices.Answerer
+		own      bool
 	}{"upstream": {grpcservices.AnswererUpstream, false}, "own": {grpcservices.AnswererOwn, true}} {
 		ready := true
-		address := newPassing(t, "http://"+wiretest.Listen(t, zitadels), func(p *parts) {
-			p.services.Health, p.services.Reflection, p.services.Ready = test.by, test.by, func() bool { return ready }
+		address := newPassing(t, "http://"+wiretest.Listen(t, unauthenticated), func(p *parts) {
+			p.services.Health, p.services.Reflection = test.answerer, test.answerer
+			p.services.Ready = func() bool { return ready }
 		})
 		if got := healthOf(t, address, ""); (got == nil) != test.own {
-			t.Errorf("%s: health %v", name, got)
+			t.Errorf("%s: health: got error %v, want one: %v", name, got, !test.own)
 		}
 		services, err := reflected(t, address)
 		if own := err == nil && slices.Equal(services, []string{"zitadel.management.v1.ManagementService"}); own != test.own {
-			t.Errorf("%s: reflection of %q, %v", name, services, err)
+			t.Errorf("%s: reflection: got %q, %v, want the management service alone: %v", name, services, err, test.own)
 		}
 		if !test.own {
 			continue
 		}
 		if got := healthOf(t, address, "zitadel.management.v1.ManagementService"); got != nil {
-			t.Errorf("%s: health of the service %v", name, got)
+			t.Errorf("%s: health of the management service: got %v, want SERVING", name, got)
 		}
 		if got := healthOf(t, address, "other"); connect.CodeOf(got) != connect.CodeNotFound {
-			t.Errorf("%s: health of another service %v", name, got)
+			t.Errorf("%s: health of another service: got %v, want not_found", name, got)
 		}
 		ready = false
 		if got := healthOf(t, address, ""); got == nil || !strings.Contains(got.Error(), "not serving") {
-			t.Errorf("%s: health while draining %v", name, got)
+			t.Errorf("%s: health while draining: got %v, want an error with %q", name, got, "not serving")
 		}
 	}
 }
 
-// healthOf is nil if a service is SERVING.
+// healthOf returns nil if a service is SERVING, and an error otherwise.
 func healthOf(t *testing.T, address, service string) error {
 	t.Helper()
 	client := connect.NewClient[emptypb.Empty, emptypb.Empty](&http.Client{Transport: newTransport(t, true)},
@@ -77,6 +80,7 @@ func healthOf(t *testing.T, address, service string) error {
 	return nil
 }
 
+// reflected returns the services that server reflection lists.
 func reflected(t *testing.T, address string) ([]string, error) {
 	t.Helper()
 	client := grpcreflect.NewClient(&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())

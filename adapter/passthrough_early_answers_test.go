@@ -14,9 +14,11 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// A request with a body that is not read upstream is answered all the same, while
-// the client still sends it (full duplex over HTTP/1.1).
-func TestPassthroughFullDuplex(t *testing.T) {
+// Answers that come while the client still sends its request.
+
+// Request and answer may be under way at the same time, over HTTP/1.1 too: every letter is
+// echoed before the next one is sent.
+func TestPassthroughAnswersWhileClientSends(t *testing.T) {
 	t.Parallel()
 	s := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		controller := http.NewResponseController(w)
@@ -43,7 +45,7 @@ func TestPassthroughFullDuplex(t *testing.T) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	echoed := make([]byte, 1)
-	for _, letter := range []string{"", "b", "c"} { // "a" is on its way
+	for _, letter := range []string{"", "b", "c"} { // "a" has been sent above
 		if letter != "" {
 			_, _ = io.WriteString(writer, letter)
 		}
@@ -53,13 +55,14 @@ func TestPassthroughFullDuplex(t *testing.T) {
 	}
 	_ = writer.Close()
 	if rest, err := io.ReadAll(response.Body); string(echoed) != "C" || len(rest) > 0 || err != nil {
-		t.Errorf("%q, then %q, %v", echoed, rest, err)
+		t.Errorf("got %q, then %q, %v, want C and the end of the answer", echoed, rest, err)
 	}
 }
 
-// An answer that comes before the request has ended arrives whole, and is the
-// connection's last; net/http would panic when the end came after all.
-func TestPassthroughEarlyAnswer(t *testing.T) {
+// An answer that comes before the end of the request arrives whole and is the last one of
+// its connection. Nothing that follows is read as a request, and net/http does not panic
+// when the end of the body comes after all.
+func TestPassthroughEarlyAnswerIsLastOfItsConnection(t *testing.T) {
 	t.Parallel()
 	var smuggled atomic.Int32
 	s := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -88,22 +91,22 @@ func TestPassthroughEarlyAnswer(t *testing.T) {
 		_, _ = io.WriteString(conn, rest)
 		body, err := io.ReadAll(response.Body)
 		if response.StatusCode != http.StatusRequestEntityTooLarge || string(body) != "too large" || err != nil {
-			t.Errorf("%s: %d %q, %v", name, response.StatusCode, body, err)
+			t.Errorf("%s: got HTTP %d %q, %v, want HTTP 413 %q", name, response.StatusCode, body, err, "too large")
 		}
 		if more, err := io.ReadAll(reader); len(more) > 0 || err != nil {
-			t.Errorf("%s: then %q, %v", name, more, err)
+			t.Errorf("%s: after the answer: got %q, %v, want the end of the connection", name, more, err)
 		}
 		_ = conn.Close()
 	}
-	if smuggled.Load() > 0 {
-		t.Error("a part of the body was taken for a request")
+	if got := smuggled.Load(); got > 0 {
+		t.Errorf("requests upstream that were part of a body: got %d, want none", got)
 	}
 }
 
-// Native v1 may answer before the client has sent its body. The transport then reads on
-// after the handler has returned: that must touch neither what net/http has let go of,
-// which would end the program, nor what is read to find the end of the request.
-func TestNativeAnswersEarly(t *testing.T) {
+// Native v1 may answer before the client has sent its body. The transport may then read the
+// body after the handler has returned. That must neither touch a request that net/http has
+// released, which would end the program, nor disturb net/http's search for the request's end.
+func TestNativeAnswerMayComeBeforeRequestBody(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) {
 		c.rollout, c.quiet = 0, true
@@ -121,8 +124,8 @@ func TestNativeAnswersEarly(t *testing.T) {
 				for range 60 {
 					reader, writer := io.Pipe()
 					go func() { _, _ = writer.Write([]byte("{}")) }()
-					// net/http's transport may wait for the body before it tells that the
-					// upstream has closed the connection.
+					// net/http's transport may wait for the body before it reports that the
+					// other side has closed the connection.
 					late := time.AfterFunc(100*time.Millisecond, func() { _ = writer.Close() })
 					request, err := http.NewRequest(http.MethodPost, "http://"+s.address+userAPath, reader)
 					if err != nil {
@@ -132,11 +135,11 @@ func TestNativeAnswersEarly(t *testing.T) {
 					response, err := transport.RoundTrip(request)
 					late.Stop()
 					_ = writer.Close()
-					if err != nil { // the connection ends with such a request, and may have ended too soon for this one
+					if err != nil { // such a request ends its connection, which this one may have been sent on
 						continue
 					}
 					if body, err := io.ReadAll(response.Body); err == nil && response.StatusCode == http.StatusOK && string(body) != "ok" {
-						t.Errorf("%d %s", response.StatusCode, body)
+						t.Errorf("got HTTP %d %q, want %q", response.StatusCode, body, "ok")
 					}
 					_ = response.Body.Close()
 				}

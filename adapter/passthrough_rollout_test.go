@@ -11,26 +11,34 @@ import (
 	"zitadel-v1-adapter/internal/recordings"
 )
 
-// Calls for users whom the rollout has not reached go to native v1, over every
-// protocol, byte by byte as they came; those for others are translated.
-func TestRolloutCalls(t *testing.T) {
+// The rollout: which calls go to native v1, and that they arrive there unchanged.
+
+// Calls for users whom the rollout has not reached pass through to native v1, over every
+// protocol, byte by byte as they came. Calls for other users are translated.
+func TestCallsOutsideRolloutReachNativeUnchanged(t *testing.T) {
 	t.Parallel()
-	for percent, way := range map[adapter.Rollout]string{0: adapter.RouteNative, 10: adapter.RouteNative, 11: adapter.RouteTranslated, 100: adapter.RouteTranslated} { // userA is the 11th percent
+	for percent, route := range map[adapter.Rollout]string{ // userA is translated from 11 percent on
+		0: adapter.RouteNative, 10: adapter.RouteNative, 11: adapter.RouteTranslated, 100: adapter.RouteTranslated,
+	} {
 		native := &nativeV1{}
 		s := newStack(t, func(c *stackConfig) { c.native, c.rollout = native, percent })
 		body := grpcCallBody(t)
 		frame := recordings.Request{BodyBase64: body}.Body(t)
-		headers := func(contentType string) map[string]string {
-			return map[string]string{"Content-Type": contentType, "Authorization": "Bearer pat-org-owner-a"}
+		request := func(contentType string) recordings.Request {
+			return recordings.Request{
+				Method: http.MethodPost, Path: procedure, BodyBase64: body,
+				Headers: map[string]string{"Content-Type": contentType, "Authorization": "Bearer pat-org-owner-a"},
+			}
 		}
 		response := sendRaw(t, s.address, aCall())
-		if native := response.StatusCode == http.StatusTeapot; native != (way == adapter.RouteNative) {
-			t.Errorf("%d%%, REST: %d", percent, response.StatusCode)
+		if native := response.StatusCode == http.StatusTeapot; native != (route == adapter.RouteNative) {
+			t.Errorf("%d%%, REST: got HTTP %d, want a call by route %s", percent, response.StatusCode, route)
 		}
-		const path = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
-		sendGRPC(t, newTransport(t, true), s.address, recordings.Request{Method: http.MethodPost, Path: path, BodyBase64: body, Headers: headers("application/grpc")})
-		_ = bodyOf(t, sendRaw(t, s.address, recordings.Request{Method: http.MethodPost, Path: path, BodyBase64: body, Headers: headers("application/grpc-web+proto")}))
-		_ = bodyOf(t, sendRaw(t, s.address, recordings.Request{Method: http.MethodPost, Path: path, Text: body, Headers: headers("application/grpc-web-text")}))
+		sendGRPC(t, newTransport(t, true), s.address, request("application/grpc"))
+		_ = bodyOf(t, sendRaw(t, s.address, request("application/grpc-web+proto")))
+		text := request("application/grpc-web-text")
+		text.Text, text.BodyBase64 = body, nil
+		_ = bodyOf(t, sendRaw(t, s.address, text))
 
 		calls := s.calls()
 		got := make([]string, 0, len(calls))
@@ -39,41 +47,45 @@ func TestRolloutCalls(t *testing.T) {
 		}
 		want := []string{"rest v2 ok", "grpc v2 ok", "grpc-web v2 ok", "grpc-web-text v2 ok"}
 		var bodies [][]byte
-		if way == adapter.RouteNative {
-			want = []string{"rest v1 418", "grpc v1 failed_precondition", "grpc-web v1 failed_precondition", "grpc-web-text v1 failed_precondition"}
+		if route == adapter.RouteNative {
+			want = []string{
+				"rest v1 418", "grpc v1 failed_precondition", "grpc-web v1 failed_precondition", "grpc-web-text v1 failed_precondition",
+			}
 			bodies = [][]byte{[]byte(good), frame, frame, []byte(*body)}
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("%d%%: %q, want %q", percent, got, want)
+			t.Errorf("%d%%: observed calls: got %q, want %q", percent, got, want)
 		}
 		if !slices.EqualFunc(native.bodies, bodies, bytes.Equal) {
-			t.Errorf("%d%%: %q arrived at native v1, want %q", percent, native.bodies, bodies)
+			t.Errorf("%d%%: bodies at native v1: got %q, want %q", percent, native.bodies, bodies)
 		}
-		if log := s.log.String(); strings.Count(log, `"way":"`+way+`"`) != 4 || strings.Contains(log, "Sup3r") {
-			t.Errorf("%d%%: %s", percent, log)
+		if log := s.log.String(); strings.Count(log, `"way":"`+route+`"`) != 4 || strings.Contains(log, "Sup3r") {
+			t.Errorf("%d%%: the log: got %s\nwant four lines with way %q, and no password", percent, log, route)
 		}
 	}
 }
 
-// What belongs to a call goes where the call goes; what cannot be read goes
-// somewhere; nothing else is counted as a call.
-func TestRolloutOddities(t *testing.T) {
+// A CORS preflight, or another method on a call's path, goes to native v1 while no user is
+// translated, and does not count as a call. So does a call whose message cannot be read.
+func TestPreflightsAndUnreadableCallsFollowRollout(t *testing.T) {
 	t.Parallel()
 	native := &nativeV1{}
 	s := newStack(t, func(c *stackConfig) { c.native, c.rollout = native, 0 })
-	preflight := recordings.Request{Method: http.MethodOptions, Path: userAPath, Headers: map[string]string{"Origin": "https://a", "Access-Control-Request-Method": "POST"}}
-	sendRaw(t, s.address, preflight)
+	sendRaw(t, s.address, recordings.Request{
+		Method: http.MethodOptions, Path: userAPath,
+		Headers: map[string]string{"Origin": "https://a", "Access-Control-Request-Method": "POST"},
+	})
 	sendRaw(t, s.address, recordings.Request{Method: http.MethodGet, Path: userAPath})
 	if calls := s.calls(); len(calls) > 0 {
-		t.Errorf("counted as calls: %+v", calls)
+		t.Errorf("observed calls: got %+v, want none", calls)
 	}
 	garbage := "\x01garbage"
 	sendGRPC(t, newTransport(t, true), s.address, recordings.Request{
-		Method: http.MethodPost, Path: "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", Text: &garbage,
+		Method: http.MethodPost, Path: procedure, Text: &garbage,
 		Headers: map[string]string{"Content-Type": "application/grpc", "Grpc-Encoding": "zstd"},
 	})
-	want := []string{"OPTIONS " + userAPath, "GET " + userAPath, "POST /zitadel.management.v1.ManagementService/SetHumanInitialPassword"}
+	want := []string{"OPTIONS " + userAPath, "GET " + userAPath, "POST " + procedure}
 	if !slices.Equal(native.paths, want) || string(native.bodies[2]) != garbage {
-		t.Errorf("arrived: %q, %q", native.paths, native.bodies)
+		t.Errorf("at native v1: got %q with bodies %q\nwant %q with %q as the last body", native.paths, native.bodies, want, garbage)
 	}
 }

@@ -12,10 +12,17 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// The request target arrives byte by byte as it was sent.
-func TestTargetsUntouched(t *testing.T) {
+// What passes through arrives as it was sent: request targets, headers, answers. Further
+// files: passthrough_bypass_test.go (no translated call passes through),
+// passthrough_failures_test.go (broken requests and answers),
+// passthrough_early_answers_test.go (answers before the end of the request) and
+// passthrough_rollout_test.go (calls for native v1).
+
+// The request target arrives upstream byte by byte as it was sent, after the path of
+// upstream.url.
+func TestPassthroughKeepsRequestTarget(t *testing.T) {
 	t.Parallel()
-	address, heads := tape(t, okAnswer)
+	address, heads := recordHeads(t, okAnswer)
 	plain := newPassing(t, "http://"+address, nil)
 	based := newPassing(t, "http://"+address+"/base%2Fd", nil)
 	for _, test := range []struct{ target, want, wantBased string }{
@@ -28,7 +35,7 @@ func TestTargetsUntouched(t *testing.T) {
 		{target: "/a|b^c{d}`\"<>\\"},
 		{target: "/ä/\xff"},
 		{target: "/a#b"},
-		{target: "/%zz", want: "refused"}, // net/http takes no such path
+		{target: "/%zz", want: "refused"}, // net/http accepts no such path
 		{target: "//a|b", want: "http://localhost:8088//a|b"},
 		{target: "/a?b=c;d&%zz&&=&e=%2F+"},
 		{target: "/a?"},
@@ -49,49 +56,53 @@ func TestTargetsUntouched(t *testing.T) {
 			case name != "" && want != "refused":
 				want = name + strings.TrimPrefix(want, "http://localhost:8088")
 			}
-			response := exchangeRaw(t, adapter, http.MethodOptions, []byte("OPTIONS "+test.target+" HTTP/1.1\r\nHost: localhost:8088\r\n\r\n"))
+			request := []byte("OPTIONS " + test.target + " HTTP/1.1\r\nHost: localhost:8088\r\n\r\n")
+			response := exchangeRaw(t, adapter, http.MethodOptions, request)
 			if want == "refused" {
 				if response.StatusCode != http.StatusBadRequest {
-					t.Errorf("%q: %d", test.target, response.StatusCode)
+					t.Errorf("base %q: %q: got HTTP %d, want 400", name, test.target, response.StatusCode)
 				}
 				continue
 			}
 			if response.StatusCode != http.StatusOK {
-				t.Errorf("%q: %d %s", test.target, response.StatusCode, bodyOf(t, response))
+				t.Errorf("base %q: %q: got HTTP %d %s, want 200", name, test.target, response.StatusCode, bodyOf(t, response))
 				continue
 			}
 			line, _, _ := strings.Cut(<-heads, "\r\n")
-			if got := strings.TrimSuffix(strings.TrimPrefix(line, "OPTIONS "), " HTTP/1.1"); strings.ReplaceAll(got, address, "localhost:8088") != want {
-				t.Errorf("base %q: %q arrived as %q, want %q", name, test.target, got, want)
+			got := strings.TrimSuffix(strings.TrimPrefix(line, "OPTIONS "), " HTTP/1.1")
+			if got = strings.ReplaceAll(got, address, "localhost:8088"); got != want {
+				t.Errorf("base %q: %q arrived as: got %q, want %q", name, test.target, got, want)
 			}
 		}
 	}
 }
 
-// A path that only absolute-form can carry still goes to the client's host.
-func TestOddPathKeepsTheHost(t *testing.T) {
+// A path that only the target's absolute form can carry still arrives under the client's
+// host.
+func TestAbsoluteFormTargetKeepsClientsHost(t *testing.T) {
 	t.Parallel()
 	hosts := make(chan string, 2)
 	s := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		hosts <- r.Host + " " + r.URL.EscapedPath()
 	})), nil)
+	const want = "h.example //a%7Cb"
 	exchangeRaw(t, s, http.MethodGet, []byte("GET //a|b HTTP/1.1\r\nHost: h.example\r\n\r\n"))
-	if got := <-hosts; got != "h.example //a%7Cb" {
-		t.Error(got)
+	if got := <-hosts; got != want {
+		t.Errorf("HTTP/1.1: host and path: got %q, want %q", got, want)
 	}
 	if got := sendH2C(t, s, "h.example", "//a|b", "\x00\x00\x00\x00\x00", [2]string{"content-type", "application/grpc"}); got != "200" {
-		t.Error(got)
+		t.Errorf("HTTP/2: got status %s, want 200", got)
 	}
-	if got := <-hosts; got != "h.example //a%7Cb" {
-		t.Error(got)
+	if got := <-hosts; got != want {
+		t.Errorf("HTTP/2: host and path: got %q, want %q", got, want)
 	}
 }
 
-// Headers arrive as they were sent, but for those that are hop-by-hop or say
+// Headers arrive as they were sent, except for hop-by-hop headers, and for those that say
 // where the request came from.
-func TestHeadersUntouched(t *testing.T) {
+func TestPassthroughKeepsRequestHeaders(t *testing.T) {
 	t.Parallel()
-	address, heads := tape(t, okAnswer)
+	address, heads := recordHeads(t, okAnswer)
 	s := newPassing(t, "http://"+address, nil)
 	exchangeRaw(t, s, http.MethodGet, []byte("GET /x HTTP/1.1\r\nHost: public.example\r\n"+
 		"X-Zitadel-Instance-Host: i\r\nX-Zitadel-Public-Host: p\r\nCookie: a=b\r\nCookie: c=d\r\nX-Empty:\r\nX-Text: \xe4\xc3\xa4\r\n"+
@@ -107,14 +118,15 @@ func TestHeadersUntouched(t *testing.T) {
 	}
 }
 
-// Who is trusted may say where a request came from.
-func TestTrustedProxies(t *testing.T) {
+// A trusted proxy's headers say where a request came from, and the proxy's own address is
+// added to them.
+func TestTrustedProxyNamesOriginOfRequest(t *testing.T) {
 	t.Parallel()
 	trusted, err := forwarded.ParseTrustedProxies([]string{"127.0.0.0/8", "::1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, heads := tape(t, okAnswer)
+	address, heads := recordHeads(t, okAnswer)
 	s := newPassing(t, "http://"+address, func(p *parts) { p.edge.Forwarding.Trusted = trusted })
 	exchangeRaw(t, s, http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x:80\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"+
 		"Forwarded: for=1.1.1.1\r\nX-Forwarded-Proto: https\r\n\r\n"))
@@ -124,16 +136,17 @@ func TestTrustedProxies(t *testing.T) {
 		"Forwarded: for=1.1.1.1;host=\"x:80\";proto=https, for=127.0.0.1\r\n",
 	} {
 		if !strings.Contains(got, want) {
-			t.Errorf("%q is not in %q", want, got)
+			t.Errorf("request: got %q, want %q in it", got, want)
 		}
 	}
 }
 
-// An answer comes back as it was sent; nothing is guessed.
-func TestAnswersUntouched(t *testing.T) {
+// An answer arrives as it was sent, interim answers included. No Content-Type is guessed.
+func TestPassthroughKeepsAnswer(t *testing.T) {
 	t.Parallel()
-	address, _ := tape(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+
-		"HTTP/1.1 242 Odd\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty:\r\nX-Text: \xe4\r\nConnection: close\r\nLocation: /a%2Fb\r\nContent-Length: 3\r\n\r\n<a>")
+	address, _ := recordHeads(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+
+		"HTTP/1.1 242 Odd\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n"+
+		"X-Empty:\r\nX-Text: \xe4\r\nConnection: close\r\nLocation: /a%2Fb\r\nContent-Length: 3\r\n\r\n<a>")
 	s := newPassing(t, "http://"+address, nil)
 	conn, err := net.Dial("tcp", s)
 	if err != nil {
@@ -143,17 +156,17 @@ func TestAnswersUntouched(t *testing.T) {
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	got, err := io.ReadAll(conn)
 	want := "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
-		"HTTP/1.1 242 status code 242\r\nContent-Length: 3\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nLocation: /a%2Fb\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty: \r\nX-Text: \xe4\r\nConnection: close\r\n\r\n<a>"
+		"HTTP/1.1 242 status code 242\r\nContent-Length: 3\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nLocation: /a%2Fb\r\n" +
+		"Server: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty: \r\nX-Text: \xe4\r\nConnection: close\r\n\r\n<a>"
 	if string(got) != want || err != nil {
 		t.Errorf("got\n%q, %v\nwant\n%q", got, err, want)
 	}
 }
 
-// Interim answers are not for HTTP/1.0; statuses that are none are the upstream's
-// fault.
-func TestOddAnswers(t *testing.T) {
+// HTTP/1.0 has no interim answers: a client of it gets the final one alone.
+func TestInterimAnswerIsNotSentToHTTP10Client(t *testing.T) {
 	t.Parallel()
-	early, _ := tape(t, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+okAnswer)
+	early, _ := recordHeads(t, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+okAnswer)
 	s := newPassing(t, "http://"+early, nil)
 	conn, err := net.Dial("tcp", s)
 	if err != nil {
@@ -161,20 +174,27 @@ func TestOddAnswers(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
-	if answer, err := io.ReadAll(conn); !strings.HasPrefix(string(answer), "HTTP/1.0 200 OK\r\n") || err != nil {
-		t.Errorf("%q, %v", answer, err)
-	}
-	odd, _ := tape(t, "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
-	response := exchangeRaw(t, newPassing(t, "http://"+odd, nil), http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-	if response.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("%d", response.StatusCode)
+	const want = "HTTP/1.0 200 OK\r\n"
+	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), want) || err != nil {
+		t.Errorf("got %q, %v, want it to begin with %q", got, err, want)
 	}
 }
 
-// A WebSocket is counted as what it is.
-func TestWebSocketIsCounted(t *testing.T) {
+// An answer with a status below 100 is the upstream's fault.
+func TestInvalidUpstreamStatusIsUnavailable(t *testing.T) {
 	t.Parallel()
-	address, _ := tape(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	address, _ := recordHeads(t, "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
+	s := newPassing(t, "http://"+address, nil)
+	response := exchangeRaw(t, s, http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("got HTTP %d, want 503", response.StatusCode)
+	}
+}
+
+// A request that becomes a WebSocket is counted with status 101.
+func TestWebSocketIsCountedAsSwitchingProtocols(t *testing.T) {
+	t.Parallel()
+	address, _ := recordHeads(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	statuses := make(chan int, 1)
 	s := newPassing(t, "http://"+address, func(p *parts) {
 		p.passthrough.Observe = func(status int) { statuses <- status }
@@ -185,10 +205,10 @@ func TestWebSocketIsCounted(t *testing.T) {
 	}
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 101 ") {
-		t.Error(line, err)
+		t.Errorf("got %q, %v, want status 101", line, err)
 	}
 	_ = conn.Close()
 	if got := <-statuses; got != http.StatusSwitchingProtocols {
-		t.Errorf("counted as %d", got)
+		t.Errorf("status counted: got %d, want 101", got)
 	}
 }

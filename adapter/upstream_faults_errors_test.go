@@ -20,10 +20,12 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// Every gRPC code that ZITADEL may answer with keeps its code, gets
-// grpc-gateway's HTTP status, and keeps its message and details, over REST and
-// over gRPC, whether v2 was asked by Connect or by gRPC.
-func TestEveryCodeIsMapped(t *testing.T) {
+// Errors that ZITADEL, or a gateway in front of it, answers with, and how they reach the
+// v1 caller.
+
+// Every gRPC code that ZITADEL may answer with is kept with its message and details, and
+// gets grpc-gateway's HTTP status, whether v2 is asked by Connect or by gRPC.
+func TestEveryErrorCodeIsMappedWithMessageAndDetails(t *testing.T) {
 	t.Parallel()
 	statuses := map[connect.Code]int{
 		connect.CodeCanceled: 499, connect.CodeUnknown: 500, connect.CodeInvalidArgument: 400,
@@ -32,7 +34,7 @@ func TestEveryCodeIsMapped(t *testing.T) {
 		connect.CodeAborted: 409, connect.CodeOutOfRange: 400, connect.CodeUnimplemented: 501,
 		connect.CodeInternal: 500, connect.CodeUnavailable: 503, connect.CodeDataLoss: 500, connect.CodeUnauthenticated: 401,
 	}
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+	for _, protocol := range upstreamProtocols {
 		for code, httpStatus := range statuses {
 			t.Run(fmt.Sprintf("%s/%v", protocol, code), func(t *testing.T) {
 				t.Parallel()
@@ -42,22 +44,21 @@ func TestEveryCodeIsMapped(t *testing.T) {
 					c.scope, c.protocol, c.upstream = adapter.OrgScopeOff, protocol, failWith(t, code, message, detail)
 				})
 				response := sendRaw(t, s.address, aCall())
-				want := fmt.Sprintf(`{"code":%d,"message":"100%% \"quoted\" & <ä>","details":[{"@type":"type.googleapis.com/zitadel.v1.ErrorDetail","id":"AUTH-Made1","message":"100%% \"quoted\" & <ä>"}]}`, code)
-				if got := bodyOf(t, response); response.StatusCode != httpStatus || got != want {
-					t.Errorf("REST: %d %s, want %d %s", response.StatusCode, got, httpStatus, want)
-				}
+				want := fmt.Sprintf(`{"code":%d,"message":"100%% \"quoted\" & <ä>","details":[{`+
+					`"@type":"type.googleapis.com/zitadel.v1.ErrorDetail","id":"AUTH-Made1","message":"100%% \"quoted\" & <ä>"}]}`, code)
+				checkREST(t, "REST", response, httpStatus, want)
 				err := callGRPC(t, s)
 				if err.Code() != code || err.Message() != message || len(err.Details()) != 1 {
-					t.Errorf("gRPC: %v with %d details", err, len(err.Details()))
+					t.Errorf("gRPC: got %v with %d details, want %v: %s with one detail", err, len(err.Details()), code, message)
 				}
 			})
 		}
 	}
 }
 
-// Known details are expanded, unknown ones keep "@type" and base64 "value";
-// none is dropped, and none is a failure.
-func TestDetailsAreKept(t *testing.T) {
+// Known error details are expanded, and unknown ones keep "@type" and "value" in base64.
+// None is dropped, and none makes the answer fail.
+func TestKnownAndUnknownErrorDetailsAreKept(t *testing.T) {
 	t.Parallel()
 	fields, err := structpb.NewStruct(map[string]any{"limit": 3})
 	if err != nil {
@@ -81,15 +82,14 @@ func TestDetailsAreKept(t *testing.T) {
 	details := callGRPC(t, s).Details()
 	if len(details) != 3 || details[0].Type() != "google.rpc.QuotaFailure" ||
 		base64.StdEncoding.EncodeToString(details[0].Bytes()) != "CgIIAf8=" {
-		t.Errorf("gRPC details %v", details)
+		t.Errorf("gRPC details: got %v, want three, of which the first is the unknown one", details)
 	}
 }
 
-// What never reached ZITADEL, or was not answered by it, is v1-shaped too and
-// names no address.
-func TestUpstreamFailures(t *testing.T) {
+// When the upstream resets the connection, or answers with what is not ZITADEL's, the
+// answer has v1's form and names no address; the log names the cause.
+func TestUnusableUpstreamAnswerIsUnavailable(t *testing.T) {
 	t.Parallel()
-	const unreachable = `{"code":14,"message":"ZITADEL cannot be reached"}`
 	page := func(status int) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
@@ -98,9 +98,13 @@ func TestUpstreamFailures(t *testing.T) {
 		})
 	}
 	for name, upstream := range map[string]http.Handler{
-		"HTML with 200": page(200), "HTML with 403": page(403), "HTML with 404": page(404), "HTML with 502": page(502), "HTML with 503": page(503),
-		"redirect": http.RedirectHandler("http://localhost:1/", http.StatusFound),
-		"reset":    wiretest.Reset(t),
+		"HTML with 200": page(200),
+		"HTML with 403": page(403),
+		"HTML with 404": page(404),
+		"HTML with 502": page(502),
+		"HTML with 503": page(503),
+		"redirect":      http.RedirectHandler("http://localhost:1/", http.StatusFound),
+		"reset":         wiretest.Reset(t),
 		"garbage": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/proto")
 			_, _ = w.Write([]byte("\xff\xff\xff\xff"))
@@ -113,23 +117,19 @@ func TestUpstreamFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStack(t, func(c *stackConfig) { c.upstream = upstream })
-			response := sendRaw(t, s.address, aCall())
-			if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || got != unreachable {
-				t.Errorf("REST: %d %s", response.StatusCode, got)
-			}
-			if err := callGRPC(t, s); err.Code() != connect.CodeUnavailable || err.Message() != "ZITADEL cannot be reached" {
-				t.Errorf("gRPC: %v", err)
-			}
-			if !strings.Contains(s.log.String(), `"level":"WARN","msg":"SetHumanInitialPassword"`) || !strings.Contains(s.log.String(), `"cause":`) {
-				t.Errorf("the log does not tell the cause: %s", s.log.String())
+			checkREST(t, "REST", sendRaw(t, s.address, aCall()), http.StatusServiceUnavailable, restUnreachable)
+			checkGRPCFails(t, s, connect.CodeUnavailable, unreachable)
+			log := s.log.String()
+			if !strings.Contains(log, `"level":"WARN","msg":"SetHumanInitialPassword"`) || !strings.Contains(log, `"cause":`) {
+				t.Errorf("the log: got %s\nwant a warning with a cause", log)
 			}
 		})
 	}
 }
 
-// A gateway that answers instead of ZITADEL, in JSON too, does not know whether the
-// write was made.
-func TestJSONInsteadOfZITADEL(t *testing.T) {
+// A gateway that answers in ZITADEL's place does not know whether the password was written,
+// even if its answer is JSON as Connect's errors are.
+func TestGatewayErrorInJSONLeavesOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	for status, body := range map[int]string{
 		500: `{"message":"Internal server error"}`,
@@ -148,16 +148,13 @@ func TestJSONInsteadOfZITADEL(t *testing.T) {
 				answerJSON(w, status, body)
 			})
 		})
-		response := sendRaw(t, s.address, aCall())
-		if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || got != `{"code":14,"message":"ZITADEL did not answer: whether the change was made is unknown"}` {
-			t.Errorf("%d: %d %s", status, response.StatusCode, got)
-		}
+		checkREST(t, fmt.Sprintf("gateway's %d", status), sendRaw(t, s.address, aCall()), http.StatusServiceUnavailable, restUnknown)
 	}
 }
 
-// A SetPassword that may have arrived is sent once, and the answer says that its
-// outcome is unknown.
-func TestUnknownOutcome(t *testing.T) {
+// A SetPassword that may have arrived is sent once, retries notwithstanding, and the answer
+// says that its outcome is unknown.
+func TestSetPasswordThatMayHaveArrivedIsNotRetried(t *testing.T) {
 	t.Parallel()
 	var zitadel http.Handler
 	s := newStack(t, func(c *stackConfig) {
@@ -172,36 +169,25 @@ func TestUnknownOutcome(t *testing.T) {
 		})
 		c.retry = v2client.RetryConfig{Attempts: 5, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1}
 	})
-	const unknown = "ZITADEL did not answer: whether the change was made is unknown"
-	response := sendRaw(t, s.address, aCall())
-	if got := bodyOf(t, response); response.StatusCode != http.StatusServiceUnavailable || got != `{"code":14,"message":"`+unknown+`"}` {
-		t.Errorf("REST: %d %s", response.StatusCode, got)
-	}
-	if err := callGRPC(t, s); err.Code() != connect.CodeUnavailable || err.Message() != unknown {
-		t.Errorf("gRPC: %v", err)
-	}
+	checkREST(t, "REST", sendRaw(t, s.address, aCall()), http.StatusServiceUnavailable, restUnknown)
+	checkGRPCFails(t, s, connect.CodeUnavailable, unknownOutcome)
 	if got := s.upstream.setPasswordCalls(t); got != 2 {
-		t.Errorf("SetPassword arrived %d times for two calls", got)
+		t.Errorf("SetPassword calls: got %d, want one for each of two v1 calls", got)
 	}
 }
 
-// An upstream that does not answer in time is code 4 and HTTP 504.
-func TestUpstreamTimeout(t *testing.T) {
+// An upstream that does not answer in time is reported with code 4 and HTTP 504. A shorter
+// deadline of the client's replaces upstream.timeout, and is sent upstream.
+func TestUpstreamTimeoutIsDeadlineExceeded(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) { c.upstream, c.timeout = hanging(), 50*time.Millisecond })
-	response := sendRaw(t, s.address, aCall())
-	if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout || got != `{"code":4,"message":"context deadline exceeded"}` {
-		t.Errorf("%d %s", response.StatusCode, got)
-	}
-	// The client's own deadline goes before, and goes upstream.
+	const exceeded = `{"code":4,"message":"context deadline exceeded"}`
+	checkREST(t, "upstream.timeout", sendRaw(t, s.address, aCall()), http.StatusGatewayTimeout, exceeded)
 	patient := newStack(t, func(c *stackConfig) { c.upstream = hanging() })
 	call := aCall()
 	call.Headers["Grpc-Timeout"] = "50m"
-	response = sendRaw(t, patient.address, call)
-	if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout || got != `{"code":4,"message":"context deadline exceeded"}` {
-		t.Errorf("%d %s", response.StatusCode, got)
-	}
+	checkREST(t, "client's deadline", sendRaw(t, patient.address, call), http.StatusGatewayTimeout, exceeded)
 	if got := patient.upstream.last(t).Header.Get("Connect-Timeout-Ms"); got == "" || len(got) > 2 {
-		t.Errorf("Connect-Timeout-Ms %q, want at most 50", got)
+		t.Errorf("Connect-Timeout-Ms: got %q, want one of two digits at most", got)
 	}
 }

@@ -69,8 +69,8 @@ func TestUpstreamTimeoutOpensBreakerButClientDeadlineDoesNot(t *testing.T) {
 	}
 }
 
-// A call whose client's deadline passes tells nothing about ZITADEL. It does not count
-// as a success either, which would keep the breaker closed while all other calls fail.
+// A call whose client's deadline passes says nothing about ZITADEL. It does not count as
+// a success either, which would keep the breaker closed while all other calls fail.
 func TestExpiredClientDeadlinesDoNotKeepBreakerClosed(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, fixedHost, func(c *stackConfig) {

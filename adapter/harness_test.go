@@ -241,7 +241,7 @@ func eventually(t *testing.T, condition string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("after a minute, still waiting for: %s", condition)
+			t.Fatalf("condition does not hold after a minute, want %s", condition)
 		}
 	}
 }

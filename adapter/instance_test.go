@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -120,18 +121,32 @@ func (w wire) ask(t *testing.T, kind, host string, header map[string]string) (fo
 func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 	t.Parallel()
 	const named, public, unknown = "named.example", "public.example", "127.0.0.1:8080" // ZITADEL knows the first two, and localhost
-	// tells is what arrives if ZITADEL is told the client's host, hides what arrives,
-	// besides the Host, if it is not.
-	tells := func(host, scheme string) arrival {
-		element := forwarded.Element{For: "127.0.0.1", Host: host, Proto: scheme}
-		return arrival{host: host, forwarded: element.String(), forwardedFor: "127.0.0.1", forwardedHost: host, forwardedProto: scheme}
+	type change func(*arrival)
+	with := func(a arrival, changes []change) arrival {
+		for _, change := range changes {
+			change(&a)
+		}
+		return a
 	}
-	hides := arrival{forwarded: "for=127.0.0.1", forwardedFor: "127.0.0.1"}
-	with := func(a arrival, change func(*arrival)) arrival { change(&a); return a }
+	// toldHost is what arrives if ZITADEL is told a host, and the scheme if it is not the
+	// one that the client uses.
+	toldHost := func(host, scheme string, changes ...change) func(string) arrival {
+		return func(clientScheme string) arrival {
+			element := forwarded.Element{For: "127.0.0.1", Host: host, Proto: cmp.Or(scheme, clientScheme)}
+			return with(arrival{
+				host: host, forwarded: element.String(), forwardedFor: element.For,
+				forwardedHost: host, forwardedProto: element.Proto,
+			}, changes)
+		}
+	}
+	// untold is what arrives, besides the Host, if ZITADEL is told no host.
+	untold := func(changes ...change) arrival {
+		return with(arrival{forwarded: "for=127.0.0.1", forwardedFor: "127.0.0.1"}, changes)
+	}
 	viaForwardedFor := func(a *arrival) { a.forwardedFor = "192.0.2.1, 127.0.0.1" }
-	bothHosts := func(a *arrival) { a.instanceHost, a.publicHost = public, "p.example" }
-	for _, row := range []struct {
-		name    string
+	viaForwarded := func(element string) change { return func(a *arrival) { a.forwarded = element + ", for=127.0.0.1" } }
+	ownHeaders := func(a *arrival) { a.instanceHost, a.publicHost = public, "p.example" }
+	for name, row := range map[string]struct {
 		host    string // that the client dials
 		trusted bool   // the client at 127.0.0.1 is a trusted proxy
 		header  map[string]string
@@ -140,49 +155,49 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 		found  bool                        // ZITADEL then finds the instance
 		fixed  arrival                     // what arrives otherwise, besides the host, which ZITADEL knows
 	}{
-		{"127.0.0.1", unknown, false, nil, func(scheme string) arrival { return tells(unknown, scheme) }, false, hides},
-		{"localhost", "localhost:8088", false, nil, func(scheme string) arrival { return tells("localhost:8088", scheme) }, true, hides},
-		{"another name", public, false, nil, func(scheme string) arrival { return tells(public, scheme) }, true, hides},
-		{
-			"trusted proxy's X-Forwarded-Host", unknown, true,
-			map[string]string{"X-Forwarded-Host": public, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"},
-			func(string) arrival { return with(tells(public, "https"), viaForwardedFor) }, true, with(hides, viaForwardedFor),
+		"127.0.0.1":    {host: unknown, client: toldHost(unknown, ""), fixed: untold()},
+		"localhost":    {host: "localhost:8088", client: toldHost("localhost:8088", ""), found: true, fixed: untold()},
+		"another name": {host: public, client: toldHost(public, ""), found: true, fixed: untold()},
+		"trusted proxy's X-Forwarded-Host": {
+			host: unknown, trusted: true,
+			header: map[string]string{"X-Forwarded-Host": public, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"},
+			client: toldHost(public, "https", viaForwardedFor), found: true,
+			fixed: untold(viaForwardedFor),
 		},
-		{
-			"trusted proxy's Forwarded", unknown, true,
-			map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
-			func(string) arrival {
-				return with(tells(public, "https"), func(a *arrival) { a.forwarded = "for=192.0.2.1;host=public.example;proto=https, for=127.0.0.1" })
-			}, true,
-			with(hides, func(a *arrival) { a.forwarded = "for=192.0.2.1, for=127.0.0.1" }),
+		"trusted proxy's Forwarded": {
+			host: unknown, trusted: true,
+			header: map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
+			client: toldHost(public, "https", viaForwarded("for=192.0.2.1;host=public.example;proto=https")), found: true,
+			fixed: untold(viaForwarded("for=192.0.2.1")),
 		},
-		{
-			"client's own Forwarded", unknown, false,
-			map[string]string{"Forwarded": "host=public.example;proto=https"},
-			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		"client's own Forwarded": {
+			host:   unknown,
+			header: map[string]string{"Forwarded": "host=public.example;proto=https"},
+			client: toldHost(unknown, ""), fixed: untold(),
 		},
-		{
-			"client's own X-Forwarded headers", unknown, false,
-			map[string]string{
+		"client's own X-Forwarded headers": {
+			host: unknown,
+			header: map[string]string{
 				"X-Forwarded-Host": public, "X-Forwarded-For": "host=public.example", "X-Forwarded-Proto": "https",
 				"Grpc-Metadata-Forwarded": "host=public.example",
 			},
-			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+			client: toldHost(unknown, ""), fixed: untold(),
 		},
-		{
-			"client's own X-Zitadel-Forwarded", unknown, false,
-			map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
-			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		"client's own X-Zitadel-Forwarded": {
+			host:   unknown,
+			header: map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
+			client: toldHost(unknown, ""), fixed: untold(),
 		},
-		{
-			"client's own x-zitadel-instance-host", unknown, false,
-			map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
-			func(scheme string) arrival { return with(tells(unknown, scheme), bothHosts) }, true, with(hides, bothHosts),
+		"client's own x-zitadel-instance-host": {
+			host:   unknown,
+			header: map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
+			client: toldHost(unknown, "", ownHeaders), found: true,
+			fixed: untold(ownHeaders),
 		},
 	} {
 		for _, protocol := range upstreamProtocols {
 			for _, mode := range []string{upstream.HostUpstream, named, upstream.HostClient} {
-				t.Run(fmt.Sprintf("%s/%s/%s", row.name, mode, protocol), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%s/%s", name, mode, protocol), func(t *testing.T) {
 					t.Parallel()
 					s, zitadelHost := newInstances(t, mode, protocol, row.trusted, named, public)
 					for _, wire := range wires(t, s) {

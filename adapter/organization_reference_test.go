@@ -47,7 +47,7 @@ func world() v2test.Fixture {
 	add("viewer-and-owner",
 		v2test.AdministratorOf{Organization: home, Roles: []string{"ORG_OWNER_VIEWER"}},
 		v2test.AdministratorOf{Organization: other, Roles: []string{"ORG_OWNER"}})
-	add("nobody")
+	add("no-role")
 	add("agency", agency(home)...)
 	for _, org := range []string{home, other} {
 		for _, state := range []string{v2test.Active, v2test.Initial, v2test.Locked, v2test.Inactive, v2test.Deleted} {

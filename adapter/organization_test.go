@@ -36,7 +36,7 @@ func TestOrganizationRuleMatchesV1(t *testing.T) {
 			t.Parallel()
 			s := newStack(t, func(c *stackConfig) { c.fixture, c.protocol = w, protocol })
 			transport := newTransport(t, false)
-			userIDs := append(make([]string, 0, 2+len(w.Users)), "nobody", "caller-nobody-true")
+			userIDs := append(make([]string, 0, 2+len(w.Users)), "unknown", "caller-no-role-true")
 			for _, user := range w.Users {
 				userIDs = append(userIDs, user.ID)
 			}
@@ -119,9 +119,9 @@ func setPassword(t *testing.T, transport http.RoundTripper, address, token, orga
 	return fmt.Sprintf("%d %s", body.Code, id)
 }
 
-// A caller's first success looks up whose token it is and which organization the user
-// belongs to. These lookups are remembered, since they never change. That a user was not
-// found is not remembered, and nothing is remembered for another caller.
+// A caller's first success looks up the token's user and the organization of the user whose
+// password it sets. These lookups are remembered, since they never change. That a user was
+// not found is not remembered, and nothing is remembered for another caller.
 func TestLookupsAreRememberedForTheirCallerOnly(t *testing.T) {
 	t.Parallel()
 	w := world()
@@ -146,7 +146,7 @@ func TestLookupsAreRememberedForTheirCallerOnly(t *testing.T) {
 		},
 		{"userinfo without organization, again", unnamed, "", "user-1active", "Sup3rPassw0rd!", "ok", []string{"SetPassword"}},
 		{
-			"caller without a role, first", "token-nobody-true", "1", "user-1active", "Sup3rPassw0rd!", "5 AUTHZ-cdgFk",
+			"caller without a role, first", "token-no-role-true", "1", "user-1active", "Sup3rPassw0rd!", "5 AUTHZ-cdgFk",
 			[]string{"GetUserByID", "userinfo", "ListAdministrators"},
 		},
 		{"no token", "", "", "user-1active", "Sup3rPassw0rd!", "16 ", []string{"GetUserByID"}},
@@ -192,8 +192,8 @@ func TestOwnPasswordNeedsWritePermissionAsInV1(t *testing.T) {
 	}
 }
 
-// A call is refused if whose token it is cannot be found out, if callers cannot see
-// themselves, and if the roles of callers are unknown who set their own password.
+// A call is refused if userinfo does not say whose token it is, if the caller cannot see
+// its own user, and if the caller sets its own password while its roles are unknown.
 func TestCallIsRefusedIfPermissionIsUnknown(t *testing.T) {
 	t.Parallel()
 	w := world()
@@ -300,7 +300,7 @@ func TestRefusalsRevealNoUsersWithoutListAdministrators(t *testing.T) {
 		{"pat-org-owner-a", userA, "", "3 "},
 		{"pat-org-owner-a", initial, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
 		{"pat-iam-owner", userB, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
-		{"pat-org-owner-a", "nobody", "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
+		{"pat-org-owner-a", "unknown", "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
 		{"pat-viewer-a", userA, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
 		{"bad", userA, "Sup3rPassw0rd!", "16 AUTH-7fs1e"},
 	} {

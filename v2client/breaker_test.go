@@ -14,8 +14,12 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// The breaker opens on the upstream's own failures, and on no others.
-func TestBreaker(t *testing.T) {
+// The breaker, through a Client's methods. Its states, probes and suspect calls are in
+// breaker_internal_test.go.
+
+// The breaker opens when the upstream fails, and neither because of a caller's mistakes nor
+// because of clients that cancel.
+func TestOnlyUpstreamFailuresOpenBreaker(t *testing.T) {
 	t.Parallel()
 	var status atomic.Int32
 	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
@@ -32,15 +36,15 @@ func TestBreaker(t *testing.T) {
 		_, err := client.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, password, true)
 		return asError(t, err)
 	}
-	for range 20 { // COMMAND-CahN2 is a 500, but the caller's mistake
+	for range 20 { // COMMAND-CahN2 is HTTP 500, but the caller's mistake
 		if failure := set(strings.Repeat("aA1!", 20)); failure.Code != connect.CodeInternal || failure.ID() != "COMMAND-CahN2" {
-			t.Fatalf("%+v", failure)
+			t.Fatalf("password that is too long: got %+v, want internal with COMMAND-CahN2", failure)
 		}
 	}
-	gone, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 20 {
-		_, _ = client.SetPassword(gone, callerWith("pat-org-owner-a"), userA, "x", true)
+		_, _ = client.SetPassword(canceled, callerWith("pat-org-owner-a"), userA, "x", true)
 	}
 	arrived.Store(0)
 	status.Store(http.StatusServiceUnavailable)
@@ -49,15 +53,15 @@ func TestBreaker(t *testing.T) {
 		failure = set("Sup3rPassw0rd!")
 	}
 	if failure.Origin != v2client.OriginBreaker || failure.Code != connect.CodeUnavailable {
-		t.Errorf("%+v", failure)
+		t.Errorf("after failures: got %+v, want unavailable of origin %v", failure, v2client.OriginBreaker)
 	}
-	if n := arrived.Load(); n != 20 { // as many failures as successes before: a rate of 0.5
-		t.Errorf("%d calls arrived before the breaker opened", n)
+	if n := arrived.Load(); n != 20 { // after 20 successes, 20 failures are a rate of 0.5
+		t.Errorf("failures before the breaker opened: got %d, want 20", n)
 	}
 }
 
-// After openFor a single probe decides.
-func TestBreakerRecovers(t *testing.T) {
+// After breaker.openFor, one probe that succeeds closes the breaker.
+func TestBreakerClosesAfterSuccessfulProbe(t *testing.T) {
 	t.Parallel()
 	var healthy atomic.Bool
 	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
@@ -78,7 +82,7 @@ func TestBreakerRecovers(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the breaker did not close")
+			t.Fatal("breaker: got none closed within 10 s, want it closed")
 		}
 	}
 }

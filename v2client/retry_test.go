@@ -15,10 +15,11 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// Over real sockets: a write that arrived and was not answered is not made again,
-// a read is; a write of which nothing could arrive is.
-func TestRetriesOnTheWire(t *testing.T) {
+// Retries over real sockets: a write that arrived and was not answered is not made again. A
+// read is, and so is a write that found no server.
+func TestOnlyUnsentWritesAndReadsAreRetriedOnTheWire(t *testing.T) {
 	t.Parallel()
+	const unreachable = "ZITADEL cannot be reached"
 	retry := v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1}
 	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
 		var arrived atomic.Int32
@@ -29,15 +30,17 @@ func TestRetriesOnTheWire(t *testing.T) {
 		_, err := client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
 		failure := asError(t, err)
 		if got := arrived.Swap(0); got != 1 || !strings.Contains(failure.Message, "is unknown") || failure.Code != connect.CodeUnavailable {
-			t.Errorf("%s: SetPassword arrived %d times, %v", protocol, got, failure)
+			t.Errorf("%s: SetPassword: got %d calls and %v, want one call and unavailable, is unknown", protocol, got, failure)
 		}
 		_, err = client.UserOrganization(t.Context(), callerWith("t"), userA)
-		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
-			t.Errorf("%s: GetUserByID: %v", protocol, failure)
+		failure = asError(t, err)
+		if got := arrived.Swap(0); got != 3 || failure.Message != unreachable {
+			t.Errorf("%s: GetUserByID: got %d calls and %v, want three and %s", protocol, got, failure, unreachable)
 		}
 		_, err = client.UserInfo(t.Context(), callerWith("t"))
-		if failure := asError(t, err); arrived.Swap(0) != 3 || failure.Message != "ZITADEL cannot be reached" {
-			t.Errorf("%s: UserInfo: %v", protocol, failure)
+		failure = asError(t, err)
+		if got := arrived.Swap(0); got != 3 || failure.Message != unreachable {
+			t.Errorf("%s: UserInfo: got %d calls and %v, want three and %s", protocol, got, failure, unreachable)
 		}
 
 		socket := filepath.Join(t.TempDir(), "s")
@@ -46,7 +49,7 @@ func TestRetriesOnTheWire(t *testing.T) {
 		late := newClient(t, http.NotFoundHandler(), func(c *v2client.Config) {
 			c.Protocol, c.Retry, c.Upstream = protocol, patient, wiretest.Upstream(t, "unix:"+socket, "localhost")
 		})
-		go func() { // ZITADEL starts in the middle of the call
+		go func() { // ZITADEL starts during the call
 			time.Sleep(10 * time.Millisecond)
 			listener, err := net.Listen("unix", socket)
 			if err != nil {
@@ -56,7 +59,7 @@ func TestRetriesOnTheWire(t *testing.T) {
 			wiretest.Serve(t, listener, wiretest.NewZITADEL(t, wiretest.Fixture(t)))
 		}()
 		if _, err := late.SetPassword(t.Context(), callerWith("pat-org-owner-a"), userA, "Sup3rPassw0rd!", true); err != nil {
-			t.Errorf("%s: %v", protocol, err)
+			t.Errorf("%s: ZITADEL starts during the call: got %v, want success", protocol, err)
 		}
 	}
 }

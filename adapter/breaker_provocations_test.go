@@ -42,7 +42,7 @@ func provocations() map[string]provocation {
 		tooManyRequests = `429 {"code":8,"message":"too many requests, try again later"}`
 		unknownHost     = "unknown.example"
 	)
-	// answers gives the provoker the same answer to every request whose path ends so.
+	// answers gives the provoker the same answer to every request whose path ends with path.
 	answers := func(path string, status int, body string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if !isProvoker(r) || !strings.HasSuffix(r.URL.Path, path) {

@@ -27,9 +27,11 @@ import (
 //
 //	recordings_test.go       every recorded v1 answer, over REST, gRPC and gRPC-Web
 //	organization*_test.go    v1's organization rule, against a plain model of v1
-//	identity_cache, instance what is remembered of callers; which instance is asked
-//	requests_*_test.go       unusual REST and gRPC requests, answered as v1 does
-//	headers, log*            headers to and from ZITADEL; the log and its secrets
+//	identity_cache_test.go   what is remembered of callers, and for how long
+//	instance_test.go         which instance of ZITADEL is asked
+//	requests_*_test.go       unusual REST and gRPC requests, answered as v1 answers them
+//	headers_test.go          which headers reach ZITADEL; CORS
+//	log*_test.go             what is logged, and that it holds no secrets
 //	rollout_test.go          which users are translated at which share
 //	upstream_faults*_test.go a ZITADEL that fails: faults of single requests, outages,
 //	                         its errors, and the ledger of calls through random faults

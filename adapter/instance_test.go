@@ -120,7 +120,8 @@ func (w wire) ask(t *testing.T, kind, host string, header map[string]string) (fo
 // counts, except ZITADEL's own two headers.
 func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 	t.Parallel()
-	const named, public, unknown = "named.example", "public.example", "127.0.0.1:8080" // ZITADEL knows the first two, and localhost
+	// ZITADEL knows localhost and the first two of these hosts.
+	const named, public, unknown = "named.example", "public.example", "127.0.0.1:8080"
 	type change func(*arrival)
 	with := func(a arrival, changes []change) arrival {
 		for _, change := range changes {
@@ -128,9 +129,9 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 		}
 		return a
 	}
-	// toldHost is what arrives if ZITADEL is told a host, and the scheme if it is not the
-	// one that the client uses.
-	toldHost := func(host, scheme string, changes ...change) func(string) arrival {
+	// withHost is what arrives if ZITADEL is told the client's host and scheme; scheme is
+	// "" if it is the one that the client's connection has.
+	withHost := func(host, scheme string, changes ...change) func(string) arrival {
 		return func(clientScheme string) arrival {
 			element := forwarded.Element{For: "127.0.0.1", Host: host, Proto: cmp.Or(scheme, clientScheme)}
 			return with(arrival{
@@ -139,8 +140,8 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 			}, changes)
 		}
 	}
-	// untold is what arrives, besides the Host, if ZITADEL is told no host.
-	untold := func(changes ...change) arrival {
+	// withoutHost is what arrives, besides the Host, if ZITADEL is not told the client's host.
+	withoutHost := func(changes ...change) arrival {
 		return with(arrival{forwarded: "for=127.0.0.1", forwardedFor: "127.0.0.1"}, changes)
 	}
 	viaForwardedFor := func(a *arrival) { a.forwardedFor = "192.0.2.1, 127.0.0.1" }
@@ -155,25 +156,25 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 		found  bool                        // ZITADEL then finds the instance
 		fixed  arrival                     // what arrives otherwise, besides the host, which ZITADEL knows
 	}{
-		"127.0.0.1":    {host: unknown, client: toldHost(unknown, ""), fixed: untold()},
-		"localhost":    {host: "localhost:8088", client: toldHost("localhost:8088", ""), found: true, fixed: untold()},
-		"another name": {host: public, client: toldHost(public, ""), found: true, fixed: untold()},
+		"127.0.0.1":    {host: unknown, client: withHost(unknown, ""), fixed: withoutHost()},
+		"localhost":    {host: "localhost:8088", client: withHost("localhost:8088", ""), found: true, fixed: withoutHost()},
+		"another name": {host: public, client: withHost(public, ""), found: true, fixed: withoutHost()},
 		"trusted proxy's X-Forwarded-Host": {
 			host: unknown, trusted: true,
 			header: map[string]string{"X-Forwarded-Host": public, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"},
-			client: toldHost(public, "https", viaForwardedFor), found: true,
-			fixed: untold(viaForwardedFor),
+			client: withHost(public, "https", viaForwardedFor), found: true,
+			fixed: withoutHost(viaForwardedFor),
 		},
 		"trusted proxy's Forwarded": {
 			host: unknown, trusted: true,
 			header: map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
-			client: toldHost(public, "https", viaForwarded("for=192.0.2.1;host=public.example;proto=https")), found: true,
-			fixed: untold(viaForwarded("for=192.0.2.1")),
+			client: withHost(public, "https", viaForwarded("for=192.0.2.1;host=public.example;proto=https")), found: true,
+			fixed: withoutHost(viaForwarded("for=192.0.2.1")),
 		},
 		"client's own Forwarded": {
 			host:   unknown,
 			header: map[string]string{"Forwarded": "host=public.example;proto=https"},
-			client: toldHost(unknown, ""), fixed: untold(),
+			client: withHost(unknown, ""), fixed: withoutHost(),
 		},
 		"client's own X-Forwarded headers": {
 			host: unknown,
@@ -181,18 +182,18 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 				"X-Forwarded-Host": public, "X-Forwarded-For": "host=public.example", "X-Forwarded-Proto": "https",
 				"Grpc-Metadata-Forwarded": "host=public.example",
 			},
-			client: toldHost(unknown, ""), fixed: untold(),
+			client: withHost(unknown, ""), fixed: withoutHost(),
 		},
 		"client's own X-Zitadel-Forwarded": {
 			host:   unknown,
 			header: map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
-			client: toldHost(unknown, ""), fixed: untold(),
+			client: withHost(unknown, ""), fixed: withoutHost(),
 		},
 		"client's own x-zitadel-instance-host": {
 			host:   unknown,
 			header: map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
-			client: toldHost(unknown, "", ownHeaders), found: true,
-			fixed: untold(ownHeaders),
+			client: withHost(unknown, "", ownHeaders), found: true,
+			fixed: withoutHost(ownHeaders),
 		},
 	} {
 		for _, protocol := range upstreamProtocols {

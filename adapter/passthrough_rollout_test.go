@@ -65,8 +65,8 @@ func TestCallsOutsideRolloutReachNativeUnchanged(t *testing.T) {
 	}
 }
 
-// A CORS preflight, or another method on a call's path, goes to native v1 while no user is
-// translated, and does not count as a call. So does a call whose message cannot be read.
+// While no user is translated, CORS preflights and other methods on a call's path go to
+// native v1, and do not count as calls. A call whose message cannot be read goes there too.
 func TestPreflightsAndUnreadableCallsFollowRollout(t *testing.T) {
 	t.Parallel()
 	native := &nativeV1{}

@@ -17,44 +17,45 @@ func callerOf(host, token string) v2client.Caller {
 	})
 }
 
-// What is remembered belongs to one token in one instance, expires, and is
-// bounded.
-func TestIdentityCache(t *testing.T) {
+// An entry of the identity cache belongs to one token in one instance, and expires. The
+// number of entries is bounded.
+func TestIdentityCacheIsBoundToTokenAndInstance(t *testing.T) {
 	t.Parallel()
-	m, err := newIdentityCache()
+	cache, err := newIdentityCache()
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	m.now = func() time.Time { return now }
-	mine, others, elsewhere := hashToken(callerOf("a.example", "t")), hashToken(callerOf("a.example", "u")), hashToken(callerOf("b.example", "t"))
-	m.keepSubject(mine, "me")
-	m.keepOrganization(mine, "user", "org")
-	if subject, ok := m.subject(mine); !ok || subject != "me" {
-		t.Errorf("subject %q, %v", subject, ok)
+	cache.now = func() time.Time { return now }
+	mine := hashToken(callerOf("a.example", "t"))
+	otherToken, otherInstance := hashToken(callerOf("a.example", "u")), hashToken(callerOf("b.example", "t"))
+	cache.keepSubject(mine, "me")
+	cache.keepOrganization(mine, "user", "org")
+	if subject, ok := cache.subject(mine); !ok || subject != "me" {
+		t.Errorf("subject: got %q, %v, want me", subject, ok)
 	}
-	if organization, ok := m.organization(mine, "user"); !ok || organization != "org" {
-		t.Errorf("organization %q, %v", organization, ok)
+	if organization, ok := cache.organization(mine, "user"); !ok || organization != "org" {
+		t.Errorf("organization: got %q, %v, want org", organization, ok)
 	}
-	for name, token := range map[string]tokenHash{"another token": others, "another instance": elsewhere} {
-		if subject, ok := m.subject(token); ok {
-			t.Errorf("%s has subject %q", name, subject)
+	for name, token := range map[string]tokenHash{"another token": otherToken, "another instance": otherInstance} {
+		if subject, ok := cache.subject(token); ok {
+			t.Errorf("%s: subject: got %q, want none", name, subject)
 		}
-		if organization, ok := m.organization(token, "user"); ok {
-			t.Errorf("%s knows organization %q", name, organization)
+		if organization, ok := cache.organization(token, "user"); ok {
+			t.Errorf("%s: organization: got %q, want none", name, organization)
 		}
 	}
 	now = now.Add(identityTTL + time.Second)
-	if _, ok := m.subject(mine); ok {
-		t.Error("the subject did not expire")
+	if _, ok := cache.subject(mine); ok {
+		t.Error("subject after identityTTL: got one, want none")
 	}
-	if _, ok := m.organization(mine, "user"); ok {
-		t.Error("the organization did not expire")
+	if _, ok := cache.organization(mine, "user"); ok {
+		t.Error("organization after identityTTL: got one, want none")
 	}
 	for i := range identityEntries + 10 {
-		m.keepOrganization(mine, strconv.Itoa(i), "org")
+		cache.keepOrganization(mine, strconv.Itoa(i), "org")
 	}
-	if n := m.organizations.Len(); n != identityEntries {
-		t.Errorf("%d entries", n)
+	if n := cache.organizations.Len(); n != identityEntries {
+		t.Errorf("entries: got %d, want %d", n, identityEntries)
 	}
 }

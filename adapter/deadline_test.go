@@ -51,7 +51,7 @@ func TestClientTimeoutIncludesTheBody(t *testing.T) {
 					t.Fatal(err)
 				}
 				_ = response.Body.Close()
-				for _, arrived := range s.upstream.taken(t) {
+				for _, arrived := range s.upstream.takeRequests(t) {
 					if left, ok := timeLeft(t, arrived); ok && left > timeout-delay/2 {
 						t.Errorf("%s has %v, want at most %v", arrived.URL.Path, left, timeout-delay/2)
 					}

@@ -29,8 +29,10 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// A frame is what its prefix says, unpacked as the standard library unpacks it, or
-// else an error; nothing is read that does not belong to it.
+// Fuzz targets of requests: frames, timeouts, and whole requests through the adapter.
+
+// A frame is as long as its prefix says, and is unpacked as compress/gzip unpacks it, or
+// there is an error. Nothing is read beyond it.
 func FuzzFrame(f *testing.F) {
 	for _, recording := range recordings.Load(f, recordings.V1GRPC) {
 		f.Add(recording.Request.Body(f), false)
@@ -53,17 +55,17 @@ func FuzzFrame(f *testing.F) {
 			whole = uint64(len(body)) >= framePrefixBytes+uint64(size)
 		}
 		if refusal == nil && (!whole || size > maxMessageBytes || len(message) > maxMessageBytes || body[0] > 1) {
-			t.Fatalf("%d bytes of %q", len(message), body)
+			t.Fatalf("%q: got a message of %d bytes, want an error", body, len(message))
 		}
 		if !whole || size > maxMessageBytes {
 			return
 		}
 		if got, want := rest.Len(), len(body)-framePrefixBytes-int(size); got != want {
-			t.Fatalf("%d bytes are left, want %d", got, want)
+			t.Fatalf("bytes left unread: got %d, want %d", got, want)
 		}
 		want, err := referenceUnpack(body[0], body[framePrefixBytes:][:size], gzipped)
 		if (err == nil) != (refusal == nil) || err == nil && !bytes.Equal(message, want) {
-			t.Fatalf("%q (%v), want %q (%v)", message, refusal, want, err)
+			t.Fatalf("got %q (%v), want %q (%v)", message, refusal, want, err)
 		}
 	})
 }
@@ -86,9 +88,12 @@ func referenceUnpack(flag byte, payload []byte, gzipped bool) ([]byte, error) {
 	return message, err
 }
 
-// Timeouts are numbers with a unit, by the two sets of rules that v1's servers have.
+// Timeouts are numbers with a unit. v1's gRPC server and its grpc-gateway have different
+// rules for them.
 func FuzzTimeouts(f *testing.F) {
-	for _, text := range []string{"", "1S", "10m", "99999999H", "100000000n", "S", "1", "1x", "-1S", "+1S", "9223372036854775807H", "0n", " 1S", "1_0S", "٣S"} {
+	for _, text := range []string{
+		"", "1S", "10m", "99999999H", "100000000n", "S", "1", "1x", "-1S", "+1S", "9223372036854775807H", "0n", " 1S", "1_0S", "٣S",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -96,10 +101,11 @@ func FuzzTimeouts(f *testing.F) {
 		timeout, ok, err := grpcTimeout(text)
 		isGRPC := readable && count.Sign() >= 0 && len(text) <= 9 && text[0] != '+' && text[0] != '-'
 		if (err == nil) != (isGRPC || text == "") {
-			t.Fatalf("gRPC: %q: %v", text, err)
+			t.Fatalf("gRPC: %q: got %v, want an error: %v", text, err, !isGRPC && text != "")
 		}
-		if want := new(big.Int).Mul(count, big.NewInt(int64(unit))); isGRPC && ok != want.IsInt64() || ok && want.Int64() != int64(timeout) {
-			t.Fatalf("gRPC: %q: %v, %v", text, timeout, ok)
+		want := new(big.Int).Mul(count, big.NewInt(int64(unit)))
+		if isGRPC && ok != want.IsInt64() || ok && want.Int64() != int64(timeout) {
+			t.Fatalf("gRPC: %q: got %v, %v, want %v ns if that is an int64", text, timeout, ok, want)
 		}
 
 		request := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
@@ -108,16 +114,19 @@ func FuzzTimeouts(f *testing.F) {
 		defer cancel()
 		isGateway := readable && count.IsInt64()
 		if (refusal == nil) != (isGateway || text == "") {
-			t.Fatalf("grpc-gateway: %q: %v", text, refusal)
+			t.Fatalf("grpc-gateway: %q: got %v, want a refusal: %v", text, refusal, !isGateway && text != "")
 		}
 		if _, limited := ctx.Deadline(); limited != (isGateway && count.Sign() != 0) {
-			t.Fatalf("grpc-gateway: %q: deadline %v", text, limited)
+			t.Fatalf("grpc-gateway: %q: deadline: got %v, want %v", text, limited, !limited)
 		}
 	})
 }
 
 func referenceTimeout(text string) (count *big.Int, unit time.Duration, readable bool) {
-	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
+	units := map[byte]time.Duration{
+		'H': time.Hour, 'M': time.Minute, 'S': time.Second,
+		'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+	}
 	count = new(big.Int)
 	if text == "" {
 		return count, 0, false
@@ -132,8 +141,8 @@ func referenceTimeout(text string) (count *big.Int, unit time.Duration, readable
 	return count, unit, known
 }
 
-// stubZITADEL does nothing, in as many ways as there are; it condemns what must never
-// be asked of ZITADEL.
+// stubZITADEL succeeds or fails, depending on the user's id. The test fails if it is asked
+// for what must never be sent to ZITADEL.
 type stubZITADEL struct{ t testing.TB }
 
 func (z stubZITADEL) fail(userID string) error {
@@ -148,7 +157,7 @@ func (z stubZITADEL) fail(userID string) error {
 
 func (z stubZITADEL) SetPassword(_ context.Context, _ v2client.Caller, userID, password string, _ bool) (*objectv2.Details, error) {
 	if userID == "" || password == "" || utf8.RuneCountInString(password) > 72 {
-		z.t.Errorf("SetPassword(%q, %q)", userID, password)
+		z.t.Errorf("got SetPassword(%q, %q), want a user and a password of 1 to 72 runes", userID, password)
 	}
 	return &objectv2.Details{ResourceOwner: userID}, z.fail(userID)
 }
@@ -168,8 +177,8 @@ func (stubZITADEL) Identify(_ context.Context, caller v2client.Caller) (v2client
 	return v2client.Identity{UserID: "me", Organization: "o"}, nil
 }
 
-// Whatever request net/http lets through is answered: no panic, a status that v1 has,
-// and neither the token nor the password in the log.
+// Every request that net/http accepts is answered with a final HTTP status, without a panic
+// and without the token or the password in the log.
 func FuzzRequest(f *testing.F) {
 	const secret = "s3cr3t-v4lue"
 	seed := func(method, path string, header map[string]string, body []byte, http2 bool) {
@@ -190,7 +199,9 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 	}
-	seed("POST", "/management/v1/users/1/password/_initialize", map[string]string{"Authorization": "Bearer " + secret, "Origin": "https://a.example"}, []byte(`{"password":"`+secret+`"}`), false)
+	seed("POST", "/management/v1/users/1/password/_initialize",
+		map[string]string{"Authorization": "Bearer " + secret, "Origin": "https://a.example"},
+		[]byte(`{"password":"`+secret+`"}`), false)
 	f.Fuzz(func(t *testing.T, head, body []byte, http2 bool) {
 		request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 		if err != nil {
@@ -206,18 +217,18 @@ func FuzzRequest(f *testing.F) {
 		}
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, nil))
-		handler, err := ingress.New(ingress.Config{WriteTimeout: time.Minute, OnPanic: func() { t.Error("panic") }, Log: logger},
-			newTestAdapter(t, Config{ZITADEL: stubZITADEL{t}, Rollout: RolloutAll, Log: logger}))
+		edge := ingress.Config{WriteTimeout: time.Minute, OnPanic: func() { t.Error("got a panic, want none") }, Log: logger}
+		handler, err := ingress.New(edge, newTestAdapter(t, Config{ZITADEL: stubZITADEL{t}, Rollout: RolloutAll, Log: logger}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, request)
 		if recorder.Code < 200 || recorder.Code > 599 {
-			t.Errorf("status %d", recorder.Code)
+			t.Errorf("got HTTP %d, want 200 to 599", recorder.Code)
 		}
 		if strings.Contains(log.String(), secret) {
-			t.Errorf("a secret is in the log: %s", log.String())
+			t.Errorf("the log: got %s\nwant no secret in it", log.String())
 		}
 		if t.Failed() {
 			t.Logf("%s\n%s\n%s", head, body, log.String())
@@ -225,8 +236,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// The user by whom the rollout decides is the one in the message, and native v1 gets the
-// message as it came.
+// The rollout decides by the user in the message, and native v1 gets the message as it
+// came.
 func FuzzRolloutReadsTheMessage(f *testing.F) {
 	for _, recording := range recordings.Load(f, recordings.V1GRPC) {
 		f.Add(recording.Request.Body(f), "", "application/grpc")
@@ -250,7 +261,7 @@ func FuzzRolloutReadsTheMessage(f *testing.F) {
 			ZITADEL: stubZITADEL{t}, Observe: func(e Event) { event = e },
 			Passthrough: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				if passed, err := io.ReadAll(r.Body); err != nil || !bytes.Equal(passed, body) {
-					t.Errorf("%q passed, want %q: %v", passed, body, err)
+					t.Errorf("passed through: got %q, %v, want %q", passed, err, body)
 				}
 			}),
 		})
@@ -260,7 +271,7 @@ func FuzzRolloutReadsTheMessage(f *testing.F) {
 		whole.read()
 		var request managementv1.SetHumanInitialPasswordRequest
 		if whole.refusal == nil && proto.Unmarshal(whole.message, &request) == nil && event.UserID != request.GetUserId() {
-			t.Errorf("user %q, want %q", event.UserID, request.GetUserId())
+			t.Errorf("user: got %q, want %q", event.UserID, request.GetUserId())
 		}
 	})
 }

@@ -24,8 +24,11 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// referenceDecode is grpc-gateway v2's way, written down plainly: encoding/json
-// cuts out a document, protojson reads it.
+// Fuzz targets of what the adapter decodes and prints, each against the standard library.
+// Those of whole requests are in fuzz_requests_test.go.
+
+// referenceDecode decodes as grpc-gateway v2 does: encoding/json cuts out a document, which
+// protojson reads.
 func referenceDecode(body []byte, into proto.Message) error {
 	var document json.RawMessage
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&document); err != nil {
@@ -37,8 +40,8 @@ func referenceDecode(body []byte, into proto.Message) error {
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(document, into)
 }
 
-// For every body, decodeJSON answers the same request or the same error text as
-// the reference.
+// For every body, decodeJSON returns the same request or the same error text as the
+// reference.
 func FuzzDecodeJSON(f *testing.F) {
 	for _, file := range []string{recordings.V1RESTEdges, recordings.V1RESTMatrix} {
 		for _, recording := range recordings.Load(f, file) {
@@ -48,7 +51,8 @@ func FuzzDecodeJSON(f *testing.F) {
 		}
 	}
 	for _, body := range []string{
-		`{"password":"a","userId":"b","user_id":"c"}`, `{"password":"a","noChangeRequired":true}`, `{"no_change_required":"true"}`, `{"user_id":"b"}`, `{"password":"\ud83d\ude00"}`,
+		`{"password":"a","userId":"b","user_id":"c"}`, `{"password":"a","noChangeRequired":true}`,
+		`{"no_change_required":"true"}`, `{"user_id":"b"}`, `{"password":"\ud83d\ude00"}`,
 		`{"password":"\ud83d"}`, "{\"password\":\"\xff\"}", "{\"password\":\"a\x7f\"}", `{"pass\u0077ord":"a"}`,
 		"\t{ \"password\" :\n\"a\" }x", `{"password":"a"`, `{}`, `{"a":{"b":[[[1e400]]]},"password":"x"}`,
 		strings.Repeat("[", 10001), `{"x":` + strings.Repeat("[", 9999), "  ", "{\"password\":\"a\"}\x00",
@@ -73,9 +77,8 @@ func FuzzDecodeJSON(f *testing.F) {
 	})
 }
 
-// Text mode decodes as the standard decoder does, segment by segment; whatever
-// arrives, reading ends and a frame or an error comes out; and what is written
-// in text mode reads back.
+// Text mode decodes as encoding/base64 does, group by group. For any input, reading ends
+// with a frame or an error, and what is written in text mode can be decoded.
 func FuzzGRPCWebText(f *testing.F) {
 	for _, recording := range recordings.Load(f, recordings.V1GRPCWeb) {
 		f.Add(recording.Request.Body(f))
@@ -89,18 +92,18 @@ func FuzzGRPCWebText(f *testing.F) {
 		got, err := io.ReadAll(decodeText(bytes.NewReader(text)))
 		want, wantErr := referenceText(text)
 		if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
-			t.Fatalf("decoded %q (%v), want %q (%v)", got, err, want, wantErr)
+			t.Fatalf("decoded: got %q (%v), want %q (%v)", got, err, want, wantErr)
 		}
 		if message, refusal := readFrame(bytes.NewReader(got), "", &heldBody{slots: new(ingress.Slots)}); refusal == nil {
 			if !bytes.HasPrefix(got, framed(message)) {
-				t.Fatalf("message %q is not that of %q", message, got)
+				t.Fatalf("message: got %q, want that of %q", message, got)
 			}
 		}
 		checkTextRoundTrip(t, text)
 	})
 }
 
-// referenceText decodes group by group.
+// referenceText decodes groups of four characters, each by encoding/base64.
 func referenceText(text []byte) ([]byte, error) {
 	text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r"), nil), []byte("\n"), nil)
 	var decoded []byte
@@ -121,7 +124,7 @@ func checkTextRoundTrip(t *testing.T, binary []byte) {
 	recorder := httptest.NewRecorder()
 	recorder.Header().Set("Content-Type", "application/grpc-web+proto")
 	writer := rpcstatus.NewTextWriter(recorder)
-	for len(binary) > 0 { // in pieces, as connect-go writes
+	for len(binary) > 0 { // connect-go writes in pieces too
 		piece := binary[:min(5, len(binary))]
 		if _, err := writer.Write(piece); err != nil {
 			t.Fatal(err)
@@ -129,15 +132,16 @@ func checkTextRoundTrip(t *testing.T, binary []byte) {
 		binary = binary[len(piece):]
 	}
 	writer.Close()
-	if got := recorder.Header().Get("Content-Type"); got != "application/grpc-web-text+proto" {
-		t.Fatalf("Content-Type %q", got)
+	if got, want := recorder.Header().Get("Content-Type"), "application/grpc-web-text+proto"; got != want {
+		t.Fatalf("Content-Type: got %q, want %q", got, want)
 	}
 	if _, err := base64.StdEncoding.DecodeString(recorder.Body.String()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Whatever details v2 sends, v1's answer has them all, printed as protojson prints them.
+// For any details that v2 sends, v1's answer has them all, and prints them as protojson
+// does.
 func FuzzDetails(f *testing.F) {
 	for _, details := range []*objectv2.Details{
 		{}, {Sequence: 1, ResourceOwner: "a\"\\\x01\u2028ä"},
@@ -161,23 +165,23 @@ func checkResponse(t *testing.T, details *objectv2.Details) {
 	t.Helper()
 	mapped := objectDetails(details)
 	if mapped.GetSequence() != details.GetSequence() || mapped.GetResourceOwner() != details.GetResourceOwner() {
-		t.Fatalf("mapped %v to %v", details, mapped)
+		t.Fatalf("got %v, want the sequence and resource owner of %v", mapped, details)
 	}
 	if details.GetChangeDate().IsValid() && !proto.Equal(mapped.GetChangeDate(), details.GetChangeDate()) ||
 		details.GetCreationDate().IsValid() && !proto.Equal(mapped.GetCreationDate(), details.GetCreationDate()) {
-		t.Fatalf("mapped %v to %v", details, mapped)
+		t.Fatalf("got %v, want the dates of %v", mapped, details)
 	}
 	response := &managementv1.SetHumanInitialPasswordResponse{Details: mapped}
 	printed, err := protojson.Marshal(response)
 	if err != nil {
-		t.Fatalf("protojson cannot print %v: %v", response, err)
+		t.Fatalf("protojson.Marshal(%v): got %v, want no error", response, err)
 	}
 	if got, want := appendResponse(nil, response), compact(t, printed); !bytes.Equal(got, want) {
-		t.Fatalf("printed %s, want %s", got, want)
+		t.Fatalf("printed: got %s, want %s", got, want)
 	}
 }
 
-// framed is an unpacked message with its prefix.
+// framed returns an uncompressed message with gRPC's prefix.
 func framed(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 }

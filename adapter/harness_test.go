@@ -1,26 +1,18 @@
 package adapter_test
 
 import (
-	"bytes"
 	"cmp"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/protobuf/proto"
-
-	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
-	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
-	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/ingress"
@@ -30,6 +22,27 @@ import (
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
+
+// Where to find which tests:
+//
+//	recordings_test.go       every recorded v1 answer, over REST, gRPC and gRPC-Web
+//	organization*_test.go    v1's organization rule, against a plain model of v1
+//	identity_cache_test.go   what is remembered of callers, and for how long
+//	instance_test.go         which instance of ZITADEL is asked
+//	requests_*_test.go       unusual REST and gRPC requests, answered as v1 answers them
+//	headers_test.go          which headers reach ZITADEL; CORS
+//	log*_test.go             what is logged, and that it holds no secrets
+//	rollout_test.go          which users are translated at which share
+//	upstream_faults*_test.go a ZITADEL that fails: faults of single requests, outages,
+//	                         its errors, and the ledger of calls through random faults
+//	breaker*_test.go         what opens the circuit breaker, and what must not
+//	limits*_test.go          calls in flight, rates, sizes, and timeouts of slow clients
+//	passthrough*_test.go     requests that are not translated, and the rollout's
+//	own_services_test.go     gRPC health and reflection
+//	panics_test.go           a defect of the adapter costs one call
+//	fuzz*_test.go            decoders, frames, timeouts, and whole requests
+//	harness*_test.go         what the tests share: this file the adapter, _client how it
+//	                         is called, _outcome its gRPC answers, _upstream its upstreams
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -54,7 +67,10 @@ func (s *stack) observe(call adapter.Event) {
 	s.observed = append(s.observed, call)
 }
 
-// calls returns the v1 calls observed since the last time.
+// breakerOpened reports whether the log says that the breaker opened.
+func (s *stack) breakerOpened() bool { return strings.Contains(s.log.String(), `"to":"open"`) }
+
+// calls returns the v1 calls observed since calls was last called.
 func (s *stack) calls() []adapter.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +79,7 @@ func (s *stack) calls() []adapter.Event {
 	return calls
 }
 
-// newWrites tells how many passwords were written since the last time.
+// newWrites returns how many passwords were written since newWrites was last called.
 func (s *stack) newWrites(tb testing.TB) int {
 	tb.Helper()
 	total := 0
@@ -75,15 +91,15 @@ func (s *stack) newWrites(tb testing.TB) int {
 	return added
 }
 
-// parts are what requests cross, in their order from the last one.
+// parts are the handlers of the program, from the innermost to the outermost.
 type parts struct {
-	passthrough passthrough.Config // none without Upstream
+	passthrough passthrough.Config // without Upstream, nothing passes through
 	v1          adapter.Config
 	services    grpcservices.Config
 	edge        ingress.Config
 }
 
-// assemble puts the parts together as the program does.
+// assemble wraps the parts around each other as the program does.
 func (p parts) assemble(tb testing.TB) http.Handler {
 	tb.Helper()
 	if p.passthrough.Upstream != nil {
@@ -121,20 +137,22 @@ type stackConfig struct {
 	scope    adapter.OrgScope
 	protocol v2client.Protocol
 	timeout  time.Duration
-	upstream http.Handler    // instead of ZITADEL
-	to       upstream.Config // where that is, if the test serves it itself
+	upstream http.Handler    // in place of the in-memory ZITADEL
+	to       upstream.Config // its address, if the test serves the upstream itself
 	breaker  v2client.BreakerConfig
-	native   http.Handler // gets what passes through; nil: nothing passes through
-	passes   bool         // what passes through goes to the upstream itself
+	native   http.Handler // receives what passes through; nil: nothing passes through
+	passes   bool         // what passes through goes to the upstream, as translated calls do
 	rollout  adapter.Rollout
 	retry    v2client.RetryConfig
 	limits   adapter.Limits
 
 	writeTimeout time.Duration
 	trusted      forwarded.TrustedProxies
-	quiet        bool // no log, no witness: for benchmarks
+	quiet        bool // without log and witness, for benchmarks
 }
 
+// newStack starts an adapter. Without options it is in front of the in-memory ZITADEL,
+// asks it by Connect, translates all calls, and makes no retries.
 func newStack(tb testing.TB, options ...option) *stack {
 	tb.Helper()
 	config := stackConfig{
@@ -183,7 +201,8 @@ func newStack(tb testing.TB, options ...option) *stack {
 	}
 	switch {
 	case config.native != nil:
-		whole.passthrough = passthrough.Config{Upstream: wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient), Log: log}
+		native := wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient)
+		whole.passthrough = passthrough.Config{Upstream: native, Log: log}
 	case config.passes:
 		whole.passthrough = passthrough.Config{Upstream: to, Log: log}
 	}
@@ -193,113 +212,39 @@ func newStack(tb testing.TB, options ...option) *stack {
 	return s
 }
 
-// eventually waits for what has to come.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not so: %s", what)
-		}
-	}
-}
+// fixedHost is an option: ZITADEL is asked under a host that is configured. Failures under
+// a host that a client chose do not count for the breaker.
+func fixedHost(c *stackConfig) { c.to.Host = upstream.HostUpstream }
 
-// roomy are limits that no test meets by chance.
+// roomy returns limits so generous that only tests that lower them meet them.
 func roomy() adapter.Limits {
 	return adapter.Limits{BodyTimeout: time.Minute}
 }
 
-// newTransport is a client's transport, of one protocol.
-func newTransport(tb testing.TB, http2 bool) *http.Transport {
-	tb.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(!http2)
-	protocols.SetUnencryptedHTTP2(http2)
-	transport := &http.Transport{
-		Protocols: protocols, DisableCompression: true,
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+// neverOpens returns the configuration of a breaker that never opens.
+func neverOpens() v2client.BreakerConfig {
+	return v2client.BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
+}
+
+var upstreamProtocols = []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC}
+
+// bothUpstreams runs a test once for each upstream protocol.
+func bothUpstreams(t *testing.T, test func(t *testing.T, protocol v2client.Protocol)) {
+	t.Helper()
+	for _, protocol := range upstreamProtocols {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			test(t, protocol)
+		})
 	}
-	tb.Cleanup(transport.CloseIdleConnections)
-	return transport
 }
 
-// witness notes what arrives upstream, and condemns an empty new password: it
-// proves at the wire that none is ever sent.
-type witness struct {
-	next http.Handler
-
-	mu       sync.Mutex
-	requests []*http.Request
-	guilty   []string
-	noChange bool // SetPassword without change_required is no crime
-}
-
-func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
-	body, err := readAll(r)
-	w.mu.Lock()
-	w.requests = append(w.requests, r.Clone(r.Context()))
-	if r.URL.Path == userv2connect.UserServiceSetPasswordProcedure {
-		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") && len(body) >= 5 {
-			body = body[5:]
-		}
-		var request userv2.SetPasswordRequest
-		if err != nil || proto.Unmarshal(body, &request) != nil ||
-			request.GetNewPassword().GetPassword() == "" || !request.GetNewPassword().GetChangeRequired() && !w.noChange {
-			w.guilty = append(w.guilty, "SetPassword without a new password, or without change_required")
+// eventually waits until a condition holds.
+func eventually(t *testing.T, condition string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("condition does not hold after a minute, want %s", condition)
 		}
 	}
-	w.mu.Unlock()
-	w.next.ServeHTTP(out, r)
-}
-
-// readAll reads a request's body and leaves it to be read again.
-func readAll(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, err
-}
-
-// calls returns the paths called upstream since the last time.
-func (w *witness) calls(tb testing.TB) []string {
-	tb.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.guilty) > 0 {
-		tb.Error(w.guilty)
-	}
-	paths := make([]string, 0, len(w.requests))
-	for _, request := range w.requests {
-		paths = append(paths, request.URL.Path[strings.LastIndexByte(request.URL.Path, '/')+1:])
-	}
-	w.requests = nil
-	return paths
-}
-
-// setPasswordCalls tells how often SetPassword was called since the last time.
-func (w *witness) setPasswordCalls(tb testing.TB) int {
-	tb.Helper()
-	return len(slices.DeleteFunc(w.calls(tb), func(path string) bool { return path != "SetPassword" }))
-}
-
-// taken returns the requests that arrived since the last time.
-func (w *witness) taken(tb testing.TB) []*http.Request {
-	tb.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	requests := w.requests
-	w.requests = nil
-	if len(requests) == 0 {
-		tb.Error("nothing arrived upstream")
-	}
-	return requests
-}
-
-// last is the last request that arrived.
-func (w *witness) last(tb testing.TB) *http.Request {
-	tb.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.requests) == 0 {
-		tb.Fatal("nothing arrived upstream")
-	}
-	return w.requests[len(w.requests)-1]
 }

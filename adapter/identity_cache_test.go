@@ -17,44 +17,45 @@ func callerOf(host, token string) v2client.Caller {
 	})
 }
 
-// What is remembered belongs to one token in one instance, expires, and is
-// bounded.
-func TestIdentityCache(t *testing.T) {
+// An entry of the identity cache belongs to one token in one instance, and expires. The
+// number of entries is bounded.
+func TestIdentityCacheIsBoundToTokenAndInstance(t *testing.T) {
 	t.Parallel()
-	m, err := newIdentityCache()
+	cache, err := newIdentityCache()
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	m.now = func() time.Time { return now }
-	mine, others, elsewhere := hashToken(callerOf("a.example", "t")), hashToken(callerOf("a.example", "u")), hashToken(callerOf("b.example", "t"))
-	m.keepIdentity(mine, v2client.Identity{UserID: "me"})
-	m.keepOrganization(mine, "user", "org")
-	if identity, ok := m.identity(mine); !ok || identity.UserID != "me" {
-		t.Errorf("identity %+v, %v", identity, ok)
+	cache.now = func() time.Time { return now }
+	mine := hashToken(callerOf("a.example", "t"))
+	otherToken, otherInstance := hashToken(callerOf("a.example", "u")), hashToken(callerOf("b.example", "t"))
+	cache.keepIdentity(mine, v2client.Identity{UserID: "me"})
+	cache.keepOrganization(mine, "user", "org")
+	if identity, ok := cache.identity(mine); !ok || identity.UserID != "me" {
+		t.Errorf("identity: got %+v, %v, want me", identity, ok)
 	}
-	if organization, ok := m.organization(mine, "user"); !ok || organization != "org" {
-		t.Errorf("organization %q, %v", organization, ok)
+	if organization, ok := cache.organization(mine, "user"); !ok || organization != "org" {
+		t.Errorf("organization: got %q, %v, want org", organization, ok)
 	}
-	for name, token := range map[string]tokenHash{"another token": others, "another instance": elsewhere} {
-		if identity, ok := m.identity(token); ok {
-			t.Errorf("%s has identity %+v", name, identity)
+	for name, token := range map[string]tokenHash{"another token": otherToken, "another instance": otherInstance} {
+		if identity, ok := cache.identity(token); ok {
+			t.Errorf("%s: identity: got %+v, want none", name, identity)
 		}
-		if organization, ok := m.organization(token, "user"); ok {
-			t.Errorf("%s knows organization %q", name, organization)
+		if organization, ok := cache.organization(token, "user"); ok {
+			t.Errorf("%s: organization: got %q, want none", name, organization)
 		}
 	}
 	now = now.Add(identityTTL + time.Second)
-	if _, ok := m.identity(mine); ok {
-		t.Error("the subject did not expire")
+	if _, ok := cache.identity(mine); ok {
+		t.Error("identity after identityTTL: got one, want none")
 	}
-	if _, ok := m.organization(mine, "user"); ok {
-		t.Error("the organization did not expire")
+	if _, ok := cache.organization(mine, "user"); ok {
+		t.Error("organization after identityTTL: got one, want none")
 	}
 	for i := range identityEntries + 10 {
-		m.keepOrganization(mine, strconv.Itoa(i), "org")
+		cache.keepOrganization(mine, strconv.Itoa(i), "org")
 	}
-	if n := m.organizations.Len(); n != identityEntries {
-		t.Errorf("%d entries", n)
+	if n := cache.organizations.Len(); n != identityEntries {
+		t.Errorf("entries: got %d, want %d", n, identityEntries)
 	}
 }

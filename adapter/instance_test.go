@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -21,8 +22,10 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// arrival is all by which ZITADEL chooses its instance and its own public address,
-// as it reached ZITADEL; "" is no such header.
+// Which of its instances ZITADEL is asked for, and under which name and scheme.
+
+// arrival is what ZITADEL chooses its instance and its own public address by, as it arrived
+// there. "" is no such header.
 type arrival struct {
 	host, forwarded, forwardedFor, forwardedHost, forwardedProto, instanceHost, publicHost string
 }
@@ -35,13 +38,13 @@ func arrivalOf(r *http.Request) arrival {
 	}
 }
 
-// wire is how a client reaches the adapter.
+// wire is a way for a client to reach the adapter.
 type wire struct {
 	name, scheme, address string
 	transport             *http.Transport
 }
 
-// wires are HTTP/1.1, HTTP/2 without TLS, and TLS, to the same adapter.
+// wires returns three ways to the same adapter: HTTP/1.1, HTTP/2 without TLS, and TLS.
 func wires(t *testing.T, s *stack) []wire {
 	t.Helper()
 	ca, dir := wiretest.NewCA(t), t.TempDir()
@@ -66,17 +69,17 @@ func wires(t *testing.T, s *stack) []wire {
 	}
 }
 
-// ask calls by one of the three doors, and tells whether ZITADEL found the instance.
-func (w wire) ask(t *testing.T, door, host string, header map[string]string) (found bool) {
+// ask makes a request of one of three kinds, and reports whether ZITADEL found the instance.
+func (w wire) ask(t *testing.T, kind, host string, header map[string]string) (found bool) {
 	t.Helper()
 	method, path, body, contentType := http.MethodPost, userAPath, []byte(good), "application/json"
-	switch door {
+	switch kind {
 	case "gRPC":
 		message, err := proto.Marshal(&managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: "Sup3rPassw0rd!"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		path, contentType = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", "application/grpc"
+		path, contentType = procedure, "application/grpc"
 		body = append([]byte{0, 0, 0, 0, byte(len(message))}, message...)
 	case "passed through":
 		method, path, body = http.MethodGet, "/.well-known/openid-configuration", nil
@@ -107,82 +110,101 @@ func (w wire) ask(t *testing.T, door, host string, header map[string]string) (fo
 	case response.StatusCode == http.StatusNotFound, status == "5":
 		return false
 	}
-	t.Errorf("HTTP %d, gRPC %q: %s", response.StatusCode, status, answer)
+	t.Errorf("got HTTP %d, gRPC status %q: %s; want a success or not found", response.StatusCode, status, answer)
 	return false
 }
 
-// upstream.host decides which instance ZITADEL serves, and under which name and
-// scheme: not the name that a client dials, and nothing that it says itself but
-// ZITADEL's own two headers (issue 9). The proxy at 127.0.0.1 is trusted where the row
-// says so.
+// upstream.host decides which instance ZITADEL serves, and under which name and scheme
+// (issue 9). With upstream.host: client that is the host of the client's request or, from a
+// trusted proxy, the one that the proxy names. Otherwise nothing that the client sends
+// counts, except ZITADEL's own two headers.
 func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 	t.Parallel()
-	const named, public, unknown = "named.example", "public.example", "127.0.0.1:8080" // ZITADEL knows the first two, and localhost
-	// What arrives with upstream.host: client if the client's host is told, and what
-	// arrives, besides the Host, otherwise.
-	tells := func(host, scheme string) arrival {
-		element := forwarded.Element{For: "127.0.0.1", Host: host, Proto: scheme}
-		return arrival{host: host, forwarded: element.String(), forwardedFor: "127.0.0.1", forwardedHost: host, forwardedProto: scheme}
+	// ZITADEL knows localhost and the first two of these hosts.
+	const named, public, unknown = "named.example", "public.example", "127.0.0.1:8080"
+	type change func(*arrival)
+	with := func(a arrival, changes []change) arrival {
+		for _, change := range changes {
+			change(&a)
+		}
+		return a
 	}
-	hides := arrival{forwarded: "for=127.0.0.1", forwardedFor: "127.0.0.1"}
-	with := func(a arrival, change func(*arrival)) arrival { change(&a); return a }
+	// withHost is what arrives if ZITADEL is told the client's host and scheme; scheme is
+	// "" if it is the one that the client's connection has.
+	withHost := func(host, scheme string, changes ...change) func(string) arrival {
+		return func(clientScheme string) arrival {
+			element := forwarded.Element{For: "127.0.0.1", Host: host, Proto: cmp.Or(scheme, clientScheme)}
+			return with(arrival{
+				host: host, forwarded: element.String(), forwardedFor: element.For,
+				forwardedHost: host, forwardedProto: element.Proto,
+			}, changes)
+		}
+	}
+	// withoutHost is what arrives, besides the Host, if ZITADEL is not told the client's host.
+	withoutHost := func(changes ...change) arrival {
+		return with(arrival{forwarded: "for=127.0.0.1", forwardedFor: "127.0.0.1"}, changes)
+	}
 	viaForwardedFor := func(a *arrival) { a.forwardedFor = "192.0.2.1, 127.0.0.1" }
-	bothHosts := func(a *arrival) { a.instanceHost, a.publicHost = public, "p.example" }
-	for _, row := range []struct {
-		name    string
+	viaForwarded := func(element string) change { return func(a *arrival) { a.forwarded = element + ", for=127.0.0.1" } }
+	ownHeaders := func(a *arrival) { a.instanceHost, a.publicHost = public, "p.example" }
+	for name, row := range map[string]struct {
 		host    string // that the client dials
-		trusted bool
+		trusted bool   // the client at 127.0.0.1 is a trusted proxy
 		header  map[string]string
-		client  func(scheme string) arrival // with upstream.host: client
-		found   bool                        // same
-		fixed   arrival                     // with upstream.host: upstream or a name, but for the host; ZITADEL knows it
+
+		client func(scheme string) arrival // what arrives with upstream.host: client
+		found  bool                        // ZITADEL then finds the instance
+		fixed  arrival                     // what arrives otherwise, besides the host, which ZITADEL knows
 	}{
-		{"127.0.0.1", unknown, false, nil, func(scheme string) arrival { return tells(unknown, scheme) }, false, hides},
-		{"localhost", "localhost:8088", false, nil, func(scheme string) arrival { return tells("localhost:8088", scheme) }, true, hides},
-		{"another name", public, false, nil, func(scheme string) arrival { return tells(public, scheme) }, true, hides},
-		{
-			"trusted proxy's X-Forwarded-Host", unknown, true,
-			map[string]string{"X-Forwarded-Host": public, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"},
-			func(string) arrival { return with(tells(public, "https"), viaForwardedFor) }, true, with(hides, viaForwardedFor),
+		"127.0.0.1":    {host: unknown, client: withHost(unknown, ""), fixed: withoutHost()},
+		"localhost":    {host: "localhost:8088", client: withHost("localhost:8088", ""), found: true, fixed: withoutHost()},
+		"another name": {host: public, client: withHost(public, ""), found: true, fixed: withoutHost()},
+		"trusted proxy's X-Forwarded-Host": {
+			host: unknown, trusted: true,
+			header: map[string]string{"X-Forwarded-Host": public, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"},
+			client: withHost(public, "https", viaForwardedFor), found: true,
+			fixed: withoutHost(viaForwardedFor),
 		},
-		{
-			"trusted proxy's Forwarded", unknown, true,
-			map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
-			func(string) arrival {
-				return with(tells(public, "https"), func(a *arrival) { a.forwarded = "for=192.0.2.1;host=public.example;proto=https, for=127.0.0.1" })
-			}, true,
-			with(hides, func(a *arrival) { a.forwarded = "for=192.0.2.1, for=127.0.0.1" }),
+		"trusted proxy's Forwarded": {
+			host: unknown, trusted: true,
+			header: map[string]string{"Forwarded": "for=192.0.2.1;host=public.example;proto=https"},
+			client: withHost(public, "https", viaForwarded("for=192.0.2.1;host=public.example;proto=https")), found: true,
+			fixed: withoutHost(viaForwarded("for=192.0.2.1")),
 		},
-		{
-			"client's own Forwarded", unknown, false,
-			map[string]string{"Forwarded": "host=public.example;proto=https"},
-			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		"client's own Forwarded": {
+			host:   unknown,
+			header: map[string]string{"Forwarded": "host=public.example;proto=https"},
+			client: withHost(unknown, ""), fixed: withoutHost(),
 		},
-		{
-			"client's own X-Forwarded headers", unknown, false,
-			map[string]string{"X-Forwarded-Host": public, "X-Forwarded-For": "host=public.example", "X-Forwarded-Proto": "https", "Grpc-Metadata-Forwarded": "host=public.example"},
-			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		"client's own X-Forwarded headers": {
+			host: unknown,
+			header: map[string]string{
+				"X-Forwarded-Host": public, "X-Forwarded-For": "host=public.example", "X-Forwarded-Proto": "https",
+				"Grpc-Metadata-Forwarded": "host=public.example",
+			},
+			client: withHost(unknown, ""), fixed: withoutHost(),
 		},
-		{
-			"client's own X-Zitadel-Forwarded", unknown, false,
-			map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
-			func(scheme string) arrival { return tells(unknown, scheme) }, false, hides,
+		"client's own X-Zitadel-Forwarded": {
+			host:   unknown,
+			header: map[string]string{"X-Zitadel-Forwarded": "host=public.example;proto=https"},
+			client: withHost(unknown, ""), fixed: withoutHost(),
 		},
-		{
-			"client's own x-zitadel-instance-host", unknown, false,
-			map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
-			func(scheme string) arrival { return with(tells(unknown, scheme), bothHosts) }, true, with(hides, bothHosts),
+		"client's own x-zitadel-instance-host": {
+			host:   unknown,
+			header: map[string]string{"X-Zitadel-Instance-Host": public, "X-Zitadel-Public-Host": "p.example"},
+			client: withHost(unknown, "", ownHeaders), found: true,
+			fixed: withoutHost(ownHeaders),
 		},
 	} {
-		for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+		for _, protocol := range upstreamProtocols {
 			for _, mode := range []string{upstream.HostUpstream, named, upstream.HostClient} {
-				t.Run(fmt.Sprintf("%s/%s/%s", row.name, mode, protocol), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%s/%s", name, mode, protocol), func(t *testing.T) {
 					t.Parallel()
 					s, zitadelHost := newInstances(t, mode, protocol, row.trusted, named, public)
 					for _, wire := range wires(t, s) {
-						for _, door := range []string{"REST", "gRPC", "passed through"} {
-							if door == "gRPC" && wire.name == "HTTP/1.1" {
-								continue // is no gRPC
+						for _, kind := range []string{"REST", "gRPC", "passed through"} {
+							if kind == "gRPC" && wire.name == "HTTP/1.1" {
+								continue // gRPC needs HTTP/2
 							}
 							want, wantFound := row.fixed, true
 							switch want.host = zitadelHost; mode {
@@ -191,15 +213,15 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 							case upstream.HostClient:
 								want, wantFound = row.client(wire.scheme), row.found
 							}
-							if found := wire.ask(t, door, row.host, row.header); found != wantFound {
-								t.Errorf("%s, %s: instance found: %v, want %v", wire.name, door, found, wantFound)
+							if found := wire.ask(t, kind, row.host, row.header); found != wantFound {
+								t.Errorf("%s, %s: instance found: got %v, want %v", wire.name, kind, found, wantFound)
 							}
-							for _, request := range s.upstream.taken(t) {
+							for _, request := range s.upstream.takeRequests(t) {
 								if got := arrivalOf(request); got != want {
-									t.Errorf("%s, %s, %s:\n%+v, want\n%+v", wire.name, door, request.URL.Path, got, want)
+									t.Errorf("%s, %s, %s: got\n%+v, want\n%+v", wire.name, kind, request.URL.Path, got, want)
 								}
 								if names := slices.Sorted(maps.Keys(request.Header)); slices.ContainsFunc(names, isOtherForwarded) {
-									t.Errorf("%s, %s: %q went upstream", wire.name, door, names)
+									t.Errorf("%s, %s: headers upstream: got %q, want no other that names a host", wire.name, kind, names)
 								}
 							}
 						}
@@ -210,15 +232,17 @@ func TestInstanceIsChosenByUpstreamHost(t *testing.T) {
 	}
 }
 
-// isOtherForwarded reports whether a header that arrival does not have could choose the
-// instance.
+// isOtherForwarded reports whether a header could choose the instance and is none of those
+// in arrival.
 func isOtherForwarded(name string) bool {
 	return name == "X-Zitadel-Forwarded" || strings.HasPrefix(name, "Grpc-Metadata-")
 }
 
-// newInstances is an adapter in front of a ZITADEL that knows localhost and further
-// names; host is what it calls it with upstream.host: upstream.
-func newInstances(t *testing.T, mode string, protocol v2client.Protocol, trusted bool, names ...string) (s *stack, host string) {
+// newInstances starts an adapter in front of a ZITADEL that knows localhost and further
+// host names. mode is upstream.host; host is what ZITADEL is called with HostUpstream.
+func newInstances(
+	t *testing.T, mode string, protocol v2client.Protocol, trusted bool, names ...string,
+) (s *stack, host string) {
 	t.Helper()
 	fixture := wiretest.Fixture(t)
 	fixture.InstanceHosts = append([]string{"localhost"}, names...)
@@ -238,20 +262,20 @@ func newInstances(t *testing.T, mode string, protocol v2client.Protocol, trusted
 	return s, host
 }
 
-// One token under two hosts of a trusted proxy is two callers: what the instance of one
-// showed is not used for the other, although a proxy sends both under the same Host.
-func TestRememberedPerInstance(t *testing.T) {
+// The same token under two hosts that a trusted proxy names is two callers. What one
+// instance answered is not used for the other, although both requests have the same Host.
+func TestIdentitiesAreRememberedPerInstance(t *testing.T) {
 	t.Parallel()
 	s, _ := newInstances(t, upstream.HostClient, v2client.ProtocolConnect, true, "a.example", "b.example")
 	for _, host := range []string{"a.example", "b.example", "a.example"} {
 		call := aCall()
 		call.Headers["X-Forwarded-Host"], call.Headers["Host"] = host, "gateway.internal"
 		if response := sendRaw(t, s.address, call); response.StatusCode != http.StatusOK {
-			t.Fatalf("%s: HTTP %d", host, response.StatusCode)
+			t.Fatalf("%s: got HTTP %d, want 200", host, response.StatusCode)
 		}
 	}
 	want := []string{"GetUserByID", "userinfo", "SetPassword", "GetUserByID", "userinfo", "SetPassword", "SetPassword"}
 	if got := s.upstream.calls(t); !slices.Equal(got, want) {
-		t.Errorf("calls %q, want %q", got, want)
+		t.Errorf("upstream calls: got %q, want %q", got, want)
 	}
 }

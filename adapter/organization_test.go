@@ -21,18 +21,22 @@ import (
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
-// For every caller, organization header, user and kind of password the adapter
-// answers what v1 would, in both upstream protocols, fresh and with everything
-// remembered; and a password is written exactly where v1 would have written it.
-func TestOrganizationRule(t *testing.T) {
+// v1's organization rule: a caller may set passwords in the organization of the call, if it
+// has a role there that may. organization_reference_test.go has the model of v1 that these
+// tests compare with.
+
+// For every caller, organization header, user and kind of password the adapter answers what
+// v1 answers, and writes a password if and only if v1 does, with an empty and with a full
+// identity cache.
+func TestOrganizationRuleMatchesV1(t *testing.T) {
 	t.Parallel()
 	w := world()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+	for _, protocol := range upstreamProtocols {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
 			s := newStack(t, func(c *stackConfig) { c.fixture, c.protocol = w, protocol })
 			transport := newTransport(t, false)
-			userIDs := append(make([]string, 0, 2+len(w.Users)), "nobody", "caller-nobody-true")
+			userIDs := append(make([]string, 0, 2+len(w.Users)), "unknown", "caller-no-role-true")
 			for _, user := range w.Users {
 				userIDs = append(userIDs, user.ID)
 			}
@@ -46,7 +50,7 @@ func TestOrganizationRule(t *testing.T) {
 								t.Errorf("%s, header %q, %s, %q: got %s, want %s", caller.Token, header, userID, password, got, want)
 							}
 							if writes := s.newWrites(t); (writes == 1) != (want == "ok") || writes > 1 {
-								t.Errorf("%s, header %q, %s, %q: %d writes", caller.Token, header, userID, password, writes)
+								t.Errorf("%s, header %q, %s, %q: got %d writes after %s", caller.Token, header, userID, password, writes, want)
 							}
 						}
 					}
@@ -57,8 +61,8 @@ func TestOrganizationRule(t *testing.T) {
 	}
 }
 
-// Callers that call at the same time get their own answers.
-func TestConcurrentCallers(t *testing.T) {
+// Callers that call at the same time each get the answer to their own call.
+func TestConcurrentCallersGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
 	w := world()
 	s := newStack(t, func(c *stackConfig) { c.fixture = w })
@@ -77,11 +81,12 @@ func TestConcurrentCallers(t *testing.T) {
 	group.Wait()
 }
 
-// setPassword makes the v1 REST call; it returns "ok", or the code and the id.
+// setPassword makes the v1 REST call. It returns "ok", or the error's code and id.
 func setPassword(t *testing.T, transport http.RoundTripper, address, token, organization, userID, password string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
-		"http://"+address+"/management/v1/users/"+userID+"/password/_initialize", strings.NewReader(fmt.Sprintf(`{"password":%q}`, password)))
+	url := "http://" + address + "/management/v1/users/" + userID + "/password/_initialize"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url,
+		strings.NewReader(fmt.Sprintf(`{"password":%q}`, password)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +119,10 @@ func setPassword(t *testing.T, transport http.RoundTripper, address, token, orga
 	return fmt.Sprintf("%d %s", body.Code, id)
 }
 
-// What is asked of ZITADEL, and how often: the first success of a caller asks
-// for whose token it is and where the user belongs; what never changes is then
-// remembered, a "not found" never is, and no caller profits from what another
-// one was shown.
-func TestUpstreamCalls(t *testing.T) {
+// A caller's first success looks up the token's user and the organization of the user whose
+// password it sets. These lookups are remembered, since they never change. That a user was
+// not found is not remembered, and nothing is remembered for another caller.
+func TestLookupsAreRememberedForTheirCallerOnly(t *testing.T) {
 	t.Parallel()
 	w := world()
 	s := newStack(t, func(c *stackConfig) { c.fixture = w })
@@ -141,28 +145,31 @@ func TestUpstreamCalls(t *testing.T) {
 			[]string{"GetUserByID", "userinfo", "GetUserByID", "SetPassword"},
 		},
 		{"userinfo without organization, again", unnamed, "", "user-1active", "Sup3rPassw0rd!", "ok", []string{"SetPassword"}},
-		{"stranger, first", "token-nobody-true", "1", "user-1active", "Sup3rPassw0rd!", "5 AUTHZ-cdgFk", []string{"GetUserByID", "userinfo", "ListAdministrators"}},
+		{
+			"caller without a role, first", "token-no-role-true", "1", "user-1active", "Sup3rPassw0rd!", "5 AUTHZ-cdgFk",
+			[]string{"GetUserByID", "userinfo", "ListAdministrators"},
+		},
 		{"no token", "", "", "user-1active", "Sup3rPassw0rd!", "16 ", []string{"GetUserByID"}},
 		{"bad token", "bad", "", "user-1active", "Sup3rPassw0rd!", "16 AUTH-7fs1e", []string{"GetUserByID"}},
 	}
 	for _, step := range steps {
 		got := setPassword(t, transport, s.address, step.token, step.organization, step.user, step.password)
 		if calls := s.upstream.calls(t); got != step.want || !slices.Equal(calls, step.calls) {
-			t.Errorf("%s: %s by %v, want %s by %v", step.what, got, calls, step.want, step.calls)
+			t.Errorf("%s: got %s by %v, want %s by %v", step.what, got, calls, step.want, step.calls)
 		}
 	}
 	s.zitadel.Add(v2test.User{ID: "later", Org: "1", Type: v2test.Human, State: v2test.Active})
 	if got := setPassword(t, transport, s.address, named, "", "later", "Sup3rPassw0rd!"); got != "ok" {
-		t.Errorf("a user created a moment later: %s", got)
+		t.Errorf("a user created a moment later: got %s, want ok", got)
 	}
 }
 
-// v2 lets everybody set his own password, without the current one; v1 only those
-// who may write users. A stolen token must not become a stolen account.
-func TestOwnPassword(t *testing.T) {
+// v2 lets all users set their own password without the current one, v1 only those who may
+// write users. With v2's rule, a stolen token would become a stolen account.
+func TestOwnPasswordNeedsWritePermissionAsInV1(t *testing.T) {
 	t.Parallel()
 	w := world()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+	for _, protocol := range upstreamProtocols {
 		s := newStack(t, func(c *stackConfig) { c.fixture, c.protocol = w, protocol })
 		transport := newTransport(t, false)
 		for _, caller := range w.Callers {
@@ -171,13 +178,13 @@ func TestOwnPassword(t *testing.T) {
 			humans := w
 			humans.Users = map[string]v2test.User{"self": self}
 			for _, header := range []string{"", "1", "2"} {
-				for range 2 { // fresh, and with everything remembered
+				for range 2 { // with an empty and with a full identity cache
 					want := referenceV1(humans, caller, header, self.ID, "Sup3rPassw0rd!")
 					before := s.zitadel.Writes(self.ID)
 					got := setPassword(t, transport, s.address, caller.Token, header, self.ID, "Sup3rPassw0rd!")
 					wrote := s.zitadel.Writes(self.ID) != before
 					if got != want || wrote != (want == "ok") {
-						t.Errorf("%s, header %q: got %s (wrote: %v), want %s", caller.Token, header, got, wrote, want)
+						t.Errorf("%s, header %q: got %s (wrote: %v), want %s (wrote: %v)", caller.Token, header, got, wrote, want, want == "ok")
 					}
 				}
 			}
@@ -185,9 +192,9 @@ func TestOwnPassword(t *testing.T) {
 	}
 }
 
-// In doubt the rule refuses: when nobody can say whose a token is, when a caller
-// cannot see himself, and when his roles are unknown and the password is his own.
-func TestDoubtIsRefused(t *testing.T) {
+// A call is refused if userinfo does not say whose token it is, if the caller cannot see
+// its own user, and if the caller sets its own password while its roles are unknown.
+func TestCallIsRefusedIfPermissionIsUnknown(t *testing.T) {
 	t.Parallel()
 	w := world()
 	const token = "token-ORG_OWNER-false"
@@ -200,14 +207,15 @@ func TestDoubtIsRefused(t *testing.T) {
 	unseen.AddDetail(detail)
 	unimplemented := connect.NewError(connect.CodeUnimplemented, errors.New("unknown service"))
 	for name, test := range map[string]struct {
-		path   string // called by whom the answer is another one
+		path   string // of the lookup that is answered by answer
 		answer func(http.ResponseWriter, *http.Request)
 		user   string
 	}{
 		"userinfo refuses the token": {
-			v2test.UserinfoPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, "user-1active",
+			v2test.UserinfoPath,
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, "user-1active",
 		},
-		"the caller cannot see himself": {
+		"the caller cannot see its own user": {
 			userv2connect.UserServiceGetUserByIDProcedure,
 			func(w http.ResponseWriter, r *http.Request) { _ = connect.NewErrorWriter().Write(w, r, unseen) }, "user-1active",
 		},
@@ -231,15 +239,15 @@ func TestDoubtIsRefused(t *testing.T) {
 			})
 			got := setPassword(t, newTransport(t, false), s.address, token, "", test.user, "Sup3rPassw0rd!")
 			if calls := s.upstream.setPasswordCalls(t); got == "ok" || calls != 0 {
-				t.Errorf("got %s by %d SetPassword calls", got, calls)
+				t.Errorf("got %s by %d SetPassword calls, want a refusal by none", got, calls)
 			}
 		})
 	}
 }
 
-// orgScope off is one upstream call and nothing else, v2's permission check
-// alone, and v1's words.
-func TestOrgScopeOff(t *testing.T) {
+// With orgScope: off a call is one call upstream, v2's permission check decides alone, and
+// refusals have v1's words.
+func TestOrgScopeOffMakesOneUpstreamCall(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(c *stackConfig) { c.scope = adapter.OrgScopeOff })
 	transport := newTransport(t, false)
@@ -264,14 +272,14 @@ func TestOrgScopeOff(t *testing.T) {
 	} {
 		got := setPassword(t, transport, s.address, step.token, step.organization, step.user, step.password)
 		if calls := s.upstream.calls(t); got != step.want || !slices.Equal(calls, step.calls) {
-			t.Errorf("%+v: got %s by %v", step, got, calls)
+			t.Errorf("%+v: got %s by %v, want %s by %v", step, got, calls, step.want, step.calls)
 		}
 	}
 }
 
-// A ZITADEL before v4 cannot list administrators. Refusals that would show
-// whether a user exists are kept back; the others are v2's after its own check.
-func TestWithoutListAdministrators(t *testing.T) {
+// ZITADEL v3 and older cannot list administrators. Refusals that would reveal whether a
+// user exists become AUTH-5mWD2; other refusals are v2's, after its own check.
+func TestRefusalsRevealNoUsersWithoutListAdministrators(t *testing.T) {
 	t.Parallel()
 	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
 	old := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -292,12 +300,12 @@ func TestWithoutListAdministrators(t *testing.T) {
 		{"pat-org-owner-a", userA, "", "3 "},
 		{"pat-org-owner-a", initial, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
 		{"pat-iam-owner", userB, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
-		{"pat-org-owner-a", "nobody", "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
+		{"pat-org-owner-a", "unknown", "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
 		{"pat-viewer-a", userA, "Sup3rPassw0rd!", "7 AUTH-5mWD2"},
 		{"bad", userA, "Sup3rPassw0rd!", "16 AUTH-7fs1e"},
 	} {
 		if got := setPassword(t, transport, s.address, step.token, "", step.user, step.password); got != step.want {
-			t.Errorf("%+v: got %s", step, got)
+			t.Errorf("%+v: got %s, want %s", step, got, step.want)
 		}
 	}
 }

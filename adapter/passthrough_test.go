@@ -2,89 +2,27 @@ package adapter_test
 
 import (
 	"bufio"
-	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
-	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/forwarded"
-	"zitadel-v1-adapter/internal/ingress"
-	"zitadel-v1-adapter/internal/passthrough"
-	"zitadel-v1-adapter/internal/recordings"
-	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
-	"zitadel-v1-adapter/v2client"
 )
 
-// tape is an upstream that keeps the bytes of each request's head, one request a
-// connection, and answers with fixed bytes.
-func tape(t *testing.T, answer string) (address string, heads <-chan string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken := make(chan string, 100)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			reader := bufio.NewReader(conn)
-			var head strings.Builder
-			for !strings.HasSuffix(head.String(), "\r\n\r\n") {
-				line, err := reader.ReadString('\n')
-				head.WriteString(line)
-				if err != nil {
-					break
-				}
-			}
-			taken <- head.String()
-			_, _ = io.WriteString(conn, answer)
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = listener.Close(); <-done })
-	return listener.Addr().String(), taken
-}
+// What passes through arrives as it was sent: request targets, headers, answers. Further
+// files: passthrough_bypass_test.go (no translated call passes through),
+// passthrough_failures_test.go (broken requests and answers),
+// passthrough_early_answers_test.go (answers before the end of the request) and
+// passthrough_rollout_test.go (calls for native v1).
 
-// newPassing is an adapter before an upstream at a base URL.
-func newPassing(t *testing.T, base string, change func(*parts)) string {
-	t.Helper()
-	to := wiretest.Upstream(t, base, upstream.HostClient)
-	client, err := v2client.New(v2client.Config{
-		Timeout:  10 * time.Second,
-		Upstream: to, Protocol: v2client.ProtocolConnect,
-		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	whole := parts{
-		passthrough: passthrough.Config{Upstream: to},
-		v1:          adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: roomy()},
-		edge:        ingress.Config{Forwarding: forwarded.Policy{TellHost: true}, WriteTimeout: time.Minute},
-	}
-	if change != nil {
-		change(&whole)
-	}
-	return wiretest.Listen(t, whole.assemble(t))
-}
-
-const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-// The request target arrives byte by byte as it was sent.
-func TestTargetsUntouched(t *testing.T) {
+// The request target arrives upstream byte by byte as it was sent, after the path of
+// upstream.url.
+func TestPassthroughKeepsRequestTarget(t *testing.T) {
 	t.Parallel()
-	address, heads := tape(t, okAnswer)
+	address, heads := recordHeads(t, okAnswer)
 	plain := newPassing(t, "http://"+address, nil)
 	based := newPassing(t, "http://"+address+"/base%2Fd", nil)
 	for _, test := range []struct{ target, want, wantBased string }{
@@ -97,7 +35,7 @@ func TestTargetsUntouched(t *testing.T) {
 		{target: "/a|b^c{d}`\"<>\\"},
 		{target: "/ä/\xff"},
 		{target: "/a#b"},
-		{target: "/%zz", want: "refused"}, // net/http takes no such path
+		{target: "/%zz", want: "refused"}, // net/http accepts no such path
 		{target: "//a|b", want: "http://localhost:8088//a|b"},
 		{target: "/a?b=c;d&%zz&&=&e=%2F+"},
 		{target: "/a?"},
@@ -118,30 +56,53 @@ func TestTargetsUntouched(t *testing.T) {
 			case name != "" && want != "refused":
 				want = name + strings.TrimPrefix(want, "http://localhost:8088")
 			}
-			response := exchangeRaw(t, adapter, http.MethodOptions, []byte("OPTIONS "+test.target+" HTTP/1.1\r\nHost: localhost:8088\r\n\r\n"))
+			request := []byte("OPTIONS " + test.target + " HTTP/1.1\r\nHost: localhost:8088\r\n\r\n")
+			response := exchangeRaw(t, adapter, http.MethodOptions, request)
 			if want == "refused" {
 				if response.StatusCode != http.StatusBadRequest {
-					t.Errorf("%q: %d", test.target, response.StatusCode)
+					t.Errorf("base %q: %q: got HTTP %d, want 400", name, test.target, response.StatusCode)
 				}
 				continue
 			}
 			if response.StatusCode != http.StatusOK {
-				t.Errorf("%q: %d %s", test.target, response.StatusCode, bodyOf(t, response))
+				t.Errorf("base %q: %q: got HTTP %d %s, want 200", name, test.target, response.StatusCode, bodyOf(t, response))
 				continue
 			}
 			line, _, _ := strings.Cut(<-heads, "\r\n")
-			if got := strings.TrimSuffix(strings.TrimPrefix(line, "OPTIONS "), " HTTP/1.1"); strings.ReplaceAll(got, address, "localhost:8088") != want {
-				t.Errorf("base %q: %q arrived as %q, want %q", name, test.target, got, want)
+			got := strings.TrimSuffix(strings.TrimPrefix(line, "OPTIONS "), " HTTP/1.1")
+			if got = strings.ReplaceAll(got, address, "localhost:8088"); got != want {
+				t.Errorf("base %q: %q arrived as: got %q, want %q", name, test.target, got, want)
 			}
 		}
 	}
 }
 
-// Headers arrive as they were sent, but for those that are hop-by-hop or say
-// where the request came from.
-func TestHeadersUntouched(t *testing.T) {
+// A path that only the target's absolute form can carry still arrives under the client's
+// host.
+func TestAbsoluteFormTargetKeepsClientsHost(t *testing.T) {
 	t.Parallel()
-	address, heads := tape(t, okAnswer)
+	hosts := make(chan string, 2)
+	s := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		hosts <- r.Host + " " + r.URL.EscapedPath()
+	})), nil)
+	const want = "h.example //a%7Cb"
+	exchangeRaw(t, s, http.MethodGet, []byte("GET //a|b HTTP/1.1\r\nHost: h.example\r\n\r\n"))
+	if got := <-hosts; got != want {
+		t.Errorf("HTTP/1.1: host and path: got %q, want %q", got, want)
+	}
+	if got := sendH2C(t, s, "h.example", "//a|b", "\x00\x00\x00\x00\x00", [2]string{"content-type", "application/grpc"}); got != "200" {
+		t.Errorf("HTTP/2: got status %s, want 200", got)
+	}
+	if got := <-hosts; got != want {
+		t.Errorf("HTTP/2: host and path: got %q, want %q", got, want)
+	}
+}
+
+// Headers arrive as they were sent, except for hop-by-hop headers, and for those that say
+// where the request came from.
+func TestPassthroughKeepsRequestHeaders(t *testing.T) {
+	t.Parallel()
+	address, heads := recordHeads(t, okAnswer)
 	s := newPassing(t, "http://"+address, nil)
 	exchangeRaw(t, s, http.MethodGet, []byte("GET /x HTTP/1.1\r\nHost: public.example\r\n"+
 		"X-Zitadel-Instance-Host: i\r\nX-Zitadel-Public-Host: p\r\nCookie: a=b\r\nCookie: c=d\r\nX-Empty:\r\nX-Text: \xe4\xc3\xa4\r\n"+
@@ -157,34 +118,15 @@ func TestHeadersUntouched(t *testing.T) {
 	}
 }
 
-// An answer comes back as it was sent; nothing is guessed.
-func TestAnswersUntouched(t *testing.T) {
-	t.Parallel()
-	address, _ := tape(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+
-		"HTTP/1.1 242 Odd\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty:\r\nX-Text: \xe4\r\nConnection: close\r\nLocation: /a%2Fb\r\nContent-Length: 3\r\n\r\n<a>")
-	s := newPassing(t, "http://"+address, nil)
-	conn, err := net.Dial("tcp", s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	got, err := io.ReadAll(conn)
-	want := "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
-		"HTTP/1.1 242 status code 242\r\nContent-Length: 3\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nLocation: /a%2Fb\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty: \r\nX-Text: \xe4\r\nConnection: close\r\n\r\n<a>"
-	if string(got) != want || err != nil {
-		t.Errorf("got\n%q, %v\nwant\n%q", got, err, want)
-	}
-}
-
-// Who is trusted may say where a request came from.
-func TestTrustedProxies(t *testing.T) {
+// A trusted proxy's headers say where a request came from, and the proxy's own address is
+// added to them.
+func TestTrustedProxyNamesOriginOfRequest(t *testing.T) {
 	t.Parallel()
 	trusted, err := forwarded.ParseTrustedProxies([]string{"127.0.0.0/8", "::1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, heads := tape(t, okAnswer)
+	address, heads := recordHeads(t, okAnswer)
 	s := newPassing(t, "http://"+address, func(p *parts) { p.edge.Forwarding.Trusted = trusted })
 	exchangeRaw(t, s, http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x:80\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"+
 		"Forwarded: for=1.1.1.1\r\nX-Forwarded-Proto: https\r\n\r\n"))
@@ -194,59 +136,79 @@ func TestTrustedProxies(t *testing.T) {
 		"Forwarded: for=1.1.1.1;host=\"x:80\";proto=https, for=127.0.0.1\r\n",
 	} {
 		if !strings.Contains(got, want) {
-			t.Errorf("%q is not in %q", want, got)
+			t.Errorf("request: got %q, want %q in it", got, want)
 		}
 	}
 }
 
-// No spelling of the translated call slips past: it is translated, or redirected
-// as ZITADEL does it (recordings percent-encoded-*, double-slash).
-func TestSpellings(t *testing.T) {
+// An answer arrives as it was sent, interim answers included. No Content-Type is guessed.
+func TestPassthroughKeepsAnswer(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) {
-		c.native = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("passed through") })
+	address, _ := recordHeads(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+
+		"HTTP/1.1 242 Odd\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n"+
+		"X-Empty:\r\nX-Text: \xe4\r\nConnection: close\r\nLocation: /a%2Fb\r\nContent-Length: 3\r\n\r\n<a>")
+	s := newPassing(t, "http://"+address, nil)
+	conn, err := net.Dial("tcp", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	got, err := io.ReadAll(conn)
+	want := "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
+		"HTTP/1.1 242 status code 242\r\nContent-Length: 3\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nLocation: /a%2Fb\r\n" +
+		"Server: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty: \r\nX-Text: \xe4\r\nConnection: close\r\n\r\n<a>"
+	if string(got) != want || err != nil {
+		t.Errorf("got\n%q, %v\nwant\n%q", got, err, want)
+	}
+}
+
+// HTTP/1.0 has no interim answers: a client of it gets the final one alone.
+func TestInterimAnswerIsNotSentToHTTP10Client(t *testing.T) {
+	t.Parallel()
+	early, _ := recordHeads(t, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+okAnswer)
+	s := newPassing(t, "http://"+early, nil)
+	conn, err := net.Dial("tcp", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+	const want = "HTTP/1.0 200 OK\r\n"
+	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), want) || err != nil {
+		t.Errorf("got %q, %v, want it to begin with %q", got, err, want)
+	}
+}
+
+// An answer with a status below 100 is the upstream's fault.
+func TestInvalidUpstreamStatusIsUnavailable(t *testing.T) {
+	t.Parallel()
+	address, _ := recordHeads(t, "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
+	s := newPassing(t, "http://"+address, nil)
+	response := exchangeRaw(t, s, http.MethodGet, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("got HTTP %d, want 503", response.StatusCode)
+	}
+}
+
+// A request that becomes a WebSocket is counted with status 101.
+func TestWebSocketIsCountedAsSwitchingProtocols(t *testing.T) {
+	t.Parallel()
+	address, _ := recordHeads(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	statuses := make(chan int, 1)
+	s := newPassing(t, "http://"+address, func(p *parts) {
+		p.passthrough.Observe = func(status int) { statuses <- status }
 	})
-	const procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
-	for path, status := range map[string]int{
-		userAPath: 200,
-		"/management/v1/users/" + userA + "/password/%5finitialize":          200,
-		"/%6Danagement/v1/users/%34" + userA[1:] + "/password/_initialize":   200,
-		"/management/v1%2Fusers/" + userA + "/password%2f_initialize":        200,
-		"//management/v1/users/" + userA + "/password/_initialize":           301,
-		"/management/v1/users/" + userA + "//password/_initialize":           301,
-		"/x/../management/v1/users/" + userA + "/password/_initialize":       301,
-		"/x/%2E%2e/management/v1/users/" + userA + "/password/./_initialize": 301,
-		"/%2Fmanagement/v1/users/" + userA + "/password/_initialize":         301,
-		"http://localhost:8088" + userAPath:                                  200,
-	} {
-		call := aCall()
-		call.Path = path
-		if response := sendRaw(t, s.address, call); response.StatusCode != status {
-			t.Errorf("%s: %d, want %d", path, response.StatusCode, status)
-		}
+	conn, err := net.Dial("tcp", s)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for path, status := range map[string]string{
-		procedure: "0", strings.Replace(procedure, "Set", "%53et", 1): "0", strings.Replace(procedure, "/Set", "%2FSet", 1): "0",
-	} {
-		header, trailer, body := sendGRPC(t, newTransport(t, true), s.address, recordings.Request{
-			Method: http.MethodPost, Path: path, BodyBase64: grpcCallBody(t),
-			Headers: map[string]string{"Content-Type": "application/grpc", "Te": "trailers", "Authorization": "Bearer pat-org-owner-a"},
-		})
-		if got := grpcOutcome(t, header, trailer, body); got.code != status {
-			t.Errorf("%s: %+v", path, got)
-		}
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 101 ") {
+		t.Errorf("got %q, %v, want status 101", line, err)
 	}
-}
-
-// grpcCallBody is the framed message of a call for userA.
-func grpcCallBody(t *testing.T) *string {
-	t.Helper()
-	return grpcCallBodyFor(userA)
-}
-
-// grpcCallBodyFor is that of a call for any user with a short id.
-func grpcCallBodyFor(user string) *string {
-	message := "\x0a" + string(rune(len(user))) + user + "\x12\x0eSup3rPassw0rd!"
-	encoded := base64.StdEncoding.EncodeToString(append([]byte{0, 0, 0, 0, byte(len(message))}, message...))
-	return &encoded
+	_ = conn.Close()
+	if got := <-statuses; got != http.StatusSwitchingProtocols {
+		t.Errorf("status counted: got %d, want 101", got)
+	}
 }

@@ -6,24 +6,25 @@ import (
 	"time"
 )
 
-// Who is translated at which share is the same on every replica, in every
-// version, and for ever: these are fixed.
-func TestRolloutIsStable(t *testing.T) {
+// From which share on a user is translated is the same on every replica and in every
+// version. These shares must never change.
+func TestRolloutShareOfUserNeverChanges(t *testing.T) {
 	t.Parallel()
 	for userID, from := range map[string]Rollout{
 		"400850336480234534": 11, "400850336480300070": 45, "1": 97, "": 46, "ü": 94,
 	} {
 		for share := Rollout(0); share <= RolloutAll; share++ {
 			if got := share.translates(userID); got != (share >= from) {
-				t.Errorf("%q at %d%%: %v, want translated from %d%% on", userID, share, got, from)
+				t.Errorf("%q at %d%%: translated: got %v, want it from %d%% on", userID, share, got, from)
 				break
 			}
 		}
 	}
 }
 
-// A share is a share, also of ids that follow one another, as ZITADEL's do.
-func TestRolloutShare(t *testing.T) {
+// The configured share of users is translated, even if their ids follow one another, as
+// ZITADEL's do.
+func TestRolloutTranslatesConfiguredShareOfUsers(t *testing.T) {
 	t.Parallel()
 	const users = 100_000
 	for _, step := range []int{1, 7, 65536, 1 << 22} {
@@ -35,14 +36,14 @@ func TestRolloutShare(t *testing.T) {
 				}
 			}
 			if got := float64(translated) / users * 100; got < float64(share)-0.5 || got > float64(share)+0.5 {
-				t.Errorf("ids %d apart: %d%% of users became %.2f%%", step, share, got)
+				t.Errorf("ids %d apart: users translated: got %.2f%%, want %d%%", step, got, share)
 			}
 		}
 	}
 }
 
-// Which REST paths are a method's, and the user in them.
-func TestFindTakesTheUserFromThePath(t *testing.T) {
+// find tells a translated method's REST paths from others, and takes the user from them.
+func TestFindTakesUserFromPath(t *testing.T) {
 	t.Parallel()
 	a := newTestAdapter(t, Config{})
 	for path, want := range map[string]string{
@@ -55,12 +56,12 @@ func TestFindTakesTheUserFromThePath(t *testing.T) {
 		"/admin/v1/users/1/password/_initialize":        "",
 	} {
 		if got := a.find(path); (got.method != nil) != (want != "") || got.value("user_id") != want {
-			t.Errorf("%s: user %q, method %v; want %q", path, got.value("user_id"), got.method != nil, want)
+			t.Errorf("%s: got user %q, method found: %v; want user %q", path, got.value("user_id"), got.method != nil, want)
 		}
 	}
 }
 
-// newTestAdapter is an adapter with a ZITADEL that does nothing, if config has none.
+// newTestAdapter returns an adapter. If config has no ZITADEL, the adapter gets a stub.
 func newTestAdapter(tb testing.TB, config Config) *adapter {
 	tb.Helper()
 	config.OrgScope, config.Timeout, config.Limits.BodyTimeout = OrgScopeStrict, time.Minute, time.Minute
@@ -73,7 +74,7 @@ func newTestAdapter(tb testing.TB, config Config) *adapter {
 	}
 	made, ok := handler.(*adapter)
 	if !ok {
-		tb.Fatalf("New made %T", handler)
+		tb.Fatalf("New: got %T, want *adapter", handler)
 	}
 	return made
 }

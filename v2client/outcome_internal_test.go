@@ -19,74 +19,179 @@ import (
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 )
 
-// What the error of an attempt means: to the client, to the breaker, and for a retry.
-func TestClassify(t *testing.T) {
+// What the client makes of an attempt's outcome.
+
+// verdict is what classify has to say of an attempt's error.
+type verdict struct {
+	code    connect.Code
+	origin  Origin
+	health  health
+	reads   bool // a read may be made again
+	writes  bool // a write may be made again
+	unknown bool // the outcome of a write is unknown
+}
+
+// classify decides what an attempt's error means to the client, to the breaker, and for a
+// retry.
+func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 	t.Parallel()
+	// What the transport knows of the request.
 	sent, unsent, undialed := upstream.Outcome{Dialed: true, Sent: true}, upstream.Outcome{Dialed: true}, upstream.Outcome{}
 	says := func(code connect.Code, id string) error { return wireError(t, code, id) }
 	plain := func(code connect.Code) error { return connect.NewError(code, errors.New("synthesized")) }
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for _, row := range []struct {
-		name    string
-		err     error
-		made    attempt
-		to      target
-		end     ending
-		code    connect.Code
-		origin  Origin
-		health  health
-		reads   bool // a read is made again
-		writes  bool // a write is made again
-		unknown bool // the outcome of a write is
+		name string
+		err  error
+		made attempt
+		to   target
+		end  ending // goesOn by default
+		want verdict
 	}{
 		// ZITADEL answered.
-		{"refusal", says(connect.CodePermissionDenied, "AUTH-x"), attempt{sent, 403, false}, target{}, goesOn, connect.CodePermissionDenied, OriginZITADEL, healthy, false, false, false},
-		{"500 with an id", says(connect.CodeInternal, "COMMAND-CahN2"), attempt{sent, 500, false}, target{}, goesOn, connect.CodeInternal, OriginZITADEL, healthy, false, false, false},
-		{"unavailable", says(connect.CodeUnavailable, ""), attempt{sent, 503, false}, target{}, goesOn, connect.CodeUnavailable, OriginZITADEL, failing, true, false, false},
-		{"unavailable with an id", says(connect.CodeUnavailable, "X"), attempt{sent, 503, false}, target{}, goesOn, connect.CodeUnavailable, OriginZITADEL, healthy, false, false, false},
-		{"unavailable, suspect", says(connect.CodeUnavailable, ""), attempt{sent, 503, false}, target{unverifiedHost: true}, goesOn, connect.CodeUnavailable, OriginZITADEL, notCounted, true, false, false},
-		{"userinfo's 401", fmt.Errorf("%w: 401", ErrTokenRefused), attempt{sent, 401, false}, target{}, goesOn, connect.CodeUnauthenticated, OriginZITADEL, healthy, false, false, false},
-		{"its own deadline exceeded", says(connect.CodeDeadlineExceeded, ""), attempt{sent, 504, false}, target{}, goesOn, connect.CodeDeadlineExceeded, OriginZITADEL, healthy, false, false, false},
-		// Nobody answered.
-		{"connection refused", refused, attempt{undialed, 0, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, true, false},
-		{"connection refused, suspect", refused, attempt{undialed, 0, false}, target{largeHeaders: true, unverifiedHost: true}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, true, false},
-		{"reset before it was sent", errReset, attempt{unsent, 0, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, true, false},
-		{"reset after it was sent", errReset, attempt{sent, 0, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, false, true},
-		{"reset, suspect", errReset, attempt{sent, 0, false}, target{largeHeaders: true}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, true, false, true},
-		{"canceled, says connect-go, of a reset", plain(connect.CodeCanceled), attempt{sent, 0, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, false, true},
-		{"no local port", &net.OpError{Op: "dial", Err: syscall.EADDRNOTAVAIL}, attempt{undialed, 0, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, false, false, false},
-		{"no file descriptor", &net.OpError{Op: "dial", Err: syscall.EMFILE}, attempt{undialed, 0, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, false, false, false},
+		{
+			name: "refusal", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{sent, 403, false},
+			want: verdict{code: connect.CodePermissionDenied, origin: OriginZITADEL, health: healthy},
+		},
+		{
+			name: "500 with an id", err: says(connect.CodeInternal, "COMMAND-CahN2"), made: attempt{sent, 500, false},
+			want: verdict{code: connect.CodeInternal, origin: OriginZITADEL, health: healthy},
+		},
+		{
+			name: "unavailable", err: says(connect.CodeUnavailable, ""), made: attempt{sent, 503, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: failing, reads: true},
+		},
+		{
+			name: "unavailable with an id", err: says(connect.CodeUnavailable, "X"), made: attempt{sent, 503, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: healthy},
+		},
+		{
+			name: "unavailable, suspect", err: says(connect.CodeUnavailable, ""), made: attempt{sent, 503, false},
+			to:   target{unverifiedHost: true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: notCounted, reads: true},
+		},
+		{
+			name: "userinfo's 401", err: fmt.Errorf("%w: 401", ErrTokenRefused), made: attempt{sent, 401, false},
+			want: verdict{code: connect.CodeUnauthenticated, origin: OriginZITADEL, health: healthy},
+		},
+		{
+			name: "its own deadline exceeded", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{sent, 504, false},
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginZITADEL, health: healthy},
+		},
+		// No answer came.
+		{
+			name: "connection refused", err: refused, made: attempt{undialed, 0, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
+		},
+		{
+			name: "connection refused, suspect", err: refused, made: attempt{undialed, 0, false},
+			to:   target{largeHeaders: true, unverifiedHost: true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
+		},
+		{
+			name: "reset before it was sent", err: errReset, made: attempt{unsent, 0, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
+		},
+		{
+			name: "reset after it was sent", err: errReset, made: attempt{sent, 0, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
+		},
+		{
+			name: "reset, suspect", err: errReset, made: attempt{sent, 0, false},
+			to:   target{largeHeaders: true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, reads: true, unknown: true},
+		},
+		{
+			name: "canceled, says connect-go, of a reset", err: plain(connect.CodeCanceled), made: attempt{sent, 0, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
+		},
+		{
+			name: "no local port", err: &net.OpError{Op: "dial", Err: syscall.EADDRNOTAVAIL}, made: attempt{undialed, 0, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
+		},
+		{
+			name: "no file descriptor", err: &net.OpError{Op: "dial", Err: syscall.EMFILE}, made: attempt{undialed, 0, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
+		},
 		// A load balancer answered.
-		{"gateway's 502", plain(connect.CodeUnavailable), attempt{sent, 502, true}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, false, true},
-		{"gateway's JSON 503", says(connect.CodeUnavailable, ""), attempt{sent, 503, true}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, failing, true, false, true},
-		{"gateway's 503, unverified host", plain(connect.CodeUnavailable), attempt{sent, 503, true}, target{unverifiedHost: true}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, true, false, true},
-		{"gateway's 404", plain(connect.CodeUnimplemented), attempt{sent, 404, true}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, false, false, false},
-		{"gateway's 429", plain(connect.CodeUnavailable), attempt{sent, 429, true}, target{}, goesOn, connect.CodeResourceExhausted, OriginTransport, notCounted, false, false, false},
-		{"answer too large", plain(connect.CodeResourceExhausted), attempt{sent, 200, false}, target{}, goesOn, connect.CodeUnavailable, OriginTransport, notCounted, false, false, true},
+		{
+			name: "gateway's 502", err: plain(connect.CodeUnavailable), made: attempt{sent, 502, true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
+		},
+		{
+			name: "gateway's JSON 503", err: says(connect.CodeUnavailable, ""), made: attempt{sent, 503, true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
+		},
+		{
+			name: "gateway's 503, unverified host", err: plain(connect.CodeUnavailable), made: attempt{sent, 503, true},
+			to:   target{unverifiedHost: true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, reads: true, unknown: true},
+		},
+		{
+			name: "gateway's 404", err: plain(connect.CodeUnimplemented), made: attempt{sent, 404, true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
+		},
+		{
+			name: "gateway's 429", err: plain(connect.CodeUnavailable), made: attempt{sent, 429, true},
+			want: verdict{code: connect.CodeResourceExhausted, origin: OriginTransport, health: notCounted},
+		},
+		{
+			name: "answer too large", err: plain(connect.CodeResourceExhausted), made: attempt{sent, 200, false},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, unknown: true},
+		},
 		// Time, and clients that leave.
-		{"client's deadline", errReset, attempt{sent, 0, false}, target{}, clientDeadline, connect.CodeDeadlineExceeded, OriginDeadline, notCounted, false, false, false},
-		{"upstream.timeout", errReset, attempt{sent, 0, false}, target{}, ownDeadline, connect.CodeDeadlineExceeded, OriginDeadline, failing, false, false, false},
-		{"upstream.timeout, large headers", errReset, attempt{sent, 0, false}, target{largeHeaders: true}, ownDeadline, connect.CodeDeadlineExceeded, OriginDeadline, notCounted, false, false, false},
-		{"upstream.timeout, unverified host", errReset, attempt{sent, 0, false}, target{unverifiedHost: true}, ownDeadline, connect.CodeDeadlineExceeded, OriginDeadline, failing, false, false, false},
-		{"upstream.timeout, noticed by ZITADEL", says(connect.CodeDeadlineExceeded, ""), attempt{sent, 504, false}, target{}, ownDeadline, connect.CodeDeadlineExceeded, OriginDeadline, failing, false, false, false},
-		{"refusal at the deadline", says(connect.CodePermissionDenied, "AUTH-x"), attempt{sent, 403, false}, target{}, ownDeadline, connect.CodePermissionDenied, OriginZITADEL, healthy, false, false, false},
-		{"client left", context.Canceled, attempt{sent, 0, false}, target{}, canceled, connect.CodeCanceled, OriginCanceled, notCounted, false, false, false},
+		{
+			name: "client's deadline", err: errReset, made: attempt{sent, 0, false},
+			end:  clientDeadline,
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted},
+		},
+		{
+			name: "upstream.timeout", err: errReset, made: attempt{sent, 0, false},
+			end:  ownDeadline,
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: failing},
+		},
+		{
+			name: "upstream.timeout, large headers", err: errReset, made: attempt{sent, 0, false},
+			to: target{largeHeaders: true}, end: ownDeadline,
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted},
+		},
+		{
+			name: "upstream.timeout, unverified host", err: errReset, made: attempt{sent, 0, false},
+			to: target{unverifiedHost: true}, end: ownDeadline,
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: failing},
+		},
+		{
+			name: "upstream.timeout, noticed by ZITADEL", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{sent, 504, false},
+			end:  ownDeadline,
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: failing},
+		},
+		{
+			name: "refusal at the deadline", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{sent, 403, false},
+			end:  ownDeadline,
+			want: verdict{code: connect.CodePermissionDenied, origin: OriginZITADEL, health: healthy},
+		},
+		{
+			name: "client left", err: context.Canceled, made: attempt{sent, 0, false},
+			end:  canceled,
+			want: verdict{code: connect.CodeCanceled, origin: OriginCanceled, health: notCounted},
+		},
 	} {
-		for kind, retryable := range map[kind]bool{read: row.reads, write: row.writes} {
+		want := row.want
+		for kind, retryable := range map[kind]bool{read: want.reads, write: want.writes} {
 			got := classify(row.err, kind, row.made, row.to, row.end)
-			if got.Code != row.code || got.Origin != row.origin || got.health != row.health || got.retryable != retryable {
-				t.Errorf("%s, kind %d: code %v, origin %v, health %d, retryable %v; want %v, %v, %d, %v",
-					row.name, kind, got.Code, got.Origin, got.health, got.retryable, row.code, row.origin, row.health, retryable)
+			if got.Code != want.code || got.Origin != want.origin || got.health != want.health || got.retryable != retryable {
+				t.Errorf("%s, kind %d: got code %v, origin %v, health %d, retryable %v; want %v, %v, %d, %v",
+					row.name, kind, got.Code, got.Origin, got.health, got.retryable, want.code, want.origin, want.health, retryable)
 			}
-			if unknown := got.Message == unknownOutcome; unknown != (row.unknown && kind == write) {
-				t.Errorf("%s, kind %d: message %q", row.name, kind, got.Message)
+			if unknown := got.Message == unknownOutcome; unknown != (want.unknown && kind == write) {
+				t.Errorf("%s, kind %d: got message %q, want an unknown outcome: %v", row.name, kind, got.Message, want.unknown && kind == write)
 			}
 		}
 	}
 }
 
-// Whose deadline ends a call, a few milliseconds before it does.
-func TestEndingOf(t *testing.T) {
+// endingOf names whose deadline ends a call, a few milliseconds before it passes.
+func TestEndingNamesDeadlineThatEndedCall(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	until := func(d time.Duration) context.Context {
@@ -115,10 +220,11 @@ func TestEndingOf(t *testing.T) {
 	}
 }
 
-// wireError is an error that a Connect server sent: nobody else can make one.
+// wireError returns an error as a Connect server sent it: only connect-go itself can make
+// one.
 func wireError(t *testing.T, code connect.Code, id string) error {
 	t.Helper()
-	server := httptest.NewServer(connect.NewUnaryHandler("/", func(context.Context, *connect.Request[anypb.Any]) (*connect.Response[anypb.Any], error) {
+	fail := func(context.Context, *connect.Request[anypb.Any]) (*connect.Response[anypb.Any], error) {
 		err := connect.NewError(code, errors.New("said"))
 		if id != "" {
 			detail, detailErr := connect.NewErrorDetail(&zitadelv1.ErrorDetail{Id: id, Message: "said"})
@@ -128,12 +234,13 @@ func wireError(t *testing.T, code connect.Code, id string) error {
 			err.AddDetail(detail)
 		}
 		return nil, err
-	}))
+	}
+	server := httptest.NewServer(connect.NewUnaryHandler("/", fail))
 	defer server.Close()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	_, err := connect.NewClient[anypb.Any, anypb.Any](client, server.URL+"/").CallUnary(t.Context(), connect.NewRequest(new(anypb.Any)))
 	if !connect.IsWireError(err) {
-		t.Fatalf("got %v, want an error of the server's", err)
+		t.Fatalf("got %v, want an error that the server sent", err)
 	}
 	return err
 }

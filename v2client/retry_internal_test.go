@@ -10,20 +10,26 @@ import (
 	"zitadel-v1-adapter/internal/upstream"
 )
 
-// newRetrying is a Client for calls that the tests make themselves.
+// Retries, with the attempts made by the tests. On the wire: retry_test.go.
+
+// newRetrying returns a Client without an upstream, whose breaker does not open.
 func newRetrying(retry RetryConfig) *Client {
+	neverOpens := BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
 	return &Client{
-		breaker: newBreaker(BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}, nil, slog.New(slog.DiscardHandler)),
+		breaker: newBreaker(neverOpens, nil, slog.New(slog.DiscardHandler)),
 		retry:   retry, budget: newRetryBudget(retry.Budget), timeout: time.Minute,
 	}
 }
 
+// quick returns a configuration without noticeable delays.
 func quick(attempts int, budget float64) RetryConfig {
 	return RetryConfig{Attempts: attempts, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, Budget: budget}
 }
 
-// retried makes a call with retries, and tells how often it was made.
-func retried(ctx context.Context, client *Client, kind kind, to target, send func(ctx context.Context, attempts int) error) (attempts int, failure *Error) {
+// retried makes a call with retries, and counts its attempts.
+func retried(
+	ctx context.Context, client *Client, kind kind, to target, send func(ctx context.Context, attempts int) error,
+) (attempts int, failure *Error) {
 	pending := call[int]{client: client, kind: kind, to: to, send: func(ctx context.Context, _ target) (*int, error) {
 		attempts++
 		if err := send(ctx, attempts); err != nil {
@@ -37,9 +43,9 @@ func retried(ctx context.Context, client *Client, kind kind, to target, send fun
 
 var errReset = errors.New("connection reset by peer")
 
-// A write is made again only if it was not sent; a read in any case. A suspect target is
-// no reason against it.
-func TestRetries(t *testing.T) {
+// A write that was sent is not made again; one that was not sent is, and so is a read in
+// either case. Calls with a suspect target are retried like any others.
+func TestSentWritesAreNeverRetried(t *testing.T) {
 	t.Parallel()
 	for name, to := range map[string]target{"usual": {}, "large headers": {largeHeaders: true}, "unverified host": {unverifiedHost: true}} {
 		for _, test := range []struct {
@@ -52,23 +58,27 @@ func TestRetries(t *testing.T) {
 				return errReset
 			})
 			if attempts != test.want || failure == nil {
-				t.Errorf("%s, kind %d, sent %v: %d attempts, want %d", name, test.kind, test.sent, attempts, test.want)
+				t.Errorf("%s, kind %d, sent %v: got %d attempts and %v, want %d and an error",
+					name, test.kind, test.sent, attempts, failure, test.want)
 			}
 		}
 	}
 }
 
-// An attempt whose transport has not told its outcome may have been handled.
-func TestUnknownAttemptIsNoRetry(t *testing.T) {
+// If the transport does not report what became of an attempt, a write may have been
+// handled, and is not made again.
+func TestWriteWithUnknownAttemptIsNotRetried(t *testing.T) {
 	t.Parallel()
-	attempts, failure := retried(t.Context(), newRetrying(quick(3, 1)), write, target{}, func(context.Context, int) error { return errReset })
+	resets := func(context.Context, int) error { return errReset }
+	attempts, failure := retried(t.Context(), newRetrying(quick(3, 1)), write, target{}, resets)
 	if attempts != 1 || failure.Message != unknownOutcome {
-		t.Errorf("%d attempts, %v; want 1, and an unknown outcome", attempts, failure)
+		t.Errorf("got %d attempts and %v, want 1 and %s", attempts, failure, unknownOutcome)
 	}
 }
 
-// A budget bounds the retries of an outage, and success ends them.
-func TestRetryBudget(t *testing.T) {
+// The budget bounds the retries of all calls during an outage. A call is not retried after
+// it has succeeded.
+func TestRetryBudgetBoundsRetries(t *testing.T) {
 	t.Parallel()
 	for budget, most := range map[float64]int{0: 1000, 0.2: 1000 + retryReserve + 200, 1: 3000} {
 		client, total := newRetrying(quick(3, budget)), 0
@@ -77,7 +87,7 @@ func TestRetryBudget(t *testing.T) {
 			total += attempts
 		}
 		if total > most || total < most-retryReserve-1000*int(budget) {
-			t.Errorf("budget %v: %d attempts for 1000 calls, want %d", budget, total, most)
+			t.Errorf("budget %v: got %d attempts for 1000 calls, want about %d and no more", budget, total, most)
 		}
 	}
 	attempts, failure := retried(t.Context(), newRetrying(quick(5, 1)), read, target{}, func(_ context.Context, attempts int) error {
@@ -87,27 +97,28 @@ func TestRetryBudget(t *testing.T) {
 		return nil
 	})
 	if failure != nil || attempts != 3 {
-		t.Errorf("%v after %d attempts, want success after 3", failure, attempts)
+		t.Errorf("got %v after %d attempts, want success after 3", failure, attempts)
 	}
 }
 
-// There is no retry without time for it, and none for a client that has left.
-func TestRetryStaysWithinTheCallsTime(t *testing.T) {
+// A call is not retried if its deadline would pass before the retry, nor after its client
+// has canceled it.
+func TestRetriesStopAtDeadlineOrCancel(t *testing.T) {
 	t.Parallel()
 	slow := RetryConfig{Attempts: 10, BaseDelay: 1000 * time.Hour, MaxDelay: 1000 * time.Hour, Budget: 1}
-	for name, leaves := range map[string]bool{"deadline": false, "cancel": true} {
+	for name, cancels := range map[string]bool{"deadline": false, "cancel": true} {
 		ctx, cancel := context.WithCancel(t.Context())
-		if !leaves {
+		if !cancels {
 			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 		}
 		attempts, failure := retried(ctx, newRetrying(slow), read, target{}, func(context.Context, int) error {
-			if leaves {
+			if cancels {
 				time.AfterFunc(time.Millisecond, cancel)
 			}
 			return errReset
 		})
 		if attempts != 1 || failure == nil {
-			t.Errorf("%s: %d attempts, %v; want 1 and an error", name, attempts, failure)
+			t.Errorf("%s: got %d attempts and %v, want 1 and an error", name, attempts, failure)
 		}
 		cancel()
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // A file that is written while it is read is read again.
-func TestWrittenWhileLoading(t *testing.T) {
+func TestFileWrittenWhileLoadingIsAChange(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	write := func(content string) {

@@ -97,7 +97,7 @@ func at(t *testing.T, handler http.Handler) upstream.Config {
 	return upstream.Config{URL: "http://" + wiretest.Listen(t, handler), Host: host}
 }
 
-func TestAllIsWell(t *testing.T) {
+func TestWorkingUpstreamPassesEveryCheck(t *testing.T) {
 	t.Parallel()
 	results := run(t, at(t, zitadel(t)), func(c *check.Config) { c.Token = "pat-org-owner-a" })
 	expect(t, results, "upstream reachable", check.OK, "tcp 127.0.0.1:")
@@ -112,7 +112,7 @@ func TestAllIsWell(t *testing.T) {
 }
 
 // Each of these is found, and has a hint.
-func TestWhatIsNotWell(t *testing.T) {
+func TestProblemsAreFoundWithAHint(t *testing.T) {
 	t.Parallel()
 	without := func(paths ...string) http.Handler {
 		next := zitadel(t)
@@ -176,7 +176,7 @@ func TestWhatIsNotWell(t *testing.T) {
 
 // With upstream.host: client, each host that clients may dial is asked for with the
 // headers that the adapter would send, and the issuer is compared (issue 9).
-func TestHostsThatClientsDial(t *testing.T) {
+func TestClientsHostsAreCheckedAsDialed(t *testing.T) {
 	t.Parallel()
 	fixture := wiretest.Fixture(t)
 	fixture.InstanceHosts = []string{host}
@@ -217,7 +217,7 @@ func TestHostsThatClientsDial(t *testing.T) {
 }
 
 // Each release that was tried is recognized by what is there (issue 11).
-func TestReleases(t *testing.T) {
+func TestReleaseIsRecognizedByWhatIsThere(t *testing.T) {
 	t.Parallel()
 	for release, want := range map[v2test.Release]string{
 		v2test.Main: "v4.5 or later", v2test.V42: "v4.0 to v4.4", v2test.V34: "v3 or earlier", v2test.V271: "v3 or earlier", v2test.V258: "v3 or earlier",
@@ -232,7 +232,7 @@ func TestReleases(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
+func TestTLSProblemsAreFound(t *testing.T) {
 	t.Parallel()
 	ca, dir := wiretest.NewCA(t), t.TempDir()
 	cert, key := ca.Issue(t, 24)

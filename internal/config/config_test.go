@@ -51,7 +51,7 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 }
 
 // The environment overrides the file, and flags override both.
-func TestOrder(t *testing.T) {
+func TestLaterSourceOverridesEarlier(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(path, []byte("upstream: {url: http://file, timeout: 1s}\nlog: {level: warn}\n"), 0o600); err != nil {
@@ -69,7 +69,7 @@ func TestOrder(t *testing.T) {
 }
 
 // Every key can be set by its variable.
-func TestEveryVariable(t *testing.T) {
+func TestEveryKeyHasAVariable(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
 		"server.listen": ":1", "server.shutdownTimeout": "1s", "server.shutdownDelay": "2s",
@@ -125,7 +125,7 @@ func TestEveryVariable(t *testing.T) {
 }
 
 // Changes names the keys, not the values.
-func TestChanges(t *testing.T) {
+func TestChangesNamesKeysWithoutValues(t *testing.T) {
 	t.Parallel()
 	from := config.Default()
 	to := from

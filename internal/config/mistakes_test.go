@@ -36,7 +36,7 @@ func wantMistakes(t *testing.T, got string, want ...string) {
 }
 
 // The error of each mistake names its line, the key, the value, and what is allowed.
-func TestMistakes(t *testing.T) {
+func TestMistakesNameLineKeyAndValue(t *testing.T) {
 	t.Parallel()
 	const url = "upstream: {url: http://x}\n"
 	for file, want := range map[string]string{
@@ -223,7 +223,7 @@ func valueOf(t *testing.T, of config.Config, key string) any {
 }
 
 // A list is a YAML list in a file, and is separated by commas elsewhere.
-func TestLists(t *testing.T) {
+func TestListsInFilesAndVariables(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]string{
 		"server: {trustedProxies: [10.0.0.0/8, '::1', unix]}":    {"10.0.0.0/8", "::1", "unix"},
@@ -257,7 +257,7 @@ func TestEmptyKeepsDefaults(t *testing.T) {
 }
 
 // An alias has the value of its anchor, and the mistakes in it.
-func TestAliases(t *testing.T) {
+func TestAliasesAreFollowed(t *testing.T) {
 	t.Parallel()
 	got, mistakes := load(t, "server: {tls: &tls {certFile: &pem /pem, keyFile: *pem}}\nupstream: {url: http://x, tls: *tls}", nil)
 	if wantMistakes(t, mistakes); got.Upstream.TLS.KeyFile != "/pem" || got.Server.TLS.KeyFile != "/pem" {
@@ -271,7 +271,7 @@ func TestAliases(t *testing.T) {
 	)
 }
 
-func TestMissingFile(t *testing.T) {
+func TestMissingFileIsAnError(t *testing.T) {
 	t.Parallel()
 	if _, err := config.Load("nowhere.yaml", nil, nil); err == nil || !strings.Contains(err.Error(), "--config: open nowhere.yaml") {
 		t.Errorf("got %v", err)

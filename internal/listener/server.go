@@ -41,7 +41,8 @@ type Config struct {
 	// accepted. Unix sockets are not limited. Default: no limit.
 	ConnectionsPerPeer int
 	// OnRefused is called for each connection closed because of ConnectionsPerPeer,
-	// before it is closed. It must not block. Default: none.
+	// before it is closed. It must not block, because no connection is accepted
+	// meanwhile. Default: none.
 	OnRefused func()
 	// Log receives warnings about failed TLS handshakes, and net/http's error log
 	// without the parts of requests that it quotes. Default: none.

@@ -48,7 +48,8 @@ func New() *Metrics {
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "v1adapter_calls_total",
-			Help: "Calls of v1 methods by method, protocol, way (v2: translated, v1: native) and gRPC code (HTTP status for REST answered by native v1).",
+			Help: "Calls of v1 methods by method, protocol, way (v2: translated, v1: native) and gRPC code " +
+				"(HTTP status for REST answered by native v1).",
 		}, []string{"method", "protocol", "way", "code"}),
 		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "v1adapter_call_duration_seconds",
@@ -81,7 +82,9 @@ func New() *Metrics {
 			Name: "v1adapter_config_last_reload_success_timestamp_seconds", Help: "Unix time at which the current configuration was accepted.",
 		}),
 		certificateReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "v1adapter_certificate_reloads_total", Help: "Reloads of changed certificate files by certificate (server, upstream) and result (ok, error). After an error the old certificate stays in use.",
+			Name: "v1adapter_certificate_reloads_total",
+			Help: "Reloads of changed certificate files by certificate (server, upstream) and result (ok, error). " +
+				"After an error the old certificate stays in use.",
 		}, []string{"certificate", "result"}),
 		certificateExpiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "Unix time at which the current certificate expires.",

@@ -55,7 +55,7 @@ const maxConnections = 4
 // connections. Many load balancers end the whole connection when a request's headers
 // exceed their limit, and every other request on that connection would fail with it:
 // without the separation, any client could make other clients' calls fail.
-// TestHeadersThatEndConnections of package adapter proves that it cannot.
+// TestConnectionClosedOverLargeHeadersFailsNoOtherCall of package adapter proves that it cannot.
 type Transport struct {
 	addresses    *addressSet // nil: the upstream is not a host name
 	http1        bool

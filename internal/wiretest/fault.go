@@ -211,7 +211,8 @@ func Faults() map[string]Fault {
 		"HTML with 403":       page("403 Forbidden"),
 		"HTML with 502":       page("502 Bad Gateway"),
 		"HTML with 503":       page("503 Service Unavailable"),
-		"oversized answer":    write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\nContent-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
-		"endless headers":     write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)),
+		"oversized answer": write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\n" +
+			"Content-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
+		"endless headers": write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)),
 	}
 }

@@ -1,7 +1,7 @@
-// Package deploy_test proves what it can of the recipes in deploy/: their formats
-// are those of Kubernetes, of the Gateway API and of docker compose, to the last
-// field, and the adapter takes the configuration that they give it. nginx and
-// systemd are tried by .ci/run, with the real programs.
+// Package deploy_test tests the recipes in deploy/: every field of their files is one that
+// Kubernetes, the Gateway API or docker compose knows, and the adapter accepts their
+// configuration. The recipe for nginx is tested by interop/passthrough, that for systemd by
+// .ci/run.
 package deploy_test
 
 import (
@@ -22,7 +22,7 @@ import (
 	"zitadel-v1-adapter/internal/config"
 )
 
-// load reads the configuration that a container's environment makes.
+// load returns the adapter's configuration with the environment of a container.
 func load(t *testing.T, environment []corev1.EnvVar) config.Config {
 	t.Helper()
 	settings, err := config.Load("", environ(environment), nil)
@@ -32,6 +32,7 @@ func load(t *testing.T, environment []corev1.EnvVar) config.Config {
 	return settings
 }
 
+// environ returns the environment of a container as name=value.
 func environ(environment []corev1.EnvVar) []string {
 	all := make([]string, 0, len(environment))
 	for _, variable := range environment {
@@ -40,6 +41,7 @@ func environ(environment []corev1.EnvVar) []string {
 	return all
 }
 
+// decode reads YAML; unknown fields fail the test.
 func decode(t *testing.T, document []byte, into any) {
 	t.Helper()
 	if err := yaml.UnmarshalStrict(document, into); err != nil {
@@ -47,6 +49,7 @@ func decode(t *testing.T, document []byte, into any) {
 	}
 }
 
+// read returns the content of a file in deploy/.
 func read(t *testing.T, name string) []byte {
 	t.Helper()
 	content, err := os.ReadFile("../../deploy/" + name)
@@ -56,27 +59,31 @@ func read(t *testing.T, name string) []byte {
 	return content
 }
 
-func TestSidecar(t *testing.T) {
+// The application in the sidecar recipe calls the address that the adapter listens on, and the
+// probes use the port of its admin listener.
+func TestSidecarRecipeIsConsistent(t *testing.T) {
 	t.Parallel()
 	var deployment appsv1.Deployment
 	decode(t, read(t, "kubernetes/sidecar.yaml"), &deployment)
 	pod := deployment.Spec.Template.Spec
 	sidecar := pod.InitContainers[0]
 	if sidecar.RestartPolicy == nil || *sidecar.RestartPolicy != corev1.ContainerRestartPolicyAlways {
-		t.Error("not a sidecar")
+		t.Error("the init container has no restartPolicy Always, want a sidecar")
 	}
 	settings := load(t, sidecar.Env)
 	if app := pod.Containers[0].Env[0].Value; app != "http://"+settings.Server.Listen {
-		t.Errorf("the application calls %s, the adapter listens on %s", app, settings.Server.Listen)
+		t.Errorf("the application calls %s, want the adapter's address %s", app, settings.Server.Listen)
 	}
 	for _, port := range sidecar.Ports {
 		if !strings.HasSuffix(settings.Admin.Listen, ":9090") || port.ContainerPort != 9090 {
-			t.Errorf("probes ask port %d, the adapter listens on %s", port.ContainerPort, settings.Admin.Listen)
+			t.Errorf("got container port %d, admin address %s, want port 9090 in both", port.ContainerPort, settings.Admin.Listen)
 		}
 	}
 }
 
-func TestGateway(t *testing.T) {
+// The route in the gateway recipe leads to the recipe's service, and pods get enough time to
+// shut down.
+func TestGatewayRecipeIsConsistent(t *testing.T) {
 	t.Parallel()
 	documents := bytes.Split(read(t, "kubernetes/gateway.yaml"), []byte("\n---\n"))
 	var (
@@ -92,7 +99,7 @@ func TestGateway(t *testing.T) {
 	settings := load(t, pod.Containers[0].Env)
 	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
 	if needed := settings.Server.ShutdownDelay + settings.Server.ShutdownTimeout; grace <= needed {
-		t.Errorf("killed after %v, may need %v", grace, needed)
+		t.Errorf("got a grace period of %v, want more than the %v that a shutdown may take", grace, needed)
 	}
 	ports := map[gatewayv1.PortNumber]bool{}
 	for _, port := range service.Spec.Ports {
@@ -101,24 +108,25 @@ func TestGateway(t *testing.T) {
 	for _, rule := range route.Spec.Rules {
 		for _, backend := range rule.BackendRefs {
 			if string(backend.Name) != service.Name || backend.Port == nil || !ports[*backend.Port] {
-				t.Errorf("no such service: %+v", backend)
+				t.Errorf("the route leads to %+v, want service %s with one of the ports %v", backend, service.Name, ports)
 			}
 		}
 	}
 }
 
-func TestCompose(t *testing.T) {
+// docker compose gives the adapter enough time to shut down.
+func TestComposeRecipeIsConsistent(t *testing.T) {
 	t.Parallel()
 	settings, err := config.Load("", composeEnviron(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if grace := time.Duration(*composeService(t).StopGracePeriod); grace <= settings.Server.ShutdownTimeout {
-		t.Errorf("killed after %v, may need %v", grace, settings.Server.ShutdownTimeout)
+		t.Errorf("got a grace period of %v, want more than server.shutdownTimeout, %v", grace, settings.Server.ShutdownTimeout)
 	}
 }
 
-// composeEnviron is the environment that the recipe for docker compose makes.
+// composeEnviron returns the environment of the adapter in the recipe for docker compose.
 func composeEnviron(t *testing.T) []string {
 	t.Helper()
 	environment := composeService(t).Environment
@@ -129,6 +137,7 @@ func composeEnviron(t *testing.T) []string {
 	return all
 }
 
+// composeService returns the adapter's service in the recipe for docker compose.
 func composeService(t *testing.T) types.ServiceConfig {
 	t.Helper()
 	project, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{

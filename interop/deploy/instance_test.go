@@ -19,7 +19,7 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// binary is the program that the recipes run.
+// binary is the path of the program.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -38,10 +38,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// Every recipe, in front of a ZITADEL that knows its own name and zitadel.example.com:
-// beside an application, clients may dial names that ZITADEL does not know; in front of
-// ZITADEL, a name is known or not, as it would be without the adapter (issue 9).
-func TestRecipesFindTheInstance(t *testing.T) {
+// With each recipe, the adapter's requests select the instance of a ZITADEL that knows the
+// names localhost and zitadel.example.com. In recipes that run the adapter next to an
+// application, clients may use names that ZITADEL does not know. In the gateway recipe,
+// ZITADEL gets the name that the client used and answers 404 if it does not know it, as
+// without the adapter (issue 9).
+func TestRecipesSelectTheInstance(t *testing.T) {
 	t.Parallel()
 	fixture := wiretest.Fixture(t)
 	fixture.InstanceHosts = []string{"localhost", "zitadel.example.com"}
@@ -52,12 +54,18 @@ func TestRecipesFindTheInstance(t *testing.T) {
 	for name, recipe := range map[string]struct {
 		environ []string
 		args    []string
-		hosts   map[string]int
+		hosts   map[string]int // status by the host that the client sends
 	}{
-		"kubernetes/sidecar.yaml": {environ(sidecar.Spec.Template.Spec.InitContainers[0].Env), nil, map[string]int{"127.0.0.1": 200, "localhost": 200, "legacy.internal": 200}},
-		"kubernetes/gateway.yaml": {environ(gateway.Spec.Template.Spec.Containers[0].Env), nil, map[string]int{"zitadel.example.com": 200, "other.example": 404}},
-		"compose.yaml":            {composeEnviron(t), nil, map[string]int{"127.0.0.1": 200, "zitadel-v1-adapter": 200}},
-		"systemd":                 {nil, []string{"--config", "../../config.yaml"}, map[string]int{"127.0.0.1": 200, "adapter.internal": 200}},
+		"kubernetes/sidecar.yaml": {
+			environ(sidecar.Spec.Template.Spec.InitContainers[0].Env), nil,
+			map[string]int{"127.0.0.1": 200, "localhost": 200, "legacy.internal": 200},
+		},
+		"kubernetes/gateway.yaml": {
+			environ(gateway.Spec.Template.Spec.Containers[0].Env), nil,
+			map[string]int{"zitadel.example.com": 200, "other.example": 404},
+		},
+		"compose.yaml": {composeEnviron(t), nil, map[string]int{"127.0.0.1": 200, "zitadel-v1-adapter": 200}},
+		"systemd":      {nil, []string{"--config", "../../config.yaml"}, map[string]int{"127.0.0.1": 200, "adapter.internal": 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,15 +85,15 @@ func TestRecipesFindTheInstance(t *testing.T) {
 				body, err := io.ReadAll(response.Body)
 				_ = response.Body.Close()
 				if err != nil || response.StatusCode != want {
-					t.Errorf("a client that dials %s: HTTP %d, want %d: %s, %v", host, response.StatusCode, want, body, err)
+					t.Errorf("host %s: got status %d, %s, %v, want status %d", host, response.StatusCode, body, err, want)
 				}
 			}
 		})
 	}
 }
 
-// serve runs the adapter at addresses of its own until the test ends, and returns the
-// one for clients.
+// serve runs the adapter on free ports until the test ends, and returns its address for
+// clients.
 func serve(t *testing.T, environ, args []string) string {
 	t.Helper()
 	address, admin := freeAddress(t), freeAddress(t)
@@ -98,7 +106,7 @@ func serve(t *testing.T, environ, args []string) string {
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		if err := command.Wait(); err != nil || t.Failed() {
-			t.Errorf("%v\n%s", err, log.String())
+			t.Errorf("the adapter exited with %v, log:\n%s", err, log.String())
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -108,11 +116,12 @@ func serve(t *testing.T, environ, args []string) string {
 			return address
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not ready: %v\n%s", err, log.String())
+			t.Fatalf("not ready after 20s: %v, log:\n%s", err, log.String())
 		}
 	}
 }
 
+// freeAddress returns an address of 127.0.0.1 whose port is currently free.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,11 +19,11 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// namespace is a host of its own (ip-netns(8)), with a network that leads to other
-// namespaces only.
+// namespace is a network namespace (ip-netns(8)), used as a separate host. Its network
+// leads only to the namespaces that it is connected to.
 type namespace struct{ name string }
 
-// newNamespace makes a host that is gone when the test ends. It takes root, iproute2
+// newNamespace makes a host that is removed when the test ends. It needs root, iproute2
 // and iptables.
 func newNamespace(t *testing.T, name string) namespace {
 	t.Helper()
@@ -34,26 +34,30 @@ func newNamespace(t *testing.T, name string) namespace {
 	return n
 }
 
+// run runs a command and fails the test if the command fails.
 func run(t *testing.T, command string, arguments ...string) {
 	t.Helper()
 	if out, err := exec.Command(command, arguments...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s(as root, with iproute2 and iptables)", command, strings.Join(arguments, " "), err, out)
+		t.Fatalf("%s %s: %v\n%s(this test needs root, iproute2 and iptables)", command, strings.Join(arguments, " "), err, out)
 	}
 }
 
-// connect lays a cable to another host. Both ends get an address of the network.
+// connect connects another host by a veth(4) pair, and returns that host's address. network
+// is the first three bytes of the addresses of both ends, such as "10.231.0".
 func (n namespace) connect(t *testing.T, other namespace, network string) (address string) {
 	t.Helper()
-	here, there := "to-"+network[len(network)-1:], "eth0"
-	run(t, "ip", "-n", n.name, "link", "add", here, "type", "veth", "peer", "name", there, "netns", other.name)
-	for _, end := range []struct{ namespace, link, address string }{{n.name, here, network + ".1"}, {other.name, there, network + ".2"}} {
+	local, remote := "to-"+network[len(network)-1:], "eth0"
+	run(t, "ip", "-n", n.name, "link", "add", local, "type", "veth", "peer", "name", remote, "netns", other.name)
+	for _, end := range []struct{ namespace, link, address string }{
+		{n.name, local, network + ".1"}, {other.name, remote, network + ".2"},
+	} {
 		run(t, "ip", "-n", end.namespace, "addr", "add", end.address+"/30", "dev", end.link)
 		run(t, "ip", "-n", end.namespace, "link", "set", end.link, "up")
 	}
 	return network + ".2"
 }
 
-// resolve lets a name have addresses, by a hosts file.
+// resolve makes a host name resolve to addresses on this host, by its /etc/hosts.
 func (n namespace) resolve(t *testing.T, name string, addresses []string) {
 	t.Helper()
 	dir := "/etc/netns/" + n.name
@@ -68,16 +72,16 @@ func (n namespace) resolve(t *testing.T, name string, addresses []string) {
 	wiretest.WriteFile(t, dir, "hosts", []byte(hosts.String()))
 }
 
-// silence lets nothing arrive any more, as if the host had lost its power; or ends
-// that.
-func (n namespace) silence(t *testing.T, silent bool) {
+// setDead drops everything that is sent to the host, as if it had lost its power, or stops
+// doing so.
+func (n namespace) setDead(t *testing.T, dead bool) {
 	t.Helper()
-	change := map[bool]string{true: "--append", false: "--delete"}[silent]
+	change := map[bool]string{true: "--append", false: "--delete"}[dead]
 	run(t, "ip", "netns", "exec", n.name, "iptables", change, "INPUT", "--in-interface", "eth0", "--jump", "DROP")
 }
 
-// start runs the program on the host, with its admin address in a Unix socket, until
-// the test ends.
+// start runs the program on the host until the test ends, with its admin listener on the
+// Unix socket admin, and returns its output.
 func (n namespace) start(t *testing.T, admin string, arguments ...string) *wiretest.Buffer {
 	t.Helper()
 	log := new(wiretest.Buffer)
@@ -103,11 +107,12 @@ func (n namespace) start(t *testing.T, admin string, arguments ...string) *wiret
 			return log
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not ready: %v", err)
+			t.Fatalf("%s is not ready after 30s: %v", n.name, err)
 		}
 	}
 }
 
+// unixClient returns a client that connects to a Unix socket whatever the URL's host is.
 func unixClient(path string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 100,
@@ -117,10 +122,10 @@ func unixClient(path string) *http.Client {
 	}}
 }
 
-// One of the two hosts of ZITADEL dies without a word, while calls are under way. The
-// dead connections are found out long before upstream.timeout, which is a minute: no
-// answer says that time was up. Then all calls go to the other host; when that dies
-// too and the first one is back, they go there.
+// When one of ZITADEL's two hosts dies silently during calls, all calls soon go to the other
+// host, and when that dies and the first one is back, they go there. The dead connections
+// are detected long before upstream.timeout, one minute, so no call fails with
+// deadline_exceeded.
 func TestDeadPeer(t *testing.T) {
 	t.Parallel()
 	for n, protocol := range []string{"connect", "grpc"} {
@@ -133,36 +138,38 @@ func TestDeadPeer(t *testing.T) {
 			for i := range hosts {
 				hosts[i] = newNamespace(t, fmt.Sprintf("z%d%s", i, protocol))
 				addresses[i] = adapter.connect(t, hosts[i], fmt.Sprintf("10.231.%d", 2*n+i))
-				hosts[i].start(t, filepath.Join(dir, fmt.Sprintf("z%d", i)), "demo", "--fixture", recordings.Path(t, recordings.Fixture), "--listen", addresses[i]+":8080")
+				hosts[i].start(t, filepath.Join(dir, fmt.Sprintf("z%d", i)),
+					"demo", "--fixture", recordings.Path(t, recordings.Fixture), "--listen", addresses[i]+":8080")
 			}
 			adapter.resolve(t, "zitadel.test", addresses)
 			listen := filepath.Join(dir, "a")
 			config := wiretest.WriteFile(t, dir, "config.yaml", fmt.Appendf(nil,
-				"upstream: {url: 'http://zitadel.test:8080', host: localhost, protocol: %s, timeout: 60s}\nserver: {listen: 'unix:%s'}\nbreaker: {minimumCalls: 1000000}\n", protocol, listen))
+				"upstream: {url: 'http://zitadel.test:8080', host: localhost, protocol: %s, timeout: 60s}\n"+
+					"server: {listen: 'unix:%s'}\nbreaker: {minimumCalls: 1000000}\n", protocol, listen))
 			log := adapter.start(t, filepath.Join(dir, "admin"), "serve", "--config", config)
 
 			load := newDeadPeerLoad(t, listen)
-			load.succeeds(t, 100)
+			load.waitForSuccesses(t, 100)
 			for i, host := range hosts {
 				if !isUsed(t, filepath.Join(dir, fmt.Sprintf("z%d", i))) {
-					t.Errorf("%s, which is %s, is not used", addresses[i], host.name)
+					t.Errorf("got no calls to %s (%s), want some", addresses[i], host.name)
 				}
 			}
-			hosts[0].silence(t, true)
-			load.succeeds(t, 2000)
-			hosts[0].silence(t, false)
-			hosts[1].silence(t, true)
-			load.succeeds(t, 2000)
+			hosts[0].setDead(t, true)
+			load.waitForSuccesses(t, 2000)
+			hosts[0].setDead(t, false)
+			hosts[1].setDead(t, true)
+			load.waitForSuccesses(t, 2000)
 			load.stop()
 			if strings.Contains(log.String(), `"code":"deadline_exceeded"`) {
-				t.Error("a call took a minute")
+				t.Error("a call failed with deadline_exceeded after a minute, want dead connections to be detected earlier")
 			}
 			t.Logf("%d calls were made, %d of them failed", load.made.Load(), load.failed.Load())
 		})
 	}
 }
 
-// isUsed tells whether a host, which is a demo, was called.
+// isUsed reports whether a host, which runs the demo command, has answered a call.
 func isUsed(t *testing.T, admin string) bool {
 	t.Helper()
 	client := unixClient(admin)
@@ -179,7 +186,7 @@ func isUsed(t *testing.T, admin string) bool {
 	return strings.Contains(string(body), `v1adapter_passed_through_total{status="200"}`)
 }
 
-// deadPeerLoad makes calls for different users all the time.
+// deadPeerLoad makes v1 calls continuously, 16 at a time.
 type deadPeerLoad struct {
 	client       *http.Client
 	made, failed atomic.Int64
@@ -218,13 +225,13 @@ func (l *deadPeerLoad) call(t *testing.T) {
 	l.inRow.Add(1)
 }
 
-// succeeds waits until so many calls in a row have.
-func (l *deadPeerLoad) succeeds(t *testing.T, calls int64) {
+// waitForSuccesses waits until count calls in a row have succeeded, for at most 50 s.
+func (l *deadPeerLoad) waitForSuccesses(t *testing.T, count int64) {
 	t.Helper()
 	l.inRow.Store(0)
-	for deadline := time.Now().Add(50 * time.Second); l.inRow.Load() < calls; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(50 * time.Second); l.inRow.Load() < count; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d calls in a row succeed, not %d", l.inRow.Load(), calls)
+			t.Fatalf("got %d successful calls in a row, want %d", l.inRow.Load(), count)
 		}
 	}
 }

@@ -28,11 +28,11 @@ import (
 
 const userA = "400850336480234534"
 
-// gate is an upstream whose answers stop half-way until it opens.
+// gate is an upstream that stops in the middle of its answers until open is closed.
 type gate struct {
 	address string
 	open    chan struct{}
-	waiting atomic.Int64 // requests that have come to the gate
+	waiting atomic.Int64 // answers that have stopped
 }
 
 func newGate(t *testing.T) *gate {
@@ -62,13 +62,14 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
+// pass waits until the gate is open.
 func (g *gate) pass() {
 	g.waiting.Add(1)
 	<-g.open
 }
 
-// fill begins the clients' exchanges, and returns when all are at the gate. What
-// becomes of each comes over the channel.
+// fill starts an exchange of each client, and returns when all have stopped half-way. The
+// channel receives the result of each exchange.
 func (g *gate) fill(ctx context.Context, t *testing.T, p *program, clients []client) <-chan error {
 	t.Helper()
 	var halfway atomic.Int64
@@ -79,21 +80,21 @@ func (g *gate) fill(ctx context.Context, t *testing.T, p *program, clients []cli
 	failures := make(chan error, len(clients))
 	for _, client := range clients {
 		go func() { failures <- client(ctx, p, half) }()
-		time.Sleep(3 * time.Millisecond) // net/http gives an HTTP/2 connection two seconds for its first frame
+		time.Sleep(3 * time.Millisecond) // a new HTTP/2 connection must send its first frame within two seconds
 	}
-	p.eventually(t, "in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
+	p.eventually(t, "all exchanges in flight", func() bool { return int(g.waiting.Load()+halfway.Load()) == len(clients) })
 	return failures
 }
 
-// client makes one exchange; half is called when it is under way, and returns
-// when it may go on.
+// client makes one exchange. It calls half in the middle of the exchange, and continues when
+// half returns.
 type client func(ctx context.Context, p *program, half func()) error
 
 func noWait() {}
 
-// clientsInFlight are more than 500 exchanges of all kinds.
+// clientsInFlight returns more than 500 clients, of all protocols and kinds of exchanges.
 func clientsInFlight(p *program) []client {
-	gated := func(do client) client { // waits upstream, not here
+	gated := func(do client) client { // stops in the upstream, not in the client
 		return func(ctx context.Context, p *program, _ func()) error { return do(ctx, p, noWait) }
 	}
 	http1, http2 := p.newHTTPClient(false), p.newHTTPClient(true)
@@ -111,6 +112,7 @@ func clientsInFlight(p *program) []client {
 	)
 }
 
+// do sends a request and returns an error if the response is not the wanted one.
 func do(client *http.Client, request *http.Request, want func(*http.Response, []byte) bool) error {
 	response, err := client.Do(request)
 	if err != nil {
@@ -122,11 +124,12 @@ func do(client *http.Client, request *http.Request, want func(*http.Response, []
 		return err
 	}
 	if !want(response, body) {
-		return fmt.Errorf("%s %s: %d %.200q", request.Method, request.URL.Path, response.StatusCode, body)
+		return fmt.Errorf("%s %s: got unexpected status %d, body %.200q", request.Method, request.URL.Path, response.StatusCode, body)
 	}
 	return nil
 }
 
+// callREST makes a v1 call over REST, which must succeed.
 func callREST(ctx context.Context, client *http.Client, base string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/management/v1/users/"+userA+"/password/_initialize",
 		strings.NewReader(`{"password":"Sup3rPassw0rd!"}`))
@@ -140,6 +143,7 @@ func callREST(ctx context.Context, client *http.Client, base string) error {
 	})
 }
 
+// callGRPC makes a v1 call over gRPC, which must succeed.
 func callGRPC(ctx context.Context, p *program, _ func()) error {
 	conn, err := p.newGRPCConn()
 	if err != nil {
@@ -152,6 +156,7 @@ func callGRPC(ctx context.Context, p *program, _ func()) error {
 		&managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: "Sup3rPassw0rd!"}, &response)
 }
 
+// get downloads a body of two blocks.
 func get(ctx context.Context, client *http.Client, p *program, path string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base()+path, http.NoBody)
 	if err != nil {
@@ -160,6 +165,7 @@ func get(ctx context.Context, client *http.Client, p *program, path string) erro
 	return do(client, request, func(_ *http.Response, body []byte) bool { return len(body) == 2*len(block) })
 }
 
+// put uploads a body of two blocks.
 func put(ctx context.Context, client *http.Client, p *program, half func()) error {
 	reader, writer := io.Pipe()
 	go func() {
@@ -177,6 +183,7 @@ func put(ctx context.Context, client *http.Client, p *program, half func()) erro
 	})
 }
 
+// streamGRPC exchanges two messages on a bidirectional stream.
 func streamGRPC(ctx context.Context, p *program, half func()) error {
 	conn, err := p.newGRPCConn()
 	if err != nil {
@@ -192,7 +199,7 @@ func streamGRPC(ctx context.Context, p *program, half func()) error {
 			return err
 		}
 		if reply, err := stream.Recv(); err != nil || len(reply.GetPayload().GetBody()) != 1000 {
-			return fmt.Errorf("%v, %w", reply, err)
+			return fmt.Errorf("got reply %v, %w", reply, err)
 		}
 		half()
 		half = noWait
@@ -201,11 +208,12 @@ func streamGRPC(ctx context.Context, p *program, half func()) error {
 		return err
 	}
 	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("not the end: %w", err)
+		return fmt.Errorf("got %w, want EOF", err)
 	}
 	return nil
 }
 
+// echoWebSocket exchanges two messages on a WebSocket.
 func echoWebSocket(_ context.Context, p *program, half func()) error {
 	conn, err := net.DialTimeout("tcp", p.address, 10*time.Second)
 	if err != nil {
@@ -224,7 +232,7 @@ func echoWebSocket(_ context.Context, p *program, half func()) error {
 		_, _ = io.WriteString(conn, text)
 		back := make([]byte, len(text))
 		if _, err := io.ReadFull(reader, back); err != nil || string(back) != text {
-			return fmt.Errorf("%q came back as %q, %w", text, back, err)
+			return fmt.Errorf("got echo %q, %w, want %q", back, err, text)
 		}
 		half()
 		half = noWait
@@ -232,15 +240,15 @@ func echoWebSocket(_ context.Context, p *program, half func()) error {
 	return nil
 }
 
-// SIGTERM with more than 500 exchanges in flight, of all kinds: each gets its
-// whole answer, readiness is off, nothing new is taken, the exit code is 0.
+// After SIGTERM, more than 500 exchanges in flight get their complete answers, while /readyz
+// answers 503 and new connections are refused. The exit code is 0.
 func TestTerminationLosesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	p := start(t, binary, "upstream: {url: 'http://"+g.address+"', timeout: 60s, host: localhost:8088}\nserver: {shutdownTimeout: 60s}")
 	clients := clientsInFlight(p)
 	if len(clients) < 500 {
-		t.Fatalf("only %d clients", len(clients))
+		t.Fatalf("got %d clients, want at least 500", len(clients))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -248,7 +256,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 
 	exit := make(chan int)
 	go func() { exit <- p.stop(t) }()
-	p.eventually(t, "closed", func() bool {
+	p.eventually(t, "closed to new connections", func() bool {
 		conn, err := net.Dial("tcp", p.address)
 		if err == nil {
 			_ = conn.Close()
@@ -256,7 +264,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 		return err != nil
 	})
 	if response, err := http.Get("http://" + p.admin + "/readyz"); err != nil || response.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("/readyz while draining: %v, %v", response, err)
+		t.Errorf("/readyz while draining: got %v, %v, want status 503", response, err)
 	}
 	close(g.open)
 	for range clients {
@@ -265,16 +273,17 @@ func TestTerminationLosesNothing(t *testing.T) {
 		}
 	}
 	if code := <-exit; code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("got exit code %d, want 0", code)
 	}
 }
 
-// For shutdownDelay, everything goes on but readiness.
-func TestShutdownDelay(t *testing.T) {
+// During shutdownDelay, calls are still answered while /readyz answers 503. A second SIGTERM
+// ends the program at once.
+func TestCallsAreAnsweredDuringShutdownDelay(t *testing.T) {
 	t.Parallel()
 	p := start(t, binary, "upstream: {url: 'http://"+newOrigin(t, nil)+"', host: localhost:8088}\nserver: {shutdownDelay: 5m}")
 	go func() { _ = p.command.Process.Signal(terminate) }()
-	p.eventually(t, "unready", func() bool {
+	p.eventually(t, "answering /readyz with 503", func() bool {
 		response, err := http.Get("http://" + p.admin + "/readyz")
 		if err == nil {
 			_ = response.Body.Close()
@@ -286,37 +295,38 @@ func TestShutdownDelay(t *testing.T) {
 	if err := callREST(t.Context(), client, p.base()); err != nil {
 		t.Error(err)
 	}
-	if err := p.command.Process.Signal(terminate); err != nil { // the second ends at once
+	if err := p.command.Process.Signal(terminate); err != nil { // the second SIGTERM
 		t.Fatal(err)
 	}
 	<-p.exited
 	if state := p.command.ProcessState.String(); state != "signal: terminated" {
-		t.Errorf("after the second signal: %s", state)
+		t.Errorf("after the second SIGTERM: got %s, want signal: terminated", state)
 	}
 }
 
-// A call that outlasts shutdownTimeout is cut, and the exit code tells.
-func TestShutdownTimeout(t *testing.T) {
+// A call that is still in flight after shutdownTimeout is aborted, and the exit code is 1.
+func TestCallsAreAbortedAfterShutdownTimeout(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	defer close(g.open)
 	p := start(t, binary, "upstream: {url: 'http://"+g.address+"', host: localhost:8088}\nserver: {shutdownTimeout: 50ms}")
 	failed := make(chan error, 1)
 	go func() { failed <- get(t.Context(), p.newHTTPClient(false), p, "/download") }()
-	p.eventually(t, "in flight", func() bool { return g.waiting.Load() == 1 })
+	p.eventually(t, "a call in flight", func() bool { return g.waiting.Load() == 1 })
 	if code := p.stop(t); code != 1 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("got exit code %d, want 1", code)
 	}
 	if err := <-failed; err == nil {
-		t.Error("the answer looks whole")
+		t.Error("the aborted answer looked complete to its client, want an error")
 	}
-	if log := p.log.String(); !strings.Contains(log, "calls were still in flight after server.shutdownTimeout") {
-		t.Error(log)
+	const want = "calls were still in flight after server.shutdownTimeout"
+	if log := p.log.String(); !strings.Contains(log, want) {
+		t.Errorf("got log %s\nwant %q in it", log, want)
 	}
 }
 
-// HTTP/2 clients are told to go away: GOAWAY, then the end of the connection.
-func TestGoAway(t *testing.T) {
+// HTTP/2 clients get a GOAWAY before their connection is closed.
+func TestTerminationSendsGoAway(t *testing.T) {
 	t.Parallel()
 	p := start(t, binary, "upstream: {url: 'http://"+newOrigin(t, nil)+"'}")
 	conn := dial(t, p.address)
@@ -337,9 +347,9 @@ func TestGoAway(t *testing.T) {
 			}
 		}
 	}()
-	p.eventually(t, "greeted", func() bool { mu.Lock(); defer mu.Unlock(); return got.Len() >= 9 })
+	p.eventually(t, "sending SETTINGS", func() bool { mu.Lock(); defer mu.Unlock(); return got.Len() >= 9 })
 	if code := p.stop(t); code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("got exit code %d, want 0", code)
 	}
 	<-read
 	for frames := got.Bytes(); len(frames) >= 9; frames = frames[9+int(frames[0])<<16+int(frames[1])<<8+int(frames[2]):] {
@@ -347,5 +357,5 @@ func TestGoAway(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("no GOAWAY in %q", got.Bytes())
+	t.Errorf("got frames %q, want a GOAWAY among them", got.Bytes())
 }

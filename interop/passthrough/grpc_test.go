@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// connectGRPC connects grpc-go's client until the test ends; trust is nil for plain text.
 func connectGRPC(t *testing.T, address string, trust *tls.Config) *grpc.ClientConn {
 	t.Helper()
 	conn, err := newGRPCConn(address, trust)
@@ -24,8 +25,8 @@ func connectGRPC(t *testing.T, address string, trust *tls.Config) *grpc.ClientCo
 	return conn
 }
 
-// gRPC's own interoperability suite, of grpc-go's client with grpc-go's server,
-// through the adapter. Its functions end the process when something differs.
+// gRPC's interoperability tests pass through the adapter, with grpc-go's client and server.
+// Their functions exit the process on failure.
 func TestGRPCInteroperability(t *testing.T) {
 	t.Parallel()
 	for name, encrypted := range map[string]bool{"h2c": false, "HTTP/2 over TLS": true} {
@@ -54,9 +55,9 @@ func TestGRPCInteroperability(t *testing.T) {
 	}
 }
 
-// Status, details, headers and trailers of a failed stream are the same, and so
-// are those of a unary call.
-func TestGRPCErrors(t *testing.T) {
+// Status, details, headers and trailers of a failed stream and of a failed unary call are the
+// same through the adapter as directly from the upstream.
+func TestGRPCErrorsPassUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, encrypted := range map[string]bool{"h2c": false, "HTTP/2 over TLS": true} {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +75,7 @@ func TestGRPCErrors(t *testing.T) {
 				header, _ := stream.Header()
 				failure := status.Convert(err)
 				if failure.Code() != codes.FailedPrecondition {
-					t.Errorf("%v", err)
+					t.Errorf("got error %v, want code %v", err, codes.FailedPrecondition)
 				}
 				out := fmt.Sprintf("%v %q %v\n%v\n%v\n", failure.Code(), failure.Message(), failure.Details(), clean(header), stream.Trailer())
 
@@ -88,7 +89,7 @@ func TestGRPCErrors(t *testing.T) {
 	}
 }
 
-// clean takes out what says when.
+// clean returns headers without the date, which differs between calls.
 func clean(header metadata.MD) metadata.MD {
 	header = header.Copy()
 	header.Delete("date")

@@ -1,6 +1,6 @@
-// Package passthrough_test puts the real program, built with the race detector,
-// between clients and an upstream that has all that a client could use, and
-// compares "direct to the upstream" with "through the adapter", byte for byte.
+// Package passthrough_test runs the real program, built with the race detector, between
+// clients and upstreams. It compares what a client gets through the adapter, byte for byte,
+// with what it gets from the upstream directly, and tests shutdown, reloads and load.
 package passthrough_test
 
 import (
@@ -25,8 +25,8 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// binary is the program under test; plain is it without the race detector, for
-// benchmarks.
+// binary is the path of the program, built with the race detector; plain is the same
+// without it, for benchmarks.
 var binary, plain string
 
 func TestMain(m *testing.M) {
@@ -52,15 +52,16 @@ func TestMain(m *testing.M) {
 type program struct {
 	address string
 	admin   string
-	config  string      // file
-	trust   *tls.Config // nil: plain text
+	config  string      // path of the configuration file
+	trust   *tls.Config // for clients; nil: plain text
 	command *exec.Cmd
 	log     *wiretest.Buffer
 	exited  chan struct{}
 }
 
-// start runs a binary with a configuration, to which it adds the addresses, and
-// waits until it is ready. The test's end kills what still runs.
+// start runs a binary with a configuration, and with free ports as its addresses, and waits
+// until it is ready. When the test ends, start kills the program if it still runs, and fails
+// the test if the program has logged a data race.
 func start(tb testing.TB, binary, config string) *program {
 	tb.Helper()
 	p := &program{
@@ -76,7 +77,7 @@ func start(tb testing.TB, binary, config string) *program {
 	tb.Cleanup(func() {
 		end := os.Kill
 		if tb.Failed() {
-			end = syscall.SIGQUIT // which logs what every goroutine does
+			end = syscall.SIGQUIT // makes the program log the stacks of all goroutines
 		}
 		_ = p.command.Process.Signal(end)
 		<-p.exited
@@ -95,17 +96,18 @@ func start(tb testing.TB, binary, config string) *program {
 	return p
 }
 
-// eventually waits for what has to come.
+// eventually waits for at most a minute until holds returns true; what is the expected state,
+// for the failure's message.
 func (p *program) eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-p.exited:
-			tb.Fatalf("not %s: the adapter has ended", what)
+			tb.Fatalf("not %s: the adapter has exited", what)
 		default:
 		}
 		if time.Now().After(deadline) {
-			tb.Fatalf("not %s", what)
+			tb.Fatalf("not %s after a minute", what)
 		}
 	}
 }
@@ -125,7 +127,7 @@ func (p *program) stop(tb testing.TB) int {
 	}
 }
 
-// metrics is a scrape.
+// metrics returns the current metrics in Prometheus' text format.
 func (p *program) metrics(tb testing.TB) string {
 	tb.Helper()
 	response, err := http.Get("http://" + p.admin + "/metrics")
@@ -140,6 +142,7 @@ func (p *program) metrics(tb testing.TB) string {
 	return string(body)
 }
 
+// freeAddress returns an address of 127.0.0.1 whose port is currently free.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -150,7 +153,8 @@ func freeAddress(tb testing.TB) string {
 	return listener.Addr().String()
 }
 
-// dial connects, and gives every exchange on the connection a minute.
+// dial connects until the test ends, with a deadline of a minute for everything on the
+// connection.
 func dial(tb testing.TB, address string) net.Conn {
 	tb.Helper()
 	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), "tcp", address)
@@ -162,7 +166,7 @@ func dial(tb testing.TB, address string) net.Conn {
 	return conn
 }
 
-// base is the URL of the adapter's root.
+// base returns the adapter's base URL, without a trailing slash.
 func (p *program) base() string {
 	if p.trust != nil {
 		return "https://" + p.address
@@ -172,7 +176,7 @@ func (p *program) base() string {
 
 func (p *program) newGRPCConn() (*grpc.ClientConn, error) { return newGRPCConn(p.address, p.trust) }
 
-// newGRPCConn is grpc-go's connection to an address, in plain text if trust is nil.
+// newGRPCConn returns grpc-go's connection to an address; trust is nil for plain text.
 func newGRPCConn(address string, trust *tls.Config) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
 	if trust != nil {
@@ -181,7 +185,8 @@ func newGRPCConn(address string, trust *tls.Config) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(transport))
 }
 
-// newHTTPClient makes a client of one HTTP version, with connections of its own.
+// newHTTPClient returns a client that speaks only HTTP/2, or only HTTP/1.1, on its own
+// connections.
 func (p *program) newHTTPClient(http2 bool) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)

@@ -7,12 +7,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/http/httputil"
-	"net/textproto"
 	"slices"
 	"strings"
 	"testing"
@@ -20,14 +17,13 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// pair is the same upstream, directly and through the adapter.
+// pair is an upstream together with an adapter in front of it.
 type pair struct {
-	direct, through string
+	direct, through string      // addresses of the upstream and of the adapter
 	trust           *tls.Config // nil: plain text
 }
 
-// newPair starts an upstream and the adapter before it, both with TLS or both
-// without.
+// newPair starts an upstream and an adapter in front of it, both with TLS or both without.
 func newPair(t *testing.T, encrypted bool) pair {
 	t.Helper()
 	if !encrypted {
@@ -41,12 +37,14 @@ func newPair(t *testing.T, encrypted bool) pair {
 		t.Fatal(err)
 	}
 	origin := newOrigin(t, &tls.Config{Certificates: []tls.Certificate{certificate}})
-	adapter := start(t, binary, fmt.Sprintf("upstream: {url: 'https://%s', host: client, tls: {caFile: %s}}\nserver: {tls: {certFile: %s, keyFile: %s}}",
-		origin, wiretest.WriteFile(t, dir, "ca", ca.PEM), wiretest.WriteFile(t, dir, "cert", cert), wiretest.WriteFile(t, dir, "key", key)))
+	caFile := wiretest.WriteFile(t, dir, "ca", ca.PEM)
+	certFile, keyFile := wiretest.WriteFile(t, dir, "cert", cert), wiretest.WriteFile(t, dir, "key", key)
+	adapter := start(t, binary, fmt.Sprintf("upstream: {url: 'https://%s', host: client, tls: {caFile: %s}}\n"+
+		"server: {tls: {certFile: %s, keyFile: %s}}", origin, caFile, certFile, keyFile))
 	return pair{direct: origin, through: adapter.address, trust: &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}}
 }
 
-// connect opens a connection that speaks HTTP/1.1.
+// connect opens a connection to send HTTP/1.1 on.
 func (p pair) connect(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn := dial(t, address)
@@ -56,53 +54,61 @@ func (p pair) connect(t *testing.T, address string) net.Conn {
 	return tls.Client(conn, p.trust)
 }
 
-// compare makes one exchange both ways.
+// compare makes an exchange with the upstream and with the adapter. Both results, which
+// must not be empty, have to be the same.
 func (p pair) compare(t *testing.T, exchange func(t *testing.T, address string) string) {
 	t.Helper()
 	direct, through := exchange(t, p.direct), exchange(t, p.through)
 	if direct != through {
-		t.Errorf("direct:\n%s\nthrough the adapter:\n%s", direct, through)
+		t.Errorf("got through the adapter:\n%s\nwant, as directly from the upstream:\n%s", through, direct)
 	}
 	if direct == "" {
-		t.Error("nothing to compare")
+		t.Error("got an empty result, want something to compare")
 	}
 }
 
-// rawRequests are sent as they stand; the connection is closed after each.
+// closing is the rest of a request line, and the first headers, of the last request on a
+// connection.
+const closing = " HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n"
+
+// rawRequests are sent byte for byte, each on its own connection.
 var rawRequests = map[string]string{
-	"small":              "GET /echo HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
+	"small":              "GET /echo" + closing + "\r\n",
 	"HTTP/1.0":           "GET /length HTTP/1.0\r\nHost: h.example\r\n\r\n",
-	"with body":          "POST /echo HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
-	"chunked up":         "POST /echo HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
-	"trailers up":        "POST /echo HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nTrailer: X-A\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-A: b\r\n\r\n",
-	"chunked down":       "GET /chunked HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"trailers down":      "POST /trailers HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
-	"204":                "DELETE /204 HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"304":                "GET /304 HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nIf-None-Match: \"x\"\r\n\r\n",
-	"HEAD":               "HEAD /length HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"HEAD, chunked":      "HEAD /chunked HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"redirect":           "GET /redirect HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"early hints":        "GET /early HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"no content type":    "GET /untyped HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"refused websocket":  "GET /websocket HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"odd method":         "FROB /echo HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"options":            "OPTIONS * HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"escaped":            "GET /a%2Fb%20c;d=e//f/../g/%2e%2E/h%zq HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"escaped well":       "GET /a%2Fb%20c;d=e//f/../g/%2e%2E/|^/\xc3\xa4?a=%2F;b&&c HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"slashes first":      "GET //a//b HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"question mark last": "GET /a? HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"headers":            "GET /echo HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nX-A: 1\r\nx-a: \r\nX-A: 2\r\nX-B:\r\nX-Text: \xe4\xc3\xa4\r\nCookie: a=b\r\nCookie: c=d\r\nReferer: /\r\nAuthorization: Bearer x\r\n\r\n",
-	"gRPC-Web":           "POST /grpc-web HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 7\r\n\r\n\x00\x00\x00\x00\x02ab",
-	"gRPC-Web ZITADEL":   "POST /zitadel.user.v2.UserService/GetUserByID HTTP/1.1\r\nHost: localhost:8088\r\nConnection: close\r\nAuthorization: Bearer pat-org-owner-a\r\nContent-Type: application/grpc-web\r\nContent-Length: 25\r\n\r\n\x00\x00\x00\x00\x14\x0a\x12400850336480234534",
-	"Connect ZITADEL":    "POST /zitadel.user.v2.UserService/GetUserByID HTTP/1.1\r\nHost: localhost:8088\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-	"not HTTP":           "hello, this is no HTTP\r\n\r\n",
-	"64 MiB down":        "GET /download?size=67108864 HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
-	"64 MiB, its length": "GET /download?length&size=67108864 HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n",
+	"with body":          "POST /echo" + closing + "Content-Length: 5\r\n\r\nhello",
+	"chunked up":         "POST /echo" + closing + "Transfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+	"trailers up":        "POST /echo" + closing + "Trailer: X-A\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-A: b\r\n\r\n",
+	"chunked down":       "GET /chunked" + closing + "\r\n",
+	"trailers down":      "POST /trailers" + closing + "Content-Length: 2\r\n\r\nok",
+	"204":                "DELETE /204" + closing + "\r\n",
+	"304":                "GET /304" + closing + "If-None-Match: \"x\"\r\n\r\n",
+	"HEAD":               "HEAD /length" + closing + "\r\n",
+	"HEAD, chunked":      "HEAD /chunked" + closing + "\r\n",
+	"redirect":           "GET /redirect" + closing + "\r\n",
+	"early hints":        "GET /early" + closing + "\r\n",
+	"no content type":    "GET /untyped" + closing + "\r\n",
+	"refused websocket":  "GET /websocket" + closing + "\r\n",
+	"odd method":         "FROB /echo" + closing + "\r\n",
+	"options":            "OPTIONS *" + closing + "\r\n",
+	"escaped":            "GET /a%2Fb%20c;d=e//f/../g/%2e%2E/h%zq" + closing + "\r\n",
+	"escaped well":       "GET /a%2Fb%20c;d=e//f/../g/%2e%2E/|^/\xc3\xa4?a=%2F;b&&c" + closing + "\r\n",
+	"slashes first":      "GET //a//b" + closing + "\r\n",
+	"question mark last": "GET /a?" + closing + "\r\n",
+	"headers": "GET /echo" + closing + "X-A: 1\r\nx-a: \r\nX-A: 2\r\nX-B:\r\nX-Text: \xe4\xc3\xa4\r\n" +
+		"Cookie: a=b\r\nCookie: c=d\r\nReferer: /\r\nAuthorization: Bearer x\r\n\r\n",
+	"gRPC-Web": "POST /grpc-web" + closing + "Content-Type: application/grpc-web+proto\r\nContent-Length: 7\r\n\r\n\x00\x00\x00\x00\x02ab",
+	"gRPC-Web ZITADEL": "POST /zitadel.user.v2.UserService/GetUserByID HTTP/1.1\r\nHost: localhost:8088\r\nConnection: close\r\n" +
+		"Authorization: Bearer pat-org-owner-a\r\nContent-Type: application/grpc-web\r\nContent-Length: 25\r\n\r\n\x00\x00\x00\x00\x14\x0a\x12400850336480234534",
+	"Connect ZITADEL": "POST /zitadel.user.v2.UserService/GetUserByID HTTP/1.1\r\nHost: localhost:8088\r\nConnection: close\r\n" +
+		"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+	"not HTTP":           "hello, this is not HTTP\r\n\r\n",
+	"64 MiB down":        "GET /download?size=67108864" + closing + "\r\n",
+	"64 MiB, its length": "GET /download?length&size=67108864" + closing + "\r\n",
 }
 
-// HTTP/1.1 on raw sockets, in plain text and over TLS: what comes back is the
-// same, byte for byte, but for the order of header lines and the time of day.
-func TestRawHTTP1(t *testing.T) {
+// Over HTTP/1.1, in plain text and over TLS, a client gets the same bytes through the adapter
+// as directly from the upstream, except for the order of headers and the date.
+func TestHTTP1ResponsesPassUnchanged(t *testing.T) {
 	t.Parallel()
 	for _, encrypted := range []bool{false, true} {
 		p := newPair(t, encrypted)
@@ -134,8 +140,8 @@ func TestRawHTTP1(t *testing.T) {
 	}
 }
 
-// transcript reads to the end, and makes it comparable: chunks are as the network
-// cut them, so their data is put together.
+// transcript reads responses until the connection ends, and returns them in a comparable
+// form: headers sorted, without the date, and chunks joined, because their sizes vary.
 func transcript(t *testing.T, from io.Reader) string {
 	t.Helper()
 	reader := bufio.NewReader(from)
@@ -165,7 +171,7 @@ func transcript(t *testing.T, from io.Reader) string {
 	return out.String()
 }
 
-// readHead reads to an empty line, sorts, and takes the date out.
+// readHead reads until an empty line, and returns the lines sorted and without the date.
 func readHead(reader *bufio.Reader) string {
 	var lines []string
 	for {
@@ -173,7 +179,7 @@ func readHead(reader *bufio.Reader) string {
 		if strings.HasPrefix(line, "Date: ") {
 			line = "Date: <date>\r\n"
 		}
-		if line == "Trailer: X-Second, X-First\r\n" { // net/http keeps them in no order
+		if line == "Trailer: X-Second, X-First\r\n" { // net/http's order varies
 			line = "Trailer: X-First, X-Second\r\n"
 		}
 		if line == "\r\n" || err != nil {
@@ -224,7 +230,7 @@ func talkEvents(t *testing.T, conn net.Conn) string {
 	var out strings.Builder
 	out.WriteString(readHead(reader))
 	for range 3 {
-		for range 5 { // size, two lines of the event, the chunk's end: what is there is there
+		for range 5 { // chunk size, two lines of the event, end of the chunk; an earlier empty line ends the event
 			line, err := reader.ReadString('\n')
 			out.WriteString(line)
 			if err != nil {
@@ -243,20 +249,22 @@ func talkEvents(t *testing.T, conn net.Conn) string {
 
 func talkWebSocket(t *testing.T, conn net.Conn) string {
 	t.Helper()
-	_, _ = io.WriteString(conn, "GET /websocket HTTP/1.1\r\nHost: h.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n")
+	_, _ = io.WriteString(conn, "GET /websocket HTTP/1.1\r\nHost: h.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n")
 	reader := bufio.NewReader(conn)
 	out := readHead(reader)
 	for _, message := range []string{"\x81\x05hello", "A: b\r\n c\r\n\r\n", strings.Repeat("\x00\xff", 50_000)} {
 		go func() { _, _ = io.WriteString(conn, message) }()
 		back := make([]byte, len(message))
 		if _, err := io.ReadFull(reader, back); err != nil || string(back) != message {
-			t.Fatalf("%.20q came back as %.20q, %v", message, back, err)
+			t.Fatalf("got %.20q, %v, want the echo of %.20q", back, err, message)
 		}
 	}
 	closeWrite(conn)
 	return out
 }
 
+// closeWrite closes the sending side of a connection.
 func closeWrite(conn net.Conn) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -274,115 +282,4 @@ func talkTwice(t *testing.T, conn net.Conn) string {
 	}
 	first, err := io.ReadAll(response.Body)
 	return fmt.Sprintf("%s, %v\n", first, err) + transcript(t, reader)
-}
-
-// exchange is one request of net/http's client.
-type exchange struct {
-	method, path string
-	header       http.Header
-	body         func() io.Reader
-	trailer      http.Header
-}
-
-var clientExchanges = map[string]exchange{
-	"small":         {path: "/echo", header: http.Header{"X-A": {"1", "", "ä"}, "X-Empty": {""}, "Cookie": {"a=b", "c=d"}}},
-	"with body":     {method: "POST", path: "/echo", body: func() io.Reader { return strings.NewReader("hello") }},
-	"64 MiB up":     {method: "PUT", path: "/upload", body: func() io.Reader { return io.LimitReader(&endless{}, 64*mebibyte) }},
-	"64 MiB down":   {path: fmt.Sprint("/download?size=", 64*mebibyte)},
-	"its length":    {path: fmt.Sprint("/download?length&size=", 64*mebibyte)},
-	"chunked":       {method: "POST", path: "/chunked", body: func() io.Reader { return io.LimitReader(&endless{}, 10) }},
-	"trailers":      {method: "POST", path: "/trailers", body: func() io.Reader { return io.LimitReader(strings.NewReader("ok"), 10) }, trailer: http.Header{"X-Up": {"1"}}},
-	"204":           {method: "DELETE", path: "/204"},
-	"304":           {path: "/304", header: http.Header{"If-None-Match": {`"x"`}}},
-	"HEAD":          {method: "HEAD", path: "/length"},
-	"HEAD, chunked": {method: "HEAD", path: "/chunked"},
-	"redirect":      {path: "/redirect"},
-	"early hints":   {path: "/early"},
-	"100-continue":  {method: "POST", path: "/echo", header: http.Header{"Expect": {"100-continue"}}, body: func() io.Reader { return strings.NewReader("hello") }},
-	"untyped":       {path: "/untyped"},
-	"escaped":       {path: "/a%2Fb%20c;d=e//f/../g/%2e%2E/h?a=%2F;b&&c"},
-	"gRPC-Web":      {method: "POST", path: "/grpc-web", header: http.Header{"Content-Type": {"application/grpc-web-text"}}, body: func() io.Reader { return strings.NewReader("AAAAAAA=") }},
-	"Connect": {
-		method: "POST", path: "/zitadel.user.v2.UserService/GetUserByID", header: http.Header{"Content-Type": {"application/json"}, "Connect-Protocol-Version": {"1"}},
-		body: func() io.Reader { return strings.NewReader("{}") },
-	},
-}
-
-// endless is the content of block, over and over.
-type endless struct{ at int }
-
-func (e *endless) Read(into []byte) (int, error) {
-	n := copy(into, block[e.at%len(block):])
-	e.at += n
-	return n, nil
-}
-
-// net/http's client over HTTP/1.1, h2c and HTTP/2 over TLS.
-func TestClientHTTP(t *testing.T) {
-	t.Parallel()
-	plain, encrypted := newPair(t, false), newPair(t, true)
-	for _, protocol := range []struct {
-		name  string
-		pair  pair
-		http2 bool
-	}{{"HTTP/1.1", plain, false}, {"h2c", plain, true}, {"HTTP/1.1 over TLS", encrypted, false}, {"HTTP/2 over TLS", encrypted, true}} {
-		for name, request := range clientExchanges {
-			t.Run(protocol.name+", "+name, func(t *testing.T) {
-				t.Parallel()
-				protocol.pair.compare(t, func(t *testing.T, address string) string {
-					t.Helper()
-					return request.do(t, protocol.pair, address, protocol.http2)
-				})
-			})
-		}
-	}
-}
-
-func (e exchange) do(t *testing.T, p pair, address string, http2 bool) string {
-	t.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(!http2)
-	protocols.SetHTTP2(http2)
-	protocols.SetUnencryptedHTTP2(http2)
-	transport := &http.Transport{Protocols: protocols, TLSClientConfig: p.trust.Clone(), DisableCompression: true}
-	defer transport.CloseIdleConnections()
-	url := "http://" + address
-	if p.trust != nil {
-		url = "https://" + address
-	}
-	var out strings.Builder
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			fmt.Fprintf(&out, "%d %q\n", code, header)
-			return nil
-		},
-	})
-	var body io.Reader
-	if e.body != nil {
-		body = e.body()
-	}
-	request, err := http.NewRequestWithContext(ctx, e.method, url+e.path, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Host = "localhost:8088"
-	if e.header != nil {
-		request.Header = e.header.Clone()
-	}
-	request.Trailer = e.trailer.Clone()
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	hash := sha256.New()
-	size, err := io.Copy(hash, response.Body)
-	fmt.Fprintf(&out, "%s %s, length %d\n", response.Proto, response.Status, response.ContentLength)
-	for _, name := range slices.Sorted(maps.Keys(response.Header)) {
-		if name != "Date" {
-			fmt.Fprintf(&out, "%s: %q\n", name, response.Header[name])
-		}
-	}
-	fmt.Fprintf(&out, "%d bytes, %v, %s, trailers %q", size, err, hex.EncodeToString(hash.Sum(nil)), response.Trailer)
-	return out.String()
 }

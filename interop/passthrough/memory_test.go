@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// BenchmarkTransferMemory passes 100 uploads and 100 downloads of 64 MiB through
-// the program at once and reports the most memory that it ever held
-// (VmHWM of proc_pid_status(5)).
+// BenchmarkTransferMemory passes 100 uploads and 100 downloads of 64 MiB each through the
+// program concurrently, and reports the peak memory of the program (VmHWM of
+// proc_pid_status(5)).
 func BenchmarkTransferMemory(b *testing.B) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "h2c": true} {
 		b.Run(name, func(b *testing.B) {
@@ -30,12 +30,13 @@ func BenchmarkTransferMemory(b *testing.B) {
 	}
 }
 
+// transfer makes the uploads and downloads, and checks what arrives.
 func transfer(b *testing.B, p *program, http2 bool) {
 	b.Helper()
 	var transfers sync.WaitGroup
 	for range 100 {
 		transfers.Go(func() {
-			client := p.newHTTPClient(http2) // a connection each
+			client := p.newHTTPClient(http2) // one connection for each transfer
 			defer client.CloseIdleConnections()
 			response, err := client.Get(fmt.Sprintf("http://%s/download?size=%d", p.address, 64*mebibyte))
 			if err != nil {
@@ -44,7 +45,7 @@ func transfer(b *testing.B, p *program, http2 bool) {
 			}
 			defer func() { _ = response.Body.Close() }()
 			if size, err := io.Copy(io.Discard, response.Body); size != 64*mebibyte || err != nil {
-				b.Errorf("%d bytes, %v", size, err)
+				b.Errorf("download: got %d bytes, %v, want %d", size, err, 64*mebibyte)
 			}
 		})
 		transfers.Go(func() {
@@ -68,6 +69,7 @@ func transfer(b *testing.B, p *program, http2 bool) {
 
 var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
+// peakMiB returns the peak memory of the program since its start, in MiB.
 func peakMiB(b *testing.B, p *program) float64 {
 	b.Helper()
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
@@ -76,7 +78,7 @@ func peakMiB(b *testing.B, p *program) float64 {
 	}
 	match := highWater.FindSubmatch(content)
 	if match == nil {
-		b.Fatal("no VmHWM")
+		b.Fatalf("no VmHWM in %s", content)
 	}
 	kib, err := strconv.ParseFloat(string(match[1]), 64)
 	if err != nil {

@@ -30,12 +30,12 @@ import (
 
 const mebibyte = 1 << 20
 
-// terminate ends the program, as Kubernetes and systemd do it.
+// terminate is the signal with which Kubernetes and systemd end a program.
 const terminate = syscall.SIGTERM
 
-// newOrigin serves an upstream: gRPC's own test service by way of net/http, as
-// ZITADEL does it, an embedded ZITADEL, and all kinds of HTTP. certificates is
-// nil for plain text.
+// newOrigin serves an upstream until the test ends, and returns its address. It has gRPC's
+// test service, served by net/http as in ZITADEL, an in-memory ZITADEL, and the paths of
+// httpOrigin. certificates is nil for plain text.
 func newOrigin(tb testing.TB, certificates *tls.Config) string {
 	tb.Helper()
 	grpcServer := grpc.NewServer(grpc.StreamInterceptor(failWithDetails))
@@ -72,7 +72,7 @@ func newOrigin(tb testing.TB, certificates *tls.Config) string {
 	return server.Listener.Addr().String()
 }
 
-// failWithDetails fails streams on request, with a ZITADEL error detail.
+// failWithDetails fails streams that have the metadata "fail", with a ZITADEL ErrorDetail.
 func failWithDetails(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	incoming, _ := metadata.FromIncomingContext(stream.Context())
 	if len(incoming.Get("fail")) == 0 {
@@ -86,7 +86,7 @@ func failWithDetails(server any, stream grpc.ServerStream, _ *grpc.StreamServerI
 	return failure.Err()
 }
 
-// httpOrigin has a path for each kind of exchange.
+// httpOrigin returns a handler with a path for each kind of exchange.
 func httpOrigin() http.Handler {
 	paths := map[string]http.HandlerFunc{
 		"/echo":     echo,
@@ -142,7 +142,7 @@ func httpOrigin() http.Handler {
 	})
 }
 
-// echo answers with what arrived, but for what tells where it came from.
+// echo answers with the received request, except for headers that proxies add.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	w.Header()["X-Many"] = []string{"a", "", "ä\xff", "c"}
@@ -158,7 +158,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "body of %d, length %d, %v: %q, trailers %q\n", len(body), r.ContentLength, err, body, r.Trailer)
 }
 
-// block is what bodies of any size are made of.
+// block is 64 KiB of data, from which larger bodies are made.
 var block = func() []byte {
 	all := make([]byte, 64<<10)
 	for i := range all {
@@ -190,7 +190,7 @@ func upload(w http.ResponseWriter, r *http.Request) {
 func trailers(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("Trailer", "X-First, X-Second")
-	// A length beside trailers, which only HTTP/2 can have, is lost over HTTP/1.1.
+	// The flush prevents a Content-Length, which HTTP/1.1 cannot combine with trailers.
 	_ = http.NewResponseController(w).Flush()
 	_, _ = w.Write(body)
 	w.Header().Set("X-First", "1")
@@ -199,8 +199,8 @@ func trailers(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%q", r.Trailer)
 }
 
-// events sends the second event when the client has answered the first: an event
-// that is kept anywhere on its way stops the stream.
+// events sends each further event only after the client has answered the previous one: an
+// event that a proxy buffers blocks the stream.
 func events(w http.ResponseWriter, r *http.Request) {
 	controller := http.NewResponseController(w)
 	_ = controller.EnableFullDuplex()
@@ -217,7 +217,7 @@ func events(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, lines)
 }
 
-// webSocket takes the connection over and echoes; it does not look into frames.
+// webSocket switches protocols and echoes all bytes. It does not parse frames.
 func webSocket(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "websocket" {
 		w.WriteHeader(http.StatusUpgradeRequired)

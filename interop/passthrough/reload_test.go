@@ -16,7 +16,7 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// rewrite replaces a file's content at once, as editors do it.
+// rewrite replaces a file atomically, as editors do.
 func rewrite(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
@@ -27,7 +27,7 @@ func rewrite(t *testing.T, path, content string) {
 	}
 }
 
-// serial is the number of the certificate that a handshake gets.
+// serial returns the serial number of the certificate that a new connection gets, or -1.
 func (p *program) serial(t *testing.T) int64 {
 	t.Helper()
 	conn, err := tls.Dial("tcp", p.address, p.trust)
@@ -39,9 +39,9 @@ func (p *program) serial(t *testing.T) int64 {
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// Reloads of the configuration, by file change and by SIGHUP, and renewals of the
-// certificate, under 500 exchanges that are in flight all along and others that
-// come and go: none is lost.
+// Reloads of the configuration, by a change of the file and by SIGHUP, and renewals of the
+// certificate interrupt neither the 500 exchanges that are in flight throughout nor the
+// requests made meanwhile.
 func TestReloadLosesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
@@ -52,7 +52,8 @@ func TestReloadLosesNothing(t *testing.T) {
 		rewrite(t, dir+"/cert", string(cert))
 	}
 	renew(2)
-	settings := "upstream: {url: 'http://" + g.address + "', timeout: %ds, host: localhost:8088}\nserver: {tls: {certFile: " + dir + "/cert, keyFile: " + dir + "/key}}\n"
+	settings := "upstream: {url: 'http://" + g.address + "', timeout: %ds, host: localhost:8088}\n" +
+		"server: {tls: {certFile: " + dir + "/cert, keyFile: " + dir + "/key}}\n"
 	p := start(t, binary, fmt.Sprintf(settings, 60))
 	p.trust = &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -101,11 +102,11 @@ func TestReloadLosesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d requests came and went meanwhile", made.Load())
+	t.Logf("%d requests were made meanwhile", made.Load())
 }
 
-// A bad file changes nothing and says why; keys that need a restart are named;
-// what can change does.
+// An invalid configuration file changes nothing, and the log says why. A valid one changes
+// what can change without a restart, and the log names the keys that need one.
 func TestReloadOfConfiguration(t *testing.T) {
 	t.Parallel()
 	origin := newOrigin(t, nil)
@@ -128,7 +129,7 @@ func TestReloadOfConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 	if metrics := p.metrics(t); !strings.Contains(metrics, "v1adapter_config_last_reload_successful 0\n") {
-		t.Error("the metric says that the last reload was fine")
+		t.Errorf("got metrics %s\nwant v1adapter_config_last_reload_successful 0", metrics)
 	}
 
 	rewrite(t, p.config, settings+"server: {tls: {certFile: /c, keyFile: /k}}\nlog: {format: text, level: debug}\npassthrough: {enabled: false}\n")
@@ -136,16 +137,36 @@ func TestReloadOfConfiguration(t *testing.T) {
 	logged(`"msg":"configuration changes that need a restart","keys":["server.tls.certFile","server.tls.keyFile","log.format"]`)
 	response, err := client.Get("http://" + p.address + "/length")
 	if err != nil || response.StatusCode != http.StatusNotFound {
-		t.Errorf("passthrough is still on: %v, %v", response, err)
+		t.Errorf("with passthrough.enabled false: got %v, %v, want status 404", response, err)
 	}
 	if metrics := p.metrics(t); !strings.Contains(metrics, "v1adapter_config_last_reload_successful 1\n") {
-		t.Error("the metric says that the last reload was bad")
+		t.Errorf("got metrics %s\nwant v1adapter_config_last_reload_successful 1", metrics)
 	}
 }
 
-// Certificates of the listener and towards the upstream, renewed by rewriting and
-// by Kubernetes' swap of a symbolic link, under load: new handshakes get the new
-// one, nothing is lost, and a bad renewal keeps the old one and shows.
+// swapMounted replaces the files behind the symbolic links to dir/..data atomically, like
+// kubelet's atomic writer. version is different for each call.
+func swapMounted(t *testing.T, dir string, version int, files map[string][]byte) {
+	t.Helper()
+	content := filepath.Join(dir, fmt.Sprintf("..%d", version))
+	if err := os.Mkdir(content, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		wiretest.WriteFile(t, content, name, data)
+	}
+	if err := os.Symlink(filepath.Base(content), filepath.Join(dir, "..tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// When certificates are renewed under load, as Kubernetes does it by swapping a symbolic
+// link, new handshakes use the new certificate and no request fails. After an invalid
+// renewal, the old certificates stay in use, and metrics and log show the error. This holds
+// for the certificates of the listener and for those towards the upstream.
 func TestReloadOfCertificates(t *testing.T) {
 	t.Parallel()
 	ca, dir := wiretest.NewCA(t), t.TempDir()
@@ -156,21 +177,9 @@ func TestReloadOfCertificates(t *testing.T) {
 	}
 	origin := newOrigin(t, &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert})
 	version := 0
-	swap := func(files map[string][]byte) { // as kubelet's atomic writer does it
+	swap := func(files map[string][]byte) {
 		version++
-		content := filepath.Join(dir, fmt.Sprintf("..%d", version))
-		if err := os.Mkdir(content, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		for name, data := range files {
-			wiretest.WriteFile(t, content, name, data)
-		}
-		if err := os.Symlink(filepath.Base(content), filepath.Join(dir, "..tmp")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")); err != nil {
-			t.Fatal(err)
-		}
+		swapMounted(t, dir, version, files)
 	}
 	pairOf := func(serial int64) map[string][]byte {
 		cert, key := ca.Issue(t, serial)
@@ -182,41 +191,16 @@ func TestReloadOfCertificates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := start(t, binary, fmt.Sprintf(`upstream: {url: 'https://%s', host: localhost:8088, tls: {caFile: %[2]s/ca.crt, certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key, serverName: zitadel.example}}
+	p := start(t, binary, fmt.Sprintf(`upstream:
+  {url: 'https://%s', host: localhost:8088, tls: {caFile: %[2]s/ca.crt, certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key, serverName: zitadel.example}}
 server: {tls: {certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key}}`, origin, dir))
 
-	newClient := func() *http.Client {
-		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}, ForceAttemptHTTP2: true}}
-	}
+	p.trust = &tls.Config{RootCAs: ca.Pool()}
 	stopped, load := make(chan struct{}), new(sync.WaitGroup)
 	var made atomic.Int64
 	for n := range 4 {
-		load.Go(func() {
-			client := newClient()
-			defer client.CloseIdleConnections()
-			for {
-				select {
-				case <-stopped:
-					return
-				default:
-				}
-				request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.address+"/length", http.NoBody)
-				if err := do(client, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
-					t.Error(err)
-					return
-				}
-				if err := callREST(t.Context(), client, "https://"+p.address); err != nil {
-					t.Error(err)
-					return
-				}
-				if n%2 == 0 { // a handshake each
-					client.CloseIdleConnections()
-				}
-				made.Add(1)
-			}
-		})
+		load.Go(func() { p.makeRequests(t, n%2 == 0, &made, stopped) })
 	}
-	p.trust = &tls.Config{RootCAs: ca.Pool()}
 	for renewal := int64(11); renewal < 14; renewal++ {
 		before := made.Load()
 		swap(pairOf(renewal))
@@ -225,24 +209,53 @@ server: {tls: {certFile: %[2]s/tls.crt, keyFile: %[2]s/tls.key}}`, origin, dir))
 	p.eventually(t, "renewed towards the upstream", func() bool {
 		return strings.Count(p.log.String(), `"msg":"renewed upstream certificates taken over"`) == 3
 	})
-	swap(map[string][]byte{"tls.crt": []byte("half a"), "tls.key": nil, "ca.crt": []byte("half a")})
+	swap(map[string][]byte{"tls.crt": []byte("not a certificate"), "tls.key": nil, "ca.crt": []byte("not a certificate")})
 	p.eventually(t, "refused", func() bool {
 		metrics := p.metrics(t)
 		return strings.Contains(metrics, `v1adapter_certificate_reloads_total{certificate="server",result="error"} 1`) &&
 			strings.Contains(metrics, `v1adapter_certificate_reloads_total{certificate="upstream",result="error"} 1`)
 	})
 	if got := p.serial(t); got != 13 {
-		t.Errorf("serial %d after a bad renewal", got)
+		t.Errorf("after an invalid renewal: got serial %d, want 13", got)
 	}
 	for _, text := range []string{
 		`"msg":"renewed certificate not taken over, the old one stays in use","cause":"server.tls.certFile: `,
 		`"msg":"renewed upstream certificates not taken over, the old ones stay in use","cause":"upstream.tls.caFile: `,
 	} {
 		if log := p.log.String(); !strings.Contains(log, text) {
-			t.Errorf("%s is not in %s", text, log)
+			t.Errorf("got log %s\nwant %s in it", log, text)
 		}
 	}
 	close(stopped)
 	load.Wait()
-	t.Logf("%d pairs of requests meanwhile", made.Load())
+	t.Logf("%d pairs of requests were made meanwhile", made.Load())
+}
+
+// makeRequests makes a request that is passed through and a v1 call, in turn, until stopped
+// is closed or one fails, which fails the test. It counts the pairs in made. If reconnect
+// is set, each pair makes a new TLS handshake.
+func (p *program) makeRequests(t *testing.T, reconnect bool, made *atomic.Int64, stopped <-chan struct{}) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.trust.Clone(), ForceAttemptHTTP2: true}}
+	defer client.CloseIdleConnections()
+	for {
+		select {
+		case <-stopped:
+			return
+		default:
+		}
+		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base()+"/length", http.NoBody)
+		if err := do(client, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := callREST(t.Context(), client, p.base()); err != nil {
+			t.Error(err)
+			return
+		}
+		if reconnect {
+			client.CloseIdleConnections()
+		}
+		made.Add(1)
+	}
 }

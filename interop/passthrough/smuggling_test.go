@@ -13,9 +13,9 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// Requests that two readers could take apart in different places are refused, in
-// plain text and over TLS, and none reaches the upstream, whole or as another.
-// (internal/framing has many more, and a fuzzer.)
+// Requests whose end two servers could see in different places are rejected, in plain text
+// and over TLS, and nothing of them reaches the upstream. Package internal/listener/framing
+// tests many more of them.
 func TestSmugglingIsRefused(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -44,7 +44,7 @@ func TestSmugglingIsRefused(t *testing.T) {
 		"folded Transfer-Encoding":             "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + next,
 		"space before the colon":               "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length : 37\r\n\r\n" + next,
 		"space in a name":                      "GET /x HTTP/1.1\r\nHost: x\r\nX Y: z\r\n\r\n",
-		"chunk size that is no number":         "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n" + next,
+		"chunk size is not a number":           "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n" + next,
 		"chunk size with a space":              "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n" + next,
 		"chunk ended by a bare LF":             "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;\na\r\n0\r\n\r\n" + next,
 		"no Host":                              "GET /x HTTP/1.1\r\n\r\n",
@@ -64,7 +64,7 @@ func TestSmugglingIsRefused(t *testing.T) {
 				closeWrite(conn)
 				answer, err := io.ReadAll(conn)
 				if text := string(answer); !strings.HasPrefix(text, "HTTP/1.1 4") && !strings.HasPrefix(text, "HTTP/1.1 501") || strings.Count(text, "HTTP/1.1 ") != 1 {
-					t.Errorf("%s, %s, %s: %q, %v", name, way, path, text, err)
+					t.Errorf("%s, %s, %s: got %q, %v, want a single response with status 4xx or 501", name, way, path, text, err)
 				}
 			}
 		}
@@ -72,6 +72,6 @@ func TestSmugglingIsRefused(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if len(arrived) > 0 {
-		t.Errorf("arrived: %q", arrived)
+		t.Errorf("got requests at the upstream: %q, want none", arrived)
 	}
 }

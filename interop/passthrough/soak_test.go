@@ -28,27 +28,26 @@ import (
 )
 
 var (
-	soakFor  = flag.Duration("soak", 3*time.Second, "how long TestSoak goes on")
-	soakRate = flag.Int("soak-rate", 400, "how many requests a second it makes")
-	soakSeed = flag.Uint64("soak-seed", 1, "which requests, and which faults they meet")
+	soakFor  = flag.Duration("soak", 3*time.Second, "how long TestSoak runs")
+	soakRate = flag.Int("soak-rate", 400, "how many requests per second TestSoak makes")
+	soakSeed = flag.Uint64("soak-seed", 1, "seed for the requests of TestSoak and their faults")
 )
 
 const (
 	soakWorkers = 16
-	soakUsers   = 20_000 // more than the adapter remembers
+	soakUsers   = 20_000 // more than the adapter's caches hold
 	orgA        = "400849858564525094"
 )
 
-// Everything at once, for as long as one likes: calls of all protocols and outcomes,
-// clients that go away, passthrough, an upstream that goes wrong at random and flaps
-// twice a second now and then, reloads, from one upstream protocol to the other. Every
-// answer is one that may be, no write is
-// lost or made twice, and in the end nothing is left. The log shows the curve of
-// memory, goroutines and latency.
+// TestSoak combines everything for the time of -soak: calls of all protocols and outcomes,
+// clients that disconnect, passthrough, an upstream with random faults and short outages, and
+// reloads that change the upstream protocol. Every response is a permitted one, no write is
+// lost or made twice, and at the end no goroutines and open files are left over. The test's
+// log shows memory, goroutines and latency over time.
 func TestSoak(t *testing.T) {
 	const afterwards = 2 * time.Minute
 	if deadline, ok := t.Deadline(); ok && time.Until(deadline) < *soakFor+afterwards {
-		t.Fatalf("-soak %v takes longer than go test waits: add -timeout %v", *soakFor, *soakFor+10*time.Minute)
+		t.Fatalf("-soak %v exceeds the timeout of go test: add -timeout %v", *soakFor, *soakFor+10*time.Minute)
 	}
 	s := newSoak(t)
 	baseline := s.sample(t)
@@ -57,12 +56,12 @@ func TestSoak(t *testing.T) {
 	for worker := range soakWorkers {
 		running.Go(func() { s.work(t, worker, stop) })
 	}
-	t.Log("   after  req/s     ok  refused  14 or 4  left | p50 ms  p99 ms  max ms | RSS MiB  heap MiB  goroutines  files")
+	t.Log("   after  req/s     ok  refused  14 or 4  gone | p50 ms  p99 ms  max ms | RSS MiB  heap MiB  goroutines  files")
 	const samples = 60
-	each := max(*soakFor/samples, time.Second)
+	interval := max(*soakFor/samples, time.Second)
 	for began := time.Now(); time.Since(began) < *soakFor; {
-		time.Sleep(each)
-		t.Logf("%8v %s %s", time.Since(began).Round(time.Second), s.window(each), s.sample(t))
+		time.Sleep(interval)
+		t.Logf("%8v %s %s", time.Since(began).Round(time.Second), s.window(interval), s.sample(t))
 		if rand.IntN(samples/6) == 0 {
 			s.reload(t)
 		}
@@ -74,31 +73,34 @@ func TestSoak(t *testing.T) {
 	for n := range soakUsers {
 		writes += int64(s.zitadel.Writes(soakUser(n)))
 	}
-	t.Logf("%d requests: %d ok, up to %d unknown, %d writes", s.made.Load(), s.ok.Load(), s.unknown.Load(), writes)
+	t.Logf("%d requests: %d succeeded, %d with unknown outcome, %d writes", s.made.Load(), s.ok.Load(), s.unknown.Load(), writes)
 	if writes < s.ok.Load() || writes > s.ok.Load()+s.unknown.Load() {
-		t.Errorf("%d writes", writes)
+		t.Errorf("got %d writes, want %d to %d", writes, s.ok.Load(), s.ok.Load()+s.unknown.Load())
 	}
-	s.reload(t) // which lets go of connections to the upstream
-	s.program.eventually(t, fmt.Sprintf("back to %d goroutines and %d files", baseline.goroutines, baseline.files), func() bool {
+	s.reload(t) // closes the connections to the upstream
+	s.program.eventually(t, fmt.Sprintf("back at %d goroutines and %d open files", baseline.goroutines, baseline.files), func() bool {
 		now := s.sample(t)
 		return now.goroutines <= baseline.goroutines && now.files <= baseline.files
 	})
 	if code := s.program.stop(t); code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("got exit code %d, want 0", code)
 	}
 }
 
+// soak is the state of TestSoak.
 type soak struct {
 	program  *program
 	settings string
 	zitadel  *v2test.Server
 	reloads  int
 
+	// made counts requests, ok successful v1 calls, unknown failed v1 calls that may have
+	// written.
 	made, ok, unknown atomic.Int64
 
 	mu      sync.Mutex
-	outcome map[string]int  // in this window
-	took    []time.Duration // successes of this window
+	outcome map[string]int  // since the last call of window
+	took    []time.Duration // by successful calls, since the last call of window
 }
 
 func newSoak(t *testing.T) *soak {
@@ -115,8 +117,9 @@ func newSoak(t *testing.T) *soak {
 		}
 		s.zitadel.ServeHTTP(w, r)
 	}))
-	s.settings = "upstream: {url: 'http://" + proxies.Address() + "', host: localhost:8088, protocol: %s, timeout: 2s}\nbreaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\n" +
-		"limits: {idleTimeout: 5s}\n" + // a client that gave up may leave a connection that it never used
+	s.settings = "upstream: {url: 'http://" + proxies.Address() + "', host: localhost:8088, protocol: %s, timeout: 2s}\n" +
+		"breaker: {openFor: 200ms}\npassthrough: {responseTimeout: 2s}\n" +
+		"limits: {idleTimeout: 5s}\n" + // net/http's client may keep a connection open that it does not use any more
 		"log: {level: error}\n"
 	s.program = start(t, plain, fmt.Sprintf(s.settings, v2client.ProtocolConnect))
 	chooseFaults(&proxies.HTTP1.FaultChoice, wiretest.Faults(), "reset before it is handled")
@@ -124,10 +127,11 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
+// soakUser returns the id of the nth user.
 func soakUser(n int) string { return fmt.Sprintf("s%d", n) }
 
-// chooseFaults lets one request in a hundred go wrong, and for two seconds of every
-// minute all of them, for a quarter of a second in every half.
+// chooseFaults gives one request in a hundred a random fault. Once a minute, for two seconds,
+// it also gives every request the fault flap for the first half of each half-second.
 func chooseFaults[F any](choice *wiretest.FaultChoice[F], faults map[string]F, flap string) {
 	random := wiretest.RandomFaults(slices.Sorted(maps.Keys(faults)), *soakSeed, 100)
 	began := time.Now()
@@ -141,7 +145,7 @@ func chooseFaults[F any](choice *wiretest.FaultChoice[F], faults map[string]F, f
 	})
 }
 
-// reload goes over to the other upstream protocol, and waits until that is done.
+// reload changes the upstream protocol and waits until the adapter has reloaded.
 func (s *soak) reload(t *testing.T) {
 	t.Helper()
 	s.reloads++
@@ -155,10 +159,10 @@ func (s *soak) reload(t *testing.T) {
 	})
 }
 
-// soakClient is one worker's, over one protocol.
+// soakClient is the client of one worker, which uses one protocol.
 type soakClient struct {
 	http *http.Client
-	set  managementv1connect.ManagementServiceClient // nil: REST
+	rpc  managementv1connect.ManagementServiceClient // nil: REST
 }
 
 func (s *soak) newClient(worker int) soakClient {
@@ -173,6 +177,7 @@ func (s *soak) newClient(worker int) soakClient {
 	return soakClient{http: s.program.newHTTPClient(false)}
 }
 
+// work makes requests until stop is closed.
 func (s *soak) work(t *testing.T, worker int, stop <-chan struct{}) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(*soakSeed, uint64(worker)+1))
@@ -187,10 +192,10 @@ func (s *soak) work(t *testing.T, worker int, stop <-chan struct{}) {
 		case <-pace.C:
 		}
 		s.made.Add(1)
-		switch what := random.IntN(100); {
-		case what < 20:
+		switch percent := random.IntN(100); {
+		case percent < 20:
 			s.pass(client.http)
-		case what < 22: // a connection of its own
+		case percent < 22: // a call on a new connection
 			client.http.CloseIdleConnections()
 			fallthrough
 		default:
@@ -199,8 +204,8 @@ func (s *soak) work(t *testing.T, worker int, stop <-chan struct{}) {
 	}
 }
 
-// pass makes a request that passes through. What went wrong upstream shows as it is;
-// what hangs in the middle of its answer is given up.
+// pass makes a request that the adapter passes through. Faults of the upstream are passed
+// through too, so any result is permitted; a response that hangs is abandoned after 3 s.
 func (s *soak) pass(client *http.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
@@ -209,13 +214,13 @@ func (s *soak) pass(client *http.Client) {
 		panic(err)
 	}
 	if do(client, request, func(_ *http.Response, body []byte) bool { return string(body) == "hello" }) != nil {
-		s.count("left")
+		s.count("gone")
 		return
 	}
 	s.count("passed")
 }
 
-// call makes a v1 call that succeeds, is refused, or is given up.
+// call makes a v1 call with a random expected outcome: success, an error, or cancellation.
 func (s *soak) call(t *testing.T, client soakClient, random *rand.Rand) {
 	t.Helper()
 	token, user, password := "pat-org-owner-a", soakUser(random.IntN(soakUsers)), "Sup3rPassw0rd!"
@@ -228,7 +233,7 @@ func (s *soak) call(t *testing.T, client soakClient, random *rand.Rand) {
 	case 1:
 		password, want = "short", connect.CodeInvalidArgument
 	case 2:
-		password, want = strings.Repeat("ä", 68)+"Aa1", connect.CodeInternal // more bytes than bcrypt takes
+		password, want = strings.Repeat("ä", 68)+"Aa1", connect.CodeInternal // longer than bcrypt's limit of 72 bytes
 	case 3:
 		user, want = "nobody", connect.CodeFailedPrecondition
 	case 4:
@@ -252,19 +257,20 @@ func (s *soak) call(t *testing.T, client soakClient, random *rand.Rand) {
 		s.count("unavailable")
 	case code == connect.CodeCanceled && want == connect.CodeCanceled:
 		s.unknown.Add(1)
-		s.count("left")
+		s.count("gone")
 	case code == want:
 		s.count("refused")
 	default:
-		t.Errorf("want %v, got %v: %s", want, code, message)
+		t.Errorf("got code %v (%s), want %v", code, message, want)
 	}
 }
 
+// call returns 0, or the code and message of the error.
 func (c soakClient) call(ctx context.Context, base, token, user, password string) (connect.Code, string) {
-	if c.set != nil {
+	if c.rpc != nil {
 		request := connect.NewRequest(&managementv1.SetHumanInitialPasswordRequest{UserId: user, Password: password})
 		request.Header().Set("Authorization", "Bearer "+token)
-		_, err := c.set.SetHumanInitialPassword(ctx, request)
+		_, err := c.rpc.SetHumanInitialPassword(ctx, request)
 		switch {
 		case err == nil:
 			return 0, ""
@@ -273,7 +279,8 @@ func (c soakClient) call(ctx context.Context, base, token, user, password string
 		}
 		return connect.CodeOf(err), err.Error()
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/management/v1/users/"+user+"/password/_initialize", strings.NewReader(`{"password":"`+password+`"}`))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		base+"/management/v1/users/"+user+"/password/_initialize", strings.NewReader(`{"password":"`+password+`"}`))
 	if err != nil {
 		return connect.CodeUnknown, err.Error()
 	}
@@ -304,7 +311,7 @@ func (s *soak) count(outcome string) {
 	s.outcome[outcome]++
 }
 
-// window describes what came of the requests since the last time.
+// window summarizes the outcomes of the requests since the last call.
 func (s *soak) window(length time.Duration) string {
 	s.mu.Lock()
 	outcome, took := s.outcome, s.took
@@ -315,17 +322,17 @@ func (s *soak) window(length time.Duration) string {
 		total += count
 	}
 	slices.Sort(took)
-	at := func(share float64) float64 {
+	percentile := func(share float64) float64 {
 		if len(took) == 0 {
 			return 0
 		}
 		return float64(took[min(int(share*float64(len(took))), len(took)-1)].Microseconds()) / 1000
 	}
 	return fmt.Sprintf("%6.0f %6d  %7d  %7d %5d | %6.2f  %6.2f  %6.0f |", float64(total)/length.Seconds(),
-		outcome["ok"], outcome["refused"], outcome["unavailable"], outcome["left"], at(0.5), at(0.99), at(1))
+		outcome["ok"], outcome["refused"], outcome["unavailable"], outcome["gone"], percentile(0.5), percentile(0.99), percentile(1))
 }
 
-// sample is what the program takes of the machine.
+// sample is the program's use of resources at one time.
 type sample struct {
 	resident, heap    float64 // MiB
 	goroutines, files int

@@ -28,15 +28,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// grpc-gateway logs every header that it does not like.
+	// grpc-gateway logs every header that it rejects.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	m.Run()
 }
 
 const (
-	requests = 20_000
-	userID   = "3001"
-	good     = `{"password":"Sup3rPassw0rd!"}`
+	requests  = 20_000 // in each test
+	userID    = "3001"
+	validBody = `{"password":"Sup3rPassw0rd!"}`
 )
 
 func fixture() v2test.Fixture {
@@ -51,7 +51,7 @@ func fixture() v2test.Fixture {
 	}
 }
 
-// start starts the reference and the adapter in front of v2test.
+// start starts the reference, and an adapter in front of v2test, both in the same state.
 func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 	t.Helper()
 	v1, err := reference.New(t.Context(), fixture())
@@ -69,16 +69,19 @@ func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	handler, err := adapter.New(adapter.Config{ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second, Rollout: adapter.RolloutAll, Limits: adapter.Limits{BodyTimeout: time.Minute}})
+	handler, err := adapter.New(adapter.Config{
+		ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second,
+		Rollout: adapter.RolloutAll, Limits: adapter.Limits{BodyTimeout: time.Minute},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v1, wiretest.Listen(t, handler)
 }
 
-// Odd REST requests, by the thousand, are answered as grpc-gateway before
-// grpc-go answers them: HTTP status, WWW-Authenticate, body.
-func TestRESTAsGRPCGateway(t *testing.T) {
+// 20,000 unusual REST requests get the same HTTP status, WWW-Authenticate and body as from
+// grpc-gateway in front of grpc-go.
+func TestUnusualRESTRequestsAsGRPCGateway(t *testing.T) {
 	t.Parallel()
 	v1, adapterAddress := start(t)
 	rest, err := v1.REST()
@@ -88,36 +91,36 @@ func TestRESTAsGRPCGateway(t *testing.T) {
 	referenceAddress := wiretest.Listen(t, rest)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range requests {
-		method, request := oddREST(random)
+		method, request := unusualREST(random)
 		want, got := sendREST(t, referenceAddress, method, request), sendREST(t, adapterAddress, method, request)
 		if got != want {
-			t.Errorf("%q\nanswered %s\nwant     %s", request, got, want)
+			t.Errorf("%q\ngot  %s\nwant %s", request, got, want)
 		}
 	}
 }
 
-func oddREST(random *rand.Rand) (method string, request []byte) {
+func unusualREST(random *rand.Rand) (method string, request []byte) {
 	pick := func(choices []string) string { return choices[random.IntN(len(choices))] }
-	seldom := func(chance int, choices []string, usual string) string {
-		if random.IntN(chance) == 0 {
+	oneIn := func(n int, choices []string, usual string) string {
+		if random.IntN(n) == 0 {
 			return pick(choices)
 		}
 		return usual
 	}
-	method = seldom(20, []string{"GET", "PUT", "HEAD", "PATCH", "FROB", "OPTIONS", "DELETE"}, http.MethodPost)
-	id := seldom(6, oddIDs, userID)
-	path := strings.ReplaceAll(seldom(15, oddPaths, "/management/v1/users/ID/password/_initialize"), "ID", id)
-	headers := "Authorization: " + seldom(4, oddTokens, "Bearer owner-token") + "\r\n"
+	method = oneIn(20, []string{"GET", "PUT", "HEAD", "PATCH", "FROB", "OPTIONS", "DELETE"}, http.MethodPost)
+	id := oneIn(6, unusualIDs, userID)
+	path := strings.ReplaceAll(oneIn(15, unusualPaths, "/management/v1/users/ID/password/_initialize"), "ID", id)
+	headers := "Authorization: " + oneIn(4, unusualTokens, "Bearer owner-token") + "\r\n"
 	if random.IntN(20) == 0 {
 		headers = ""
 	}
 	if random.IntN(10) == 0 {
-		headers += "Grpc-Timeout: " + pick(oddTimeouts) + "\r\n"
+		headers += "Grpc-Timeout: " + pick(unusualTimeouts) + "\r\n"
 	}
 	if random.IntN(6) == 0 {
-		headers += pick(oddHeaders) + "\r\n"
+		headers += pick(unusualHeaders) + "\r\n"
 	}
-	body := mutate(random, []byte(pick(oddBodies)))
+	body := mutate(random, []byte(pick(unusualBodies)))
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s", method, path, headers)
 	if len(body) > 0 && random.IntN(4) == 0 {
@@ -129,21 +132,21 @@ func oddREST(random *rand.Rand) (method string, request []byte) {
 }
 
 var (
-	oddIDs = []string{
+	unusualIDs = []string{
 		"1", "a%20b", "%ff", "%E4", "%25zz", "a%2Fb", "a:b", "x%00", "%C3%A4", "a;b", "a+b", "*", "_initialize",
 		userID + ":x", "%7B%7D", "300%31", strings.Repeat("9", 300),
 	}
-	oddPaths = []string{
+	unusualPaths = []string{
 		"/management/v1/users/ID/password/_initialize/", "/management/v1/users/ID/password/_initialize:x",
 		"/management/v1/users/ID/password/%5Finitialize", "/management/v1/users/ID/passwor%64/_initialize",
 		"/management/v1%2Fusers/ID/password/_initialize", "/management/v1/users/ID",
 		"/management/v1/users/ID/password/_initialize?a=%zz", "/management/v1/users/ID/password/_initialize?userId=x",
 	}
-	oddTokens = []string{
+	unusualTokens = []string{
 		"Bearer x", "bearer owner-token", "Basic x", "", "Bearer ä", "xBearer owner-token", "Bearer ", "Bearer  owner-token",
 	}
-	oddTimeouts = []string{"1n", "10S", "S", "", "0S", "-1S", "1x", "99999999999S", "1 S", "5H", "+5S", "1.5S"}
-	oddHeaders  = []string{
+	unusualTimeouts = []string{"1n", "10S", "S", "", "0S", "-1S", "1x", "99999999999S", "1 S", "5H", "+5S", "1.5S"}
+	unusualHeaders  = []string{
 		"x-zitadel-orgid: 123", "X-ZITADEL-ORGID: 1001", "x-zitadel-orgid: ", "Grpc-Metadata-X-Zitadel-OrgID: 123",
 		"x-zitadel-orgid: ä", "x-zitadel-orgid: ä\r\nx-zitadel-orgid: 123", "x-zitadel-orgid: \r\n123",
 		"Grpc-Metadata-Foo: ä", "X-HTTP-Method-Override: GET",
@@ -153,8 +156,8 @@ var (
 		"Content-Type: application/x-www-form-urlencoded", "Content-Type: multipart/form-data", "Content-Type: ",
 		"Content-Type: application/xml", "Content-Encoding: gzip", "Accept: text/html", "TE: trailers",
 	}
-	oddBodies = []string{
-		"", "{}", "null", "[]", `"x"`, "1", "{", "}", " ", "\x00", "-", "tru", good, good, good + " x", good + good, "\ufeff{}",
+	unusualBodies = []string{
+		"", "{}", "null", "[]", `"x"`, "1", "{", "}", " ", "\x00", "-", "tru", validBody, validBody, validBody + " x", validBody + validBody, "\ufeff{}",
 		`{"password":"Sup3rPassw0rd!","a":1}`, `{"password":1}`, `{"password":null}`, `{"password":true}`, `{"password":{}}`,
 		`{"password":"a`, `{"password":"a\u12"}`, `{"password":"\ud800"}`, "{\"password\":\"\xff\"}", "{\"password\":\"a\tb\"}",
 		`{"userId":1}`, `{"user_id":"a","userId":"b"}`, `{"userId":"a","password":"Sup3rPassw0rd!"}`, `{"PASSWORD":"x"}`,
@@ -165,7 +168,7 @@ var (
 	}
 )
 
-// mutate changes a byte or two, sometimes.
+// mutate replaces, removes or inserts up to two bytes at random.
 func mutate(random *rand.Rand, data []byte) []byte {
 	for range random.IntN(3) {
 		if len(data) == 0 {
@@ -208,14 +211,14 @@ func sendREST(t *testing.T, address, method string, request []byte) string {
 	return fmt.Sprintf("%d %q %s", response.StatusCode, response.Header.Get("WWW-Authenticate"), stable(string(body)))
 }
 
-// stable takes out the spaces that protobuf-go adds by chance of the build.
+// stable removes the spaces that protobuf-go adds to JSON and errors, which differ between
+// builds.
 func stable(text string) string {
 	return strings.NewReplacer("\u00a0", " ", `": `, `":`, `, "`, `,"`, "%C2%A0", " ").Replace(text)
 }
 
-// Odd gRPC messages, by the thousand, are answered as grpc-go answers them:
-// status, message, details.
-func TestGRPCAsGRPCGo(t *testing.T) {
+// 20,000 unusual gRPC requests get the same status, message and details as from grpc-go.
+func TestUnusualGRPCRequestsAsGRPCGo(t *testing.T) {
 	t.Parallel()
 	v1, adapterAddress := start(t)
 	referenceAddress := wiretest.Listen(t, v1.GRPC())
@@ -225,15 +228,15 @@ func TestGRPCAsGRPCGo(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	random := rand.New(rand.NewPCG(3, 4))
 	for range requests {
-		header, body := oddGRPC(t, random)
+		header, body := unusualGRPC(t, random)
 		want, got := sendGRPC(t, transport, referenceAddress, header, body), sendGRPC(t, transport, adapterAddress, header, body)
 		if got != want {
-			t.Errorf("%v %q\nanswered %s\nwant     %s", header, body, got, want)
+			t.Errorf("%v %q\ngot  %s\nwant %s", header, body, got, want)
 		}
 	}
 }
 
-func oddGRPC(t *testing.T, random *rand.Rand) (http.Header, []byte) {
+func unusualGRPC(t *testing.T, random *rand.Rand) (http.Header, []byte) {
 	t.Helper()
 	pick := func(choices ...string) string { return choices[random.IntN(len(choices))] }
 	message, err := proto.Marshal(&managementv1.SetHumanInitialPasswordRequest{
@@ -246,14 +249,14 @@ func oddGRPC(t *testing.T, random *rand.Rand) (http.Header, []byte) {
 	if random.IntN(6) == 0 {
 		encoding = pick("identity", "br", "gzip")
 	}
-	packed := encoding == "gzip" && random.IntN(4) > 0
-	if packed {
+	compressed := encoding == "gzip" && random.IntN(4) > 0
+	if compressed {
 		message = wiretest.Gzip(t, message)
 	}
 	message = mutate(random, message)
 	size := len(message)
 	flag := byte(0)
-	if packed {
+	if compressed {
 		flag = 1
 	}
 	if random.IntN(8) == 0 {
@@ -274,7 +277,7 @@ func oddGRPC(t *testing.T, random *rand.Rand) (http.Header, []byte) {
 		header.Set("X-Zitadel-Orgid", pick("1001", "123", ""))
 	}
 	if random.IntN(8) == 0 {
-		// Not a passed one: with that grpc-go itself answers by chance.
+		// No timeout in the past: grpc-go's answer to that varies.
 		header.Set("Grpc-Timeout", pick("10S", "5H", "S", "x", "123456789S", "99999999H", "-1S"))
 	}
 	if encoding != "" {
@@ -313,8 +316,8 @@ func sendGRPC(t *testing.T, transport http.RoundTripper, address string, header 
 	return fmt.Sprintf("%s %q %q %s", trailer("Grpc-Status"), stable(trailer("Grpc-Message")), details, owner(t, answer))
 }
 
-// owner is the resource owner of a response, which grpc-go packs if the request
-// was packed.
+// owner returns the resource owner in a response, which grpc-go compresses if the request was
+// compressed.
 func owner(t *testing.T, answer []byte) string {
 	t.Helper()
 	if len(answer) < 5 {
@@ -325,11 +328,11 @@ func owner(t *testing.T, answer []byte) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		unpacked, err := io.ReadAll(reader)
+		decompressed, err := io.ReadAll(reader)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer = append(answer[:5], unpacked...)
+		answer = append(answer[:5], decompressed...)
 	}
 	var response managementv1.SetHumanInitialPasswordResponse
 	if err := proto.Unmarshal(answer[5:], &response); err != nil {

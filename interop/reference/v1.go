@@ -1,7 +1,6 @@
-// Package reference is ZITADEL's v1 call put together from the parts that
-// ZITADEL itself is made of, grpc-go and grpc-gateway, around a plain model of
-// what the call does. It is slow and simple: the oracle for odd requests that
-// nobody recorded.
+// Package reference is a model of ZITADEL's v1 call, made of the libraries that ZITADEL
+// itself uses, grpc-go and grpc-gateway, and a simple implementation of the call. Tests use
+// it to find out what v1 answers to unusual requests that were not recorded.
 package reference
 
 import (
@@ -16,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	_ "google.golang.org/grpc/encoding/gzip" // v1 takes it
+	_ "google.golang.org/grpc/encoding/gzip" // v1 accepts it
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -28,14 +27,14 @@ import (
 
 const procedure = "/zitadel.management.v1.ManagementService/SetHumanInitialPassword"
 
-// V1 is a model of v1 for the state of a fixture. REST and GRPC serve it.
+// V1 is a model of v1 in the state of a fixture. REST and GRPC return its handlers.
 type V1 struct {
 	fixture v2test.Fixture
 	server  *grpc.Server
 	client  *grpc.ClientConn
 }
 
-// New starts the model; Close ends it.
+// New starts the model. Call Close to stop it.
 func New(ctx context.Context, fixture v2test.Fixture) (*V1, error) {
 	v1 := &V1{fixture: fixture, server: grpc.NewServer()}
 	v1.server.RegisterService(&grpc.ServiceDesc{
@@ -53,16 +52,16 @@ func New(ctx context.Context, fixture v2test.Fixture) (*V1, error) {
 	return v1, err
 }
 
-// Close ends the model.
+// Close stops the model.
 func (v *V1) Close() {
 	_ = v.client.Close()
 	v.server.Stop()
 }
 
-// GRPC serves gRPC over net/http, as ZITADEL does.
+// GRPC returns the handler for gRPC: grpc-go behind net/http, as in ZITADEL.
 func (v *V1) GRPC() http.Handler { return v.server }
 
-// REST serves grpc-gateway, set up as ZITADEL sets it up.
+// REST returns the handler for REST: grpc-gateway with ZITADEL's options.
 func (v *V1) REST() (http.Handler, error) {
 	marshaler := &runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: true}}
 	mux := runtime.NewServeMux(
@@ -75,8 +74,8 @@ func (v *V1) REST() (http.Handler, error) {
 		}),
 		runtime.WithRoutingErrorHandler(routingError),
 	)
-	// /users/{user_id}/password/_initialize, in grpc-gateway's operations:
-	// a literal, a variable of one segment, two literals.
+	// /users/{user_id}/password/_initialize in grpc-gateway's operations: a literal, a
+	// variable of one segment, two literals.
 	pattern, err := runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1, 2, 2, 2, 3},
 		[]string{"users", "user_id", "password", "_initialize"}, "")
 	if err != nil {
@@ -88,7 +87,7 @@ func (v *V1) REST() (http.Handler, error) {
 	return http.StripPrefix("/management/v1", mux), nil
 }
 
-// routingError is ZITADEL's: 405 is UNIMPLEMENTED.
+// routingError is ZITADEL's routing error handler, which answers 405 with UNIMPLEMENTED.
 func routingError(ctx context.Context, mux *runtime.ServeMux, marshaler runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
 	if httpStatus != http.StatusMethodNotAllowed {
 		runtime.DefaultRoutingErrorHandler(ctx, mux, marshaler, w, r, httpStatus)
@@ -100,7 +99,7 @@ func routingError(ctx context.Context, mux *runtime.ServeMux, marshaler runtime.
 	})
 }
 
-// forward does what grpc-gateway generates for a method with body "*".
+// forward does the same as the code that grpc-gateway generates for a method with body "*".
 func (v *V1) forward(mux *runtime.ServeMux, w http.ResponseWriter, r *http.Request, userID string) {
 	inbound, outbound := runtime.MarshalerForRequest(mux, r)
 	ctx, err := runtime.AnnotateContext(r.Context(), mux, r, procedure)
@@ -110,7 +109,7 @@ func (v *V1) forward(mux *runtime.ServeMux, w http.ResponseWriter, r *http.Reque
 	}
 	var request managementv1.SetHumanInitialPasswordRequest
 	var response managementv1.SetHumanInitialPasswordResponse
-	// An empty body is no error.
+	// An empty body is allowed.
 	if err := inbound.NewDecoder(r.Body).Decode(&request); err != nil && err.Error() != "EOF" {
 		runtime.HTTPError(ctx, mux, outbound, w, r, status.Error(codes.InvalidArgument, err.Error()))
 		return
@@ -123,7 +122,9 @@ func (v *V1) forward(mux *runtime.ServeMux, w http.ResponseWriter, r *http.Reque
 	runtime.ForwardResponseMessage(ctx, mux, outbound, w, r, &response)
 }
 
-//nolint:revive // grpc-go decides on the order
+// handle implements the call.
+//
+//nolint:revive // the order of parameters is grpc-go's
 func (v *V1) handle(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	request := new(managementv1.SetHumanInitialPasswordRequest)
 	if err := decode(request); err != nil {
@@ -144,8 +145,8 @@ func (v *V1) handle(_ any, ctx context.Context, decode func(any) error, _ grpc.U
 	return nil, refusal(codes.FailedPrecondition, "COMMAND-G8dh3", "Password not found")
 }
 
-// authenticate knows callers of their own organization only, each of whom may
-// write users there.
+// authenticate returns the caller. It supports only calls for the caller's own organization,
+// and assumes that every caller may write users there.
 func (v *V1) authenticate(ctx context.Context) (v2test.Caller, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	first := func(name string) string { return strings.Join(md.Get(name)[:min(1, len(md.Get(name)))], "") }
@@ -168,6 +169,7 @@ func (v *V1) authenticate(ctx context.Context) (v2test.Caller, error) {
 	return v2test.Caller{}, refusal(codes.Unauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid")
 }
 
+// validate applies the validation rules of v1's request message.
 func validate(request *managementv1.SetHumanInitialPasswordRequest) error {
 	if request.GetUserId() == "" {
 		return status.Error(codes.InvalidArgument, "invalid SetHumanInitialPasswordRequest.UserId: value length must be at least 1 runes")
@@ -179,7 +181,7 @@ func validate(request *managementv1.SetHumanInitialPasswordRequest) error {
 	return nil
 }
 
-// respond is the password policy, as far as it takes to tell passwords apart.
+// respond checks the default password policy and returns the response.
 func respond(password, org string) (*managementv1.SetHumanInitialPasswordResponse, error) {
 	const lower, upper, digits = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
 	switch {
@@ -197,6 +199,7 @@ func respond(password, org string) (*managementv1.SetHumanInitialPasswordRespons
 	return &managementv1.SetHumanInitialPasswordResponse{Details: &zitadelv1.ObjectDetails{ResourceOwner: org}}, nil
 }
 
+// refusal returns an error with an id and ZITADEL's ErrorDetail.
 func refusal(code codes.Code, id, message string) error {
 	s, err := status.New(code, fmt.Sprintf("%s (%s)", message, id)).WithDetails(&zitadelv1.ErrorDetail{Id: id, Message: message})
 	if err != nil {

@@ -291,7 +291,9 @@ type permissions struct{ *state }
 
 // ListAdministrators returns only the caller's own roles. To see other users' roles, a
 // caller would need permissions that are not modelled.
-func (s permissions) ListAdministrators(_ context.Context, req *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
+func (s permissions) ListAdministrators(
+	_ context.Context, req *connect.Request[permissionv2.ListAdministratorsRequest],
+) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
 	caller, refused := s.authenticate(req.Header())
 	if refused != nil {
 		return nil, refused.err()

@@ -39,7 +39,8 @@ func FuzzWatch(f *testing.F) {
 					begin = 0
 				}
 			}
-			if (before == lineStart || before == blankLine) && !w.inTrailers && w.state != fieldName && w.state != lineStart && w.state != blankLine && w.state != opaque {
+			inHeaders := w.state == fieldName || w.state == lineStart || w.state == blankLine
+			if (before == lineStart || before == blankLine) && !w.inTrailers && !inHeaders && w.state != opaque {
 				line, _, _ := bytes.Cut(passed[begin:], []byte("\n"))
 				lines = append(lines, bytes.TrimSuffix(line, []byte("\r")))
 			}

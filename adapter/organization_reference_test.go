@@ -7,8 +7,10 @@ import (
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
-// world is a ZITADEL with every kind of caller and user: each of ZITADEL's roles
-// at each place that can hold it, seen from two organizations.
+// The model of v1 that organization_test.go compares the adapter with.
+
+// world returns a ZITADEL with every kind of caller and user: each of ZITADEL's roles at
+// each place that can hold it, seen from two organizations.
 func world() v2test.Fixture {
 	const home, other = "1", "2"
 	w := v2test.Fixture{
@@ -45,7 +47,7 @@ func world() v2test.Fixture {
 	add("viewer-and-owner",
 		v2test.AdministratorOf{Organization: home, Roles: []string{"ORG_OWNER_VIEWER"}},
 		v2test.AdministratorOf{Organization: other, Roles: []string{"ORG_OWNER"}})
-	add("nobody")
+	add("no-role")
 	add("agency", agency(home)...)
 	for _, org := range []string{home, other} {
 		for _, state := range []string{v2test.Active, v2test.Initial, v2test.Locked, v2test.Inactive, v2test.Deleted} {
@@ -57,8 +59,8 @@ func world() v2test.Fixture {
 	return w
 }
 
-// agency has roles in so many organizations that the one that matters is on the
-// last of several pages.
+// agency returns roles in hundreds of organizations. The one in org is on the last of
+// several pages.
 func agency(org string) []v2test.AdministratorOf {
 	var all []v2test.AdministratorOf
 	for i := range 250 {
@@ -67,8 +69,8 @@ func agency(org string) []v2test.AdministratorOf {
 	return append(all, v2test.AdministratorOf{Organization: org, Roles: []string{"ORG_OWNER"}})
 }
 
-// referenceV1 is what v1 does, in its order, as DESIGN section 2 tells it:
-// written for reading, with all of ZITADEL's state at hand.
+// referenceV1 returns v1's answer. It makes v1's checks in v1's order (DESIGN section 2),
+// and is written for reading, with all of ZITADEL's state at hand.
 func referenceV1(w v2test.Fixture, caller v2test.Caller, header, userID, password string) string {
 	organization := header
 	if organization == "" {
@@ -79,7 +81,8 @@ func referenceV1(w v2test.Fixture, caller v2test.Caller, header, userID, passwor
 	}
 	var roles []string
 	for _, administrator := range caller.AdministratorOf {
-		if administrator.Instance || administrator.Organization == organization || administrator.ProjectOrganization == organization {
+		if administrator.Instance || administrator.Organization == organization ||
+			administrator.ProjectOrganization == organization {
 			roles = append(roles, administrator.Roles...)
 		}
 	}

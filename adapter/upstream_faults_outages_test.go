@@ -16,27 +16,19 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// bothUpstreams runs a test for each upstream protocol.
-func bothUpstreams(t *testing.T, test func(t *testing.T, protocol v2client.Protocol)) {
-	t.Helper()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		t.Run(string(protocol), func(t *testing.T) {
-			t.Parallel()
-			test(t, protocol)
-		})
-	}
-}
+// ZITADEL goes away and comes back: restarts, resets, HTTP/2's GOAWAY, and a certificate
+// that expires.
 
-// ZITADEL ends while it works on calls, is away, and comes back: the calls get to
-// know that their outcome is unknown, those in between that nothing was done, and
-// the first one after that succeeds.
-func TestRestart(t *testing.T) {
+// ZITADEL stops while it handles calls, and is started again. The calls that it was
+// handling are answered with an unknown outcome, calls while it is away are answered as
+// not done, and the first call after its start succeeds.
+func TestCallsDuringRestartReportWhatHappened(t *testing.T) {
 	t.Parallel()
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
-		f := newFaulty(t, protocol, 10*time.Second, patient())
-		for name, call := range protocols {
-			const many = 8
+		f := newFaulty(t, protocol, 10*time.Second, neverOpens())
+		for name, call := range v1Protocols {
+			const concurrent = 8
 			arrived, release := make(chan struct{}), make(chan struct{})
 			f.choose(func(r *http.Request) string {
 				if isSetPassword(r) {
@@ -45,21 +37,21 @@ func TestRestart(t *testing.T) {
 				}
 				return ""
 			})
-			answers := make(chan string, many)
-			for range many {
+			answers := make(chan string, concurrent)
+			for range concurrent {
 				go func() {
 					code, message := call(t, f.address, userA, "pat-org-owner-a")
 					answers <- code + " " + message
 				}()
 			}
-			for range many {
+			for range concurrent {
 				<-arrived
 			}
 			stopped := make(chan struct{})
 			go func() { defer close(stopped); f.Stop() }()
-			for range many {
-				if answer := <-answers; !strings.HasPrefix(answer, "14 ") || !strings.Contains(answer, "whether the change was made is unknown") {
-					t.Errorf("%s, cut: %s", name, answer)
+			for range concurrent {
+				if got := <-answers; !strings.HasPrefix(got, "14 ") || !strings.Contains(got, unknownOutcome) {
+					t.Errorf("%s, stopped: got code %s, want 14 and an unknown outcome", name, got)
 				}
 			}
 			close(release)
@@ -69,60 +61,62 @@ func TestRestart(t *testing.T) {
 
 			for range 3 {
 				if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "14" || strings.Contains(message, "unknown") {
-					t.Errorf("%s, away: %s %s", name, code, message)
+					t.Errorf("%s, away: got code %s %q, want 14 and a known outcome", name, code, message)
 				}
 			}
 			f.Start(t)
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
-				t.Errorf("%s, back: %s %s", name, code, message)
+				t.Errorf("%s, started again: got code %s %q, want 0", name, code, message)
 			}
 			if got := f.upstream.setPasswordCalls(t); got != 1 {
-				t.Errorf("%s: SetPassword arrived %d times", name, got)
+				t.Errorf("%s: SetPassword calls: got %d, want 1", name, got)
 			}
 		}
 	})
 }
 
-// Whatever listens in ZITADEL's place resets every connection before it has read
-// anything, as a load balancer without a backend does.
-func TestResetsBeforeTheRequest(t *testing.T) {
+// A load balancer without a backend resets every connection before it reads anything. The
+// answer is UNAVAILABLE, and the first call after that succeeds.
+func TestConnectionResetOnAcceptIsUnavailable(t *testing.T) {
 	t.Parallel()
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
-		f := newFaulty(t, protocol, 10*time.Second, patient())
-		for name, call := range protocols {
+		f := newFaulty(t, protocol, 10*time.Second, neverOpens())
+		for name, call := range v1Protocols {
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
-				t.Fatalf("%s: %s %s", name, code, message)
+				t.Fatalf("%s, before: got code %s %q, want 0", name, code, message)
 			}
 			f.upstream.setPasswordCalls(t)
-			f.Stop() // pooled connections
+			f.Stop() // closes the pooled connections
 			f.ResetConnections(true)
 			f.Start(t)
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "14" {
-				t.Errorf("%s: %s %s", name, code, message)
+				t.Errorf("%s, reset: got code %s %q, want 14", name, code, message)
 			}
 			if got := f.upstream.setPasswordCalls(t); got != 0 {
-				t.Errorf("%s: SetPassword arrived %d times", name, got)
+				t.Errorf("%s: SetPassword calls: got %d, want none", name, got)
 			}
 			f.ResetConnections(false)
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
-				t.Errorf("%s, the next call: %s %s", name, code, message)
+				t.Errorf("%s, the next call: got code %s %q, want 0", name, code, message)
 			}
 		}
 	})
 }
 
-// A ZITADEL that goes away and comes back twice a second never gets a call twice, and
-// is called again as soon as the breaker allows.
-func TestFlapping(t *testing.T) {
+// A ZITADEL that stops and starts twice a second gets no write twice, and is called again
+// as soon as the breaker allows.
+func TestFlappingUpstreamGetsNoWriteTwice(t *testing.T) {
 	t.Parallel()
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
-		f := newFaulty(t, protocol, time.Second, v2client.BreakerConfig{MinimumCalls: 5, FailureRate: 0.5, Window: 200 * time.Millisecond, OpenFor: 20 * time.Millisecond})
+		f := newFaulty(t, protocol, time.Second, v2client.BreakerConfig{
+			MinimumCalls: 5, FailureRate: 0.5, Window: 200 * time.Millisecond, OpenFor: 20 * time.Millisecond,
+		})
 		var ok, unknown atomic.Int64
 		stop := make(chan struct{})
 		var callers sync.WaitGroup
-		for name, call := range protocols {
+		for name, call := range v1Protocols {
 			callers.Go(func() {
 				for {
 					select {
@@ -140,55 +134,59 @@ func TestFlapping(t *testing.T) {
 							unknown.Add(1)
 						}
 					default:
-						t.Errorf("%s: %s %s", name, code, message)
+						t.Errorf("%s: got code %s %q, want 0, 4 or 14", name, code, message)
 					}
 				}
 			})
 		}
-		const half = 250 * time.Millisecond
+		const halfPeriod = 250 * time.Millisecond
 		for range 8 {
-			time.Sleep(half)
+			time.Sleep(halfPeriod)
 			f.Stop()
-			time.Sleep(half)
+			time.Sleep(halfPeriod)
 			f.Start(t)
 		}
 		close(stop)
 		callers.Wait()
 		arrived, written := f.upstream.setPasswordCalls(t), int64(f.newWrites(t))
 		if ok.Load() == 0 || written < ok.Load() || written > ok.Load()+unknown.Load() || int64(arrived) != written {
-			t.Errorf("%d ok, %d unknown, SetPassword arrived %d times, %d writes", ok.Load(), unknown.Load(), arrived, written)
+			t.Errorf("got %d successes, %d unknown outcomes, %d SetPassword calls, %d writes; "+
+				"want a success, a write for each, no write of another outcome, and one write per call",
+				ok.Load(), unknown.Load(), arrived, written)
 		}
-		eventually(t, "up again", func() bool {
-			code, _ := protocols["REST"](t, f.address, userA, "pat-org-owner-a")
+		eventually(t, "a call that succeeds", func() bool {
+			code, _ := v1Protocols["REST"](t, f.address, userA, "pat-org-owner-a")
 			return code == "0"
 		})
 	})
 }
 
-// One connection goes away under everybody's calls: nobody notices.
-func TestGoAway(t *testing.T) {
+// When ZITADEL sends GOAWAY on one connection, the calls on it are made again on another,
+// and all of them succeed.
+func TestGoAwayFailsNoCall(t *testing.T) {
 	t.Parallel()
-	f := newFaulty(t, v2client.ProtocolGRPC, 20*time.Second, patient())
+	f := newFaulty(t, v2client.ProtocolGRPC, 20*time.Second, neverOpens())
 	ok, notDone := f.callAll(t, func(call int64) bool { return call == 10 })
 	if written := f.newWrites(t); notDone > 0 || written != ok {
-		t.Errorf("%d ok, %d not done, %d writes", ok, notDone, written)
+		t.Errorf("got %d successes, %d calls not done, %d writes; want none not done, and a write per success", ok, notDone, written)
 	}
 }
 
-// Every third SetPassword meets a connection that goes away before it is handled, and
-// all others on that connection do: what is "ok" was written once, and for the rest the
-// answer says that nothing was done.
-func TestGoAwayStorm(t *testing.T) {
+// ZITADEL sends GOAWAY for every third SetPassword, before it handles it and all other
+// calls on that connection. Each success is one write, and all other calls are answered as
+// not done.
+func TestRepeatedGoAwaysWriteEachSuccessOnce(t *testing.T) {
 	t.Parallel()
-	f := newFaulty(t, v2client.ProtocolGRPC, 20*time.Second, patient())
+	f := newFaulty(t, v2client.ProtocolGRPC, 20*time.Second, neverOpens())
 	ok, notDone := f.callAll(t, func(call int64) bool { return call%3 == 0 })
 	if written := f.newWrites(t); written != ok || ok < notDone {
-		t.Errorf("%d ok, %d not done, %d writes", ok, notDone, written)
+		t.Errorf("got %d successes, %d calls not done, %d writes; want a write per success, and no more not done", ok, notDone, written)
 	}
 }
 
-// callAll makes calls over all protocols at once; goesAway says under which
-// SetPassword calls the connection goes away.
+// callAll makes calls over all protocols at once, and counts those that succeed and those
+// that are answered as not done. goesAway chooses the SetPassword calls, numbered from 1,
+// that are answered with GOAWAY.
 func (f *faulty) callAll(t *testing.T, goesAway func(call int64) bool) (ok, notDone int) {
 	t.Helper()
 	var calls, succeeded, refused atomic.Int64
@@ -200,17 +198,17 @@ func (f *faulty) callAll(t *testing.T, goesAway func(call int64) bool) (ok, notD
 	})
 	const each = 10
 	var callers sync.WaitGroup
-	for name, call := range protocols {
+	for name, call := range v1Protocols {
 		for range 2 {
 			callers.Go(func() {
 				for range each {
 					switch code, message := call(t, f.address, userA, "pat-org-owner-a"); {
 					case code == "0":
 						succeeded.Add(1)
-					case code == "14" && strings.Contains(message, "ZITADEL cannot be reached"):
+					case code == "14" && strings.Contains(message, unreachable):
 						refused.Add(1)
 					default:
-						t.Errorf("%s: %s %s", name, code, message)
+						t.Errorf("%s: got code %s %q, want 0, or 14 %q", name, code, message, unreachable)
 					}
 				}
 			})
@@ -220,15 +218,17 @@ func (f *faulty) callAll(t *testing.T, goesAway func(call int64) bool) (ok, notD
 	return int(succeeded.Load()), int(refused.Load())
 }
 
-// With an expired certificate ZITADEL gets to see nothing, and the answer says that
-// nothing was done; when it is renewed, the next call succeeds.
-func TestExpiredCertificate(t *testing.T) {
+// While its certificate is expired, nothing is sent to ZITADEL, and the answer says that
+// nothing was done. Once the certificate is renewed, the next call succeeds.
+func TestExpiredUpstreamCertificateSendsNothingUntilRenewed(t *testing.T) {
 	t.Parallel()
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
 		ca, dir := wiretest.NewCA(t), t.TempDir()
 		renew := func(certPEM, keyPEM []byte) listener.TLSFiles {
-			return listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", certPEM), KeyFile: wiretest.WriteFile(t, dir, "key", keyPEM)}
+			return listener.TLSFiles{
+				CertFile: wiretest.WriteFile(t, dir, "cert", certPEM), KeyFile: wiretest.WriteFile(t, dir, "key", keyPEM),
+			}
 		}
 		certificates, err := listener.LoadCertificates(renew(ca.IssueExpired(t)))
 		if err != nil {
@@ -239,30 +239,30 @@ func TestExpiredCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newStack(t, func(c *stackConfig) {
-			c.protocol, c.breaker = protocol, patient()
+			c.protocol, c.breaker = protocol, neverOpens()
 			c.to = upstream.Config{
 				URL: fmt.Sprintf("https://localhost:%d", listener.Addr().(*net.TCPAddr).Port), Host: "localhost",
 				TLS: upstream.TLS{CAFile: wiretest.WriteFile(t, dir, "ca", ca.PEM)},
 			}
 		})
 		wiretest.ServeTLS(t, listener, s.upstream, certificates)
-		for name, call := range protocols {
+		for name, call := range v1Protocols {
 			if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "14" || strings.Contains(message, "unknown") {
-				t.Errorf("%s: %s %s", name, code, message)
+				t.Errorf("%s: got code %s %q, want 14 and a known outcome", name, code, message)
 			}
 		}
 		if calls := s.upstream.calls(t); len(calls) > 0 {
-			t.Errorf("arrived: %v", calls)
+			t.Errorf("upstream calls: got %v, want none", calls)
 		}
 		if log := s.log.String(); !strings.Contains(log, "certificate has expired") {
-			t.Errorf("the log does not say why: %s", log)
+			t.Errorf("the log: got %s\nwant %q in it", log, "certificate has expired")
 		}
 		if err := certificates.Reload(renew(ca.Issue(t, 2))); err != nil {
 			t.Fatal(err)
 		}
-		for name, call := range protocols {
+		for name, call := range v1Protocols {
 			if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "0" {
-				t.Errorf("%s, renewed: %s %s", name, code, message)
+				t.Errorf("%s, renewed: got code %s %q, want 0", name, code, message)
 			}
 		}
 	})

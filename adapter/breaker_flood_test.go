@@ -10,12 +10,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"zitadel-v1-adapter/v2client"
 )
 
-// flood makes calls of one kind, one after the other on connections of its own, until
-// stop is closed; it returns how many.
+// A flood of one caller's calls, and the call that another caller makes meanwhile.
+
+// flood makes calls one after the other, on connections of its own, until stop is closed.
+// It returns how many calls it made.
 func (s *stack) flood(tb testing.TB, stop <-chan struct{}, call func(client *http.Client, n int)) int {
 	tb.Helper()
 	client := &http.Client{Transport: newTransport(tb, false)}
@@ -29,10 +29,11 @@ func (s *stack) flood(tb testing.TB, stop <-chan struct{}, call func(client *htt
 	}
 }
 
-// call makes a REST call of org-owner-a's, and returns the HTTP status, 0 if there was
-// none.
+// call makes a REST call for userA and returns the answer's HTTP status, or 0 if there is
+// no answer.
 func (s *stack) call(ctx context.Context, client *http.Client, token, password string) int {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+userAPath, strings.NewReader(`{"password":"`+password+`"}`))
+	body := strings.NewReader(`{"password":"` + password + `"}`)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+userAPath, body)
 	if err != nil {
 		panic(err)
 	}
@@ -47,10 +48,10 @@ func (s *stack) call(ctx context.Context, client *http.Client, token, password s
 	return response.StatusCode
 }
 
-// hostile makes one of the calls that fail because of their caller: a password of 140
-// bytes, which bcrypt does not take and ZITADEL answers with HTTP 500, a wrong token,
-// or a call that is given up.
-func (s *stack) hostile(client *http.Client, n int) {
+// failingCall makes one of the calls that fail because of their caller: with a password
+// longer than bcrypt takes, which ZITADEL answers with HTTP 500, with an invalid token, or
+// with a client that cancels.
+func (s *stack) failingCall(client *http.Client, n int) {
 	switch n % 3 {
 	case 0:
 		s.call(context.Background(), client, "pat-org-owner-a", strings.Repeat("ä", 68)+"Aa1!")
@@ -63,35 +64,37 @@ func (s *stack) hostile(client *http.Client, n int) {
 	}
 }
 
-// One caller's failing calls at full speed neither open the breaker nor fail another
+// A caller whose calls fail, at full speed, neither opens the breaker nor fails another
 // caller's calls.
-func TestFlood(t *testing.T) {
+func TestFloodOfFailingCallsFailsNoOtherCall(t *testing.T) {
 	t.Parallel()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		s := newStack(t, ownHost, func(c *stackConfig) { c.protocol, c.breaker.MinimumCalls, c.breaker.FailureRate = protocol, 2, 0.01 })
+	for _, protocol := range upstreamProtocols {
+		s := newStack(t, fixedHost, func(c *stackConfig) {
+			c.protocol, c.breaker.MinimumCalls, c.breaker.FailureRate = protocol, 2, 0.01
+		})
 		stop := make(chan struct{})
-		var hostile atomic.Int64
+		var failing atomic.Int64
 		var flooding sync.WaitGroup
 		for range 4 {
-			flooding.Go(func() { hostile.Add(int64(s.flood(t, stop, s.hostile))) })
+			flooding.Go(func() { failing.Add(int64(s.flood(t, stop, s.failingCall))) })
 		}
 		client := &http.Client{Transport: newTransport(t, false)}
 		for range 300 {
 			if status := s.call(t.Context(), client, "pat-org-owner-both", "Sup3rPassw0rd!"); status != http.StatusOK {
-				t.Errorf("%s: another caller's call: %d", protocol, status)
+				t.Errorf("%s: another caller: got HTTP %d, want 200", protocol, status)
 			}
 		}
 		close(stop)
 		flooding.Wait()
-		if strings.Contains(s.log.String(), `"to":"open"`) {
-			t.Errorf("%s: %d failing calls opened the breaker", protocol, hostile.Load())
+		if s.breakerOpened() {
+			t.Errorf("%s: breaker after %d failing calls: got open, want closed", protocol, failing.Load())
 		}
 	}
 }
 
-// BenchmarkFlood makes one caller's calls while nothing else happens, while others
-// flood the adapter with good calls, and while they do so with failing ones: the last
-// may cost no more than the CPU that they take.
+// BenchmarkFlood measures one caller's calls while nothing else happens, while other
+// callers flood the adapter with calls that succeed, and while they flood it with calls
+// that fail. The latter two should differ by no more than the CPU that the calls take.
 func BenchmarkFlood(b *testing.B) {
 	good := func(s *stack) func(*http.Client, int) {
 		return func(client *http.Client, _ int) {
@@ -105,10 +108,10 @@ func BenchmarkFlood(b *testing.B) {
 	}{
 		{"quiet", 0, good},
 		{"good calls", 8, good},
-		{"failing calls", 8, func(s *stack) func(*http.Client, int) { return s.hostile }},
+		{"failing calls", 8, func(s *stack) func(*http.Client, int) { return s.failingCall }},
 	} {
 		b.Run(test.name, func(b *testing.B) {
-			s := newStack(b, ownHost, func(c *stackConfig) { c.quiet = true })
+			s := newStack(b, fixedHost, func(c *stackConfig) { c.quiet = true })
 			stop := make(chan struct{})
 			var made atomic.Int64
 			var flooding sync.WaitGroup
@@ -127,27 +130,5 @@ func BenchmarkFlood(b *testing.B) {
 			flooding.Wait()
 			b.ReportMetric(float64(made.Load())/elapsed.Seconds(), "flood-calls/s")
 		})
-	}
-}
-
-// BenchmarkFaults tells how long a call takes at most when its SetPassword goes wrong,
-// with an upstream.timeout of one second.
-func BenchmarkFaults(b *testing.B) {
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
-		for _, fault := range faultNames(protocol) {
-			b.Run(string(protocol)+"/"+fault, func(b *testing.B) {
-				f := newFaulty(b, protocol, time.Second, patient())
-				var longest time.Duration
-				for b.Loop() {
-					f.fail(fault, isSetPassword)
-					began := time.Now()
-					protocols["REST"](b, f.address, userA, "pat-org-owner-a")
-					longest = max(longest, time.Since(began))
-					f.heal()
-					protocols["REST"](b, f.address, userA, "pat-org-owner-a")
-				}
-				b.ReportMetric(float64(longest.Microseconds())/1000, "max-ms")
-			})
-		}
 	}
 }

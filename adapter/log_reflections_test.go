@@ -13,8 +13,11 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// reflections are answers over HTTP/1.1 that hold, at %s, what was sent. Most of them
-// make net/http or connect-go fail with an error that quotes them.
+// An upstream that sends back the secrets it received. Errors of net/http and connect-go
+// quote what they cannot read, and such errors are logged.
+
+// reflections are answers over HTTP/1.1 that hold a secret at %s. Most of them make net/http
+// or connect-go fail with an error that quotes them.
 var reflections = map[string]string{
 	"status line":        "%s\r\n\r\n",
 	"status code":        "HTTP/1.1 %s\r\n\r\n",
@@ -39,10 +42,9 @@ var reflections = map[string]string{
 	"message":            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\n\r\n%s",
 }
 
-// An upstream that sends back what it was sent: no password or token is in the log,
-// although errors quote what they found fault with, be it in a call or in what passes
-// through.
-func TestReflections(t *testing.T) {
+// Neither a password nor a token that the upstream sends back gets into the log, be it in
+// the answer to a translated call or to a request that passes through.
+func TestSecretsReflectedByUpstreamStayOutOfLog(t *testing.T) {
 	t.Parallel()
 	for name, answer := range reflections {
 		for part, sent := range map[string]func(*http.Request) string{"token": tokenOf, "body": lineOf} {
@@ -59,7 +61,7 @@ func TestReflections(t *testing.T) {
 					_ = conn.Close()
 				})
 				s := newStack(t, func(c *stackConfig) { c.upstream, c.native = reflect, reflect })
-				for _, path := range []string{"/management/v1/users/" + userA + "/password/_initialize", "/passes/through"} {
+				for _, path := range []string{userAPath, "/passes/through"} {
 					sendSecrets(t, "http://"+s.address+path)
 				}
 				checkReflected(t, s.log.String())
@@ -68,10 +70,12 @@ func TestReflections(t *testing.T) {
 	}
 }
 
-// The same over HTTP/2, by gRPC.
-func TestReflectionsOverHTTP2(t *testing.T) {
+// The same holds over HTTP/2, when the upstream is asked by gRPC.
+func TestSecretsReflectedOverHTTP2StayOutOfLog(t *testing.T) {
 	t.Parallel()
-	for _, where := range []string{"Content-Type", "Grpc-Encoding", "Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin", "GOAWAY"} {
+	for _, where := range []string{
+		"Content-Type", "Grpc-Encoding", "Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin", "GOAWAY",
+	} {
 		for part, sent := range map[string]func(*http.Request) string{"token": tokenOf, "body": lineOf} {
 			t.Run(where+"/"+part, func(t *testing.T) {
 				t.Parallel()
@@ -96,14 +100,15 @@ func TestReflectionsOverHTTP2(t *testing.T) {
 					c.protocol = v2client.ProtocolGRPC
 					c.to = upstream.Config{URL: "http://" + proxy.Address(), Host: upstream.HostClient}
 				})
-				sendSecrets(t, "http://"+s.address+"/management/v1/users/"+userA+"/password/_initialize")
+				sendSecrets(t, "http://"+s.address+userAPath)
 				checkReflected(t, s.log.String())
 			})
 		}
 	}
 }
 
-// sendSecrets makes a call, whatever becomes of it: some answers break off.
+// sendSecrets sends a request with a token and a password. It ignores the answer, which may
+// be malformed.
 func sendSecrets(t *testing.T, url string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(good))
@@ -121,9 +126,9 @@ func tokenOf(r *http.Request) string {
 	return strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 }
 
-// lineOf is a request's body, as far as it fits on a line.
+// lineOf returns a request's body without control characters.
 func lineOf(r *http.Request) string {
-	body, _ := io.ReadAll(r.Body) // what was sent of it
+	body, _ := io.ReadAll(r.Body) // a body that breaks off counts as far as it goes
 	return strings.Map(func(c rune) rune {
 		if c < ' ' {
 			return -1
@@ -132,14 +137,15 @@ func lineOf(r *http.Request) string {
 	}, string(body))
 }
 
+// checkReflected checks that a call was logged, and that no secret was.
 func checkReflected(t *testing.T, logged string) {
 	t.Helper()
 	if !strings.Contains(logged, `"msg":"SetHumanInitialPassword"`) {
-		t.Fatalf("nothing was logged: %s", logged)
+		t.Fatalf("the log: got %q, want a line of the call", logged)
 	}
 	for _, secret := range []string{"s3cret", "Sup3r", "Passw0rd"} {
 		if strings.Contains(logged, secret) {
-			t.Errorf("%q is in the log: %s", secret, logged)
+			t.Errorf("the log: got %q in %s, want no secret", secret, logged)
 		}
 	}
 }

@@ -24,11 +24,11 @@ import (
 )
 
 var (
-	ledgerCalls = flag.Int("ledger", 2000, "how many calls TestLedger makes")
-	ledgerSeed  = flag.Uint64("ledger-seed", 1, "which faults they meet")
+	ledgerCalls = flag.Int("ledger", 2000, "number of calls that TestLedger makes")
+	ledgerSeed  = flag.Uint64("ledger-seed", 1, "seed of the faults that TestLedger's calls meet")
 )
 
-// entry is one call of the ledger: who calls, for whom.
+// entry is one call of the ledger. Each sets the password of a user of its own.
 type entry struct {
 	user, token, organization, password string
 }
@@ -44,15 +44,12 @@ func newEntry(n int) entry {
 	return e
 }
 
-const orgA, orgB = "400849858564525094", "400850336346016806"
-
-// Thousands of concurrent calls through an upstream that goes wrong at random: each
-// is answered once; every "ok" is one write, every write is an "ok" or said to be
-// unknown; no password, token, organization or request id is another call's; and no
-// connection is left.
+// Thousands of concurrent calls through an upstream with random faults. Each success is one
+// write, and each write is answered with success or with an unknown outcome; no call gets
+// the password, token, organization or request id of another; no connection is left open.
 func TestLedger(t *testing.T) {
 	t.Parallel()
-	for _, protocol := range []v2client.Protocol{v2client.ProtocolConnect, v2client.ProtocolGRPC} {
+	for _, protocol := range upstreamProtocols {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
 			testLedger(t, protocol)
@@ -62,16 +59,18 @@ func TestLedger(t *testing.T) {
 
 func testLedger(t *testing.T, protocol v2client.Protocol) {
 	t.Helper()
-	f := newFaulty(t, protocol, 200*time.Millisecond, v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.9, Window: time.Second, OpenFor: 5 * time.Millisecond})
+	f := newFaulty(t, protocol, 200*time.Millisecond, v2client.BreakerConfig{
+		MinimumCalls: 20, FailureRate: 0.9, Window: time.Second, OpenFor: 5 * time.Millisecond,
+	})
 	for n := range *ledgerCalls {
 		e := newEntry(n)
 		f.zitadel.Add(v2test.User{ID: e.user, Org: e.organization, Type: v2test.Human, State: v2test.Active})
 	}
-	var crossed atomic.Int32
+	var mixed atomic.Int32
 	faults := wiretest.RandomFaults(faultNames(protocol), *ledgerSeed, 10)
 	f.choose(func(r *http.Request) string {
-		if isSetPassword(r) && !belongsTogether(r) {
-			crossed.Add(1)
+		if isSetPassword(r) && !isOneEntry(r) {
+			mixed.Add(1)
 		}
 		return faults()
 	})
@@ -92,11 +91,11 @@ func testLedger(t *testing.T, protocol v2client.Protocol) {
 	}
 	workers.Wait()
 	f.audit(t, answers)
-	if crossed.Load() > 0 {
-		t.Errorf("%d SetPassword calls with another call's token or request id", crossed.Load())
+	if got := mixed.Load(); got > 0 {
+		t.Errorf("SetPassword calls with parts of another call: got %d, want none", got)
 	}
 	f.client.Close()
-	eventually(t, "no connection is left", func() bool { return f.Connections() == 0 })
+	eventually(t, "no open connection", func() bool { return f.Connections() == 0 })
 }
 
 // audit compares the answers with what was written.
@@ -109,11 +108,16 @@ func (f *faulty) audit(t *testing.T, answers []string) {
 		counts[fmt.Sprintf("%s, %d writes", answer, writes)]++
 		right := writes == 0 || f.zitadel.PasswordIs(e.user, e.password)
 		switch {
-		case writes > 1 || !right,
-			answer == "ok" && writes != 1,
-			answer == "not done" && writes != 0,
-			answer != "ok" && answer != "not done" && answer != "unknown":
-			t.Errorf("call %d: %s, %d writes, of the right password: %v", n, answer, writes, right)
+		case writes > 1:
+			t.Errorf("call %d: got %q after %d writes, want at most one write", n, answer, writes)
+		case !right:
+			t.Errorf("call %d: got %q and another password, want its own", n, answer)
+		case answer == "ok" && writes != 1:
+			t.Errorf("call %d: got %q after %d writes, want one write", n, answer, writes)
+		case answer == "not done" && writes != 0:
+			t.Errorf("call %d: got %q after %d writes, want none", n, answer, writes)
+		case answer != "ok" && answer != "not done" && answer != "unknown":
+			t.Errorf("call %d: got %q, want ok, not done or unknown", n, answer)
 		}
 	}
 	for outcome, count := range counts {
@@ -121,8 +125,8 @@ func (f *faulty) audit(t *testing.T, answers []string) {
 	}
 }
 
-// belongsTogether looks whether a SetPassword call is made of one entry.
-func belongsTogether(r *http.Request) bool {
+// isOneEntry reports whether all parts of a SetPassword call are of one entry.
+func isOneEntry(r *http.Request) bool {
 	body, err := readAll(r)
 	var request userv2.SetPasswordRequest
 	if r.ProtoMajor == 2 && len(body) > 5 { // gRPC's prefix
@@ -141,12 +145,13 @@ func belongsTogether(r *http.Request) bool {
 		request.GetNewPassword().GetPassword() == e.password
 }
 
-// outcomeOf sorts an answer: ok, not done, or unknown.
+// outcomeOf returns what an answer says of the write: ok, not done, or unknown. For an
+// answer that says none of these, it returns its code and message.
 func outcomeOf(code connect.Code, ok bool, message string) string {
 	switch {
 	case ok:
 		return "ok"
-	case code == connect.CodeDeadlineExceeded || strings.Contains(message, "whether the change was made is unknown"):
+	case code == connect.CodeDeadlineExceeded || strings.Contains(message, unknownOutcome):
 		return "unknown"
 	case code == connect.CodeUnavailable:
 		return "not done"
@@ -154,12 +159,14 @@ func outcomeOf(code connect.Code, ok bool, message string) string {
 	return fmt.Sprintf("%v %s", code, message)
 }
 
+// ledgerREST returns a function that makes an entry's call over REST.
 func ledgerREST(t *testing.T, address string) func(entry) string {
 	t.Helper()
 	transport := newTransport(t, false)
 	return func(e entry) string {
-		request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost,
-			"http://"+address+"/management/v1/users/"+e.user+"/password/_initialize", strings.NewReader(`{"password":"`+e.password+`"}`))
+		url := "http://" + address + "/management/v1/users/" + e.user + "/password/_initialize"
+		request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, url,
+			strings.NewReader(`{"password":"`+e.password+`"}`))
 		if err != nil {
 			return err.Error()
 		}
@@ -186,9 +193,11 @@ func ledgerREST(t *testing.T, address string) func(entry) string {
 	}
 }
 
+// ledgerGRPC returns a function that makes an entry's call over gRPC.
 func ledgerGRPC(t *testing.T, address string) func(entry) string {
 	t.Helper()
-	client := managementv1connect.NewManagementServiceClient(&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())
+	client := managementv1connect.NewManagementServiceClient(
+		&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())
 	return func(e entry) string {
 		request := connect.NewRequest(&managementv1.SetHumanInitialPasswordRequest{UserId: e.user, Password: e.password})
 		request.Header().Set("Host", "localhost")

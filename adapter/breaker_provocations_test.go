@@ -15,6 +15,7 @@ import (
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
 )
 
 // Faults between the adapter and ZITADEL that a single caller can provoke. They must
@@ -25,6 +26,7 @@ import (
 // provocation is a fault that calls with the token "provoker" bring about.
 type provocation struct {
 	protocol v2client.Protocol
+	zitadel  v2test.Config
 	host     string    // upstream.host
 	header   [2]string // sent by the provoking calls
 	want     string    // their answer
@@ -52,6 +54,7 @@ func provocations() map[string]provocation {
 			return true
 		}
 	}
+	withoutAuthAPI := v2test.Config{WithoutAuthAPI: true}
 	largeMetadata := `{"sub":"1","urn:zitadel:iam:user:metadata":{"a":"` + strings.Repeat("A", 1100<<10) + `"}}`
 	return map[string]provocation{
 		"a gateway limits the caller's rate, in JSON": {
@@ -61,12 +64,17 @@ func provocations() map[string]provocation {
 		"Envoy limits the caller's rate, in gRPC": {
 			protocol: v2client.ProtocolGRPC, host: upstream.HostUpstream, want: tooManyRequests,
 			upstream: func(w http.ResponseWriter, r *http.Request) bool {
-				if isProvoker(r) {
-					w.Header().Set("Content-Type", "application/grpc")
-					w.Header().Set("X-Envoy-Ratelimited", "true")
-					w.Header().Set("Grpc-Status", "14")
+				if !isProvoker(r) {
+					return false
 				}
-				return isProvoker(r)
+				w.Header().Set("X-Envoy-Ratelimited", "true")
+				if r.Header.Get("Content-Type") != "application/grpc" {
+					w.WriteHeader(http.StatusTooManyRequests)
+					return true
+				}
+				w.Header().Set("Content-Type", "application/grpc")
+				w.Header().Set("Grpc-Status", "14")
+				return true
 			},
 		},
 		"a gateway refuses the caller, in JSON": {
@@ -74,11 +82,11 @@ func provocations() map[string]provocation {
 			upstream: answers("", http.StatusForbidden, `{"message":"Forbidden"}`),
 		},
 		"a user has megabytes of metadata": {
-			host: upstream.HostUpstream, want: unavailable,
+			zitadel: withoutAuthAPI, host: upstream.HostUpstream, want: unavailable,
 			upstream: answers("/userinfo", http.StatusOK, largeMetadata),
 		},
 		"an action fails": {
-			host: upstream.HostUpstream, want: unavailable,
+			zitadel: withoutAuthAPI, host: upstream.HostUpstream, want: unavailable,
 			upstream: answers("/userinfo", http.StatusInternalServerError, `{"error":"server_error"}`),
 		},
 		"a load balancer does not know the host": {
@@ -104,7 +112,7 @@ func TestFaultsOneCallerProvokesFailNoOtherCall(t *testing.T) {
 	for name, test := range provocations() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
+			zitadel := wiretest.NewZITADELOf(t, wiretest.Fixture(t), test.zitadel)
 			s := newStack(t, func(c *stackConfig) {
 				c.to.Host, c.protocol = test.host, cmp.Or(test.protocol, v2client.ProtocolConnect)
 				c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

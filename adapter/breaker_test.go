@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"zitadel-v1-adapter/adapter"
 )
 
 // The circuit breaker, seen by v1 callers: what opens it, and what must not. The faults
@@ -48,7 +50,7 @@ func TestUpstreamTimeoutOpensBreakerButClientDeadlineDoesNot(t *testing.T) {
 			t.Parallel()
 			call := aCall()
 			s := newStack(t, fixedHost, func(c *stackConfig) {
-				c.upstream = test.handler
+				c.upstream, c.scope = test.handler, adapter.OrgScopeOff
 				if test.upstreamTimeout {
 					c.timeout = 30 * time.Millisecond
 				}
@@ -124,6 +126,7 @@ func TestCallerErrorsNeverOpenBreaker(t *testing.T) {
 	t.Parallel()
 	zitadel := http.Handler(nil)
 	s := newStack(t, fixedHost, func(c *stackConfig) {
+		c.zitadel.WithoutAuthAPI = true // so that userinfo is asked
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/userinfo") && r.Header.Get("Authorization") == "Bearer pat-none-a" {
 				w.WriteHeader(http.StatusTooManyRequests)

@@ -26,7 +26,7 @@ func TestEachCallLogsOneLine(t *testing.T) {
 	bodyOf(t, sendRaw(t, s.address, call))
 	for _, part := range []string{
 		`"level":"INFO","msg":"SetHumanInitialPassword","protocol":"rest","way":"v2","code":"ok","error_id":"","user_id":"` + userA +
-			`","organization":"400849858564525094","upstream_calls":3,"upstream_time":`, `"request_id":"r-1"}`,
+			`","organization":"400849858564525094","upstream_calls":4,"upstream_time":`, `"request_id":"r-1"}`,
 	} {
 		if !strings.Contains(s.log.String(), part) {
 			t.Errorf("the log: got %s\nwant %q in it", s.log.String(), part)

@@ -56,6 +56,9 @@ func world() v2test.Fixture {
 		}
 		w.Users[org+"machine"] = v2test.User{ID: "user-" + org + "machine", Org: org, Type: v2test.Machine, State: v2test.Active}
 	}
+	for _, name := range []string{"ORG_OWNER-true", "ORG_OWNER_VIEWER-true"} { // their own passwords
+		w.Users[name] = v2test.User{ID: w.Callers[name].UserID, Org: home, Type: v2test.Human, State: v2test.Active}
+	}
 	return w
 }
 

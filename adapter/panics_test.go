@@ -22,7 +22,7 @@ import (
 // panickingZITADEL is a client of ZITADEL with a defect, in what each orgScope calls first.
 type panickingZITADEL struct{ adapter.ZITADEL }
 
-func (panickingZITADEL) UserOrganization(context.Context, v2client.Caller, string) (string, error) {
+func (panickingZITADEL) Authorize(context.Context, v2client.Caller, v2client.Identity) (v2client.Grant, v2client.Identity, error) {
 	panic("Sup3rPassw0rd! for pat-org-owner-a")
 }
 

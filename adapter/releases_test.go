@@ -19,22 +19,31 @@ func protocolsOf(release v2test.Release) []v2client.Protocol {
 	return []v2client.Protocol{v2client.ProtocolAuto, v2client.ProtocolGRPC}
 }
 
+// zitadels are every release that was tried, and the newest without the Auth API v1.
+func zitadels() []v2test.Config {
+	all := make([]v2test.Config, 0, 1+len(v2test.Releases()))
+	for _, release := range v2test.Releases() {
+		all = append(all, v2test.Config{Release: release})
+	}
+	return append(all, v2test.Config{Release: v2test.Main, WithoutAuthAPI: true})
+}
+
+func nameOf(zitadel v2test.Config, protocol v2client.Protocol) string {
+	name := string(zitadel.Release) + "/" + string(protocol)
+	if zitadel.WithoutAuthAPI {
+		return "without Auth API/" + name
+	}
+	return name
+}
+
 // Every release that was tried answers every recorded v1 call alike, over each protocol
 // that it speaks, and so does the newest without the Auth API v1 (issue 11).
 func TestEveryReleaseAnswersAsRecorded(t *testing.T) {
 	t.Parallel()
-	zitadels := []v2test.Config{{Release: v2test.Main, WithoutAuthAPI: true}}
-	for _, release := range v2test.Releases() {
-		zitadels = append(zitadels, v2test.Config{Release: release})
-	}
-	for _, zitadel := range zitadels {
+	for _, zitadel := range zitadels() {
 		for _, protocol := range protocolsOf(zitadel.Release) {
 			for _, set := range recordings.Methods() {
-				name := string(zitadel.Release) + "/" + string(protocol) + "/" + set.Method
-				if zitadel.WithoutAuthAPI {
-					name = "without Auth API/" + name
-				}
-				t.Run(name, func(t *testing.T) {
+				t.Run(nameOf(zitadel, protocol)+"/"+set.Method, func(t *testing.T) {
 					t.Parallel()
 					s := newStack(t, func(c *stackConfig) {
 						c.zitadel, c.protocol, c.fixture = zitadel, protocol, wiretest.FixtureOf(t, set.Fixture)

@@ -45,7 +45,7 @@ func noPermission() *rpcstatus.Status {
 
 // The ids of v2's errors that decide how a call goes on.
 const (
-	idNoBearer           = "AUTH-toLo1"
+	idNoBearer           = "AUTH-toLo1" //nolint:gosec // an error id, no credential
 	idMembershipNotFound = "AUTHZ-cdgFk"
 	idNoPermission       = "AUTH-AWfge"
 	idNoPermissionOnUser = "AUTH-Swrgg2"

@@ -66,6 +66,7 @@ func TestKnownAndUnknownErrorDetailsAreKept(t *testing.T) {
 	}
 	unknown := &anypb.Any{TypeUrl: "type.googleapis.com/google.rpc.QuotaFailure", Value: []byte{0x0a, 0x02, 0x08, 0x01, 0xff}}
 	s := newStack(t, func(c *stackConfig) {
+		c.scope = adapter.OrgScopeOff
 		c.upstream = failWith(t, connect.CodeResourceExhausted, "too much",
 			unknown,
 			&zitadelv1.CredentialsCheckError{Id: "COMMAND-1", Message: "m", FailedAttempts: 2},
@@ -183,7 +184,7 @@ func TestUpstreamTimeoutIsDeadlineExceeded(t *testing.T) {
 	s := newStack(t, func(c *stackConfig) { c.upstream, c.timeout = hanging(), 50*time.Millisecond })
 	const exceeded = `{"code":4,"message":"context deadline exceeded"}`
 	checkREST(t, "upstream.timeout", sendRaw(t, s.address, aCall()), http.StatusGatewayTimeout, exceeded)
-	patient := newStack(t, func(c *stackConfig) { c.upstream = hanging() })
+	patient := newStack(t, func(c *stackConfig) { c.upstream, c.scope = hanging(), adapter.OrgScopeOff })
 	call := aCall()
 	call.Headers["Grpc-Timeout"] = "50m"
 	checkREST(t, "client's deadline", sendRaw(t, patient.address, call), http.StatusGatewayTimeout, exceeded)

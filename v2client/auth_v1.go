@@ -72,9 +72,9 @@ func (c *Client) authCall(ctx context.Context, caller Caller, method, path, body
 		if body != "" {
 			request.Header["Content-Type"] = []string{"application/json"}
 		}
-		answer, response, err := c.rest(caller, request, to)
-		if err == nil && response.StatusCode != http.StatusOK {
-			err = newGatewayError(response.StatusCode, answer)
+		status, answer, err := c.rest(caller, request, to)
+		if err == nil && status != http.StatusOK {
+			err = newGatewayError(status, answer)
 		}
 		return &answer, err
 	})
@@ -92,20 +92,20 @@ func (c *Client) authCall(ctx context.Context, caller Caller, method, path, body
 const maxRESTBytes = 1 << 20
 
 // rest makes a REST call for a caller, and reads the answer.
-func (c *Client) rest(caller Caller, request *http.Request, to target) ([]byte, *http.Response, error) {
+func (c *Client) rest(caller Caller, request *http.Request, to target) (status int, body []byte, err error) {
 	caller.addTo(request.Header)
 	request.Header["User-Agent"] = []string{c.userAgent}
 	request.Host = to.host
 	response, err := c.service().transport.Do(request)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
 	if err == nil && len(body) == maxRESTBytes {
 		err = connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("%s answered %d bytes or more", request.URL.Path, maxRESTBytes))
 	}
-	return body, response, err
+	return response.StatusCode, body, err
 }
 
 // gatewayError is an error that ZITADEL's grpc-gateway answered: google.rpc.Status in

@@ -2,6 +2,7 @@ package v2client
 
 import (
 	"context"
+	"maps"
 
 	"connectrpc.com/connect"
 
@@ -79,9 +80,7 @@ func ask[Req, Res any](
 	}
 	other := 1 - spoken
 	again := connect.NewRequest(request.Msg)
-	for name, values := range request.Header() {
-		again.Header()[name] = values
-	}
+	maps.Copy(again.Header(), request.Header())
 	otherResponse, otherErr := method(c.services[other], ctx, again)
 	if isUnknownCall(otherErr) {
 		return response, err

@@ -22,12 +22,12 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 		if err != nil {
 			return nil, err
 		}
-		body, response, err := c.rest(caller, request, to)
+		status, body, err := c.rest(caller, request, to)
 		if err != nil {
 			return nil, err
 		}
-		if response.StatusCode != http.StatusOK {
-			return nil, userInfoError(response)
+		if status != http.StatusOK {
+			return nil, userInfoError(status)
 		}
 		var claims struct {
 			Subject      string `json:"sub"`
@@ -45,9 +45,9 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 }
 
 // userInfoError is the error of an answer that is not 200.
-func userInfoError(response *http.Response) error {
-	cause := fmt.Errorf("userinfo answered %s", response.Status)
-	if isTokenRefusal(response.StatusCode) {
+func userInfoError(status int) error {
+	cause := fmt.Errorf("userinfo answered HTTP %d", status)
+	if isTokenRefusal(status) {
 		return fmt.Errorf("%w: %w", ErrTokenRefused, cause)
 	}
 	return cause

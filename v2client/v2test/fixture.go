@@ -108,6 +108,7 @@ func (f Fixture) validate() error {
 	}
 	ids := map[string]string{}
 	tokens := map[string]string{}
+	homes := map[string]string{}
 	for name, caller := range f.Callers {
 		if err := caller.validate(orgs); err != nil {
 			return fmt.Errorf("callers.%s.%w", name, err)
@@ -115,13 +116,8 @@ func (f Fixture) validate() error {
 		if other, taken := tokens[caller.Token]; taken {
 			return fmt.Errorf("callers.%s.token: also the token of %s", name, other)
 		}
-		if other, taken := ids[caller.UserID]; taken {
-			return fmt.Errorf("callers.%s.user_id: also the id of %s", name, other)
-		}
 		tokens[caller.Token] = name
-		if caller.Kind != Session {
-			ids[caller.UserID] = name
-		}
+		homes[caller.UserID] = caller.HomeOrg
 	}
 	for name, user := range f.Users {
 		if err := user.validate(orgs); err != nil {
@@ -129,6 +125,9 @@ func (f Fixture) validate() error {
 		}
 		if other, taken := ids[user.ID]; taken {
 			return fmt.Errorf("users.%s.id: also the id of %s", name, other)
+		}
+		if home, calls := homes[user.ID]; calls && home != user.Org {
+			return fmt.Errorf("users.%s.org: %q, but the home of the caller with this id is %q", name, user.Org, home)
 		}
 		ids[user.ID] = name
 	}

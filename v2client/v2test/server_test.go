@@ -133,10 +133,10 @@ func TestNewRejectsInvalidFixture(t *testing.T) {
 		"callers.c.administrator_of[0]: name one of": {InstanceHosts: hosts, Orgs: orgs, Callers: map[string]v2test.Caller{
 			"c": {Token: "t", UserID: "8", HomeOrg: "1", AdministratorOf: []v2test.AdministratorOf{{Instance: true, Organization: "1"}}},
 		}},
-		"users.u.id: also the id of c": {
-			InstanceHosts: hosts, Orgs: orgs,
+		`users.u.org: "2", but the home of the caller with this id is "1"`: {
+			InstanceHosts: hosts, Orgs: map[string]string{"a": "1", "b": "2"},
 			Callers: map[string]v2test.Caller{"c": {Token: "t", UserID: "9", HomeOrg: "1"}},
-			Users:   map[string]v2test.User{"u": {ID: "9", Org: "1", Type: v2test.Human, State: v2test.Active}},
+			Users:   map[string]v2test.User{"u": {ID: "9", Org: "2", Type: v2test.Human, State: v2test.Active}},
 		},
 	} {
 		if _, err := v2test.New(fixture, v2test.Config{}); err == nil || !strings.Contains(err.Error(), want) {

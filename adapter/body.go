@@ -3,7 +3,9 @@ package adapter
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -63,6 +65,18 @@ func (h heldReader) Read(into []byte) (int, error) {
 	}
 	return n, err
 }
+
+// limitBody gives a body the client's timeout, or what is left of it. Over HTTP/1.1 it may
+// come a little later, and v1's gateway waits for it: the answer to a client that is still
+// sending would come with a connection that is closed, and many then tell only of that.
+func (a *adapter) limitBody(x *ingress.Exchange, r *http.Request, timeout time.Duration) {
+	if r.ProtoMajor == 1 {
+		timeout += lateBody
+	}
+	x.LimitBody(min(timeout, a.config.Limits.BodyTimeout))
+}
+
+const lateBody = 500 * time.Millisecond
 
 // bodyRefusal is the status of a call whose body did not arrive in time, or for which
 // there is no room, nil if err says something else.

@@ -116,6 +116,15 @@ func ended(ctx context.Context) *rpcstatus.Status {
 	}
 }
 
+// expired is ended for a deadline alone: a body that does not come may end a call's
+// context too.
+func expired(ctx context.Context) *rpcstatus.Status {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil
+	}
+	return ended(ctx)
+}
+
 // unscoped is the plain translation, for OrgScopeOff. Without further calls
 // it can only see whether there is an Authorization header, not whether the
 // token is good, before it refuses an invalid request.

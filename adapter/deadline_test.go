@@ -1,10 +1,13 @@
 package adapter_test
 
 import (
+	"bufio"
 	"encoding/base64"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,4 +80,45 @@ func timeLeft(t *testing.T, r *http.Request) (time.Duration, bool) {
 		t.Fatalf("timeout %q: %v", text, err)
 	}
 	return time.Duration(count) * unit, true
+}
+
+// Over HTTP/1.1 a client that is still sending when its timeout passes is answered when
+// its body has come, and keeps its connection.
+func TestClientThatStillSendsKeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	reader := bufio.NewReader(connection)
+	frame, err := base64.StdEncoding.DecodeString(*grpcCallBody(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range []struct{ path, contentType, body string }{
+		{userAPath, "application/json", good},
+		{procedure, "application/grpc-web+proto", string(frame)},
+	} {
+		path, body := call.path, call.body
+		head := "POST " + path + " HTTP/1.1\r\nHost: localhost:8088\r\nGrpc-Timeout: 1n\r\nContent-Type: " + call.contentType + "\r\n" +
+			"Authorization: Bearer pat-org-owner-a\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+		for _, part := range []string{head, body[:5], body[5:]} {
+			if _, err := io.WriteString(connection, part); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond) // for an answer that comes too early
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := response.Header.Get("Grpc-Message") + bodyOf(t, response); !strings.Contains(got, "context deadline exceeded") || response.Close {
+			t.Errorf("%s: got %q, to be closed: %v; want that the deadline is exceeded, and false", path, got, response.Close)
+		}
+	}
+	if calls := s.upstream.calls(t); len(calls) != 0 {
+		t.Errorf("upstream calls: got %v, want none", calls)
+	}
 }

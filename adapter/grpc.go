@@ -99,7 +99,7 @@ func (a *adapter) answerRPC(c *rpcCall, m *method) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, event.Started.Add(timeout))
 		defer cancel()
-		c.LimitBody(min(timeout, a.config.Limits.BodyTimeout))
+		a.limitBody(c.Exchange, c.request, timeout)
 	}
 	response, refusal := a.runRPC(ctx, c, m, event)
 	event.status = refusal
@@ -113,7 +113,7 @@ func (a *adapter) answerRPC(c *rpcCall, m *method) {
 // runRPC reads the request and makes the call.
 func (a *adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Event) (response, *rpcstatus.Status) {
 	c.read()
-	if late := ended(ctx); late != nil && late.Code == connect.CodeDeadlineExceeded { // whatever came in the meantime
+	if late := expired(ctx); late != nil { // whatever came in the meantime
 		return nil, late
 	}
 	if c.refusal != nil {

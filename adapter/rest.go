@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -52,11 +53,11 @@ func (a *adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 	ctx, cancel, refusal := withGatewayTimeout(r)
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok {
-		x.LimitBody(min(time.Until(deadline), a.config.Limits.BodyTimeout))
+		a.limitBody(x, r, time.Until(deadline))
 	}
 	request := called.method.newRequest()
 	if refusal == nil {
-		refusal = readRequest(content, r.ContentLength, request)
+		refusal = readRequest(ctx, content, r.ContentLength, request)
 		called.bind(request)
 	}
 	if refusal == nil {
@@ -107,11 +108,12 @@ func gatewayMethod(r *http.Request, body io.Reader) (string, *rpcstatus.Status) 
 	return strings.ToUpper(override), nil
 }
 
-// readRequest reads the body, which should be contentLength bytes long; -1 is unknown.
-func readRequest(content io.Reader, contentLength int64, into request) *rpcstatus.Status {
+// readRequest reads the body, which should be contentLength bytes long; -1 is unknown. The
+// client's timeout, which is v1's, is told before the time that a body may take.
+func readRequest(ctx context.Context, content io.Reader, contentLength int64, into request) *rpcstatus.Status {
 	body, err := io.ReadAll(io.LimitReader(content, maxMessageBytes+1))
 	if refusal := bodyRefusal(err); refusal != nil {
-		return refusal
+		return cmp.Or(expired(ctx), refusal)
 	}
 	if len(body) > maxMessageBytes {
 		return tooLarge(max(contentLength, int64(len(body))))

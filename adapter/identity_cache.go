@@ -76,11 +76,18 @@ func (c *identityCache) keepOrganization(token tokenHash, userID, organization s
 	keep(c, c.organizations, userKey{token, userID}, organization)
 }
 
-// forgetOrganization is called when a user turns out to belong elsewhere.
-func (c *identityCache) forgetOrganization(token tokenHash, userID string) {
-	c.organizations.Remove(userKey{token, userID})
-	if caller, ok := c.callers.Peek(token); ok && caller.value.UserID == userID {
-		c.callers.Remove(token)
+// forgetUser forgets, for all callers, a user who turns out to belong elsewhere. That is
+// rare enough for a look at everything.
+func (c *identityCache) forgetUser(userID string) {
+	for _, key := range c.organizations.Keys() {
+		if key.userID == userID {
+			c.organizations.Remove(key)
+		}
+	}
+	for _, token := range c.callers.Keys() {
+		if caller, ok := c.callers.Peek(token); ok && caller.value.UserID == userID {
+			c.callers.Remove(token)
+		}
 	}
 }
 

@@ -157,7 +157,7 @@ func (c *call) organizationOf(ctx context.Context, userID string) (string, error
 // removed, and one with its id was made elsewhere.
 func (c *call) checkOwner(userID, organization string, details *objectv2.Details) {
 	if owner := details.GetResourceOwner(); owner != "" && owner != organization {
-		c.identities.forgetOrganization(c.token, userID)
+		c.identities.forgetUser(userID)
 		c.event.movedTo = owner
 	}
 }

@@ -36,6 +36,17 @@ type ZITADEL interface {
 	UserOrganization(ctx context.Context, caller v2client.Caller, userID string) (string, error)
 	Identify(ctx context.Context, caller v2client.Caller) (v2client.Identity, error)
 	Authorize(ctx context.Context, caller v2client.Caller, known v2client.Identity) (v2client.Grant, v2client.Identity, error)
+	DefaultLanguage(ctx context.Context, caller v2client.Caller) (string, error)
+}
+
+// Messages are the texts of errors in ZITADEL's languages.
+type Messages interface {
+	// Has reports whether native v1 words the error with this id in other languages.
+	Has(id string) bool
+	// Word is the error's text in the nearest there is to a language wanted, each one
+	// language or in Accept-Language's syntax, the most wanted first; or else in the
+	// instance's default. false: it has no text.
+	Word(id, instanceDefault string, wanted ...string) (text string, ok bool)
 }
 
 // OrgScope is how the organization of a call is treated.
@@ -67,6 +78,8 @@ type Config struct {
 	Rollout Rollout
 	// Limits of v1 calls.
 	Limits Limits
+	// Messages words refusals as native v1 does. Default: as v2 words them.
+	Messages Messages
 	// Observe is called with each v1 call when it has ended. It must be safe for
 	// concurrent use. Default: none.
 	Observe func(Event)

@@ -64,7 +64,7 @@ func (a *adapter) answer(ctx context.Context, caller v2client.Caller, request re
 	}
 	details, err := answer(ctx)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, a.worded(ctx, c.zitadel, caller, event.language, statusOf(err))
 	}
 	return details, nil
 }

@@ -47,8 +47,9 @@ type Event struct {
 	UpstreamCalls int
 	UpstreamTime  time.Duration
 
-	status  *rpcstatus.Status // nil: success
-	movedTo string            // the user's organization, if it is not the one remembered
+	status   *rpcstatus.Status // nil: success
+	movedTo  string            // the user's organization, if it is not the one remembered
+	language string            // the languages that the client accepts
 }
 
 // The routes that a v1 call may take.
@@ -151,6 +152,7 @@ func requestID(r *http.Request) string {
 // callerOf is the Caller of a request to host, under the event's request id and
 // with the headers that get answers.
 func (e *Event) callerOf(host string, get func(name string) string) v2client.Caller {
+	e.language = get("Accept-Language")
 	return v2client.NewCaller(host, func(name string) string {
 		if name == "X-Request-Id" {
 			return e.RequestID
@@ -183,6 +185,11 @@ func (o *observed) UserOrganization(ctx context.Context, caller v2client.Caller,
 func (o *observed) Identify(ctx context.Context, caller v2client.Caller) (v2client.Identity, error) {
 	defer o.called(time.Now())
 	return o.zitadel.Identify(ctx, caller)
+}
+
+func (o *observed) DefaultLanguage(ctx context.Context, caller v2client.Caller) (string, error) {
+	defer o.called(time.Now())
+	return o.zitadel.DefaultLanguage(ctx, caller)
 }
 
 func (o *observed) Authorize(ctx context.Context, caller v2client.Caller, known v2client.Identity) (v2client.Grant, v2client.Identity, error) {

@@ -166,6 +166,10 @@ func (z stubZITADEL) UserOrganization(_ context.Context, _ v2client.Caller, user
 	return "o", z.fail(userID)
 }
 
+func (stubZITADEL) DefaultLanguage(context.Context, v2client.Caller) (string, error) {
+	return "en", nil
+}
+
 func (stubZITADEL) Authorize(_ context.Context, caller v2client.Caller, known v2client.Identity) (v2client.Grant, v2client.Identity, error) {
 	return v2client.Grant(len(caller.Authorization()) % 4), known, nil
 }

@@ -145,6 +145,7 @@ type stackConfig struct {
 	rollout  adapter.Rollout
 	retry    v2client.RetryConfig
 	limits   adapter.Limits
+	messages adapter.Messages
 
 	writeTimeout time.Duration
 	trusted      forwarded.TrustedProxies
@@ -192,7 +193,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	whole := parts{
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
-			Observe: s.observe,
+			Observe: s.observe, Messages: config.messages,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},

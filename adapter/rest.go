@@ -165,6 +165,9 @@ func tooLarge(size int64) *rpcstatus.Status {
 // restHeader takes a header as grpc-gateway passes it on: by its name or with
 // the prefix "Grpc-Metadata-", the first value that gRPC can carry.
 func restHeader(header http.Header, name string) string {
+	if name == "Accept-Language" { // for which the gateway has a name of its own, asked last
+		return cmp.Or(firstPrintable(header["Grpc-Metadata-"+name]), firstPrintable(header[name]))
+	}
 	if value := firstPrintable(header[name]); value != "" {
 		return value
 	}

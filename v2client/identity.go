@@ -16,6 +16,8 @@ type Identity struct {
 	UserID string
 	// Organization is the user's home organization, or "" if it is not known.
 	Organization string
+	// Language is the one that the user, a human, has chosen, or "".
+	Language string
 }
 
 // Grant is what a caller may do with the users of an organization.

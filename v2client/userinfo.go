@@ -32,11 +32,12 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 		var claims struct {
 			Subject      string `json:"sub"`
 			Organization string `json:"urn:zitadel:iam:user:resourceowner:id"`
+			Locale       string `json:"locale"`
 		}
 		if err := json.Unmarshal(body, &claims); err != nil || claims.Subject == "" {
 			return nil, errors.New("userinfo answered no subject")
 		}
-		return &Identity{UserID: claims.Subject, Organization: claims.Organization}, nil
+		return &Identity{UserID: claims.Subject, Organization: claims.Organization, Language: claims.Locale}, nil
 	})
 	if err != nil {
 		return Identity{}, err

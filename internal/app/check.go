@@ -3,6 +3,7 @@ package app
 import (
 	"zitadel-v1-adapter/internal/check"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -13,8 +14,17 @@ func NewCheckConfig(settings config.Config, version string) (check.Config, error
 	if err != nil {
 		return check.Config{}, err
 	}
+	var languages []string
+	if settings.Messages.Dir != "" {
+		catalog, err := messages.Load(settings.Messages.Dir)
+		if err != nil {
+			return check.Config{}, err
+		}
+		languages = catalog.Languages()
+	}
 	return check.Config{
-		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Listen: settings.Server.Listen,
+		Languages: languages,
+		Upstream:  to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Listen: settings.Server.Listen,
 		Protocol: settings.Upstream.Protocol, OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent,
 		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
 			clientConfig := newClientConfig(settings, to, version)

@@ -9,6 +9,7 @@ import (
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/passthrough"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
@@ -41,6 +42,11 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
 		Observe: a.metrics.Call, Log: a.log,
+	}
+	if settings.Messages.Dir != "" {
+		if v1.Messages, err = messages.Load(settings.Messages.Dir); err != nil {
+			return nil, err
+		}
 	}
 	if settings.Passthrough.Enabled {
 		if c.passthrough, err = passthrough.New(passthrough.Config{

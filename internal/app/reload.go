@@ -9,6 +9,7 @@ import (
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/filewatch"
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/upstream"
 )
@@ -26,10 +27,11 @@ type Changes struct {
 	configFile       filewatch.Files
 	serverTLSFiles   filewatch.Files
 	upstreamTLSFiles filewatch.Files
+	messageFiles     filewatch.Files
 }
 
 // NewChanges loads the configuration, and watches its file ("" if it has none) and
-// the certificates that it names. Files are looked at before they are read, here and
+// the certificates and language files that it names. Files are looked at before they are read, here and
 // later: what is written in the meantime is a change the next time.
 func NewChanges(file string, load func() (config.Config, error)) (*Changes, config.Config, error) {
 	c := &Changes{file: file, load: load}
@@ -37,6 +39,7 @@ func NewChanges(file string, load func() (config.Config, error)) (*Changes, conf
 	settings, err := load()
 	if err == nil {
 		c.tlsFilesChanged(settings)
+		c.messageFilesChanged(settings)
 	}
 	return c, settings, err
 }
@@ -54,6 +57,11 @@ func (c *Changes) configFileChanged() bool {
 func (c *Changes) tlsFilesChanged(settings config.Config) (serverTLS, upstreamTLS bool) {
 	return c.serverTLSFiles.Changed(listener.TLSFiles(settings.Server.TLS).List()),
 		c.upstreamTLSFiles.Changed(upstream.TLS(settings.Upstream.TLS).Files())
+}
+
+// messageFilesChanged tells whether language files have changed since the last time.
+func (c *Changes) messageFilesChanged(settings config.Config) bool {
+	return c.messageFiles.Changed(messages.Files(settings.Messages.Dir))
 }
 
 // reload takes over what has changed, or everything. What is bad changes
@@ -75,6 +83,19 @@ func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
 		}
 		a.log.InfoContext(ctx, "renewed upstream certificates taken over")
 	}
+	if changes.messageFilesChanged(a.settings) {
+		a.reloadMessages(ctx)
+	}
+}
+
+func (a *App) reloadMessages(ctx context.Context) {
+	err := a.replaceCore(a.settings)
+	a.metrics.ConfigReloaded(err)
+	if err != nil {
+		a.log.ErrorContext(ctx, "language files not taken over, the old ones stay in use", "cause", err.Error())
+		return
+	}
+	a.log.InfoContext(ctx, "language files taken over")
 }
 
 func (a *App) reloadCertificates(ctx context.Context) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -55,6 +56,8 @@ type Config struct {
 	Protocol v2client.Protocol
 	OrgScope adapter.OrgScope
 	Rollout  adapter.Rollout
+	// Languages are those of messages.dir; none without it.
+	Languages []string
 	// Token, if it is not "", is one whose organization is to be found.
 	Token string
 	// NewClient makes a client of the upstream.
@@ -82,6 +85,9 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 	c.checkUsers(ctx)
 	c.checkRelease(ctx)
 	c.checkNative(ctx)
+	if len(c.Languages) > 0 {
+		c.add(Result{Name: nameLanguages, Status: OK, Detail: strings.Join(c.Languages, " ")})
+	}
 	c.checkToken(ctx)
 	return c.results, nil
 }
@@ -97,6 +103,7 @@ const (
 	nameCallers   = "who calls, and what they may do"
 	nameNative    = "native v1"
 	nameClock     = "clock"
+	nameLanguages = "languages in messages.dir"
 	nameToken     = "the token's organization"
 )
 

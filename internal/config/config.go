@@ -33,6 +33,8 @@ type Config struct {
 	// organization in which the caller may write users, and its own password without
 	// any role.
 	OrgScope adapter.OrgScope `yaml:"orgScope"`
+	// Messages are the texts of refusals.
+	Messages Messages `yaml:"messages"`
 	// Passthrough is the way of every request that is not translated: to ZITADEL, and
 	// its answer back, both untouched.
 	Passthrough Passthrough `yaml:"passthrough"`
@@ -166,6 +168,16 @@ type UpstreamTLS struct {
 	// ServerName is the name to look for in ZITADEL's certificate, and to send as SNI. ""
 	// is the host of upstream.url.
 	ServerName string `yaml:"serverName"`
+}
+
+// Messages is the section messages. See [messages.Load].
+type Messages struct {
+	// Dir is a folder with ZITADEL's own language files, <language>.yaml, such as
+	// internal/static/i18n of its source in the release that you run. With it, refusals
+	// come in the language that native v1 chooses, from the caller's own language,
+	// Accept-Language and the instance's default; it takes two more calls. "": in the one
+	// that v2 chooses. The files are loaded again when they change.
+	Dir string `yaml:"dir"`
 }
 
 // Passthrough is the section passthrough. See [passthrough.Config].

@@ -46,7 +46,7 @@ func newGate(t *testing.T) *gate {
 		case strings.HasSuffix(r.URL.Path, "/SetPassword"):
 			g.pass()
 			zitadel.ServeHTTP(w, r)
-		case strings.HasPrefix(r.URL.Path, "/zitadel."), strings.HasPrefix(r.URL.Path, "/oidc/"):
+		case isZITADEL(r.URL.Path):
 			zitadel.ServeHTTP(w, r)
 		case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 			grpcServer.ServeHTTP(w, r)

@@ -44,7 +44,7 @@ func newOrigin(tb testing.TB, certificates *tls.Config) string {
 	mux := httpOrigin()
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch contentType := r.Header.Get("Content-Type"); {
-		case strings.HasPrefix(r.URL.Path, "/zitadel.") || strings.HasPrefix(r.URL.Path, "/oidc/"):
+		case isZITADEL(r.URL.Path):
 			zitadel.ServeHTTP(w, r)
 		case r.ProtoMajor == 2 && contentType == "application/grpc":
 			grpcServer.ServeHTTP(w, r)
@@ -233,4 +233,11 @@ func webSocket(w http.ResponseWriter, r *http.Request) {
 	if half, ok := conn.(*net.TCPConn); ok {
 		_ = half.CloseWrite()
 	}
+}
+
+// isZITADEL reports whether the adapter itself calls a path.
+func isZITADEL(path string) bool {
+	return slices.ContainsFunc([]string{"/zitadel.", "/oidc/", "/auth/v1/", "/v2/"}, func(prefix string) bool {
+		return strings.HasPrefix(path, prefix)
+	})
 }

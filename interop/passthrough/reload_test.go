@@ -144,6 +144,45 @@ func TestReloadOfConfiguration(t *testing.T) {
 	}
 }
 
+// Changed language files are taken over; broken ones change nothing, and the log says why.
+func TestReloadOfLanguageFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	words := func(text string) { rewrite(t, dir+"/en.yaml", "Errors: {User: {Password: {NotFound: "+text+"}}}\n") }
+	words("lost")
+	p := start(t, binary, "upstream: {url: 'http://"+newOrigin(t, nil)+"', host: localhost:8088}\nmessages: {dir: "+dir+"}\n")
+	client := p.newHTTPClient(false)
+	defer client.CloseIdleConnections()
+	answers := func(want string) {
+		t.Helper()
+		p.eventually(t, want, func() bool {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+				"http://"+p.address+"/management/v1/users/unknown/password/_initialize", strings.NewReader(`{"password":"Sup3rPassw0rd!"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "Bearer pat-org-owner-a")
+			request.Header.Set("Accept-Language", "en")
+			return do(client, request, func(_ *http.Response, body []byte) bool {
+				return strings.Contains(string(body), `"message":"`+want+` (COMMAND-G8dh3)"`)
+			}) == nil
+		})
+	}
+	answers("lost")
+	words("gone")
+	answers("gone")
+	words("[")
+	p.eventually(t, "logged", func() bool {
+		return strings.Contains(p.log.String(), `"msg":"language files not taken over, the old ones stay in use","cause":"messages.dir: `+dir+`/en.yaml: yaml: `)
+	})
+	answers("gone")
+	words("found")
+	answers("found")
+	if metrics := p.metrics(t); !strings.Contains(metrics, "v1adapter_config_last_reload_successful 1\n") {
+		t.Errorf("got metrics %s\nwant v1adapter_config_last_reload_successful 1", metrics)
+	}
+}
+
 // swapMounted replaces the files behind the symbolic links to dir/..data atomically, like
 // kubelet's atomic writer. version is different for each call.
 func swapMounted(t *testing.T, dir string, version int, files map[string][]byte) {

@@ -23,9 +23,13 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request) {
 		refused.writeJSON(w)
 		return
 	}
-	writeJSON(w, map[string]any{"user": map[string]any{
+	user := map[string]any{
 		"id": caller.UserID, "details": map[string]any{"sequence": "1", "resourceOwner": caller.HomeOrg}, "state": "USER_STATE_ACTIVE",
-	}})
+	}
+	if caller.PreferredLanguage != "" {
+		user["human"] = map[string]any{"profile": map[string]any{"preferredLanguage": caller.PreferredLanguage}}
+	}
+	writeJSON(w, map[string]any{"user": user})
 }
 
 // permissions lists what the caller's roles grant in the organization of the

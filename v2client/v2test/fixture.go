@@ -34,6 +34,8 @@ type Caller struct {
 	// UserinfoNamesOrganization says that the token's scopes make the userinfo
 	// endpoint return the home organization.
 	UserinfoNamesOrganization bool `json:"userinfo_names_organization"`
+	// PreferredLanguage is a human's.
+	PreferredLanguage string `json:"preferred_language,omitempty"`
 }
 
 // Session is the Caller.Kind of a human with a session token, which the userinfo endpoint

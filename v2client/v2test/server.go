@@ -36,10 +36,11 @@ const externalDomain = "localhost"
 // Server is the [http.Handler] of an in-memory ZITADEL, for HTTP/1.1 and HTTP/2. It is safe
 // for concurrent use.
 type Server struct {
-	release Release
-	state   *state
-	mux     *http.ServeMux
-	cors    *crossorigin.Policy
+	release         Release
+	defaultLanguage string
+	state           *state
+	mux             *http.ServeMux
+	cors            *crossorigin.Policy
 }
 
 // Config says which ZITADEL a Server is.
@@ -48,6 +49,9 @@ type Config struct {
 	Release Release
 	// WithoutAuthAPI takes the Auth API v1 away, as a release to come will.
 	WithoutAuthAPI bool
+	// DefaultLanguage is what the settings call the instance's. Default: en. The Server's
+	// own words are English all the same.
+	DefaultLanguage string
 }
 
 // New returns a Server in the state of a fixture. Errors name the invalid key of the
@@ -56,7 +60,10 @@ func New(fixture Fixture, config Config) (*Server, error) {
 	if err := fixture.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{release: cmp.Or(config.Release, Main), state: newState(fixture), mux: http.NewServeMux(), cors: crossorigin.New(0)}
+	s := &Server{
+		release: cmp.Or(config.Release, Main), defaultLanguage: cmp.Or(config.DefaultLanguage, "en"),
+		state: newState(fixture), mux: http.NewServeMux(), cors: crossorigin.New(0),
+	}
 	s.mux.Handle(userv2connect.NewUserServiceHandler(users{s.state, s.release}))
 	path, handler := internal_permissionv2connect.NewInternalPermissionServiceHandler(permissions{s.state})
 	v2, beta := s.release.listsAdministrators()
@@ -75,6 +82,7 @@ func New(fixture Fixture, config Config) (*Server, error) {
 		s.mux.HandleFunc("GET "+MePath, s.me)
 		s.mux.HandleFunc("POST "+PermissionsPath, s.permissions)
 	}
+	s.mux.HandleFunc("GET "+SettingsPath, s.settings)
 	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)
 	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	return s, nil

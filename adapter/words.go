@@ -1,0 +1,78 @@
+package adapter
+
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/anypb"
+
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/v2client"
+)
+
+// Where native v1 words an error in the caller's language, v2 does not look at
+// Accept-Language, and the adapter's own words are English.
+
+// unknownInstance is how the message of an error begins and goes on that ZITADEL raises
+// before it knows the instance. Its words stand after that.
+const (
+	idUnknownInstance = "QUERY-1kIjX"
+	unknownInstance   = "ID=" + idUnknownInstance + " Message="
+)
+
+// worded is a refusal in the language that v1 chooses: the one that the caller, a human,
+// has chosen for itself, or the request's, or the instance's default. Both of the
+// caller's and of the instance's are asked for each time, since they may change. What
+// cannot be asked for does not count.
+func (a *adapter) worded(ctx context.Context, zitadel ZITADEL, caller v2client.Caller, accepted string, refusal *rpcstatus.Status) *rpcstatus.Status {
+	if a.config.Messages == nil {
+		return refusal
+	}
+	if before, _, ok := strings.Cut(refusal.Message, unknownInstance); ok {
+		if text, ok := a.config.Messages.Word(idUnknownInstance, "", accepted); ok {
+			return withMessage(refusal, before+unknownInstance+text)
+		}
+		return refusal
+	}
+	if refusal.ID == "" || !a.config.Messages.Has(refusal.ID) {
+		return refusal
+	}
+	identity, err := zitadel.Identify(ctx, caller)
+	if err != nil {
+		identity = v2client.Identity{}
+	}
+	instanceDefault, err := zitadel.DefaultLanguage(ctx, caller)
+	if err != nil {
+		instanceDefault = ""
+	}
+	text, ok := a.config.Messages.Word(refusal.ID, instanceDefault, identity.Language, accepted)
+	if !ok {
+		return refusal
+	}
+	worded := withMessage(refusal, text+" ("+refusal.ID+")")
+	worded.Details = wordedDetails(refusal, text)
+	return worded
+}
+
+func withMessage(refusal *rpcstatus.Status, message string) *rpcstatus.Status {
+	worded := *refusal
+	worded.Message = strings.ToValidUTF8(message, "\uFFFD")
+	return &worded
+}
+
+// wordedDetails are a refusal's details, with the text in ZITADEL's own.
+func wordedDetails(refusal *rpcstatus.Status, text string) []*anypb.Any {
+	details := make([]*anypb.Any, 0, len(refusal.Details))
+	for _, detail := range refusal.Details {
+		var own zitadelv1.ErrorDetail
+		if detail.UnmarshalTo(&own) == nil && own.GetId() == refusal.ID {
+			own.Message = text
+			if reworded, err := anypb.New(&own); err == nil { // only invalid UTF-8 fails
+				detail = reworded
+			}
+		}
+		details = append(details, detail)
+	}
+	return details
+}

@@ -26,6 +26,9 @@ import (
 // Where to find which tests:
 //
 //	recordings_test.go       every recorded v1 answer, over REST, gRPC and gRPC-Web
+//	releases_test.go         releases of ZITADEL, session tokens, protocols found out
+//	words_test.go            the language of refusals
+//	deadline_test.go         a client's timeout
 //	organization*_test.go    v1's organization rule, against a plain model of v1
 //	identity_cache_test.go   what is remembered of callers, and for how long
 //	instance_test.go         which instance of ZITADEL is asked

@@ -49,18 +49,22 @@ func TestSetPasswordIsNotCalledWhereOnlyV1Refuses(t *testing.T) {
 	}
 }
 
-// recorded runs a test for every translated method and every upstream protocol, in front of
-// the ZITADEL of the method's recordings.
+// recorded runs a test for every translated method, in front of every ZITADEL that was tried
+// in the state of the method's recordings, over each protocol that it speaks.
 func recorded(t *testing.T, test func(t *testing.T, s *stack, set recordings.Set)) {
 	t.Helper()
 	for _, set := range recordings.Methods() {
-		for _, protocol := range upstreamProtocols {
-			t.Run(set.Method+"/"+string(protocol), func(t *testing.T) {
-				t.Parallel()
-				s := newStack(t, func(c *stackConfig) { c.protocol, c.fixture = protocol, wiretest.FixtureOf(t, set.Fixture) })
-				s.upstream.noChange = set.Method != "SetHumanInitialPassword"
-				test(t, s, set)
-			})
+		for _, zitadel := range zitadels() {
+			for _, protocol := range protocolsOf(zitadel.Release) {
+				t.Run(set.Method+"/"+nameOf(zitadel, protocol), func(t *testing.T) {
+					t.Parallel()
+					s := newStack(t, func(c *stackConfig) {
+						c.zitadel, c.protocol, c.fixture = zitadel, protocol, wiretest.FixtureOf(t, set.Fixture)
+					})
+					s.upstream.noChange = set.Method != "SetHumanInitialPassword"
+					test(t, s, set)
+				})
+			}
 		}
 	}
 }

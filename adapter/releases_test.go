@@ -36,34 +36,6 @@ func nameOf(zitadel v2test.Config, protocol v2client.Protocol) string {
 	return name
 }
 
-// Every release that was tried answers every recorded v1 call alike, over each protocol
-// that it speaks, and so does the newest without the Auth API v1 (issue 11).
-func TestEveryReleaseAnswersAsRecorded(t *testing.T) {
-	t.Parallel()
-	for _, zitadel := range zitadels() {
-		for _, protocol := range protocolsOf(zitadel.Release) {
-			for _, set := range recordings.Methods() {
-				t.Run(nameOf(zitadel, protocol)+"/"+set.Method, func(t *testing.T) {
-					t.Parallel()
-					s := newStack(t, func(c *stackConfig) {
-						c.zitadel, c.protocol, c.fixture = zitadel, protocol, wiretest.FixtureOf(t, set.Fixture)
-					})
-					s.upstream.noChange = set.Method != "SetHumanInitialPassword"
-					for _, file := range []string{set.RESTMatrix, set.RESTEdges} {
-						for _, recording := range recordings.Load(t, file) {
-							t.Run(recording.Name, func(t *testing.T) {
-								s.upstream.calls(t)
-								compareREST(t, recording, sendRaw(t, s.address, recording.Request))
-								checkWrites(t, s, recording, recording.Response.Status == http.StatusOK)
-							})
-						}
-					}
-				})
-			}
-		}
-	}
-}
-
 // Session tokens, whose user userinfo does not tell, are taken as native v1 takes them.
 func TestSessionTokensAnswerAsRecorded(t *testing.T) {
 	t.Parallel()

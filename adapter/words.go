@@ -14,17 +14,16 @@ import (
 // Where native v1 words an error in the caller's language, v2 does not look at
 // Accept-Language, and the adapter's own words are English.
 
-// unknownInstance is how the message of an error begins and goes on that ZITADEL raises
-// before it knows the instance. Its words stand after that.
+// unknownInstance stands before the words in the error that ZITADEL raises if it does not
+// know the instance. That error has no detail.
 const (
 	idUnknownInstance = "QUERY-1kIjX"
 	unknownInstance   = "ID=" + idUnknownInstance + " Message="
 )
 
 // worded is a refusal in the language that v1 chooses: the one that the caller, a human,
-// has chosen for itself, or the request's, or the instance's default. Both of the
-// caller's and of the instance's are asked for each time, since they may change. What
-// cannot be asked for does not count.
+// has chosen, or the request's, or the instance's default. ZITADEL is asked for the first
+// and the last each time, since they may change. If it does not tell, they do not count.
 func (a *adapter) worded(ctx context.Context, zitadel ZITADEL, caller v2client.Caller, accepted string, refusal *rpcstatus.Status) *rpcstatus.Status {
 	if a.config.Messages == nil {
 		return refusal

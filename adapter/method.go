@@ -63,6 +63,17 @@ func invalid(message string) *rpcstatus.Status {
 	return rpcstatus.New(connect.CodeInvalidArgument, message)
 }
 
+// passwordText is request.text for a request with these text fields and no others.
+func passwordText(name string, userID, password *string) *string {
+	switch name {
+	case "userId", "user_id":
+		return userID
+	case "password":
+		return password
+	}
+	return nil
+}
+
 // validatePassword is v1's validation of a request of this name that sets a user's
 // password.
 func validatePassword(name, userID, password string) *rpcstatus.Status {

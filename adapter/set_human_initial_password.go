@@ -33,13 +33,7 @@ func (r *initialPassword) message() proto.Message { return &r.SetHumanInitialPas
 func (r *initialPassword) userID() string         { return r.GetUserId() }
 
 func (r *initialPassword) text(name string) *string {
-	switch name {
-	case "userId", "user_id":
-		return &r.UserId
-	case "password":
-		return &r.Password
-	}
-	return nil
+	return passwordText(name, &r.UserId, &r.Password)
 }
 
 func (r *initialPassword) validate() *rpcstatus.Status {

@@ -34,13 +34,7 @@ func (r *humanPassword) message() proto.Message { return &r.SetHumanPasswordRequ
 func (r *humanPassword) userID() string         { return r.GetUserId() }
 
 func (r *humanPassword) text(name string) *string {
-	switch name {
-	case "userId", "user_id":
-		return &r.UserId
-	case "password":
-		return &r.Password
-	}
-	return nil
+	return passwordText(name, &r.UserId, &r.Password)
 }
 
 func (r *humanPassword) validate() *rpcstatus.Status {

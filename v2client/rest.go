@@ -18,14 +18,7 @@ import (
 // restCall makes a call of ZITADEL's REST API, and reads the answer's JSON.
 func (c *Client) restCall(ctx context.Context, caller Caller, method, path, body string, into any) error {
 	answer, err := do(ctx, c, read, caller, func(ctx context.Context, to target) (*[]byte, error) {
-		request, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		if body != "" {
-			request.Header["Content-Type"] = []string{"application/json"}
-		}
-		status, answer, err := c.rest(caller, request, to)
+		status, answer, err := c.rest(ctx, caller, to, method, path, body)
 		if err == nil && status != http.StatusOK {
 			err = newGatewayError(status, answer)
 		}
@@ -44,8 +37,16 @@ func (c *Client) restCall(ctx context.Context, caller Caller, method, path, body
 // metadata.
 const maxRESTBytes = 1 << 20
 
-// rest makes a REST call for a caller, and reads the answer.
-func (c *Client) rest(caller Caller, request *http.Request, to target) (status int, body []byte, err error) {
+// rest makes a REST call for a caller, with a JSON body unless that is "", and reads the
+// answer.
+func (c *Client) rest(ctx context.Context, caller Caller, to target, method, path, body string) (status int, answer []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	if body != "" {
+		request.Header["Content-Type"] = []string{"application/json"}
+	}
 	caller.addTo(request.Header)
 	request.Header["User-Agent"] = []string{c.userAgent}
 	request.Host = to.host
@@ -54,11 +55,11 @@ func (c *Client) rest(caller Caller, request *http.Request, to target) (status i
 		return 0, nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err = io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
-	if err == nil && len(body) == maxRESTBytes {
+	answer, err = io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
+	if err == nil && len(answer) == maxRESTBytes {
 		err = connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("%s answered %d bytes or more", request.URL.Path, maxRESTBytes))
 	}
-	return response.StatusCode, body, err
+	return response.StatusCode, answer, err
 }
 
 // gatewayError is an error that ZITADEL's grpc-gateway answered: google.rpc.Status in

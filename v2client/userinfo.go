@@ -18,11 +18,7 @@ var ErrTokenRefused = errors.New("userinfo refused the token")
 // "openid".
 func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) {
 	identity, err := do(ctx, c, read, caller, func(ctx context.Context, to target) (*Identity, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/oidc/v1/userinfo", http.NoBody)
-		if err != nil {
-			return nil, err
-		}
-		status, body, err := c.rest(caller, request, to)
+		status, body, err := c.rest(ctx, caller, to, http.MethodGet, "/oidc/v1/userinfo", "")
 		if err != nil {
 			return nil, err
 		}

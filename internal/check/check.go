@@ -191,22 +191,21 @@ func (c *checker) checkCallers(ctx context.Context, listsAdministrators bool) {
 		return
 	}
 	got, err := c.ask(ctx, c.client, http.MethodGet, "/auth/v1/users/me", "")
-	switch {
-	case err == nil && got.code == http.StatusUnauthorized:
+	if err == nil && got.code == http.StatusUnauthorized {
 		c.add(Result{Name: nameCallers, Status: OK, Detail: "the Auth API v1 tells, for every kind of token"})
-	case listsAdministrators:
-		c.add(Result{
-			Name: nameCallers, Status: Warning, Detail: "no Auth API v1; userinfo and ListAdministrators have to do",
-			Hint: "session tokens are refused, and roles are judged by ZITADEL's default mapping: let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between",
-		})
-		c.checkUserinfo(ctx)
-	default:
-		c.add(Result{
-			Name: nameCallers, Status: Failed, Detail: "neither the Auth API v1 nor ListAdministrators answers",
-			Hint: "refusals that depend on roles would all be AUTH-5mWD2, and callers could not set their own password: let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between",
-		})
-		c.checkUserinfo(ctx)
+		return
 	}
+	result := Result{
+		Name: nameCallers, Status: Failed, Detail: "neither the Auth API v1 nor ListAdministrators answers",
+		Hint: "refusals that depend on roles would all be AUTH-5mWD2, and callers could not set their own password",
+	}
+	if listsAdministrators {
+		result.Status, result.Detail = Warning, "no Auth API v1; userinfo and ListAdministrators have to do"
+		result.Hint = "session tokens are refused, and roles are judged by ZITADEL's default mapping"
+	}
+	result.Hint += ": let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between"
+	c.add(result)
+	c.checkUserinfo(ctx)
 }
 
 // checkToken finds out whose a token is, as a call without x-zitadel-orgid has

@@ -118,16 +118,14 @@ func (c *checker) ownIssuer(ctx context.Context) string {
 // instance is the Result for the clients of one host.
 func (c *checker) instance(name string, found discovered, own string) Result {
 	byClient := c.Upstream.HostByClient()
-	switch {
-	case found.issuer == "" && byClient:
-		return Result{
-			Name: name, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", found.client.Host, found.answer.status, excerpt(found.answer.body)),
-			Hint: "set upstream.host: upstream, and clients may dial any name; or keep client, and let them dial a name that ZITADEL knows",
+	if found.issuer == "" {
+		hint := "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)"
+		if byClient {
+			hint = "set upstream.host: upstream, and clients may dial any name; or keep client, and let them dial a name that ZITADEL knows"
 		}
-	case found.issuer == "":
 		return Result{
-			Name: name, Status: Failed, Detail: fmt.Sprintf("host %s: %s: %s", found.client.Host, found.answer.status, excerpt(found.answer.body)),
-			Hint: "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)",
+			Name: name, Status: Failed, Hint: hint,
+			Detail: fmt.Sprintf("host %s: %s: %s", found.client.Host, found.answer.status, excerpt(found.answer.body)),
 		}
 	}
 	result := Result{Name: name, Status: OK, Detail: fmt.Sprintf("host %s, issuer %s", found.client.Host, found.issuer)}

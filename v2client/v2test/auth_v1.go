@@ -1,6 +1,7 @@
 package v2test
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 
@@ -17,12 +18,25 @@ const (
 	PermissionsPath = "/auth/v1/permissions/zitadel/me/_search"
 )
 
-func (s *Server) me(w http.ResponseWriter, r *http.Request) {
-	caller, refused := s.state.authenticate(withHost(r))
-	if refused != nil {
-		refused.writeJSON(w)
-		return
+// forCaller serves a REST call whose caller has a good token.
+func (s *Server) forCaller(serve func(w http.ResponseWriter, r *http.Request, caller *Caller)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		caller, refused := s.state.authenticate(withHost(r))
+		if refused != nil {
+			refused.writeJSON(w)
+			return
+		}
+		serve(w, r, caller)
 	}
+}
+
+// organizationOf is the organization of a REST call: that in its x-zitadel-orgid header,
+// or else the caller's own.
+func organizationOf(r *http.Request, caller *Caller) string {
+	return cmp.Or(r.Header.Get("X-Zitadel-Orgid"), caller.HomeOrg)
+}
+
+func (s *Server) me(w http.ResponseWriter, _ *http.Request, caller *Caller) {
 	user := map[string]any{
 		"id": caller.UserID, "details": map[string]any{"sequence": "1", "resourceOwner": caller.HomeOrg}, "state": "USER_STATE_ACTIVE",
 	}
@@ -32,19 +46,10 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"user": user})
 }
 
-// permissions lists what the caller's roles grant in the organization of the
-// x-zitadel-orgid header, or else in the caller's own. Permissions on single projects
-// carry the project's id.
-func (s *Server) permissions(w http.ResponseWriter, r *http.Request) {
-	caller, refused := s.state.authenticate(withHost(r))
-	if refused != nil {
-		refused.writeJSON(w)
-		return
-	}
-	org := r.Header.Get("X-Zitadel-Orgid")
-	if org == "" {
-		org = caller.HomeOrg
-	}
+// permissions lists what the caller's roles grant in the organization of the call.
+// Permissions on single projects carry the project's id.
+func (s *Server) permissions(w http.ResponseWriter, r *http.Request, caller *Caller) {
+	org := organizationOf(r, caller)
 	var granted []string
 	for _, administrator := range caller.AdministratorOf {
 		if !administrator.countsIn(org) {

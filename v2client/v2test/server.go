@@ -79,10 +79,10 @@ func New(fixture Fixture, config Config) (*Server, error) {
 		})
 	}
 	if !config.WithoutAuthAPI {
-		s.mux.HandleFunc("GET "+MePath, s.me)
-		s.mux.HandleFunc("POST "+PermissionsPath, s.permissions)
+		s.mux.HandleFunc("GET "+MePath, s.forCaller(s.me))
+		s.mux.HandleFunc("POST "+PermissionsPath, s.forCaller(s.permissions))
 	}
-	s.mux.HandleFunc("GET "+SettingsPath, s.settings)
+	s.mux.HandleFunc("GET "+SettingsPath, s.forCaller(s.settings))
 	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)
 	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	return s, nil

@@ -263,7 +263,7 @@ func (a *adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 	}
 }
 
-// value is that of a parameter of the path.
+// value is the value of a path parameter; "" if there is none of that name.
 func (f found) value(name string) string {
 	for i, known := range f.names {
 		if known == name && i < len(f.values) {

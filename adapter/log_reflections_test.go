@@ -42,8 +42,8 @@ var reflections = map[string]string{
 	"message":            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\n\r\n%s",
 }
 
-// Neither a password nor a token that the upstream sends back gets into the log, be it in
-// the answer to a translated call or to a request that passes through.
+// The upstream may send a password or a token back, to a translated call or to a request
+// that passes through. It stays out of the log.
 func TestSecretsReflectedByUpstreamStayOutOfLog(t *testing.T) {
 	t.Parallel()
 	for name, answer := range reflections {

@@ -14,8 +14,8 @@ import (
 type administrator struct {
 	// instance is true for a role on the whole instance.
 	instance bool
-	// organizations for which the role counts: that of the resource, and for a
-	// granted project the one it is granted to.
+	// organizations for which the role counts: the resource's own, and the one that a
+	// project is granted to.
 	organizations []string
 	// roles by ZITADEL's names, such as "ORG_OWNER".
 	roles []string

@@ -73,7 +73,7 @@ func NewCaller(host string, get func(name string) string) Caller {
 
 // WithDeadline is the caller with the time until which all calls on its behalf may
 // take. It is the adapter's: when it passes, the upstream is too slow. A client's own
-// deadline is that of the calls' context, and says nothing about the upstream.
+// deadline is in the calls' context, and says nothing about the upstream.
 func (c Caller) WithDeadline(deadline time.Time) Caller {
 	c.deadline = deadline
 	return c

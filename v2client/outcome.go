@@ -26,7 +26,7 @@ const (
 type attempt struct {
 	upstream.Outcome
 
-	// status is that of the answer over HTTP; 0 is no answer. connect-go's codes do
+	// status is the answer's HTTP status; 0 is no answer. connect-go's codes do
 	// not say where a failure comes from.
 	status int
 	// foreign says that the answer is not an error as the Connect protocol has it:
@@ -69,7 +69,7 @@ type health int
 const (
 	// notCounted is the zero value: the caller, or this machine, may be why.
 	notCounted health = iota
-	// healthy means that ZITADEL itself answered, be it with a refusal.
+	// healthy means that ZITADEL itself answered, if only with a refusal.
 	healthy
 	// failing counts against the upstream.
 	failing

@@ -57,11 +57,11 @@ func (s *service) listAdministratorsBeta(ctx context.Context, request *connect.R
 	return s.beta.CallUnary(ctx, request)
 }
 
-// service is the one over the protocol that ZITADEL speaks, as far as is known.
+// service is ZITADEL over the protocol in use.
 func (c *Client) service() *service { return c.services[c.spoken.Load()] }
 
-// Protocol is the protocol that ZITADEL speaks, as far as is known: that of the
-// configuration, or with ProtocolAuto the one in which it answered last.
+// Protocol is the protocol in use: the configured one, or with ProtocolAuto the one in
+// which ZITADEL answered last, and Connect before the first answer.
 func (c *Client) Protocol() Protocol { return c.service().protocol }
 
 // ask makes a call over the protocol that ZITADEL speaks. With ProtocolAuto, one that is

@@ -30,9 +30,9 @@ type Changes struct {
 	messageFiles     filewatch.Files
 }
 
-// NewChanges loads the configuration, and watches its file ("" if it has none) and
-// the certificates and language files that it names. Files are looked at before they are read, here and
-// later: what is written in the meantime is a change the next time.
+// NewChanges loads the configuration, and watches its file ("" if it has none) and the
+// certificates and language files that it names. Files are looked at before they are
+// read, here and later: what is written in the meantime is a change the next time.
 func NewChanges(file string, load func() (config.Config, error)) (*Changes, config.Config, error) {
 	c := &Changes{file: file, load: load}
 	c.configFileChanged()

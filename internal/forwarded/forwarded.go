@@ -42,7 +42,7 @@ func Headers() [5]string {
 }
 
 // Apply makes the forwarded headers of a request those that go upstream: the
-// addresses that trusted proxies name and that of the peer, and with TellHost the
+// addresses that trusted proxies name and the peer's own, and with TellHost the
 // client's host and scheme. With TellHost, r.Host becomes the client's host too: a
 // trusted proxy may have named another one than it sent as Host.
 func (p Policy) Apply(r *http.Request) {

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exitcode": exitCode,
 			"freeport": freePort,
+			"metrics":  metrics,
 			"request":  request,
 			"upstream": rawUpstream,
 		},
@@ -99,6 +102,24 @@ func request(ts *testscript.TestScript, _ bool, args []string) {
 		_ = response.Body.Close()
 		ts.Check(os.WriteFile(ts.MkAbs("answer"), fmt.Appendf(nil, "%d %s\n", response.StatusCode, answer), 0o600))
 		return
+	}
+}
+
+// metrics waits until the metrics of an admin listener have all these lines, which are
+// regular expressions: metrics ADMIN LINE...
+// What a client has seen may be counted a moment later.
+func metrics(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		request(ts, false, []string{http.MethodGet, "http://" + args[0] + "/metrics", "-"})
+		missing := slices.DeleteFunc(slices.Clone(args[1:]), func(line string) bool {
+			return regexp.MustCompile("(?m)^" + line + "$").MatchString(ts.ReadFile("answer"))
+		})
+		if len(missing) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s has no line %q", ts.ReadFile("answer"), missing)
+		}
 	}
 }
 

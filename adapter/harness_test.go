@@ -187,7 +187,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 		tb.Fatal(err)
 	}
 	client, err := v2client.New(v2client.Config{
-		Timeout: config.timeout, Upstream: to, Protocol: config.protocol, Breaker: config.breaker, Retry: config.retry, Log: log,
+		ReadTimeout: config.timeout, Upstream: to, Protocol: config.protocol, Breaker: config.breaker, Retry: config.retry, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)

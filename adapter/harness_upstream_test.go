@@ -205,8 +205,8 @@ func newPassing(t *testing.T, base string, change func(*parts)) string {
 	t.Helper()
 	to := wiretest.Upstream(t, base, upstream.HostClient)
 	client, err := v2client.New(v2client.Config{
-		Timeout:  10 * time.Second,
-		Upstream: to, Protocol: v2client.ProtocolConnect,
+		ReadTimeout: 10 * time.Second,
+		Upstream:    to, Protocol: v2client.ProtocolConnect,
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
 		Retry:   wiretest.NoRetry(),
 	})

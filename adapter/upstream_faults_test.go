@@ -55,7 +55,7 @@ func newFaulty(
 	f.interpose(tb, protocol)
 	client, err := v2client.New(v2client.Config{
 		Upstream: wiretest.Upstream(tb, "http://"+f.Address(), upstream.HostUpstream), Protocol: protocol,
-		Timeout: timeout, Breaker: breaker,
+		ReadTimeout: timeout, Breaker: breaker,
 		Retry: v2client.RetryConfig{Attempts: 3, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: 1},
 	})
 	if err != nil {

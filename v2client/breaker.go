@@ -1,9 +1,12 @@
 package v2client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -12,17 +15,17 @@ import (
 // BreakerConfig says when calls to a failing upstream are refused without
 // trying. A caller's mistake never counts as a failure.
 type BreakerConfig struct {
-	// MinimumCalls is the number of calls within Window below which the breaker does not
-	// open. At least 1.
+	// MinimumCalls is the number of failures in a row at which the breaker opens, and the
+	// number of calls within Window below which FailureRate does not open it. At least 1.
 	MinimumCalls int
-	// FailureRate is the share of failed calls at which the breaker opens. Above 0 and
-	// up to 1.
+	// FailureRate is the share of failed calls within Window at which the breaker opens.
+	// Above 0 and up to 1.
 	FailureRate float64
 	// Window is how far back calls are counted, in ten rolling steps. At least
 	// 100ms.
 	Window time.Duration
-	// OpenFor is how long an open breaker refuses every call; then a single one goes on
-	// as a probe. Above 0.
+	// OpenFor is how long an open breaker refuses every call; then the next one makes it
+	// send a probe, for whose outcome calls wait. Above 0.
 	OpenFor time.Duration
 }
 
@@ -32,7 +35,7 @@ type BreakerState int
 // The states of a breaker.
 const (
 	BreakerClosed   BreakerState = iota // calls go on
-	BreakerHalfOpen                     // one call goes on as a probe, others are refused
+	BreakerHalfOpen                     // calls wait for the outcome of a probe
 	BreakerOpen                         // calls are refused
 )
 
@@ -77,75 +80,182 @@ func (c BreakerConfig) validate() error {
 	return nil
 }
 
+// hangAfter is how long ZITADEL may answer nothing while calls wait for it before it is
+// asked whether it is there; probeTimeout is how long that may take. A busy ZITADEL
+// answers: at bcrypt's cost 14, a burst of calls may keep all its cores busy for longer
+// than hangAfter before the first of them is done.
+const (
+	hangAfter    = 3 * time.Second
+	probeTimeout = 7 * time.Second
+)
+
 // breaker is gobreaker's, told of a call at its completion. gobreaker would count it
 // from its start: with upstream.timeout as long as the window, a hung call would fall out
 // of the window before it failed, and calls under way would count as successes.
+//
+// A breaker that is half-open, and one that has heard nothing for hangAfter, ask ZITADEL
+// themselves, by a probe: what a caller sends might be a write, or fail by its own fault.
 type breaker struct {
 	state *gobreaker.TwoStepCircuitBreaker[struct{}]
+	// probe asks ZITADEL a question that needs no token.
+	probe func(target) health
+	// hung makes the next failure open the breaker.
+	hung atomic.Bool
+
+	mu         sync.Mutex
+	pending    int           // attempts under way
+	quietSince time.Time     // when ZITADEL last answered, or since when attempts are under way
+	watched    bool          // watch will run
+	to         target        // where a probe goes: where callers go
+	recovery   chan struct{} // closed at the end of a half-open breaker's probe; nil if there is none
 }
 
-// permit is the permission to make a call.
-type permit struct {
-	// report must be called with the call's outcome, nil for success.
-	report func(*Error)
-	// probe says that a half-open breaker waits for this call.
-	probe bool
-}
-
-// acquire asks whether a call may be made. A suspect call, whose failure may be its own
-// fault, passes a half-open breaker but is not its probe: those who send such calls could
-// hold it half-open.
-func (b *breaker) acquire(suspect bool) (permit, error) {
-	if state := b.state.State(); state == gobreaker.StateClosed || state == gobreaker.StateHalfOpen && suspect {
-		return permit{report: b.report}, nil
-	}
-	done, err := b.state.Allow()
-	return permit{report: func(failure *Error) { done(asError(failure)) }, probe: true}, err
-}
-
-// report counts the outcome of a call that is no probe. If the breaker is half-open by
-// now, it is as good as a probe's.
-func (b *breaker) report(failure *Error) {
-	if failure != nil && failure.health == notCounted {
-		return
-	}
-	if done, err := b.state.Allow(); err == nil {
-		done(asError(failure))
-	}
-}
-
-// asError is nil for a nil *Error.
-func asError(failure *Error) error {
-	if failure == nil {
-		return nil
-	}
-	return failure
-}
-
-func newBreaker(config BreakerConfig, observe func(BreakerState), log *slog.Logger) *breaker {
-	return &breaker{gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+func newBreaker(config BreakerConfig, probe func(target) health, observe func(BreakerState), log *slog.Logger) *breaker {
+	b := &breaker{probe: probe}
+	b.state = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "upstream",
 		MaxRequests:  1,
 		Interval:     config.Window,
 		BucketPeriod: config.Window / windowSteps,
 		Timeout:      config.OpenFor,
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			return int64(counts.Requests) >= int64(config.MinimumCalls) &&
-				float64(counts.TotalFailures) >= config.FailureRate*float64(counts.Requests)
+			enough := int64(counts.Requests) >= int64(config.MinimumCalls)
+			return b.hung.Load() ||
+				enough && float64(counts.TotalFailures) >= config.FailureRate*float64(counts.Requests) ||
+				int64(counts.ConsecutiveFailures) >= int64(config.MinimumCalls)
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			if observe != nil {
 				observe(stateOf(to))
 			}
-			log.Warn("breaker changed state", "breaker", name, "from", from.String(), "to", to.String())
+			log.Warn("breaker changed state", "breaker", name, "from", from.String(), "to", to.String(), "hung", b.hung.Load())
 		},
-		IsSuccessful: func(err error) bool {
-			failure, ok := errors.AsType[*Error](err)
-			return !ok || failure.health != failing
-		},
-		IsExcluded: func(err error) bool {
-			failure, ok := errors.AsType[*Error](err)
-			return ok && failure.health == notCounted
-		},
-	})}
+	})
+	return b
+}
+
+// admit returns nil if an attempt may be made: at once while the breaker is closed, and
+// when a probe has succeeded while it is half-open. It returns gobreaker.ErrOpenState if
+// it may not, and ctx's error if ctx ends first.
+func (b *breaker) admit(ctx context.Context) error {
+	for {
+		switch b.state.State() {
+		case gobreaker.StateClosed:
+			return nil
+		case gobreaker.StateOpen:
+			return gobreaker.ErrOpenState
+		case gobreaker.StateHalfOpen:
+		}
+		select {
+		case <-b.halfOpenProbe():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// halfOpenProbe makes the probe of a half-open breaker, unless that is under way. The channel is
+// closed at its end.
+func (b *breaker) halfOpenProbe() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.recovery != nil {
+		return b.recovery
+	}
+	ended, to := make(chan struct{}), b.to
+	b.recovery = ended
+	go func() {
+		if report, err := b.state.Allow(); err == nil {
+			report(errorOf(b.probe(to)))
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.recovery = nil
+		close(ended)
+	}()
+	return ended
+}
+
+// begin is told of each attempt, and end of its outcome.
+func (b *breaker) begin(to target) (began time.Time) {
+	began = time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pending == 0 {
+		b.quietSince = began
+	}
+	b.pending++
+	if !to.unverifiedHost || b.to.unverifiedHost || b.to.host == "" {
+		b.to = target{host: to.host, unverifiedHost: to.unverifiedHost}
+	}
+	if !b.watched {
+		b.watched = true
+		time.AfterFunc(hangAfter, b.watch)
+	}
+	return began
+}
+
+func (b *breaker) end(began time.Time, outcome health) {
+	b.mu.Lock()
+	b.pending--
+	if outcome == healthy {
+		b.quietSince = time.Now()
+	}
+	busy := b.quietSince.After(began)
+	b.mu.Unlock()
+	if outcome == late && busy { // it answers others
+		outcome = notCounted
+	}
+	b.report(outcome)
+}
+
+// report counts an outcome while the breaker is closed. Otherwise the probe decides.
+func (b *breaker) report(outcome health) {
+	if outcome == notCounted || b.state.State() != gobreaker.StateClosed {
+		return
+	}
+	if report, err := b.state.Allow(); err == nil {
+		report(errorOf(outcome))
+	}
+}
+
+// watch asks ZITADEL, which has not answered anything for hangAfter, whether it is there,
+// as long as attempts wait for it.
+func (b *breaker) watch() {
+	b.mu.Lock()
+	quiet, to := time.Since(b.quietSince), b.to
+	b.watched = b.pending > 0 && b.state.State() == gobreaker.StateClosed
+	goesOn := b.watched
+	b.mu.Unlock()
+	switch {
+	case !goesOn:
+		return
+	case quiet < hangAfter:
+		time.AfterFunc(hangAfter-quiet, b.watch)
+		return
+	}
+	asked := time.Now()
+	outcome := b.probe(to)
+	b.mu.Lock()
+	if outcome == healthy {
+		b.quietSince = time.Now()
+	}
+	hung := (outcome == failing || outcome == late) && b.quietSince.Before(asked)
+	b.mu.Unlock()
+	if hung {
+		b.hung.Store(true)
+		b.report(failing)
+		b.hung.Store(false)
+	}
+	time.AfterFunc(hangAfter, b.watch)
+}
+
+// errFailing is what gobreaker is told of a failure.
+var errFailing = errors.New("the upstream is failing")
+
+func errorOf(outcome health) error {
+	if outcome == failing || outcome == late {
+		return errFailing
+	}
+	return nil
 }

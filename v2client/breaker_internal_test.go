@@ -5,38 +5,43 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
 )
 
-// The breaker's states, probes and suspect calls, with the calls made by the tests. Through
-// a Client's methods: breaker_test.go.
+// The breaker's states, probes and suspect calls, with the calls made by the tests, and
+// with the clock of package synctest. Through a Client's methods: breaker_test.go.
 
-// newGuarded returns a Client whose breaker opens after as many failures as minimumCalls
-// says, and becomes half-open a millisecond later.
-func newGuarded(minimumCalls int) *Client {
-	config := BreakerConfig{MinimumCalls: minimumCalls, FailureRate: 1, Window: time.Minute, OpenFor: time.Millisecond}
+// openFor is how long the breaker of newGuarded stays open.
+const openFor = 5 * time.Second
+
+// newGuarded returns a Client whose breaker opens after as many failures in a row as
+// minimumCalls says, and whose probes have the outcome that probe returns.
+func newGuarded(minimumCalls int, probe func(target) health) *Client {
+	config := BreakerConfig{MinimumCalls: minimumCalls, FailureRate: 1, Window: time.Minute, OpenFor: openFor}
 	client := newRetrying(quick(1, 0))
-	client.breaker = newBreaker(config, nil, slog.New(slog.DiscardHandler))
+	client.breaker = newBreaker(config, probe, nil, slog.New(slog.DiscardHandler))
 	return client
 }
 
-// newHalfOpen returns a Client whose breaker waits for a probe.
-func newHalfOpen(t *testing.T) *Client {
+// unanswered is a probe to which ZITADEL gives no answer.
+func unanswered(target) health {
+	time.Sleep(probeTimeout)
+	return late
+}
+
+func answered(target) health { return healthy }
+
+func (c *Client) mustBe(t *testing.T, want gobreaker.State) {
 	t.Helper()
-	client := newGuarded(1)
-	_, _ = guardedCall(client, target{}, fails).guarded(t.Context())
-	client.waitFor(gobreaker.StateHalfOpen)
-	return client
-}
-
-// waitFor waits until the breaker has a state.
-func (c *Client) waitFor(state gobreaker.State) {
-	for c.breaker.state.State() != state {
-		time.Sleep(time.Millisecond)
+	if got := c.breaker.state.State(); got != want {
+		t.Fatalf("breaker: got %v, want %v", got, want)
 	}
 }
 
@@ -46,6 +51,18 @@ func guardedCall(client *Client, to target, send func(context.Context, target) (
 
 func fails(context.Context, target) (*int, error) { return nil, errors.New("connection reset by peer") }
 func works(context.Context, target) (*int, error) { return new(int), nil }
+
+// takes returns a call that works after some time, unless its context ends first.
+func takes(duration time.Duration) func(context.Context, target) (*int, error) {
+	return func(ctx context.Context, _ target) (*int, error) {
+		select {
+		case <-time.After(duration):
+			return new(int), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
 
 // refuses fails as a call does if no server listens on the port.
 func refuses(ctx context.Context, _ target) (*int, error) {
@@ -60,101 +77,202 @@ func noteAttempt(ctx context.Context, made attempt) {
 	}
 }
 
-// A suspect call is refused while the breaker is open, but neither opens it nor becomes the
-// one probe of a half-open breaker, which its sender could otherwise hold open.
-func TestSuspectCallsNeitherOpenNorProbeBreaker(t *testing.T) {
-	t.Parallel()
-	client := newGuarded(2)
-	suspect := target{largeHeaders: true}
-	for range 10 {
-		if _, failure := guardedCall(client, suspect, fails).guarded(t.Context()); failure.Origin != OriginTransport {
-			t.Fatalf("suspect call: got %v, want origin %v", failure, OriginTransport)
-		}
-	}
-	for range 2 {
-		if _, failure := guardedCall(client, target{}, fails).guarded(t.Context()); failure.Origin != OriginTransport {
-			t.Fatalf("usual call: got %v, want origin %v", failure, OriginTransport)
-		}
-	}
-	if state := client.breaker.state.State(); state == gobreaker.StateClosed {
-		t.Fatalf("breaker after usual calls: got %v, want it open", state)
-	}
-	for client.breaker.state.State() != gobreaker.StateHalfOpen {
-		if _, failure := guardedCall(client, suspect, works).guarded(t.Context()); failure != nil && failure.Origin != OriginBreaker {
-			t.Fatalf("suspect call, breaker open: got %v, want origin %v", failure, OriginBreaker)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	_, failure := guardedCall(client, suspect, func(ctx context.Context, to target) (*int, error) {
-		if _, probe := guardedCall(client, target{}, works).guarded(ctx); probe != nil {
-			t.Errorf("usual call during a suspect one: got %v, want success", probe)
-		}
-		return fails(ctx, to)
-	}).guarded(t.Context())
-	if state := client.breaker.state.State(); failure.Origin != OriginTransport || state != gobreaker.StateClosed {
-		t.Errorf("got %v and breaker %v, want origin %v and the breaker closed", failure, state, OriginTransport)
-	}
+// inTime makes a call that may take as long as upstream.timeout.
+func (c *Client) inTime(t *testing.T, timeout time.Duration, send func(context.Context, target) (*int, error)) *Error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	pending := guardedCall(c, target{}, send)
+	pending.own, _ = ctx.Deadline()
+	_, failure := pending.guarded(ctx)
+	return failure
 }
 
-// If all calls are suspect, a failure that they cannot have caused opens a half-open
-// breaker again, and a success closes it.
-func TestSuspectCallsAloneMoveHalfOpenBreaker(t *testing.T) {
+// Failures in a row open the breaker, however many calls were good before.
+func TestFailuresInARowOpenBreaker(t *testing.T) {
 	t.Parallel()
-	for name, suspect := range map[string]target{
-		"large headers": {largeHeaders: true}, "unverified host": {unverifiedHost: true},
-	} {
-		client := newHalfOpen(t)
-		if _, failure := guardedCall(client, suspect, refuses).guarded(t.Context()); failure.Origin != OriginTransport {
-			t.Errorf("%s, upstream down: got %v, want origin %v", name, failure, OriginTransport)
-		}
-		if state := client.breaker.state.State(); state == gobreaker.StateClosed {
-			t.Errorf("%s, upstream down: breaker: got %v, want it not closed", name, state)
-		}
-		client.waitFor(gobreaker.StateHalfOpen)
-		if _, failure := guardedCall(client, suspect, works).guarded(t.Context()); failure != nil {
-			t.Errorf("%s, upstream up: got %v, want success", name, failure)
-		}
-		if state := client.breaker.state.State(); state != gobreaker.StateClosed {
-			t.Errorf("%s, upstream up: breaker: got %v, want it closed", name, state)
-		}
+	client := newGuarded(10, answered)
+	for range 1000 {
+		_, _ = guardedCall(client, target{}, works).guarded(t.Context())
 	}
+	for range 9 {
+		_, _ = guardedCall(client, target{}, fails).guarded(t.Context())
+	}
+	client.mustBe(t, gobreaker.StateClosed)
+	_, _ = guardedCall(client, target{}, fails).guarded(t.Context())
+	client.mustBe(t, gobreaker.StateOpen)
 }
 
-// The probe of a half-open breaker goes on when its caller cancels. Callers that cancel
-// early therefore cannot hold the breaker half-open.
-func TestProbeOutlivesItsCaller(t *testing.T) {
+// A half-open breaker sends one probe, whatever arrives, and calls wait for it: if it
+// succeeds they all go on, else they are all refused. One whose time is up meanwhile ends.
+func TestCallsWaitForHalfOpenProbe(t *testing.T) {
 	t.Parallel()
-	client := newHalfOpen(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	callerReturned, answered := make(chan struct{}), make(chan struct{})
-	_, failure := guardedCall(client, target{}, func(ctx context.Context, _ target) (*int, error) {
-		defer close(answered)
-		cancel()
-		<-callerReturned
-		return new(int), ctx.Err()
-	}).guarded(ctx)
-	if failure.Origin != OriginCanceled {
-		t.Errorf("caller: got %v, want origin %v", failure, OriginCanceled)
-	}
-	close(callerReturned)
-	<-answered
-	client.waitFor(gobreaker.StateClosed)
-}
-
-// A probe's panic reaches its caller, and the next call is a probe again.
-func TestPanickingProbeAllowsNextProbe(t *testing.T) {
-	t.Parallel()
-	client := newHalfOpen(t)
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("got no panic, want the probe's")
+	for _, outcome := range []health{healthy, notCounted, failing, late} {
+		synctest.Test(t, func(t *testing.T) {
+			var probes atomic.Int32
+			client := newGuarded(1, func(target) health {
+				probes.Add(1)
+				time.Sleep(time.Second)
+				return outcome
+			})
+			_, _ = guardedCall(client, target{}, fails).guarded(t.Context())
+			if failure := client.inTime(t, time.Minute, works); failure == nil || failure.Origin != OriginBreaker {
+				t.Errorf("open: got %v, want origin %v", failure, OriginBreaker)
 			}
-		}()
-		panics := func(context.Context, target) (*int, error) { panic("defect") }
-		_, _ = guardedCall(client, target{}, panics).guarded(t.Context())
+			time.Sleep(openFor + time.Millisecond)
+			var calls sync.WaitGroup
+			calls.Go(func() {
+				if failure := client.inTime(t, time.Second/2, works); failure == nil || failure.Origin != OriginDeadline {
+					t.Errorf("without time: got %v, want origin %v", failure, OriginDeadline)
+				}
+			})
+			for range 100 {
+				calls.Go(func() {
+					failure := client.inTime(t, time.Minute, works)
+					recovered := outcome == healthy || outcome == notCounted
+					if recovered != (failure == nil) || failure != nil && failure.Origin != OriginBreaker {
+						t.Errorf("probe's outcome %v: got %v, want success: %v", outcome, failure, recovered)
+					}
+				})
+			}
+			calls.Wait()
+			if got := probes.Load(); got != 1 {
+				t.Errorf("got %d probes, want 1", got)
+			}
+		})
+	}
+}
+
+// An upstream that answers neither calls nor the probe opens the breaker ten seconds
+// after the first call, long before the calls' time is up.
+func TestHangOpensBreakerInSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newGuarded(1000, unanswered)
+		var calls sync.WaitGroup
+		for range 3 {
+			calls.Go(func() {
+				if failure := client.inTime(t, time.Minute, takes(time.Hour)); failure == nil || failure.Origin != OriginDeadline {
+					t.Errorf("got %v, want origin %v", failure, OriginDeadline)
+				}
+			})
+		}
+		time.Sleep(hangAfter + probeTimeout - time.Millisecond)
+		client.mustBe(t, gobreaker.StateClosed)
+		time.Sleep(2 * time.Millisecond)
+		client.mustBe(t, gobreaker.StateOpen)
+		calls.Wait()
+		time.Sleep(hangAfter) // for the watch to end
+	})
+}
+
+// An upstream that is busy answers the probe: neither its silence nor its timeouts open
+// the breaker.
+func TestBusyUpstreamKeepsBreakerClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var probes atomic.Int32
+		client := newGuarded(1, func(target) health {
+			probes.Add(1)
+			return healthy
+		})
+		var calls sync.WaitGroup
+		for n := range 64 {
+			calls.Go(func() {
+				failure := client.inTime(t, time.Minute+time.Second/2, takes(time.Duration(n+25)*time.Second))
+				if n <= 35 != (failure == nil) {
+					t.Errorf("call that takes %d s: got %v", n+25, failure)
+				}
+			})
+		}
+		calls.Wait()
+		client.mustBe(t, gobreaker.StateClosed)
+		time.Sleep(hangAfter)
+		// Once each three seconds until the first answer after 25 s; then there is one
+		// each second.
+		if got := probes.Load(); got != 8 {
+			t.Errorf("got %d probes, want 8", got)
+		}
+	})
+}
+
+// A timeout counts if nothing else was answered since its call began.
+func TestTimeoutCountsOnlyInSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newGuarded(1, answered)
+		var calls sync.WaitGroup
+		calls.Go(func() { _ = client.inTime(t, 2*time.Second, takes(time.Hour)) })
+		time.Sleep(time.Second)
+		_ = client.inTime(t, time.Second, works)
+		calls.Wait()
+		client.mustBe(t, gobreaker.StateClosed)
+		_ = client.inTime(t, 2*time.Second, takes(time.Hour))
+		client.mustBe(t, gobreaker.StateOpen)
+		time.Sleep(hangAfter)
+	})
+}
+
+// A suspect call opens the breaker only by a failure that it cannot have caused.
+func TestSuspectCallsOpenBreakerOnlyIfDialFails(t *testing.T) {
+	t.Parallel()
+	for _, suspect := range []target{{largeHeaders: true}, {unverifiedHost: true}} {
+		client := newGuarded(1, answered)
+		for range 10 {
+			if _, failure := guardedCall(client, suspect, fails).guarded(t.Context()); failure.Origin != OriginTransport {
+				t.Fatalf("%+v: got %v, want origin %v", suspect, failure, OriginTransport)
+			}
+		}
+		client.mustBe(t, gobreaker.StateClosed)
+		_, _ = guardedCall(client, suspect, refuses).guarded(t.Context())
+		client.mustBe(t, gobreaker.StateOpen)
+	}
+}
+
+// Probes go where calls went, and not to a host that nobody has verified if there was
+// another: its sender could hold the breaker open.
+func TestProbesGoToVerifiedHosts(t *testing.T) {
+	t.Parallel()
+	good, stranger := target{host: "good", largeHeaders: true}, target{host: "stranger", unverifiedHost: true}
+	for _, test := range []struct {
+		calls []target
+		want  target
+	}{
+		{[]target{stranger}, stranger},
+		{[]target{stranger, good, stranger}, target{host: "good"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			asked := make(chan target, 1)
+			client := newGuarded(1, func(to target) health {
+				asked <- to
+				return healthy
+			})
+			for _, to := range test.calls {
+				_, _ = guardedCall(client, to, works).guarded(t.Context())
+			}
+			_, _ = guardedCall(client, test.calls[0], refuses).guarded(t.Context())
+			time.Sleep(openFor + time.Millisecond)
+			if failure := client.inTime(t, time.Minute, works); failure != nil {
+				t.Errorf("after the probe: got %v, want success", failure)
+			}
+			if got := <-asked; got != test.want {
+				t.Errorf("calls %+v: probe went to %+v, want %+v", test.calls, got, test.want)
+			}
+			time.Sleep(hangAfter)
+		})
+	}
+}
+
+// A call that panics is over for the breaker too: it does not wait for its answer.
+func TestPanickingCallIsOver(t *testing.T) {
+	t.Parallel()
+	client := newGuarded(1, answered)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = guardedCall(client, target{}, func(context.Context, target) (*int, error) { panic("defect") }).guarded(t.Context())
 	}()
-	if _, failure := guardedCall(client, target{}, works).guarded(t.Context()); failure != nil {
-		t.Errorf("next call: got %v, want success", failure)
+	client.mustBe(t, gobreaker.StateClosed)
+	if client.breaker.pending != 0 {
+		t.Errorf("got %d attempts under way, want none", client.breaker.pending)
 	}
 }

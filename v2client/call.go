@@ -2,9 +2,13 @@ package v2client
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sony/gobreaker/v2"
+
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 )
 
 // call is one v2 call, however often it is made.
@@ -59,71 +63,63 @@ func unary[Req, Res any](
 	})
 }
 
-// guarded makes an attempt unless the breaker is open, and tells the breaker what
-// became of it.
+// guarded makes an attempt unless the breaker is open.
 func (c *call[Res]) guarded(ctx context.Context) (*Res, *Error) {
-	if end := endingOf(ctx, c.own, time.Now()); ctx.Err() != nil {
-		return nil, newEndedError(ctx.Err(), end)
+	err := ctx.Err()
+	if err == nil {
+		err = c.client.breaker.admit(ctx)
 	}
-	permit, err := c.client.breaker.acquire(c.to.suspect())
-	if err != nil {
+	switch {
+	case err == nil:
+		return c.attempt(ctx)
+	case errors.Is(err, gobreaker.ErrOpenState):
 		return nil, &Error{
 			Code: connect.CodeUnavailable, Message: "ZITADEL is unavailable, try again later",
 			Origin: OriginBreaker, RetryAfter: c.client.openFor, cause: err,
 		}
 	}
-	if permit.probe {
-		return c.probe(ctx, permit)
-	}
-	return c.attempt(ctx, permit)
+	return nil, newEndedError(err, endingOf(ctx, c.own, time.Now()))
 }
 
-// attempt makes one attempt, and reports it to the breaker.
-func (c *call[Res]) attempt(ctx context.Context, permit permit) (*Res, *Error) {
-	// If the attempt panics, a half-open breaker must not wait for it for ever.
-	failure := &Error{Code: connect.CodeInternal, Origin: OriginSelf}
-	defer func() { permit.report(failure) }()
+// attempt makes one attempt, and reports it to the breaker. One that only reads has its
+// own, shorter time.
+func (c *call[Res]) attempt(ctx context.Context) (*Res, *Error) {
+	own := c.own
+	if c.kind == read {
+		var cancel context.CancelFunc
+		if limit := time.Now().Add(c.client.readTimeout); own.IsZero() || limit.Before(own) {
+			own = limit
+		}
+		ctx, cancel = context.WithDeadline(ctx, own)
+		defer cancel()
+	}
+	outcome := notCounted // of an attempt that panics
+	began := c.client.breaker.begin(c.to)
+	defer func() { c.client.breaker.end(began, outcome) }()
 	ctx, made := withAttempt(ctx)
 	response, err := c.send(ctx, c.to)
 	if err == nil {
-		failure = nil
+		outcome = healthy
 		c.client.verified.add(c.to.host)
 		return response, nil
 	}
-	failure = classify(err, c.kind, made.known(), c.to, endingOf(ctx, c.own, time.Now()))
+	failure := classify(err, c.kind, made.known(), c.to, endingOf(ctx, own, time.Now()))
+	outcome = failure.health
 	return nil, failure
 }
 
-// probe makes the attempt for which a half-open breaker waits. It outlives its caller,
-// for as long as any call may take: callers that leave early, again and again, would
-// hold the breaker half-open otherwise. (A write that was left has an unknown outcome
-// either way.)
-func (c *call[Res]) probe(ctx context.Context, permit permit) (*Res, *Error) {
-	type outcome struct {
-		response *Res
-		failure  *Error
-		panicked any
+// probe asks ZITADEL for a user without a token, which it refuses: what any answer of its
+// own says is that it is there. No caller's token is used, and nothing can be written.
+func (c *Client) probe(to target) health {
+	deadline := time.Now().Add(probeTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	ctx, made := withAttempt(ctx)
+	request := connect.NewRequest(&userv2.GetUserByIDRequest{})
+	request.Header()["User-Agent"] = []string{c.userAgent}
+	request.Header()["Host"] = []string{to.host}
+	if _, err := ask(ctx, c, (*service).getUserByID, request); err != nil {
+		return classify(err, read, made.known(), to, endingOf(ctx, deadline, time.Now())).health
 	}
-	outcomes := make(chan outcome, 1) // the caller may have left
-	probe := *c
-	probe.own = time.Now().Add(c.client.timeout)
-	go func() {
-		var of outcome
-		defer func() {
-			of.panicked = recover()
-			outcomes <- of
-		}()
-		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), probe.own)
-		defer cancel()
-		of.response, of.failure = probe.attempt(ctx, permit)
-	}()
-	select {
-	case of := <-outcomes:
-		if of.panicked != nil {
-			panic(of.panicked) //nolint:forbidigo // where it is answered and logged
-		}
-		return of.response, of.failure
-	case <-ctx.Done():
-		return nil, newEndedError(ctx.Err(), endingOf(ctx, c.own, time.Now()))
-	}
+	return healthy
 }

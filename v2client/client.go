@@ -39,9 +39,9 @@ type Config struct {
 	Protocol Protocol
 	Breaker  BreakerConfig
 	Retry    RetryConfig
-	// Timeout is the time that the probe of a half-open breaker may take: it outlives
-	// its caller. Other calls end by [Caller.WithDeadline] and their context. Above 0.
-	Timeout time.Duration
+	// ReadTimeout is the time that one attempt at a call that only reads may take. All
+	// calls end by [Caller.WithDeadline] and their context besides. Above 0.
+	ReadTimeout time.Duration
 	// UserAgent is sent with every call.
 	UserAgent string
 	// OnBreaker is called with each new state of the breaker. It must be safe for
@@ -54,18 +54,18 @@ type Config struct {
 // Client makes ZITADEL v2 calls. It is safe for concurrent use. Every method
 // returns an [*Error] as its error.
 type Client struct {
-	base      string
-	upstream  *upstream.Upstream
-	userAgent string
-	services  []*service // more than one for ProtocolAuto
-	spoken    atomic.Int32
-	authAPI   *authAPI
-	breaker   *breaker
-	verified  *verifiedHosts
-	openFor   time.Duration
-	timeout   time.Duration
-	retry     RetryConfig
-	budget    *retryBudget
+	base        string
+	upstream    *upstream.Upstream
+	userAgent   string
+	services    []*service // more than one for ProtocolAuto
+	spoken      atomic.Int32
+	authAPI     *authAPI
+	breaker     *breaker
+	verified    *verifiedHosts
+	openFor     time.Duration
+	readTimeout time.Duration
+	retry       RetryConfig
+	budget      *retryBudget
 }
 
 // New checks config and makes a Client; it does not connect yet. The error
@@ -82,8 +82,8 @@ func New(config Config) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("upstream.protocol: %q: use %q, %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolAuto, ProtocolConnect, ProtocolGRPC)
 	}
-	if config.Timeout <= 0 {
-		return nil, fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
+	if config.ReadTimeout <= 0 {
+		return nil, fmt.Errorf("upstream.readTimeout: %v: use a duration above 0, such as 20s", config.ReadTimeout)
 	}
 	if err := config.Breaker.validate(); err != nil {
 		return nil, err
@@ -101,22 +101,25 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		base:      config.Upstream.Base().String(),
-		upstream:  config.Upstream,
-		userAgent: config.UserAgent,
-		authAPI:   authAPI,
-		breaker:   newBreaker(config.Breaker, config.OnBreaker, log),
-		verified:  verified,
-		openFor:   config.Breaker.OpenFor,
-		timeout:   config.Timeout,
-		retry:     config.Retry,
-		budget:    newRetryBudget(config.Retry.Budget),
+		base:        config.Upstream.Base().String(),
+		upstream:    config.Upstream,
+		userAgent:   config.UserAgent,
+		authAPI:     authAPI,
+		verified:    verified,
+		openFor:     config.Breaker.OpenFor,
+		readTimeout: config.ReadTimeout,
+		retry:       config.Retry,
+		budget:      newRetryBudget(config.Retry.Budget),
 	}
+	c.breaker = newBreaker(config.Breaker, c.probe, config.OnBreaker, log)
 	for _, protocol := range protocols {
 		c.services = append(c.services, newService(config.Upstream, protocol))
 	}
 	return c, nil
 }
+
+// BreakerState is what the breaker does with calls now.
+func (c *Client) BreakerState() BreakerState { return stateOf(c.breaker.state.State()) }
 
 // Close drops idle connections. Calls under way go on.
 func (c *Client) Close() {

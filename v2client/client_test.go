@@ -45,7 +45,7 @@ func newClient(t *testing.T, handler http.Handler, change func(*v2client.Config)
 	t.Helper()
 	config := v2client.Config{
 		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, handler), upstream.HostUpstream),
-		Protocol: v2client.ProtocolConnect, Breaker: breaker(), Retry: wiretest.NoRetry(), UserAgent: "test", Timeout: 10 * time.Second,
+		Protocol: v2client.ProtocolConnect, Breaker: breaker(), Retry: wiretest.NoRetry(), UserAgent: "test", ReadTimeout: 10 * time.Second,
 	}
 	if change != nil {
 		change(&config)
@@ -280,11 +280,11 @@ func TestNewRefusesInvalidConfig(t *testing.T) {
 		`retry.maxDelay: 0s: use retry.baseDelay (1ms) or more`:                             func(c *v2client.Config) { c.Retry.MaxDelay = 0 },
 		`retry.budget: 2: use a share from 0 to 1, such as 0.2`:                             func(c *v2client.Config) { c.Retry.Budget = 2 },
 		`breaker.openFor: 0s: use a duration above 0, such as 5s`:                           func(c *v2client.Config) { c.Breaker.OpenFor = 0 },
-		`upstream.timeout: 0s: use a duration above 0, such as 10s`:                         func(c *v2client.Config) { c.Timeout = 0 },
+		`upstream.readTimeout: 0s: use a duration above 0, such as 20s`:                     func(c *v2client.Config) { c.ReadTimeout = 0 },
 	} {
 		config := v2client.Config{
 			Upstream: wiretest.Upstream(t, "https://x", upstream.HostUpstream), Protocol: v2client.ProtocolConnect,
-			Breaker: breaker(), Retry: wiretest.NoRetry(), Timeout: 10 * time.Second,
+			Breaker: breaker(), Retry: wiretest.NoRetry(), ReadTimeout: 10 * time.Second,
 		}
 		change(&config)
 		if _, err := v2client.New(config); err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -34,7 +34,7 @@ func ExampleNew() {
 		return
 	}
 	client, err := v2client.New(v2client.Config{
-		Upstream: to, Protocol: v2client.ProtocolConnect, Timeout: 10 * time.Second,
+		Upstream: to, Protocol: v2client.ProtocolConnect, ReadTimeout: 10 * time.Second,
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
 		Retry:   v2client.RetryConfig{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
 	})

@@ -41,7 +41,7 @@ const (
 	goesOn ending = iota
 	canceled
 	clientDeadline
-	ownDeadline // the adapter's: upstream.timeout
+	ownDeadline // the adapter's: upstream.timeout or upstream.readTimeout
 )
 
 // deadlineSlack is how long before a deadline what fails because of it may fail:
@@ -73,6 +73,9 @@ const (
 	healthy
 	// failing counts against the upstream.
 	failing
+	// late counts against the upstream unless it has answered another call in the
+	// meantime: then it is busy.
+	late
 )
 
 // unknownOutcome is the message of a write that was sent, and to which ZITADEL's
@@ -90,9 +93,10 @@ func classify(err error, kind kind, made attempt, to target, end ending) *Error 
 	failure := newError(err, made, end)
 	transport := failure.Origin == OriginTransport
 	refused := transport && isRefusal(failure.cause, made.status)
-	failure.health = failure.healthOf(refused || to.mayBeWhy(failure.Origin, made), end)
+	failure.health = failure.healthOf(refused || to.mayBeWhy(failure.Origin, made), made, end)
 	// What may have been handled is made again only if it reads.
-	failure.retryable = failure.isUnavailable() && !refused && (kind == read || transport && !made.Sent)
+	failure.retryable = failure.isUnavailable() && !refused && (kind == read || transport && !made.Sent) ||
+		kind == read && failure.Origin == OriginDeadline && end == ownDeadline
 	if transport && kind == write && made.Sent && failure.Code == connect.CodeUnavailable {
 		failure.Message = unknownOutcome
 	}
@@ -107,13 +111,15 @@ func (e *Error) isUnavailable() bool {
 
 // healthOf is what a failure says about the upstream; excused ones may be the call's own
 // fault.
-func (e *Error) healthOf(excused bool, end ending) health {
+func (e *Error) healthOf(excused bool, made attempt, end ending) health {
 	switch {
 	case e.Origin == OriginZITADEL && !e.isUnavailable():
 		return healthy
 	case excused:
 		return notCounted
-	case e.isUnavailable(), e.Origin == OriginDeadline && end == ownDeadline:
+	case e.Origin == OriginDeadline && end == ownDeadline, e.isUnavailable() && made.status == http.StatusGatewayTimeout:
+		return late
+	case e.isUnavailable():
 		return failing
 	}
 	return notCounted

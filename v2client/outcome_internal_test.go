@@ -119,6 +119,10 @@ func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
+			name: "gateway's 504", err: plain(connect.CodeUnavailable), made: attempt{sent, 504, true},
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: late, reads: true, unknown: true},
+		},
+		{
 			name: "gateway's JSON 503", err: says(connect.CodeUnavailable, ""), made: attempt{sent, 503, true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
@@ -148,22 +152,22 @@ func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 		{
 			name: "upstream.timeout", err: errReset, made: attempt{sent, 0, false},
 			end:  ownDeadline,
-			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: failing},
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
 			name: "upstream.timeout, large headers", err: errReset, made: attempt{sent, 0, false},
 			to: target{largeHeaders: true}, end: ownDeadline,
-			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted},
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted, reads: true},
 		},
 		{
 			name: "upstream.timeout, unverified host", err: errReset, made: attempt{sent, 0, false},
 			to: target{unverifiedHost: true}, end: ownDeadline,
-			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: failing},
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
 			name: "upstream.timeout, noticed by ZITADEL", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{sent, 504, false},
 			end:  ownDeadline,
-			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: failing},
+			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
 			name: "refusal at the deadline", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{sent, 403, false},

@@ -16,8 +16,8 @@ import (
 func newRetrying(retry RetryConfig) *Client {
 	neverOpens := BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
 	return &Client{
-		breaker: newBreaker(neverOpens, nil, slog.New(slog.DiscardHandler)),
-		retry:   retry, budget: newRetryBudget(retry.Budget), timeout: time.Minute,
+		breaker: newBreaker(neverOpens, answered, nil, slog.New(slog.DiscardHandler)),
+		retry:   retry, budget: newRetryBudget(retry.Budget), readTimeout: time.Minute,
 	}
 }
 

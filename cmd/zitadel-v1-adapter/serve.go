@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"zitadel-v1-adapter/internal/app"
+	"zitadel-v1-adapter/internal/config"
 )
 
 // watchInterval is how often files are looked at.
@@ -46,7 +47,9 @@ func makeServe(command *cobra.Command, environ []string) {
 		ticker := time.NewTicker(watchInterval)
 		defer ticker.Stop()
 		changes.Hangup, changes.Tick = hangup, ticker.C
-		running, err := app.Start(command.Context(), app.Config{Settings: settings, Version: buildVersion(), Stderr: command.ErrOrStderr()})
+		running, err := app.Start(command.Context(), app.Config{
+			Settings: settings, Version: buildVersion(), Ignored: config.ServiceLinks(environ), Stderr: command.ErrOrStderr(),
+		})
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,9 @@ type Config struct {
 	Settings config.Config
 	// Version is the adapter's, for its log and for ZITADEL.
 	Version string
+	// Ignored are variables of the environment that look like the adapter's and are not,
+	// for its log.
+	Ignored []string
 	// Stderr receives the log.
 	Stderr io.Writer
 }
@@ -56,6 +59,9 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	a.level.Set(c.Settings.Log.Level)
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
 	redirectStandardLog(a.log)
+	if len(c.Ignored) > 0 {
+		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
+	}
 	a.admin = admin.New(a.metrics.Handler())
 	a.admin.SetMayQuit(c.Settings.Admin.QuitQuitQuit)
 	if files := listener.TLSFiles(c.Settings.Server.TLS); files.Enabled() {

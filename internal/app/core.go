@@ -86,12 +86,12 @@ func newUpstream(settings config.Config) (*upstream.Upstream, forwarded.Policy, 
 
 func newClientConfig(settings config.Config, to *upstream.Upstream, version string) v2client.Config {
 	return v2client.Config{
-		Upstream:  to,
-		Protocol:  settings.Upstream.Protocol,
-		Breaker:   v2client.BreakerConfig(settings.Breaker),
-		Retry:     v2client.RetryConfig(settings.Retry),
-		Timeout:   settings.Upstream.Timeout,
-		UserAgent: "zitadel-v1-adapter/" + version,
+		Upstream:    to,
+		Protocol:    settings.Upstream.Protocol,
+		Breaker:     v2client.BreakerConfig(settings.Breaker),
+		Retry:       v2client.RetryConfig(settings.Retry),
+		ReadTimeout: settings.Upstream.ReadTimeout,
+		UserAgent:   "zitadel-v1-adapter/" + version,
 	}
 }
 

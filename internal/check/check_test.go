@@ -41,8 +41,8 @@ func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[strin
 		Upstream: made, Forwarding: forwarded.Policy{TellHost: made.HostByClient()}, Host: host, Protocol: v2client.ProtocolConnect, OrgScope: adapter.OrgScopeStrict, Rollout: adapter.RolloutAll,
 		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
 			return v2client.New(v2client.Config{
-				Timeout:  10 * time.Second,
-				Upstream: made, Protocol: protocol,
+				ReadTimeout: 10 * time.Second,
+				Upstream:    made, Protocol: protocol,
 				Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
 			})
 		},

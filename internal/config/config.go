@@ -41,9 +41,12 @@ type Config struct {
 	// Rollout is the gradual change from native v1 to translated calls.
 	Rollout Rollout `yaml:"rollout"`
 	// Breaker is the circuit breaker of translated calls. When ZITADEL itself fails
-	// (unreachable, HTTP 502, 503 or 504, gRPC code 14, or upstream.timeout), calls are
-	// refused at once for a while instead of waiting. Callers' mistakes never count, and
-	// what passes through neither counts nor is refused.
+	// (unreachable, HTTP 502 or 503, gRPC code 14, or no answer in time), calls are
+	// refused at once for a while instead of waiting. A timeout does not count if ZITADEL
+	// has answered another call in the meantime: it is busy. If calls wait and it answers
+	// nothing for 3s, it is asked, without a token, whether it is there; if that is not
+	// answered within 7s, the breaker opens. Callers' mistakes never count, and what
+	// passes through neither counts nor is refused.
 	Breaker Breaker `yaml:"breaker"`
 	// Retry is the repetition of v2 calls that failed, within upstream.timeout and the
 	// client's deadline. Any call is repeated if nothing of it can have reached ZITADEL;
@@ -148,7 +151,12 @@ type Upstream struct {
 	// Timeout is the time for all upstream calls of one v1 call together, retries
 	// included. A client's own shorter deadline (Grpc-Timeout header, gRPC deadline)
 	// takes precedence. Above 0s. What passes through has passthrough.responseTimeout.
+	// ZITADEL may need long: with bcrypt's cost of 14, its default, each call takes a
+	// second of one of its cores, and calls that come together share them.
 	Timeout time.Duration `yaml:"timeout"`
+	// ReadTimeout is the time for each attempt at a look-up that comes before the write.
+	// Above 0s.
+	ReadTimeout time.Duration `yaml:"readTimeout"`
 	// TLS is TLS towards ZITADEL, and only allowed with an https URL. The files are PEM,
 	// and are loaded again when they change; an error in them is logged, and the old
 	// certificates stay in use.
@@ -203,16 +211,18 @@ type Rollout struct {
 
 // Breaker is the section breaker. See [v2client.BreakerConfig].
 type Breaker struct {
-	// MinimumCalls is the number of calls within breaker.window below which the breaker
-	// does not open. At least 1.
+	// MinimumCalls is the number of failures in a row at which the breaker opens, and the
+	// number of calls within breaker.window below which breaker.failureRate does not open
+	// it. At least 1.
 	MinimumCalls int `yaml:"minimumCalls"`
 	// FailureRate is the share of failed calls within breaker.window from which on the
 	// breaker opens. Above 0, up to 1.
 	FailureRate float64 `yaml:"failureRate"`
 	// Window is how far back calls are counted. At least 100ms.
 	Window time.Duration `yaml:"window"`
-	// OpenFor is how long all calls are refused until a single one is let through as a
-	// probe. Above 0s.
+	// OpenFor is how long all calls are refused. Then the next call makes the adapter ask
+	// ZITADEL, without a token, whether it is there, and calls wait for its answer. Above
+	// 0s.
 	OpenFor time.Duration `yaml:"openFor"`
 }
 
@@ -296,11 +306,11 @@ func Default() Config {
 			ShutdownTimeout: 15 * time.Second,
 		},
 		Admin:       Admin{Listen: "127.0.0.1:9090"},
-		Upstream:    Upstream{Protocol: v2client.ProtocolAuto, Host: upstream.HostUpstream, Timeout: 10 * time.Second},
+		Upstream:    Upstream{Protocol: v2client.ProtocolAuto, Host: upstream.HostUpstream, Timeout: time.Minute, ReadTimeout: 20 * time.Second},
 		OrgScope:    adapter.OrgScopeStrict,
 		Passthrough: Passthrough{Enabled: true, ResponseTimeout: time.Minute},
 		Rollout:     Rollout{Percent: adapter.RolloutAll},
-		Breaker:     Breaker{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
+		Breaker:     Breaker{MinimumCalls: 10, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
 		Retry:       Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
 		Limits: Limits{
 			CallsInFlight: 1000, BodyTimeout: 30 * time.Second,

@@ -21,12 +21,11 @@ const example = "../../config.yaml"
 // config.yaml at the root of the project shows every key with its default.
 func TestExampleShowsTheDefaults(t *testing.T) {
 	t.Parallel()
-	got, err := config.Load(example, nil, nil)
+	got, err := config.Read(example, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := config.Default()
-	want.Upstream.URL = "https://zitadel.example.com"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("config.yaml is\n%+v\nthe defaults are\n%+v", got, want)
 	}
@@ -68,6 +67,40 @@ func TestLaterSourceOverridesEarlier(t *testing.T) {
 	}
 }
 
+// Started as it is shipped, config.yaml says what to set.
+func TestExampleNeedsAnUpstream(t *testing.T) {
+	t.Parallel()
+	if _, err := config.Load(example, nil, nil); err == nil || !strings.HasPrefix(err.Error(), "upstream.url: missing: set it in the file") {
+		t.Errorf("got %v, want an error that says to set upstream.url", err)
+	}
+}
+
+// In a pod, Kubernetes sets variables for every Service. Those of one that is called
+// v1adapter, or v1adapter-something, are no keys.
+func TestServiceLinksAreIgnored(t *testing.T) {
+	t.Parallel()
+	links := []string{
+		"V1ADAPTER_SERVICE_HOST", "V1ADAPTER_SERVICE_PORT", "V1ADAPTER_SERVICE_PORT_HTTP", "V1ADAPTER_PORT",
+		"V1ADAPTER_PORT_8080_TCP", "V1ADAPTER_PORT_8080_TCP_PROTO", "V1ADAPTER_PORT_8080_TCP_PORT", "V1ADAPTER_PORT_8080_TCP_ADDR",
+		"V1ADAPTER_INTERNAL_SERVICE_HOST", "V1ADAPTER_INTERNAL_PORT",
+	}
+	environ := []string{"PATH=/bin", "V1ADAPTER_UPSTREAM_URL=http://x", "SERVICE_HOST=x"}
+	for _, name := range links {
+		environ = append(environ, name+"=x")
+	}
+	if _, err := config.Load("", environ, nil); err != nil {
+		t.Error(err)
+	}
+	if got := config.ServiceLinks(environ); !slices.Equal(got, links) {
+		t.Errorf("got %q, want %q", got, links)
+	}
+	for _, name := range []string{"V1ADAPTER_SERVER_PORTS", "V1ADAPTER_SERVICE", "V1ADAPTER_PORT_8080"} {
+		if _, err := config.Load("", append(environ, name+"=x"), nil); err == nil || !strings.HasPrefix(err.Error(), name+": no such key") {
+			t.Errorf("%s: got %v, want an error", name, err)
+		}
+	}
+}
+
 // Every key can be set by its variable.
 func TestEveryKeyHasAVariable(t *testing.T) {
 	t.Parallel()
@@ -76,7 +109,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"server.tls.certFile": "/c", "server.tls.keyFile": "/k", "server.tls.clientCAFile": "/a",
 		"server.trustedProxies": "10.0.0.0/8, unix", "server.grpcHealth": "own", "server.grpcReflection": "own",
 		"admin.listen": "unix:/admin", "admin.quitquitquit": "true",
-		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s",
+		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s", "upstream.readTimeout": "2s",
 		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
 		"messages.dir":        "/md",
 		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50",
@@ -106,7 +139,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		},
 		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true},
 		Upstream: config.Upstream{
-			URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second,
+			URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second, ReadTimeout: 2 * time.Second,
 			TLS: config.UpstreamTLS{CAFile: "/ua", CertFile: "/uc", KeyFile: "/uk", ServerName: "n"},
 		},
 		OrgScope:    "off",

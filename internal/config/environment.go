@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -37,8 +38,26 @@ func Changes(from, to Config) []string {
 	return changed
 }
 
+// serviceLink is what follows the prefix in the variables that Kubernetes sets in every
+// pod for a Service whose name begins with "v1adapter".
+var serviceLink = regexp.MustCompile(`(^|_)(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// ServiceLinks names the variables of environ, in the form of os.Environ, that Kubernetes
+// has set for a Service, and that set no key for all their prefix.
+func ServiceLinks(environ []string) []string {
+	var links []string
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if rest, ours := strings.CutPrefix(name, environmentPrefix); ours && serviceLink.MatchString(rest) {
+			links = append(links, name)
+		}
+	}
+	return links
+}
+
 // environmentOverrides finds the variables that set keys. A variable with the prefix
-// that sets no key is an error, like an unknown key in the file.
+// that sets no key is an error, like an unknown key in the file, unless it is one of
+// ServiceLinks.
 func environmentOverrides(environ []string) (overrides []Override, unknown []error) {
 	byVariable := map[string]string{}
 	for _, key := range Keys() {
@@ -50,6 +69,9 @@ func environmentOverrides(environ []string) (overrides []Override, unknown []err
 			continue
 		}
 		key, ok := byVariable[name]
+		if !ok && serviceLink.MatchString(strings.TrimPrefix(name, environmentPrefix)) {
+			continue
+		}
 		if !ok {
 			unknown = append(unknown, fmt.Errorf("%s: no such key: a variable is %s and the key's path in capitals with _, such as %s",
 				name, environmentPrefix, Variable("upstream.url")))

@@ -61,8 +61,8 @@ func start(t *testing.T) (v1 *reference.V1, adapterAddress string) {
 	t.Cleanup(v1.Close)
 	zitadel := wiretest.NewZITADEL(t, fixture())
 	client, err := v2client.New(v2client.Config{
-		Timeout:  10 * time.Second,
-		Upstream: wiretest.Upstream(t, "http://"+wiretest.Listen(t, zitadel), "localhost"), Protocol: v2client.ProtocolConnect,
+		ReadTimeout: 10 * time.Second,
+		Upstream:    wiretest.Upstream(t, "http://"+wiretest.Listen(t, zitadel), "localhost"), Protocol: v2client.ProtocolConnect,
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Second}, Retry: wiretest.NoRetry(),
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"connectrpc.com/connect"
@@ -38,6 +39,7 @@ const externalDomain = "localhost"
 type Server struct {
 	release         Release
 	defaultLanguage string
+	cores           cores
 	state           *state
 	mux             *http.ServeMux
 	cors            *crossorigin.Policy
@@ -52,6 +54,11 @@ type Config struct {
 	// DefaultLanguage is what the settings call the instance's. Default: en. The Server's
 	// own words are English all the same.
 	DefaultLanguage string
+	// Cores is how many of its machine's cores work for it. Default: no work takes time.
+	Cores int
+	// HashTime is how much of a core's time the hash of a password takes; it needs Cores.
+	// ZITADEL's default, bcrypt with a cost of 14, takes about 0.95s.
+	HashTime time.Duration
 }
 
 // New returns a Server in the state of a fixture. Errors name the invalid key of the
@@ -62,9 +69,9 @@ func New(fixture Fixture, config Config) (*Server, error) {
 	}
 	s := &Server{
 		release: cmp.Or(config.Release, Main), defaultLanguage: cmp.Or(config.DefaultLanguage, "en"),
-		state: newState(fixture), mux: http.NewServeMux(), cors: crossorigin.New(0),
+		cores: newCores(config.Cores), state: newState(fixture), mux: http.NewServeMux(), cors: crossorigin.New(0),
 	}
-	s.mux.Handle(userv2connect.NewUserServiceHandler(users{s.state, s.release}))
+	s.mux.Handle(userv2connect.NewUserServiceHandler(users{s.state, s.release, func() { s.cores.work(config.HashTime) }}))
 	path, handler := internal_permissionv2connect.NewInternalPermissionServiceHandler(permissions{s.state})
 	v2, beta := s.release.listsAdministrators()
 	if v2 {
@@ -91,6 +98,7 @@ func New(fixture Fixture, config Config) (*Server, error) {
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.state.count(r.URL.Path)
+	s.cores.work(lookUp)
 	_, pattern := s.mux.Handler(r)
 	isRPC := strings.HasPrefix(pattern, "/zitadel.")
 	isGRPC := r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
@@ -215,6 +223,7 @@ type users struct {
 	*state
 
 	release Release
+	hash    func() // takes the time that a password's hash takes
 }
 
 // SetPassword finds the user, in any organization, before it checks the permission. v1
@@ -227,6 +236,7 @@ func (s users) SetPassword(_ context.Context, req *connect.Request[userv2.SetPas
 	if refused != nil {
 		return nil, refused.err()
 	}
+	s.hash()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	target := s.find(req.Msg.GetUserId())

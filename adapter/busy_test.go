@@ -1,0 +1,159 @@
+package adapter_test
+
+import (
+	"context"
+	"flag"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+// A ZITADEL that is busy, hangs, or comes back: issue 12.
+
+// hashTime is short, so that the tests are; 950ms is that of ZITADEL's default.
+var hashTime = flag.Duration("hash-time", 100*time.Millisecond, "how long the hash of a password takes in TestBusyZITADELAnswersAll")
+
+// patience is how long clients wait.
+const patience = time.Minute
+
+// Whatever ZITADEL itself answers while clients wait, the adapter answers too, though
+// hashes keep both cores of ZITADEL busy and nothing else is answered for seconds.
+func TestBusyZITADELAnswersAll(t *testing.T) {
+	t.Parallel()
+	for _, burst := range []int{32, 64, 200} {
+		busy := v2test.Config{Cores: 2, HashTime: *hashTime}
+		fixture := wiretest.Fixture(t)
+		native := userv2connect.NewUserServiceClient(http.DefaultClient, "http://"+wiretest.Listen(t, wiretest.NewZITADELOf(t, fixture, busy)))
+		s := newStack(t, fixedHost, func(c *stackConfig) { c.zitadel, c.timeout = busy, patience })
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			var answeredNatively, answered atomic.Int32
+			started := time.Now()
+			atOnce(burst, func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				request := connect.NewRequest(&userv2.SetPasswordRequest{UserId: userA, NewPassword: &userv2.Password{Password: "Sup3rPassw0rd!"}})
+				request.Header().Set("Authorization", "Bearer pat-org-owner-a")
+				request.Header().Set("Host", "localhost")
+				if _, err := native.SetPassword(ctx, request); err == nil {
+					answeredNatively.Add(1)
+				}
+			})
+			middle := time.Now()
+			atOnce(burst, func() {
+				if code, _ := v1Protocols["REST"](t, s.address, userA, "pat-org-owner-a"); code == "0" {
+					answered.Add(1)
+				}
+			})
+			t.Logf("burst of %d: ZITADEL itself %d in %v, adapter %d in %v", burst, answeredNatively.Load(),
+				middle.Sub(started).Round(time.Millisecond), answered.Load(), time.Since(middle).Round(time.Millisecond))
+			if burst == 32 && answeredNatively.Load() != 32 {
+				t.Errorf("burst of 32: got %d answers of ZITADEL itself, want all", answeredNatively.Load())
+			}
+			if answered.Load() < answeredNatively.Load() {
+				t.Errorf("burst of %d: got %d answers, want %d, as many as from ZITADEL itself", burst, answered.Load(), answeredNatively.Load())
+			}
+			if s.breakerOpened() {
+				t.Errorf("burst of %d: breaker: got open, want closed", burst)
+			}
+		})
+	}
+}
+
+func atOnce(count int, call func()) {
+	var calls sync.WaitGroup
+	for range count {
+		calls.Go(call)
+	}
+	calls.Wait()
+}
+
+// An upstream that takes calls and answers none of them opens the breaker in seconds.
+func TestHungZITADELOpensBreaker(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, fixedHost, func(c *stackConfig) { c.upstream, c.timeout = hanging(), patience })
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	for range 2 {
+		calls.Go(func() {
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+userAPath, strings.NewReader(good))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if response, err := http.DefaultClient.Do(request); err == nil {
+				_ = response.Body.Close()
+				t.Errorf("call to an upstream that hangs: got HTTP %d, want none", response.StatusCode)
+			}
+		})
+	}
+	started := time.Now()
+	eventually(t, "an open breaker", s.breakerOpened)
+	t.Logf("noticed after %v", time.Since(started).Round(time.Millisecond))
+	response := sendRaw(t, s.address, aCall())
+	checkREST(t, "hung", response, http.StatusServiceUnavailable, `{"code":14,"message":"ZITADEL is unavailable, try again later"}`)
+	cancel()
+	calls.Wait()
+}
+
+// While a ZITADEL that was away starts, calls wait for it; when it answers, all of them go
+// on. Nothing was written before.
+func TestCallsWaitForZITADELToStart(t *testing.T) {
+	t.Parallel()
+	const waiting = 50
+	zitadel := wiretest.NewZITADEL(t, wiretest.Fixture(t))
+	var starts, probed atomic.Bool
+	up := make(chan struct{})
+	s := newStack(t, fixedHost, func(c *stackConfig) {
+		c.timeout, c.breaker.OpenFor = patience, time.Millisecond
+		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !starts.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			if r.Header.Get("Authorization") == "" {
+				probed.Store(true)
+				<-up
+			}
+			zitadel.ServeHTTP(w, r)
+		})
+	})
+	for range 20 {
+		bodyOf(t, sendRaw(t, s.address, aCall()))
+	}
+	if !s.breakerOpened() {
+		t.Fatal("breaker: got closed, want open")
+	}
+	starts.Store(true)
+	var arrived, refused atomic.Int32
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		atOnce(waiting, func() {
+			arrived.Add(1)
+			if code, message := v1Protocols["gRPC"](t, s.address, userA, "pat-org-owner-a"); code != "0" {
+				refused.Add(1)
+				t.Errorf("got code %s %q, want 0", code, message)
+			}
+		})
+	}()
+	eventually(t, "a probe", func() bool { return probed.Load() && arrived.Load() == waiting })
+	if writes := zitadel.Writes(userA); writes != 0 {
+		t.Errorf("before the probe's answer: got %d writes, want none", writes)
+	}
+	close(up)
+	<-done
+	if writes := zitadel.Writes(userA); writes != waiting {
+		t.Errorf("got %d writes, want %d", writes, waiting)
+	}
+}

@@ -84,7 +84,7 @@ func TestServiceLinksAreIgnored(t *testing.T) {
 		"V1ADAPTER_PORT_8080_TCP", "V1ADAPTER_PORT_8080_TCP_PROTO", "V1ADAPTER_PORT_8080_TCP_PORT", "V1ADAPTER_PORT_8080_TCP_ADDR",
 		"V1ADAPTER_INTERNAL_SERVICE_HOST", "V1ADAPTER_INTERNAL_PORT",
 	}
-	environ := []string{"PATH=/bin", "V1ADAPTER_UPSTREAM_URL=http://x", "SERVICE_HOST=x"}
+	environ := slices.Grow([]string{"PATH=/bin", "V1ADAPTER_UPSTREAM_URL=http://x", "SERVICE_HOST=x"}, len(links))
 	for _, name := range links {
 		environ = append(environ, name+"=x")
 	}

@@ -11,14 +11,16 @@
 // rejecting them, as RFC 9112 allows, before a handler can see them:
 //
 //   - it joins the lines of a folded header or trailer (section 5.2);
+//   - it takes a bare LF for the end of a line (section 2.2), which what is in front of
+//     the adapter may have taken for a part of a value: "X: y\nContent-Length: 5";
 //   - it ignores Transfer-Encoding in HTTP/1.0 (section 6.1);
 //   - it ignores Content-Length beside Transfer-Encoding (section 6.3);
 //   - it accepts Content-Length twice if both values are the same (section 6.3);
 //   - it accepts spaces after a chunk size (section 7.1).
 //
 // Package framing therefore reads the bytes of a connection before net/http does. In
-// place of the first byte that makes a request ambiguous it puts a NUL, which is
-// invalid in any request line, header or chunk size: net/http itself then answers 400
+// place of the first byte that makes a request ambiguous it puts a line with a NUL, which
+// is invalid in any request line, header or chunk size: net/http itself then answers 400
 // and closes the connection. TestAmbiguousRequestsAreRejected lists the requests that
 // are rejected, and FuzzWatch compares the package's reading with net/http's.
 package framing
@@ -52,6 +54,7 @@ type Conn struct {
 	net.Conn
 
 	watch   watch
+	poison  string      // what Read returns next, instead of what made a request ambiguous
 	off     atomic.Bool // Unwatch was called
 	hungUp  atomic.Bool // HangUp was called
 	closing atomic.Bool // Close was called after HangUp
@@ -72,18 +75,32 @@ func FromContext(ctx context.Context) *Conn {
 	return conn
 }
 
-// Read reads from the connection. It poisons the first byte of an ambiguous request
-// (see the package comment). After HangUp it returns io.EOF.
+// poisoned ends a line, and a header section, whatever came before it. Without the line
+// breaks, net/http might wait for them.
+const poisoned = "\x00\r\n\r\n"
+
+// Read reads from the connection. It puts poison in the place of the first byte that makes
+// a request ambiguous (see the package comment). After HangUp it returns io.EOF.
 func (c *Conn) Read(into []byte) (int, error) {
 	if c.hungUp.Load() {
 		return 0, io.EOF
+	}
+	if c.poison != "" {
+		n := copy(into, c.poison)
+		c.poison = c.poison[n:]
+		return n, nil
 	}
 	n, err := c.Conn.Read(into)
 	if c.hungUp.Load() {
 		return 0, io.EOF
 	}
-	if !c.off.Load() {
-		c.watch.inspect(into[:n])
+	if c.off.Load() {
+		return n, err
+	}
+	if good := c.watch.inspect(into[:n]); good < n {
+		added := copy(into[good:], poisoned)
+		c.poison = poisoned[added:]
+		return good + added, nil
 	}
 	return n, err
 }

@@ -1,5 +1,7 @@
 package framing
 
+import "bytes"
+
 // http2Preface is the beginning of every HTTP/2 connection (RFC 9113 section 3.4).
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -27,8 +29,6 @@ const (
 )
 
 const (
-	poisoned = 0 // NUL, which replaces the first byte of an ambiguous request
-
 	contentLength    = "content-length"
 	transferEncoding = "transfer-encoding"
 	chunked          = "chunked"
@@ -37,14 +37,17 @@ const (
 	maxChunkDigits  = 15 // hexadecimal digits that always fit into an int64
 )
 
-// watch follows the requests on one connection, byte by byte.
+// watch follows the requests on one connection: line by line what decides where they end,
+// and everything else in bulk.
 type watch struct {
 	state state
 	at    int      // bytes read of the preface, a field name, a number, or "chunked"
 	left  int64    // bytes left of a body or chunk
 	line  lineEnds // of the current request line
+	cr    bool     // whether the last byte of a line was CR, which only LF may follow
 
 	name       [len(transferEncoding)]byte // of the current field, in lower case, cut off
+	http10     bool                        // whether the request is HTTP/1.0
 	hasLength  bool                        // whether the request has Content-Length
 	hasCoding  bool                        // whether the request has Transfer-Encoding
 	inTrailers bool
@@ -54,76 +57,72 @@ type watch struct {
 // lineEnds holds the first and the last bytes of a line.
 type lineEnds struct {
 	first [4]byte
-	last  [8]byte
+	last  [9]byte // the CR included
 	size  int
 }
 
-func (l *lineEnds) add(c byte) {
+func (l *lineEnds) add(data []byte) {
 	if l.size < len(l.first) {
-		l.first[l.size] = c
+		copy(l.first[l.size:], data)
 	}
-	copy(l.last[:], l.last[1:])
-	l.last[len(l.last)-1] = c
-	l.size++
-}
-
-// inspect reads the next bytes of a connection. It poisons the first byte that makes a
-// request ambiguous, and inspects nothing after that.
-func (w *watch) inspect(data []byte) {
-	for i := 0; i < len(data); {
-		switch w.state {
-		case opaque:
-			return
-		case sizedBody, chunkData:
-			skipped := min(w.left, int64(len(data)-i))
-			w.left -= skipped
-			i += int(skipped)
-			if w.left == 0 {
-				w.endOfData()
-			}
-		default:
-			if !w.next(data[i]) {
-				// An LF too early makes a line that net/http rejects by itself. It must
-				// not be replaced, because net/http would wait for the end of the line.
-				if data[i] != '\n' || w.state == start {
-					data[i] = poisoned
-				}
-				w.state = opaque
-				return
-			}
-			i++
-		}
-	}
-}
-
-// endOfData sets the state after the last byte of a body or chunk.
-func (w *watch) endOfData() {
-	if w.state == chunkData {
-		w.state = chunkDataCR
+	l.size += len(data)
+	if len(data) >= len(l.last) {
+		copy(l.last[:], data[len(data)-len(l.last):])
 		return
 	}
-	w.state = betweenRequests
+	copy(l.last[:], l.last[len(data):])
+	copy(l.last[len(l.last)-len(data):], data)
 }
 
-// next reads one byte that does not belong to a body. It returns false if the byte makes
-// the request ambiguous.
-func (w *watch) next(c byte) bool {
-	switch w.state {
-	case start:
-		return w.preface(c)
-	case betweenRequests:
-		if c == '\r' || c == '\n' {
-			return true
+// inspect reads the next bytes of a connection. It returns how many of them may be used:
+// the one after them makes a request ambiguous, and nothing is inspected after that.
+func (w *watch) inspect(data []byte) int {
+	for i := 0; i < len(data); {
+		read, ok := 1, true
+		switch w.state {
+		case opaque:
+			return len(data)
+		case sizedBody, chunkData:
+			read = w.skip(data[i:])
+		case requestLine:
+			read, ok = w.requestLine(data[i:])
+		case fieldName:
+			read, ok = w.fieldName(data[i:])
+		case fieldValue:
+			read, ok = w.fieldValue(data[i:])
+		case start:
+			ok = w.preface(data[i])
+		case betweenRequests:
+			if data[i] != '\r' && data[i] != '\n' {
+				w.state, w.line, read = requestLine, lineEnds{}, 0
+			}
+		case chunkSize, chunkExtension, chunkSizeEnd, chunkDataCR, chunkDataLF:
+			ok = w.chunk(data[i])
+		case lineStart, blankLine:
+			read, ok = w.lineStart(data[i])
+		case lengthValue, codingValue:
+			ok = w.framingValue(data[i])
 		}
-		w.state, w.line = requestLine, lineEnds{}
-		return w.requestLine(c)
-	case requestLine:
-		return w.requestLine(c)
-	case chunkSize, chunkExtension, chunkSizeEnd, chunkDataCR, chunkDataLF:
-		return w.chunk(c)
-	case lineStart, blankLine, fieldName, fieldValue, lengthValue, codingValue, sizedBody, chunkData, opaque:
+		if !ok {
+			w.state = opaque
+			return i
+		}
+		i += read
 	}
-	return w.field(c)
+	return len(data)
+}
+
+// skip reads data of a body or a chunk.
+func (w *watch) skip(data []byte) int {
+	skipped := min(w.left, int64(len(data)))
+	if w.left -= skipped; w.left == 0 {
+		if w.state == chunkData {
+			w.state = chunkDataCR
+		} else {
+			w.state = betweenRequests
+		}
+	}
+	return int(skipped)
 }
 
 // preface reads the first bytes of a connection, until it is clear whether they are the
@@ -139,89 +138,78 @@ func (w *watch) preface(c byte) bool {
 		return false
 	}
 	w.state = betweenRequests
-	for _, skipped := range []byte(http2Preface[:w.at]) { // it was HTTP/1 all along
-		w.next(skipped)
-	}
-	return w.next(c)
+	read := append([]byte(http2Preface[:w.at]), c) // it was HTTP/1 all along
+	return w.inspect(read) == len(read)
 }
 
-// requestLine reads a byte of a request line. It rejects the method PRI, which is an HTTP/2
-// preface in the middle of a connection.
-func (w *watch) requestLine(c byte) bool {
-	if c == '\n' {
-		w.state, w.hasLength, w.hasCoding, w.inTrailers = lineStart, false, false, false
-		return true
+// requestLine reads a request line, or a part of it. It rejects the method PRI, which is
+// an HTTP/2 preface in the middle of a connection, and a line that ends in a bare LF.
+func (w *watch) requestLine(data []byte) (read int, ok bool) {
+	end := bytes.IndexByte(data, '\n')
+	if end < 0 {
+		w.line.add(data)
+	} else {
+		w.line.add(data[:end])
 	}
-	if c != '\r' {
-		w.line.add(c)
-	}
-	return w.line.size != len(w.line.first) || string(w.line.first[:]) != http2Preface[:len(w.line.first)]
-}
-
-// field reads a byte of a header or trailer section.
-func (w *watch) field(c byte) bool {
-	switch w.state {
-	case lineStart:
-		switch c {
-		case '\r':
-			w.state = blankLine
-			return true
-		case '\n':
-			w.endOfSection()
-			return true
-		case ' ', '\t': // obsolete line folding (RFC 9112 section 5.2)
-			return false
-		}
-		w.state, w.at = fieldName, 0
-		return w.fieldName(c)
-	case blankLine:
-		if c != '\n' {
-			return false
-		}
-		w.endOfSection()
-		return true
-	case fieldName:
-		return w.fieldName(c)
-	case lengthValue:
-		return w.lengthValue(c)
-	case codingValue:
-		return w.codingValue(c)
-	default: // fieldValue
-		if c == '\n' {
-			w.state = lineStart
-		}
-		return true
-	}
-}
-
-// fieldName reads a byte of a field's name, or the colon after it.
-func (w *watch) fieldName(c byte) bool {
 	switch {
-	case c == ':':
-		return w.endOfName()
-	case c == ' ', c == '\t', c == '\r', c == '\n':
-		return false
-	case w.at < len(w.name):
-		w.name[w.at] = lower(c)
+	case w.line.size >= len(w.line.first) && string(w.line.first[:]) == http2Preface[:len(w.line.first)]:
+		return 0, false
+	case end < 0:
+		return len(data), true
 	}
-	w.at++
-	return true
+	w.state, w.hasLength, w.hasCoding, w.inTrailers = lineStart, false, false, false
+	w.http10 = string(w.line.last[:]) == "HTTP/1.0\r"
+	return end + 1, w.line.last[len(w.line.last)-1] == '\r'
+}
+
+// lineStart reads the first byte of a line of a header or trailer section, or the LF of
+// its last line. It rejects obsolete line folding (RFC 9112 section 5.2), and a bare LF.
+func (w *watch) lineStart(c byte) (read int, ok bool) {
+	switch {
+	case w.state == blankLine:
+		w.endOfSection()
+		return 1, c == '\n'
+	case c == '\r':
+		w.state = blankLine
+		return 1, true
+	case c == '\n', c == ' ', c == '\t':
+		return 0, false
+	}
+	w.state, w.at = fieldName, 0
+	return 0, true
+}
+
+// fieldName reads a field's name, or a part of it, and the colon after it.
+func (w *watch) fieldName(data []byte) (read int, ok bool) {
+	for i, c := range data {
+		switch {
+		case c == ':':
+			return i + 1, w.endOfName()
+		case c == ' ', c == '\t', c == '\r', c == '\n':
+			return i, false
+		case w.at < len(w.name):
+			w.name[w.at] = lower(c)
+		}
+		w.at++
+	}
+	return len(data), true
 }
 
 // endOfName decides how to read the value of the field. It rejects a request that states
 // the length of its body more than once, and Transfer-Encoding in HTTP/1.0.
 func (w *watch) endOfName() bool {
-	name := string(w.name[:min(w.at, len(w.name))])
-	w.state = fieldValue
-	switch {
-	case w.inTrailers || w.at > len(w.name):
-	case name == contentLength:
+	w.state, w.cr = fieldValue, false
+	if w.inTrailers || w.at > len(w.name) {
+		return true
+	}
+	switch string(w.name[:w.at]) {
+	case contentLength:
 		if w.hasLength || w.hasCoding {
 			return false
 		}
 		w.state, w.hasLength, w.at, w.left, w.ended = lengthValue, true, 0, 0, false
-	case name == transferEncoding:
-		if w.hasLength || w.hasCoding || string(w.line.last[:]) == "HTTP/1.0" {
+	case transferEncoding:
+		if w.hasLength || w.hasCoding || w.http10 {
 			return false
 		}
 		w.state, w.hasCoding, w.at, w.ended = codingValue, true, 0, false
@@ -229,38 +217,46 @@ func (w *watch) endOfName() bool {
 	return true
 }
 
-// lengthValue reads a byte of the value of Content-Length, which must be digits only.
-func (w *watch) lengthValue(c byte) bool {
+// fieldValue reads the value of a field that says nothing of the body, or a part of it. It
+// rejects one that ends in a bare LF. (net/http rejects a CR within it.)
+func (w *watch) fieldValue(data []byte) (read int, ok bool) {
+	end := bytes.IndexByte(data, '\n')
+	switch {
+	case end < 0:
+		w.cr = data[len(data)-1] == '\r'
+		return len(data), true
+	case end > 0:
+		w.cr = data[end-1] == '\r'
+	}
+	w.state = lineStart
+	return end + 1, w.cr
+}
+
+// framingValue reads a byte of the value of Content-Length, which must be digits only, or
+// of Transfer-Encoding, which must be "chunked" in upper or lower case: net/http supports
+// no other coding. net/http itself rejects an empty value, and one shorter than "chunked".
+func (w *watch) framingValue(c byte) bool {
 	switch {
 	case c == '\n':
 		w.state = lineStart
+		return w.cr
+	case w.cr:
+		return false
+	case c == '\r':
+		w.cr = true
 		return true
-	case isSpace(c):
+	case c == ' ', c == '\t':
 		w.ended = w.at > 0
 		return true
-	case w.ended || c < '0' || c > '9' || w.at == maxLengthDigits:
+	case w.ended:
 		return false
+	case w.state == codingValue:
+		w.at++
+		return w.at <= len(chunked) && lower(c) == chunked[w.at-1]
 	}
 	w.at++
 	w.left = w.left*10 + int64(c-'0')
-	return true
-}
-
-// codingValue reads a byte of the value of Transfer-Encoding, which must be "chunked" in
-// upper or lower case: net/http supports no other coding.
-func (w *watch) codingValue(c byte) bool {
-	switch {
-	case c == '\n': // net/http itself rejects a value shorter than "chunked"
-		w.state = lineStart
-		return true
-	case isSpace(c):
-		w.ended = w.at > 0
-		return true
-	case w.ended || w.at == len(chunked) || lower(c) != chunked[w.at]:
-		return false
-	}
-	w.at++
-	return true
+	return '0' <= c && c <= '9' && w.at <= maxLengthDigits
 }
 
 // endOfSection sets the state after the headers or trailers of a request.
@@ -332,5 +328,3 @@ func lower(c byte) byte {
 	}
 	return c
 }
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }

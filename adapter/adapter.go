@@ -83,6 +83,9 @@ type Config struct {
 	// Observe is called with each v1 call when it has ended. It must be safe for
 	// concurrent use. Default: none.
 	Observe func(Event)
+	// CallerKey makes the hashes by which [Event.Caller] tells callers apart of whom only
+	// the token is known.
+	CallerKey [32]byte
 	// Log receives one line a call. Default: none.
 	Log *slog.Logger
 }
@@ -104,10 +107,11 @@ type Limits struct {
 	CallerBurst int
 }
 
-// adapter routes requests to the protocols. ZITADEL decides by path cleaning, then by
+// Adapter is the handler of everything that a v1 client may send. It routes requests to the
+// protocols. ZITADEL decides by path cleaning, then by
 // gRPC's content types, then by REST's paths, and so does it. What has no v1 method's
-// path, in any spelling, passes through before any of that.
-type adapter struct {
+// path, in any spelling, passes through before any of that. It is safe for concurrent use.
+type Adapter struct {
 	config     Config
 	procedures map[string]*method // by path
 	patterns   map[string]*method // by Echo's pattern
@@ -126,10 +130,9 @@ type adapter struct {
 // for REST it says nothing (recordings cors-preflight of both).
 const grpcWebMaxAge = 10 * time.Minute
 
-// New checks config and makes the handler of everything that a v1 client may
-// send. Its errors name the configuration key, its value, and what would be
-// right.
-func New(config Config) (http.Handler, error) {
+// New checks config and makes an Adapter. Its errors name the configuration key, its
+// value, and what would be right.
+func New(config Config) (*Adapter, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
@@ -145,7 +148,7 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &adapter{
+	a := &Adapter{
 		config:     config,
 		procedures: map[string]*method{},
 		patterns:   map[string]*method{},
@@ -191,7 +194,11 @@ func (config Config) validate() error {
 	return nil
 }
 
-func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// CallsInFlight is the number of translated calls in progress, as Limits counts them.
+func (a *Adapter) CallsInFlight() int { return a.inFlight.Taken() }
+
+// ServeHTTP implements [http.Handler].
+func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	clean := cleanPath(r.URL.Path)
 	called := a.find(clean)
 	switch {
@@ -220,7 +227,7 @@ type found struct {
 
 // find looks for the method with a path, decoded, so that "%2F" is a slash and "%30" a
 // zero (recordings percent-encoded-*).
-func (a *adapter) find(path string) found {
+func (a *Adapter) find(path string) found {
 	if m := a.procedures[path]; m != nil {
 		return found{method: m}
 	}
@@ -236,7 +243,7 @@ func (a *adapter) find(path string) found {
 }
 
 // serve answers a call, or what only looks like one.
-func (a *adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
+func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 	x, r := ingress.ExchangeOf(w, r)
 	x.LimitBody(a.config.Limits.BodyTimeout)
 	protocol := rpcstatus.ProtocolOf(r)
@@ -284,9 +291,12 @@ func cleanPath(decoded string) string {
 }
 
 // serveNative lets native v1 answer a call for a user whom the rollout has not reached.
-func (a *adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, m *method, userID string) {
-	event := newEvent(protocol, m, r)
+func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, m *method, userID string) {
+	event := a.newEvent(protocol, m, r)
 	event.Route, event.UserID, event.Organization = RouteNative, userID, restHeader(r.Header, "X-Zitadel-Orgid")
+	if identity, known := a.identities.identity(event.token); known {
+		event.Caller = identity.UserID
+	}
 	defer func() {
 		event.Code = nativeCode(x)
 		if r.Method == http.MethodPost && m != nil { // others are no calls
@@ -299,6 +309,6 @@ func (a *adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 // overloaded refuses a call because the adapter has too much to do.
 func overloaded() *rpcstatus.Status {
 	s := rpcstatus.New(connect.CodeUnavailable, "too many calls at once, try again later")
-	s.RetryAfter = time.Second
+	s.RetryAfter, s.Cause = time.Second, errShed
 	return s
 }

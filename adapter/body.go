@@ -69,7 +69,7 @@ func (h heldReader) Read(into []byte) (int, error) {
 // limitBody gives a body the client's timeout, or what is left of it. Over HTTP/1.1 it may
 // come a little later, and v1's gateway waits for it: the answer to a client that is still
 // sending would come with a connection that is closed, and many then tell only of that.
-func (a *adapter) limitBody(x *ingress.Exchange, r *http.Request, timeout time.Duration) {
+func (a *Adapter) limitBody(x *ingress.Exchange, r *http.Request, timeout time.Duration) {
 	if r.ProtoMajor == 1 {
 		timeout += lateBody
 	}

@@ -30,7 +30,8 @@ type call struct {
 
 // run answers a v1 call and notes in event what became of it. It gives up, with
 // v1's words, when ctx or the upstream timeout ends.
-func (a *adapter) run(ctx context.Context, m *method, caller v2client.Caller, request request, event *Event) (response, *rpcstatus.Status) {
+func (a *Adapter) run(ctx context.Context, m *method, request request, event *Event) (response, *rpcstatus.Status) {
+	caller := event.caller
 	event.UserID, event.Organization = request.userID(), caller.Organization()
 	details, refusal := a.answer(ctx, caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
 	if refusal != nil && refusal.ID == idNoBearer && caller.NoToken() { // v1 takes it for an empty token
@@ -43,7 +44,7 @@ func (a *adapter) run(ctx context.Context, m *method, caller v2client.Caller, re
 	return m.newResponse(objectDetails(details)), nil
 }
 
-func (a *adapter) answer(ctx context.Context, caller v2client.Caller, request request, event *Event) (*objectv2.Details, *rpcstatus.Status) {
+func (a *Adapter) answer(ctx context.Context, caller v2client.Caller, request request, event *Event) (*objectv2.Details, *rpcstatus.Status) {
 	if late := ended(ctx); late != nil { // as v1: no look at anything once it is too late
 		return nil, late
 	}
@@ -55,8 +56,8 @@ func (a *adapter) answer(ctx context.Context, caller v2client.Caller, request re
 		*userID = bounded(*userID)
 	}
 	c := call{
-		zitadel: &observed{zitadel: a.config.ZITADEL, event: event}, identities: a.identities, event: event,
-		caller: caller, token: hashToken(caller), request: request,
+		zitadel: a.config.ZITADEL, identities: a.identities, event: event,
+		caller: caller, token: event.token, request: request,
 	}
 	answer := c.inOrganization
 	if a.config.OrgScope == OrgScopeOff {
@@ -72,7 +73,7 @@ func (a *adapter) answer(ctx context.Context, caller v2client.Caller, request re
 // admit takes a slot, to be freed, and one of the caller's calls; nil means that it has.
 // A call counts from here on, when all of it is there: a slow sender takes no other
 // call's place.
-func (a *adapter) admit(caller v2client.Caller) *rpcstatus.Status {
+func (a *Adapter) admit(caller v2client.Caller) *rpcstatus.Status {
 	if !a.inFlight.Take() {
 		return overloaded()
 	}
@@ -83,7 +84,7 @@ func (a *adapter) admit(caller v2client.Caller) *rpcstatus.Status {
 	a.inFlight.Free()
 	// Unlike too much to do, this is the caller's own doing: code 8, HTTP 429.
 	refusal := rpcstatus.New(connect.CodeResourceExhausted, "too many calls with this token, try again later")
-	refusal.RetryAfter = retryAfter
+	refusal.RetryAfter, refusal.Cause = retryAfter, errRate
 	return refusal
 }
 

@@ -1,9 +1,15 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,7 +17,6 @@ import (
 
 	"connectrpc.com/connect"
 
-	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/rpcstatus"
@@ -20,8 +25,8 @@ import (
 
 // Event is what became of one v1 call, for the log and for metrics. It never holds a
 // password, a token, or an error message (protojson's repeat what they do not
-// understand). User id, organization and request id are the client's own words, of any
-// length.
+// understand). User id, organization, user agent and request id are the client's own
+// words, of any length.
 type Event struct {
 	// Method is the v1 method's name, such as "SetHumanInitialPassword".
 	Method string
@@ -35,18 +40,33 @@ type Event struct {
 	Code string
 	// ErrorID is ZITADEL's id of the refusal, such as "AUTH-5mWD2", or "".
 	ErrorID string
+	// RefusedBy is RefusedByBreaker, RefusedByShedding or RefusedByRate if the adapter
+	// itself refused the call, and "" otherwise.
+	RefusedBy string
 	// UserID is the user whom the call is about, Organization the one of the call.
 	UserID, Organization string
+	// Caller is the id of the user whose token the call has, if it is known; or else
+	// "token:" and a hash of the token, the same for all its calls while the program
+	// runs; or "" for a call without one.
+	Caller string
+	// UserAgent is the client's User-Agent header, or X-User-Agent of a gRPC-Web client.
+	UserAgent string
+	// Peer is where the call came from: the address of the connection's other end, after
+	// those of trusted proxies.
+	Peer string
+	// TraceID is that of the traceparent header (W3C Trace Context), or "".
+	TraceID string
 	// RequestID goes to ZITADEL as X-Request-Id, and stands in the answer.
 	RequestID string
 	// Started is when the request's headers had arrived; Duration lasts from then to
 	// the end of the answer.
 	Started  time.Time
 	Duration time.Duration
-	// UpstreamCalls is the number of v2 calls, UpstreamTime how long they took.
-	UpstreamCalls int
-	UpstreamTime  time.Duration
+	// Upstream are the calls to ZITADEL that were made, in order.
+	Upstream []v2client.Attempt
 
+	caller   v2client.Caller
+	token    tokenHash
 	status   *rpcstatus.Status // nil: success
 	movedTo  string            // the user's organization, if it is not the one remembered
 	language string            // the languages that the client accepts
@@ -58,25 +78,54 @@ const (
 	RouteNative     = "v1" // passed through to native v1, because of the rollout
 )
 
+// The values of Event.RefusedBy.
+const (
+	RefusedByBreaker  = "breaker" // it is open
+	RefusedByShedding = "shed"    // limits.callsInFlight, or too many large bodies
+	RefusedByRate     = "rate"    // limits.callerRate
+)
+
+// The causes of the adapter's own refusals.
+var (
+	errShed = errors.New("too many calls at once")
+	errRate = errors.New("too many calls with this token")
+)
+
 // protocolREST is Event.Protocol of REST; the others are rpcstatus.Protocols.
 const protocolREST = "rest"
 
 // newEvent begins the Event of a call, which counts as broken down until it is answered:
 // a panic leaves it so. A nil method is none.
-func newEvent(protocol string, m *method, r *http.Request) *Event {
+func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	event := &Event{
 		Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
+		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")), Peer: peerOf(r), TraceID: traceID(r),
 		status: rpcstatus.New(connect.CodeInternal, "internal error"),
 	}
 	if m != nil {
 		event.Method = m.name()
 	}
+	get := r.Header.Get
+	if protocol == protocolREST {
+		get = func(name string) string { return restHeader(r.Header, name) }
+	}
+	event.language = get("Accept-Language")
+	event.caller = v2client.NewCaller(r.Host, func(name string) string {
+		if name == "X-Request-Id" {
+			return event.RequestID
+		}
+		return get(name)
+	}).WithObserver(func(attempt v2client.Attempt) { event.Upstream = append(event.Upstream, attempt) })
+	event.token = hashToken(event.caller)
 	return event
 }
 
 // end is called when a call has its answer. It logs one line, and tells the observer.
-func (a *adapter) end(ctx context.Context, event *Event) {
+func (a *Adapter) end(ctx context.Context, event *Event) {
 	event.Duration = time.Since(event.Started)
+	if event.Caller == "" {
+		event.Caller = a.hashedCaller(event)
+	}
 	level := slog.LevelInfo
 	var cause error
 	switch {
@@ -85,8 +134,11 @@ func (a *adapter) end(ctx context.Context, event *Event) {
 		event.Code = "ok"
 	default:
 		event.Code, event.ErrorID, cause = event.status.Code.String(), event.status.ID, event.status.Cause
-		if cause != nil && event.status.Code != connect.CodeCanceled { // clients may go away
-			level = slog.LevelWarn
+		event.RefusedBy = refusedBy(cause)
+		if cut := context.Cause(ctx); event.status.Code == connect.CodeCanceled && cut != nil && !errors.Is(cut, context.Canceled) {
+			event.Code, cause, level = connect.CodeUnavailable.String(), cut, slog.LevelWarn // it was not the client who left
+		} else if cause != nil && event.status.Code != connect.CodeCanceled && event.RefusedBy != RefusedByShedding && event.RefusedBy != RefusedByRate {
+			level = slog.LevelWarn // the upstream failed
 		}
 	}
 	if event.movedTo != "" {
@@ -95,28 +147,99 @@ func (a *adapter) end(ctx context.Context, event *Event) {
 	if a.config.Observe != nil {
 		a.config.Observe(*event)
 	}
-	if !a.log.Enabled(ctx, level) {
-		return
+	if a.log.Enabled(ctx, level) {
+		a.log.LogAttrs(ctx, level, event.Method, event.attributes(cause)...)
+	}
+}
+
+// attributes are those of a call's line in the log; docs/operations.md says what they
+// mean.
+func (e *Event) attributes(cause error) []slog.Attr {
+	var upstream time.Duration
+	for _, attempt := range e.Upstream {
+		upstream += attempt.Duration
 	}
 	attributes := []slog.Attr{
-		slog.String("protocol", event.Protocol),
-		slog.String("way", event.Route),
-		slog.String("code", event.Code),
-		slog.String("error_id", event.ErrorID),
-		slog.String("user_id", redact.Shorten(event.UserID)),
-		slog.String("organization", redact.Shorten(event.Organization)),
-		slog.Int("upstream_calls", event.UpstreamCalls),
-		slog.Duration("upstream_time", event.UpstreamTime),
-		slog.Duration("duration", event.Duration),
-		slog.String("request_id", event.RequestID),
+		slog.String("protocol", e.Protocol),
+		slog.String("way", e.Route),
+		slog.String("code", e.Code),
+		slog.String("error_id", e.ErrorID),
+		slog.String("caller", e.Caller),
+		slog.String("user_agent", redact.Shorten(e.UserAgent)),
+		slog.String("peer", redact.Shorten(e.Peer)),
+		slog.String("user_id", redact.Shorten(e.UserID)),
+		slog.String("organization", redact.Shorten(e.Organization)),
+		slog.Int("upstream_calls", len(e.Upstream)),
+		slog.Float64("upstream_ms", milliseconds(upstream)),
+		slog.Float64("duration_ms", milliseconds(e.Duration)),
+		slog.String("request_id", e.RequestID),
+	}
+	for _, optional := range []slog.Attr{
+		slog.String("trace_id", e.TraceID), slog.String("refused_by", e.RefusedBy), slog.String("user_belongs_to", e.movedTo),
+	} {
+		if optional.Value.String() != "" {
+			attributes = append(attributes, optional)
+		}
 	}
 	if cause != nil {
 		attributes = append(attributes, slog.String("cause", cause.Error()))
 	}
-	if event.movedTo != "" {
-		attributes = append(attributes, slog.String("user_belongs_to", event.movedTo))
+	return attributes
+}
+
+// milliseconds has three decimals.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// refusedBy is Event.RefusedBy of a call that failed for this cause.
+func refusedBy(cause error) string {
+	failure, _ := errors.AsType[*v2client.Error](cause)
+	switch {
+	case failure != nil && failure.Origin == v2client.OriginBreaker:
+		return RefusedByBreaker
+	case errors.Is(cause, errShed):
+		return RefusedByShedding
+	case errors.Is(cause, errRate):
+		return RefusedByRate
 	}
-	a.log.LogAttrs(ctx, level, event.Method, attributes...)
+	return ""
+}
+
+// hashedCaller is Event.Caller of a caller of whom only the token is known.
+func (a *Adapter) hashedCaller(event *Event) string {
+	if event.caller.Authorization() == "" {
+		return ""
+	}
+	hash := hmac.New(sha256.New, a.config.CallerKey[:])
+	hash.Write(event.token[:])
+	const most = 8 // bytes: enough to tell callers apart
+	return "token:" + hex.EncodeToString(hash.Sum(nil)[:most])
+}
+
+// peerOf is Event.Peer. The edge has decided what X-Forwarded-For says, the peer's own
+// address included.
+func peerOf(r *http.Request) string {
+	if forwarded := r.Header.Get("X-Forwarded-For"); forwarded != "" {
+		return forwarded
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil { // a Unix socket
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// traceID is the trace id in a traceparent header of version 00, or "".
+func traceID(r *http.Request) string {
+	const before, digits, length = len("00-"), 32, 55
+	header := r.Header.Get("Traceparent")
+	if len(header) != length || header[:before] != "00-" || header[before+digits] != '-' {
+		return ""
+	}
+	id := header[before : before+digits]
+	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
+		return ""
+	}
+	return id
 }
 
 // nativeCode is Event.Code of an answer of native v1's.
@@ -147,52 +270,4 @@ func requestID(r *http.Request) string {
 		return rand.Text()
 	}
 	return id
-}
-
-// callerOf is the Caller of a request to host, under the event's request id and
-// with the headers that get answers.
-func (e *Event) callerOf(host string, get func(name string) string) v2client.Caller {
-	e.language = get("Accept-Language")
-	return v2client.NewCaller(host, func(name string) string {
-		if name == "X-Request-Id" {
-			return e.RequestID
-		}
-		return get(name)
-	})
-}
-
-// observed is a ZITADEL that counts and times its calls.
-type observed struct {
-	zitadel ZITADEL
-	event   *Event
-}
-
-func (o *observed) called(since time.Time) {
-	o.event.UpstreamCalls++
-	o.event.UpstreamTime += time.Since(since)
-}
-
-func (o *observed) SetPassword(ctx context.Context, caller v2client.Caller, userID, password string, changeRequired bool) (*objectv2.Details, error) {
-	defer o.called(time.Now())
-	return o.zitadel.SetPassword(ctx, caller, userID, password, changeRequired)
-}
-
-func (o *observed) UserOrganization(ctx context.Context, caller v2client.Caller, userID string) (string, error) {
-	defer o.called(time.Now())
-	return o.zitadel.UserOrganization(ctx, caller, userID)
-}
-
-func (o *observed) Identify(ctx context.Context, caller v2client.Caller) (v2client.Identity, error) {
-	defer o.called(time.Now())
-	return o.zitadel.Identify(ctx, caller)
-}
-
-func (o *observed) DefaultLanguage(ctx context.Context, caller v2client.Caller) (string, error) {
-	defer o.called(time.Now())
-	return o.zitadel.DefaultLanguage(ctx, caller)
-}
-
-func (o *observed) Authorize(ctx context.Context, caller v2client.Caller, known v2client.Identity) (v2client.Grant, v2client.Identity, error) {
-	defer o.called(time.Now())
-	return o.zitadel.Authorize(ctx, caller, known)
 }

@@ -36,7 +36,7 @@ type rpcCall struct {
 
 // serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
 // know.
-func (a *adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *method) {
+func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *method) {
 	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: r.Body, held: &heldBody{slots: &a.largeBody}}
 	defer c.held.release()
 	if a.config.Rollout != RolloutAll && !a.translatesRPC(c, m) {
@@ -52,7 +52,7 @@ func (a *adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcsta
 
 // translatesRPC reads the call's message for the user in it, and lets native v1 answer
 // if the rollout has not reached that one.
-func (a *adapter) translatesRPC(c *rpcCall, m *method) bool {
+func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
 	var raw bytes.Buffer
 	c.body = io.TeeReader(c.request.Body, &raw)
 	c.read()
@@ -78,8 +78,8 @@ func (a *adapter) translatesRPC(c *rpcCall, m *method) bool {
 }
 
 // answerRPC answers by translation.
-func (a *adapter) answerRPC(c *rpcCall, m *method) {
-	event := newEvent(string(c.protocol), m, c.request)
+func (a *Adapter) answerRPC(c *rpcCall, m *method) {
+	event := a.newEvent(string(c.protocol), m, c.request)
 	c.Header()["X-Request-Id"] = []string{event.RequestID}
 	if m != nil {
 		defer func() { a.end(c.request.Context(), event) }()
@@ -111,7 +111,7 @@ func (a *adapter) answerRPC(c *rpcCall, m *method) {
 }
 
 // runRPC reads the request and makes the call.
-func (a *adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Event) (response, *rpcstatus.Status) {
+func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Event) (response, *rpcstatus.Status) {
 	c.read()
 	if late := expired(ctx); late != nil { // whatever came in the meantime
 		return nil, late
@@ -124,7 +124,7 @@ func (a *adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Even
 	if err := proto.Unmarshal(c.message, request.message()); err != nil { // recording garbage-message
 		return nil, rpcstatus.New(connect.CodeInternal, "grpc: error unmarshalling request: "+stableProtoText(err))
 	}
-	return a.run(ctx, m, event.callerOf(c.request.Host, c.request.Header.Get), request, event)
+	return a.run(ctx, m, request, event)
 }
 
 // read reads the call's one message, once.

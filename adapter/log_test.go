@@ -5,11 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/wiretest"
 )
@@ -17,23 +19,60 @@ import (
 // The log: what it says of a call, and that neither passwords nor tokens get into it. An
 // upstream that sends secrets back is in log_reflections_test.go.
 
-// Each call logs one line, with its protocol, outcome, user and upstream calls.
+// Each call logs one line, with its protocol, who called, the outcome, the user, the calls
+// to ZITADEL and how long it took.
 func TestEachCallLogsOneLine(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	call := aCall()
-	call.Headers["X-Request-Id"] = "r-1"
+	call.Headers["X-Request-Id"], call.Headers["User-Agent"] = "r-1", "legacy/1.0"
+	call.Headers["Traceparent"] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	bodyOf(t, sendRaw(t, s.address, call))
-	for _, part := range []string{
-		`"level":"INFO","msg":"SetHumanInitialPassword","protocol":"rest","way":"v2","code":"ok","error_id":"","user_id":"` + userA +
-			`","organization":"400849858564525094","upstream_calls":4,"upstream_time":`, `"request_id":"r-1"}`,
+	want := regexp.MustCompile(`^{"time":"[^"]+","level":"INFO","msg":"SetHumanInitialPassword","protocol":"rest","way":"v2","code":"ok","error_id":"",` +
+		`"caller":"400850337704971302","user_agent":"legacy/1.0","peer":"127.0.0.1","user_id":"` + userA + `","organization":"400849858564525094",` +
+		`"upstream_calls":4,"upstream_ms":[0-9.]+,"duration_ms":[0-9.]+,"request_id":"r-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}\n$`)
+	if !want.MatchString(s.log.String()) {
+		t.Errorf("the log: got %s\nwant %s", s.log.String(), want)
+	}
+}
+
+// The caller is a user's id where that is known, also for a call that native v1 answers;
+// or else the same hash for each call with a token, which differs with CallerKey.
+func TestLogNamesCallers(t *testing.T) {
+	t.Parallel()
+	who := func(s *stack, change func(*recordings.Request)) string {
+		t.Helper()
+		call := aCall()
+		if change != nil {
+			change(&call)
+		}
+		bodyOf(t, sendRaw(t, s.address, call))
+		calls := s.calls()
+		if len(calls) != 1 {
+			t.Fatalf("got %d calls, want 1", len(calls))
+		}
+		return calls[0].Caller
+	}
+	token := func(token string) func(*recordings.Request) {
+		return func(call *recordings.Request) { call.Headers["Authorization"] = token }
+	}
+	native := newStack(t, func(c *stackConfig) { c.rollout, c.passes = 0, true })
+	off := newStack(t, func(c *stackConfig) { c.scope = adapter.OrgScopeOff })
+	strict := newStack(t)
+	hashed := who(off, nil)
+	for _, test := range []struct{ name, got, want string }{
+		{"strict", who(strict, nil), "400850337704971302"},
+		{"strict, invalid request", who(strict, func(call *recordings.Request) { call.Text = new(string) }), "400850337704971302"},
+		{"off, again", who(off, nil), hashed},
+		{"no token", who(off, token("")), ""},
+		{"native, the same token", who(native, nil), hashed},
 	} {
-		if !strings.Contains(s.log.String(), part) {
-			t.Errorf("the log: got %s\nwant %q in it", s.log.String(), part)
+		if test.got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, test.got, test.want)
 		}
 	}
-	if lines := strings.Count(s.log.String(), "\n"); lines != 1 {
-		t.Errorf("lines in the log: got %d, want 1", lines)
+	if !regexp.MustCompile("^token:[0-9a-f]{16}$").MatchString(hashed) || who(off, token("Bearer other")) == hashed {
+		t.Errorf("got %q, want a hash that differs between tokens", hashed)
 	}
 }
 

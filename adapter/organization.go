@@ -72,6 +72,7 @@ func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 func (c *call) identify(ctx context.Context) error {
 	var remembered bool
 	if c.identity, remembered = c.identities.identity(c.token); remembered {
+		c.event.Caller = c.identity.UserID
 		return nil
 	}
 	if err := c.authorize(ctx); err != nil {
@@ -83,6 +84,7 @@ func (c *call) identify(ctx context.Context) error {
 			return c.tokenRefusal(ctx, err)
 		}
 	}
+	c.event.Caller = c.identity.UserID
 	c.identities.keepIdentity(c.token, c.identity)
 	return nil
 }

@@ -25,7 +25,7 @@ import (
 const maxMessageBytes = 4 << 20
 
 // serveREST answers a request that is in no RPC protocol.
-func (a *adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) {
+func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) {
 	switch {
 	case crossorigin.IsPreflight(r):
 		x.Header().Add("Vary", "Cookie") // v1 adds it to every 2xx
@@ -35,23 +35,20 @@ func (a *adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		rpcstatus.WriteJSON(x, http.StatusNotFound, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 		return
 	}
+	event := a.newEvent(protocolREST, called.method, r)
 	body := &heldBody{slots: &a.largeBody}
 	defer body.release()
 	content := body.reader(r.Body)
 	verb, refusal := gatewayMethod(r, content)
-	switch {
-	case refusal != nil:
-		rpcstatus.WriteJSON(x, rpcstatus.HTTPStatus(refusal.Code), refusal)
-		return
-	case verb != http.MethodPost:
+	if refusal == nil && verb != http.MethodPost {
 		rpcstatus.WriteMethodNotAllowed(x)
 		return
 	}
-	event := newEvent(protocolREST, called.method, r)
 	x.Header()["X-Request-Id"] = []string{event.RequestID}
 	defer func() { a.end(r.Context(), event) }()
-	ctx, cancel, refusal := withGatewayTimeout(r)
+	ctx, cancel, malformed := withGatewayTimeout(r)
 	defer cancel()
+	refusal = cmp.Or(refusal, malformed)
 	if deadline, ok := ctx.Deadline(); ok {
 		a.limitBody(x, r, time.Until(deadline))
 	}
@@ -68,8 +65,7 @@ func (a *adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		rpcstatus.WriteJSON(x, rpcstatus.HTTPStatus(refusal.Code), refusal)
 		return
 	}
-	caller := event.callerOf(r.Host, func(name string) string { return restHeader(r.Header, name) })
-	response, refusal := a.run(ctx, called.method, caller, request, event)
+	response, refusal := a.run(ctx, called.method, request, event)
 	if refusal != nil {
 		writeRESTRefusal(x, refusal)
 		return

@@ -62,19 +62,15 @@ func TestFindTakesUserFromPath(t *testing.T) {
 }
 
 // newTestAdapter returns an adapter. If config has no ZITADEL, the adapter gets a stub.
-func newTestAdapter(tb testing.TB, config Config) *adapter {
+func newTestAdapter(tb testing.TB, config Config) *Adapter {
 	tb.Helper()
 	config.OrgScope, config.Timeout, config.Limits.BodyTimeout = OrgScopeStrict, time.Minute, time.Minute
 	if config.ZITADEL == nil {
 		config.ZITADEL, config.Rollout = stubZITADEL{tb}, RolloutAll
 	}
-	handler, err := New(config)
+	made, err := New(config)
 	if err != nil {
 		tb.Fatal(err)
-	}
-	made, ok := handler.(*adapter)
-	if !ok {
-		tb.Fatalf("New: got %T, want *adapter", handler)
 	}
 	return made
 }

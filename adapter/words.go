@@ -24,7 +24,7 @@ const (
 // worded is a refusal in the language that v1 chooses: the one that the caller, a human,
 // has chosen, or the request's, or the instance's default. ZITADEL is asked for the first
 // and the last each time, since they may change. If it does not tell, they do not count.
-func (a *adapter) worded(ctx context.Context, zitadel ZITADEL, caller v2client.Caller, accepted string, refusal *rpcstatus.Status) *rpcstatus.Status {
+func (a *Adapter) worded(ctx context.Context, zitadel ZITADEL, caller v2client.Caller, accepted string, refusal *rpcstatus.Status) *rpcstatus.Status {
 	if a.config.Messages == nil {
 		return refusal
 	}

@@ -44,7 +44,7 @@ type listAdministrators = func(*service, context.Context, *connect.Request[permi
 func (c *Client) administratorsBy(ctx context.Context, caller Caller, userID string, list listAdministrators) ([]administrator, error) {
 	var all []administrator
 	for range maxAdministratorPages {
-		response, err := unary(ctx, c, read, caller, list, &permissionv2.ListAdministratorsRequest{
+		response, err := unary(ctx, c, operation{"ListAdministrators", read}, caller, list, &permissionv2.ListAdministratorsRequest{
 			Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
 			Filters: []*permissionv2.AdministratorSearchFilter{{
 				Filter: &permissionv2.AdministratorSearchFilter_InUserIdsFilter{

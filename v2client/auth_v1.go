@@ -31,7 +31,7 @@ func (c *Client) me(ctx context.Context, caller Caller) (Identity, error) {
 			} `json:"human"`
 		} `json:"user"`
 	}
-	if err := c.restCall(ctx, caller, http.MethodGet, mePath, "", &answer); err != nil {
+	if err := c.restCall(ctx, caller, "me", http.MethodGet, mePath, "", &answer); err != nil {
 		return Identity{}, err
 	}
 	if answer.User.ID == "" || answer.User.Details.ResourceOwner == "" {
@@ -50,7 +50,7 @@ func (c *Client) permissions(ctx context.Context, caller Caller) (Grant, error) 
 	var answer struct {
 		Result []string `json:"result"`
 	}
-	if err := c.restCall(ctx, caller, http.MethodPost, permissionsPath, "{}", &answer); err != nil {
+	if err := c.restCall(ctx, caller, "permissions", http.MethodPost, permissionsPath, "{}", &answer); err != nil {
 		return GrantUnknown, err
 	}
 	grant := GrantNone

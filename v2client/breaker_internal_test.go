@@ -46,7 +46,7 @@ func (c *Client) mustBe(t *testing.T, want gobreaker.State) {
 }
 
 func guardedCall(client *Client, to target, send func(context.Context, target) (*int, error)) *call[int] {
-	return &call[int]{client: client, kind: write, to: to, send: send}
+	return &call[int]{operation: operation{"", write}, client: client, to: to, send: send}
 }
 
 func fails(context.Context, target) (*int, error) { return nil, errors.New("connection reset by peer") }
@@ -84,7 +84,7 @@ func (c *Client) inTime(t *testing.T, timeout time.Duration, send func(context.C
 	defer cancel()
 	pending := guardedCall(c, target{}, send)
 	pending.own, _ = ctx.Deadline()
-	_, failure := pending.guarded(ctx)
+	_, failure := pending.guarded(ctx, false)
 	return failure
 }
 
@@ -93,13 +93,13 @@ func TestFailuresInARowOpenBreaker(t *testing.T) {
 	t.Parallel()
 	client := newGuarded(10, answered)
 	for range 1000 {
-		_, _ = guardedCall(client, target{}, works).guarded(t.Context())
+		_, _ = guardedCall(client, target{}, works).guarded(t.Context(), false)
 	}
 	for range 9 {
-		_, _ = guardedCall(client, target{}, fails).guarded(t.Context())
+		_, _ = guardedCall(client, target{}, fails).guarded(t.Context(), false)
 	}
 	client.mustBe(t, gobreaker.StateClosed)
-	_, _ = guardedCall(client, target{}, fails).guarded(t.Context())
+	_, _ = guardedCall(client, target{}, fails).guarded(t.Context(), false)
 	client.mustBe(t, gobreaker.StateOpen)
 }
 
@@ -115,7 +115,7 @@ func TestCallsWaitForHalfOpenProbe(t *testing.T) {
 				time.Sleep(time.Second)
 				return outcome
 			})
-			_, _ = guardedCall(client, target{}, fails).guarded(t.Context())
+			_, _ = guardedCall(client, target{}, fails).guarded(t.Context(), false)
 			if failure := client.inTime(t, time.Minute, works); failure == nil || failure.Origin != OriginBreaker {
 				t.Errorf("open: got %v, want origin %v", failure, OriginBreaker)
 			}
@@ -219,12 +219,12 @@ func TestSuspectCallsOpenBreakerOnlyIfDialFails(t *testing.T) {
 	for _, suspect := range []target{{largeHeaders: true}, {unverifiedHost: true}} {
 		client := newGuarded(1, answered)
 		for range 10 {
-			if _, failure := guardedCall(client, suspect, fails).guarded(t.Context()); failure.Origin != OriginTransport {
+			if _, failure := guardedCall(client, suspect, fails).guarded(t.Context(), false); failure.Origin != OriginTransport {
 				t.Fatalf("%+v: got %v, want origin %v", suspect, failure, OriginTransport)
 			}
 		}
 		client.mustBe(t, gobreaker.StateClosed)
-		_, _ = guardedCall(client, suspect, refuses).guarded(t.Context())
+		_, _ = guardedCall(client, suspect, refuses).guarded(t.Context(), false)
 		client.mustBe(t, gobreaker.StateOpen)
 	}
 }
@@ -248,9 +248,9 @@ func TestProbesGoToVerifiedHosts(t *testing.T) {
 				return healthy
 			})
 			for _, to := range test.calls {
-				_, _ = guardedCall(client, to, works).guarded(t.Context())
+				_, _ = guardedCall(client, to, works).guarded(t.Context(), false)
 			}
-			_, _ = guardedCall(client, test.calls[0], refuses).guarded(t.Context())
+			_, _ = guardedCall(client, test.calls[0], refuses).guarded(t.Context(), false)
 			time.Sleep(openFor + time.Millisecond)
 			if failure := client.inTime(t, time.Minute, works); failure != nil {
 				t.Errorf("after the probe: got %v, want success", failure)
@@ -269,7 +269,7 @@ func TestPanickingCallIsOver(t *testing.T) {
 	client := newGuarded(1, answered)
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = guardedCall(client, target{}, func(context.Context, target) (*int, error) { panic("defect") }).guarded(t.Context())
+		_, _ = guardedCall(client, target{}, func(context.Context, target) (*int, error) { panic("defect") }).guarded(t.Context(), false)
 	}()
 	client.mustBe(t, gobreaker.StateClosed)
 	if client.breaker.pending != 0 {

@@ -11,19 +11,37 @@ import (
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 )
 
+// operation is what a call does.
+type operation struct {
+	name string // the last part of the procedure's or the path
+	kind kind
+}
+
+// Attempt is one attempt at a call of ZITADEL's.
+type Attempt struct {
+	// Method is the name of what was called, such as "SetPassword" or "userinfo".
+	Method string
+	// Duration lasts to the end of the answer.
+	Duration time.Duration
+	// Retry says that it was not the first attempt at the call.
+	Retry bool
+}
+
 // call is one v2 call, however often it is made.
 type call[Res any] struct {
-	client *Client
-	kind   kind
-	to     target
-	own    time.Time // the adapter's deadline; zero is none
+	operation
+
+	client  *Client
+	observe func(Attempt) // nil: none
+	to      target
+	own     time.Time // the adapter's deadline; zero is none
 	// send makes one attempt.
 	send func(ctx context.Context, to target) (*Res, error)
 }
 
 // do makes a v2 call on behalf of a caller: where it goes, how long it may take, how
 // often it is tried, and whether at all.
-func do[Res any](ctx context.Context, c *Client, kind kind, caller Caller, send func(context.Context, target) (*Res, error)) (*Res, error) {
+func do[Res any](ctx context.Context, c *Client, does operation, caller Caller, send func(context.Context, target) (*Res, error)) (*Res, error) {
 	to, err := c.targetOf(caller)
 	if err != nil {
 		return nil, err
@@ -33,7 +51,7 @@ func do[Res any](ctx context.Context, c *Client, kind kind, caller Caller, send 
 		ctx, cancel = context.WithDeadline(ctx, caller.deadline)
 		defer cancel()
 	}
-	pending := call[Res]{client: c, kind: kind, to: to, own: caller.deadline, send: send}
+	pending := call[Res]{operation: does, client: c, observe: caller.observe, to: to, own: caller.deadline, send: send}
 	response, failure := pending.withRetry(ctx)
 	if failure != nil {
 		return nil, failure
@@ -45,12 +63,12 @@ func do[Res any](ctx context.Context, c *Client, kind kind, caller Caller, send 
 func unary[Req, Res any](
 	ctx context.Context,
 	c *Client,
-	kind kind,
+	does operation,
 	caller Caller,
 	method func(*service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
 	message *Req,
 ) (*Res, error) {
-	return do(ctx, c, kind, caller, func(ctx context.Context, to target) (*Res, error) {
+	return do(ctx, c, does, caller, func(ctx context.Context, to target) (*Res, error) {
 		request := connect.NewRequest(message)
 		caller.addTo(request.Header())
 		request.Header()["User-Agent"] = []string{c.userAgent}
@@ -64,14 +82,14 @@ func unary[Req, Res any](
 }
 
 // guarded makes an attempt unless the breaker is open.
-func (c *call[Res]) guarded(ctx context.Context) (*Res, *Error) {
+func (c *call[Res]) guarded(ctx context.Context, retry bool) (*Res, *Error) {
 	err := ctx.Err()
 	if err == nil {
 		err = c.client.breaker.admit(ctx)
 	}
 	switch {
 	case err == nil:
-		return c.attempt(ctx)
+		return c.attempt(ctx, retry)
 	case errors.Is(err, gobreaker.ErrOpenState):
 		return nil, &Error{
 			Code: connect.CodeUnavailable, Message: "ZITADEL is unavailable, try again later",
@@ -83,7 +101,7 @@ func (c *call[Res]) guarded(ctx context.Context) (*Res, *Error) {
 
 // attempt makes one attempt, and reports it to the breaker. One that only reads has its
 // own, shorter time.
-func (c *call[Res]) attempt(ctx context.Context) (*Res, *Error) {
+func (c *call[Res]) attempt(ctx context.Context, retry bool) (*Res, *Error) {
 	own := c.own
 	if c.kind == read {
 		var cancel context.CancelFunc
@@ -95,7 +113,12 @@ func (c *call[Res]) attempt(ctx context.Context) (*Res, *Error) {
 	}
 	outcome := notCounted // of an attempt that panics
 	began := c.client.breaker.begin(c.to)
-	defer func() { c.client.breaker.end(began, outcome) }()
+	defer func() {
+		c.client.breaker.end(began, outcome)
+		if c.observe != nil {
+			c.observe(Attempt{Method: c.name, Duration: time.Since(began), Retry: retry})
+		}
+	}()
 	ctx, made := withAttempt(ctx)
 	response, err := c.send(ctx, c.to)
 	if err == nil {

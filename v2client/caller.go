@@ -51,6 +51,7 @@ type Caller struct {
 	header   http.Header
 	deadline time.Time
 	noToken  bool
+	observe  func(Attempt)
 }
 
 // NewCaller makes the Caller of a request that arrived for host. get answers
@@ -76,6 +77,13 @@ func NewCaller(host string, get func(name string) string) Caller {
 // deadline is in the calls' context, and says nothing about the upstream.
 func (c Caller) WithDeadline(deadline time.Time) Caller {
 	c.deadline = deadline
+	return c
+}
+
+// WithObserver is the caller with what is told of each attempt at a call on its behalf,
+// when it has ended. It is called on the goroutine of the call.
+func (c Caller) WithObserver(observe func(Attempt)) Caller {
+	c.observe = observe
 	return c
 }
 

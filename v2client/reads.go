@@ -10,7 +10,7 @@ import (
 // UserOrganization tells the id of the organization that a user belongs to, by one
 // UserService.GetUserByID call.
 func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID string) (string, error) {
-	response, err := unary(ctx, c, read, caller, (*service).getUserByID, &userv2.GetUserByIDRequest{UserId: userID})
+	response, err := unary(ctx, c, operation{"GetUserByID", read}, caller, (*service).getUserByID, &userv2.GetUserByIDRequest{UserId: userID})
 	if err != nil {
 		return "", err
 	}

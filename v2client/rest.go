@@ -15,9 +15,10 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// restCall makes a call of ZITADEL's REST API, and reads the answer's JSON.
-func (c *Client) restCall(ctx context.Context, caller Caller, method, path, body string, into any) error {
-	answer, err := do(ctx, c, read, caller, func(ctx context.Context, to target) (*[]byte, error) {
+// restCall makes a call of ZITADEL's REST API that only reads, and reads the answer's
+// JSON.
+func (c *Client) restCall(ctx context.Context, caller Caller, name, method, path, body string, into any) error {
+	answer, err := do(ctx, c, operation{name, read}, caller, func(ctx context.Context, to target) (*[]byte, error) {
 		status, answer, err := c.rest(ctx, caller, to, method, path, body)
 		if err == nil && status != http.StatusOK {
 			err = newGatewayError(status, answer)

@@ -85,7 +85,7 @@ func (c *call[Res]) withRetry(ctx context.Context) (*Res, *Error) {
 	budget.earn()
 	delay := retry.BaseDelay
 	for attempts := 1; ; attempts++ {
-		response, failure := c.guarded(ctx)
+		response, failure := c.guarded(ctx, attempts > 1)
 		if failure == nil {
 			return response, nil
 		}

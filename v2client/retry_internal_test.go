@@ -30,7 +30,7 @@ func quick(attempts int, budget float64) RetryConfig {
 func retried(
 	ctx context.Context, client *Client, kind kind, to target, send func(ctx context.Context, attempts int) error,
 ) (attempts int, failure *Error) {
-	pending := call[int]{client: client, kind: kind, to: to, send: func(ctx context.Context, _ target) (*int, error) {
+	pending := call[int]{operation: operation{"", kind}, client: client, to: to, send: func(ctx context.Context, _ target) (*int, error) {
 		attempts++
 		if err := send(ctx, attempts); err != nil {
 			return nil, err

@@ -23,7 +23,7 @@ func (c *Client) SetPassword(ctx context.Context, caller Caller, userID, passwor
 	if password == "" {
 		return nil, &Error{Code: connect.CodeInvalidArgument, Message: errEmptyPassword.Error(), Origin: OriginSelf}
 	}
-	response, err := unary(ctx, c, write, caller, (*service).setPassword, &userv2.SetPasswordRequest{
+	response, err := unary(ctx, c, operation{"SetPassword", write}, caller, (*service).setPassword, &userv2.SetPasswordRequest{
 		UserId:      userID,
 		NewPassword: &userv2.Password{Password: password, ChangeRequired: changeRequired},
 	})

@@ -14,6 +14,6 @@ func (c *Client) DefaultLanguage(ctx context.Context, caller Caller) (string, er
 	var answer struct {
 		DefaultLanguage string `json:"defaultLanguage"`
 	}
-	err := c.restCall(ctx, caller, http.MethodGet, settingsPath, "", &answer)
+	err := c.restCall(ctx, caller, "settings", http.MethodGet, settingsPath, "", &answer)
 	return answer.DefaultLanguage, err
 }

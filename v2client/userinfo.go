@@ -17,7 +17,7 @@ var ErrTokenRefused = errors.New("userinfo refused the token")
 // whose token the caller holds. Before v2.63, it says so only if the token has the scope
 // "openid".
 func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) {
-	identity, err := do(ctx, c, read, caller, func(ctx context.Context, to target) (*Identity, error) {
+	identity, err := do(ctx, c, operation{"userinfo", read}, caller, func(ctx context.Context, to target) (*Identity, error) {
 		status, body, err := c.rest(ctx, caller, to, http.MethodGet, "/oidc/v1/userinfo", "")
 		if err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ import (
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/metrics"
+	"zitadel-v1-adapter/internal/refusals"
+	"zitadel-v1-adapter/v2client"
 )
 
 // Config says what to start.
@@ -40,7 +43,10 @@ type App struct {
 	level        *slog.LevelVar
 	settings     config.Config
 	version      string
+	id           string   // random, of this program
+	callerKey    [32]byte // random: see adapter.Config
 	metrics      *metrics.Metrics
+	refusals     *refusals.Recorder
 	admin        *admin.Server
 	certificates *listener.Certificates // nil: plain text
 	core         atomic.Pointer[core]
@@ -53,12 +59,17 @@ type App struct {
 // It takes over package log, which net/http's client writes to. Errors name the
 // configuration key.
 func Start(ctx context.Context, c Config) (*App, error) {
-	a := &App{
-		settings: c.Settings, version: c.Version, level: new(slog.LevelVar), metrics: metrics.New(), failed: make(chan error, 2),
-	}
+	a := &App{settings: c.Settings, version: c.Version, id: rand.Text(), level: new(slog.LevelVar), failed: make(chan error, 2)}
+	_, _ = rand.Read(a.callerKey[:]) // never fails
+	a.metrics = metrics.New(metrics.Sources{
+		Breaker:       func() v2client.BreakerState { return a.core.Load().client.BreakerState() },
+		CallsInFlight: func() int { return a.core.Load().v1.CallsInFlight() },
+		Version:       c.Version,
+	})
 	a.level.Set(c.Settings.Log.Level)
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
 	redirectStandardLog(a.log)
+	a.refusals = refusals.NewRecorder(a.metrics.Refused, a.log)
 	if len(c.Ignored) > 0 {
 		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
 	}
@@ -108,8 +119,7 @@ func (a *App) listen(ctx context.Context) error {
 		}),
 		Certificates:  a.certificates,
 		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, HeaderBytes: limits.HeaderBytes,
-		ConnectionsPerPeer: limits.ConnectionsPerPeer, OnRefused: a.metrics.ConnectionRefused,
-		Log: a.log,
+		ConnectionsPerPeer: limits.ConnectionsPerPeer, Refusals: a.refusals, Log: a.log,
 	})
 	a.private = listener.New(private, listener.Config{
 		Handler: a.admin, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: a.log,
@@ -142,12 +152,14 @@ func listenOn(ctx context.Context, key, option, address string) (net.Listener, e
 func (a *App) Run(ctx context.Context, changes *Changes) error {
 	failure := a.serve(ctx, changes)
 	a.admin.SetReady(false)
-	a.log.InfoContext(ctx, "shutting down", "delay", a.settings.Server.ShutdownDelay, "timeout", a.settings.Server.ShutdownTimeout)
+	a.public.Announce()
+	server := a.settings.Server
+	a.log.InfoContext(ctx, "shutting down", "delay_ms", server.ShutdownDelay.Milliseconds(), "timeout_ms", server.ShutdownTimeout.Milliseconds())
 	if failure == nil {
-		time.Sleep(a.settings.Server.ShutdownDelay)
+		time.Sleep(server.ShutdownDelay)
 	}
 	//nolint:contextcheck // ctx has ended, the shutdown has its own time
-	ending, cancel := context.WithTimeout(context.Background(), a.settings.Server.ShutdownTimeout)
+	ending, cancel := context.WithTimeout(context.Background(), server.ShutdownTimeout)
 	defer cancel()
 	if err := a.public.Drain(ending); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("calls were still in flight after server.shutdownTimeout: %w", err))

@@ -20,6 +20,7 @@ import (
 type core struct {
 	handler     http.Handler
 	client      *v2client.Client
+	v1          *adapter.Adapter
 	passthrough *passthrough.Handler // nil: off
 }
 
@@ -29,9 +30,14 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	clientConfig := newClientConfig(settings, to, a.version)
-	clientConfig.OnBreaker, clientConfig.Log = a.metrics.BreakerChanged, a.log
 	c := new(core)
+	clientConfig := newClientConfig(settings, to, a.version)
+	clientConfig.Log = a.log
+	clientConfig.OnBreaker = func(state v2client.BreakerState) {
+		if a.core.Load() == c { // calls of a core that was replaced may still fail
+			a.metrics.BreakerChanged(state)
+		}
+	}
 	if c.client, err = v2client.New(clientConfig); err != nil {
 		return nil, err
 	}
@@ -41,7 +47,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
-		Observe: a.metrics.Call, Log: a.log,
+		Observe: a.metrics.Call, CallerKey: a.callerKey, Log: a.log,
 	}
 	if settings.Messages.Dir != "" {
 		if v1.Messages, err = messages.Load(settings.Messages.Dir); err != nil {
@@ -50,25 +56,24 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	}
 	if settings.Passthrough.Enabled {
 		if c.passthrough, err = passthrough.New(passthrough.Config{
-			Upstream: to, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough, Log: a.log,
+			Upstream: to, ID: a.id, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough, Log: a.log,
 		}); err != nil {
 			return nil, err
 		}
 		v1.Passthrough = c.passthrough
 	}
-	facade, err := adapter.New(v1)
-	if err != nil {
+	if c.v1, err = adapter.New(v1); err != nil {
 		return nil, err
 	}
 	services, err := grpcservices.New(grpcservices.Config{
 		Health: settings.Server.GRPCHealth, Reflection: settings.Server.GRPCReflection, Passthrough: settings.Passthrough.Enabled,
 		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: settings.Limits.BodyTimeout,
-	}, facade)
+	}, c.v1)
 	if err != nil {
 		return nil, err
 	}
 	c.handler, err = ingress.New(ingress.Config{
-		Forwarding: forwarding, WriteTimeout: settings.Limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
+		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: settings.Limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
 	}, services)
 	return c, err
 }

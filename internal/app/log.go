@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"io"
 	"log"
 	"log/slog"
@@ -12,9 +13,51 @@ import (
 func newLogger(out io.Writer, format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == config.FormatText {
-		return slog.New(slog.NewTextHandler(out, options))
+		return slog.New(bounded{slog.NewTextHandler(out, options)})
 	}
-	return slog.New(slog.NewJSONHandler(out, options))
+	return slog.New(bounded{slog.NewJSONHandler(out, options)})
+}
+
+// maxTextBytes bounds each text in the log: a stack has room in it.
+const maxTextBytes = 8 << 10
+
+// bounded is a handler that cuts texts which are too long: whatever is logged, and
+// whoever sent it, a line has a bound. Its loggers are used without With.
+type bounded struct{ slog.Handler }
+
+func (b bounded) Handle(ctx context.Context, record slog.Record) error {
+	long := len(record.Message) > maxTextBytes
+	record.Attrs(func(attribute slog.Attr) bool {
+		long = long || isLong(attribute.Value)
+		return !long
+	})
+	if !long {
+		return b.Handler.Handle(ctx, record)
+	}
+	short := slog.NewRecord(record.Time, record.Level, cut(record.Message), record.PC)
+	record.Attrs(func(attribute slog.Attr) bool {
+		if isLong(attribute.Value) {
+			attribute.Value = slog.StringValue(cut(attribute.Value.String()))
+		}
+		short.AddAttrs(attribute)
+		return true
+	})
+	return b.Handler.Handle(ctx, short)
+}
+
+func isLong(value slog.Value) bool {
+	switch value.Kind() {
+	case slog.KindString, slog.KindAny: // errors, and lists of keys
+		return len(value.String()) > maxTextBytes
+	}
+	return false
+}
+
+func cut(text string) string {
+	if len(text) <= maxTextBytes {
+		return text
+	}
+	return text[:maxTextBytes] + "…"
 }
 
 // redirectStandardLog takes over package log's logger, which is the only one that

@@ -163,7 +163,6 @@ func (a *App) replaceCore(settings config.Config) error {
 		return err
 	}
 	a.core.Swap(fresh).close()
-	a.metrics.BreakerReplaced()
 	return nil
 }
 

@@ -62,7 +62,7 @@ func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Durat
 }
 
 // forwardedHeaders is the number of headers that the edge may add.
-const forwardedHeaders = 4
+const forwardedHeaders = 5
 
 // ExchangeOf is the Exchange that w is, or one made for w and r where no Handler has
 // made it.

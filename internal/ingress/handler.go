@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/net/http/httpguts"
 
 	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/refusals"
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
@@ -22,8 +24,13 @@ import (
 type Config struct {
 	// Forwarding decides which proxies are believed, and what ZITADEL is told.
 	Forwarding forwarded.Policy
+	// ID is a random text by which this program knows a request that comes back to it: see
+	// ViaHeader. Default: it does not.
+	ID string
 	// WriteTimeout is how long a client may take for each piece of an answer. Above 0.
 	WriteTimeout time.Duration
+	// Refusals records requests that come back. Default: none.
+	Refusals *refusals.Recorder
 	// OnPanic is called for each panic in a request. It must be safe for concurrent
 	// use. Default: none.
 	OnPanic func()
@@ -54,8 +61,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, request := newExchange(w, r, h.config.WriteTimeout)
 	defer x.end()
 	defer h.recoverPanic(x, request)
-	if !isValidTarget(request) {
+	switch {
+	case !isValidTarget(request):
 		h.status.Write(x, request, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
+		return
+	case !httpguts.ValidHeaderFieldName(r.Method): // a token, as methods are; HTTP/2 brings any text
+		h.status.Write(x, request, rpcstatus.New(connect.CodeInvalidArgument, "malformed method"))
+		return
+	case r.Header[ViaHeader] != nil && !h.passes(x, request):
 		return
 	}
 	h.config.Forwarding.Apply(request)

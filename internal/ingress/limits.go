@@ -29,6 +29,9 @@ func (s *Slots) Take() bool {
 	return true
 }
 
+// Taken is the number of slots that are taken.
+func (s *Slots) Taken() int { return int(s.taken.Load()) }
+
 // Free gives a slot back.
 func (s *Slots) Free() { s.taken.Add(-1) }
 

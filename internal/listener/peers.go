@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"zitadel-v1-adapter/internal/refusals"
 )
 
 // peerListener limits the open connections of each peer. It closes further ones as soon
@@ -13,15 +15,15 @@ import (
 type peerListener struct {
 	net.Listener
 
-	limit     int
-	onRefused func() // nil: none
+	limit   int
+	refused *refusals.Recorder
 
 	mu   sync.Mutex
 	open map[netip.Prefix]int // connections by peer
 }
 
-func newPeerListener(listener net.Listener, limit int, onRefused func()) *peerListener {
-	return &peerListener{Listener: listener, limit: limit, onRefused: onRefused, open: map[netip.Prefix]int{}}
+func newPeerListener(listener net.Listener, limit int, refused *refusals.Recorder) *peerListener {
+	return &peerListener{Listener: listener, limit: limit, refused: refused, open: map[netip.Prefix]int{}}
 }
 
 func (l *peerListener) Accept() (net.Conn, error) {
@@ -37,9 +39,8 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if l.add(peer) {
 			return &peerConn{Conn: conn, remove: sync.OnceFunc(func() { l.remove(peer) })}, nil
 		}
-		if l.onRefused != nil {
-			l.onRefused() // before Close, so that a peer that sees the end is already counted
-		}
+		// Before Close, so that a peer that sees the end is already counted.
+		l.refused.Add(refusals.Connections, conn.RemoteAddr().String(), "limits.connectionsPerPeer is reached")
 		_ = conn.Close()
 	}
 }

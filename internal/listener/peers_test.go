@@ -2,6 +2,7 @@ package listener_test
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/refusals"
 )
 
 // Connections beyond ConnectionsPerPeer are closed immediately, until the peer closes one
@@ -20,7 +22,7 @@ func TestConnectionsPerPeerAreLimited(t *testing.T) {
 	var refused atomic.Int32
 	serve := func(address string) net.Addr {
 		return startWith(t, address, listener.Config{
-			Handler: http.HandlerFunc(describe), ConnectionsPerPeer: 2, OnRefused: func() { refused.Add(1) },
+			Handler: http.HandlerFunc(describe), ConnectionsPerPeer: 2, Refusals: refusals.NewRecorder(func(refusals.Reason) { refused.Add(1) }, slog.New(slog.DiscardHandler)),
 		}).Addr()
 	}
 	address := serve("127.0.0.1:0")

@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zitadel-v1-adapter/internal/listener/framing"
 	"zitadel-v1-adapter/internal/redact"
+	"zitadel-v1-adapter/internal/refusals"
 )
 
 // Config configures a Server.
@@ -40,12 +42,11 @@ type Config struct {
 	// address or an IPv6 /64. Further connections are closed as soon as they have been
 	// accepted. Unix sockets are not limited. Default: no limit.
 	ConnectionsPerPeer int
-	// OnRefused is called for each connection closed because of ConnectionsPerPeer,
-	// before it is closed. It must not block, because no connection is accepted
-	// meanwhile. Default: none.
-	OnRefused func()
-	// Log receives warnings about failed TLS handshakes, and net/http's error log
-	// without the parts of requests that it quotes. Default: none.
+	// Refusals records each connection and request refused before the Handler, before
+	// the client can see that. Default: none.
+	Refusals *refusals.Recorder
+	// Log receives net/http's error log without the parts of requests that it quotes.
+	// Default: none.
 	Log *slog.Logger
 }
 
@@ -54,27 +55,35 @@ type Server struct {
 	http     *http.Server
 	listener net.Listener
 	handler  http.Handler
-	log      *slog.Logger
+	refused  *refusals.Recorder
 	inFlight sync.WaitGroup
-	cancel   context.CancelFunc // cancels the contexts of all requests
+	leaving  atomic.Bool             // Announce was called
+	cancel   context.CancelCauseFunc // cancels the contexts of all requests
 }
 
 // New returns a Server for listener. The Server owns the listener and closes it in Drain.
 func New(listener net.Listener, config Config) *Server {
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	if config.ConnectionsPerPeer > 0 {
-		listener = newPeerListener(listener, config.ConnectionsPerPeer, config.OnRefused)
+		listener = newPeerListener(listener, config.ConnectionsPerPeer, config.Refusals)
 	}
 	if config.Certificates != nil {
-		listener = &tlsListener{Listener: listener, config: config.Certificates.config(), log: log}
+		listener = &tlsListener{Listener: listener, config: config.Certificates.config(), refused: config.Refusals}
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	// net/http does not see that a *framing.Conn uses TLS. It detects HTTP/2 by the
 	// connection preface, as in plain text, whatever ALPN has negotiated.
 	protocols.SetUnencryptedHTTP2(true)
-	s := &Server{listener: framing.NewListener(listener), handler: config.Handler, log: log}
-	ctx, cancel := context.WithCancel(context.Background())
+	watched := framing.NewListener(listener, func(conn net.Conn, status string) {
+		reason := refusals.Framing
+		if status == "431" {
+			reason = refusals.Headers
+		}
+		config.Refusals.Add(reason, conn.RemoteAddr().String(), "answered HTTP "+status)
+	})
+	s := &Server{listener: watched, handler: config.Handler, refused: config.Refusals}
+	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancel = cancel
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
@@ -117,18 +126,28 @@ func (s *Server) Serve() error {
 	return nil
 }
 
+// Announce makes each answer from now on the last one on its connection: over HTTP/1.1 it
+// has Connection: close, over HTTP/2 GOAWAY comes with it. So clients go elsewhere with
+// their next request, while connections without one stay open: to close them at once
+// would lose requests that are on their way.
+func (s *Server) Announce() { s.leaving.Store(true) }
+
+// ErrShutdown is the cause for which the contexts of requests end that Drain did not wait
+// for.
+var ErrShutdown = errors.New("the adapter was shut down, and server.shutdownTimeout was over")
+
 // Drain shuts the Server down gracefully: it closes the listener, sends GOAWAY to HTTP/2
 // clients, and returns when all requests have been answered and all hijacked connections
 // (WebSockets) have been closed. If ctx ends first, Drain closes all connections, cancels
 // the contexts of all requests, and returns ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
-	defer s.cancel()
+	defer s.cancel(ErrShutdown)
 	err := s.http.Shutdown(ctx)
 	if err == nil { // Shutdown does not wait for hijacked connections
 		err = s.wait(ctx)
 	}
 	if err != nil {
-		s.cancel()
+		s.cancel(ErrShutdown)
 		_ = s.http.Close()
 	}
 	return err
@@ -160,15 +179,20 @@ func unwatchHijacked(conn net.Conn, state http.ConnState) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Done()
-	if r.Method == "PRI" { // the first line of an HTTP/2 preface, without the rest
+	watched := framing.FromContext(r.Context())
+	if encrypted, ok := watched.NetConn().(*tlsConn); ok {
+		r.TLS = &encrypted.state
+	}
+	// The first line of an HTTP/2 preface without the rest; and HTTP/1.1 where ALPN has
+	// chosen h2 (RFC 9113 section 3.2).
+	if r.Method == "PRI" || r.TLS != nil && r.TLS.NegotiatedProtocol == "h2" && r.ProtoMajor != 2 {
+		s.refused.Add(refusals.Framing, r.RemoteAddr, "HTTP/1.1 on a connection of HTTP/2")
 		w.Header().Set("Connection", "close")
 		http.Error(w, "400 Bad Request", http.StatusBadRequest)
 		return
 	}
-	if watched := framing.FromContext(r.Context()); watched != nil {
-		if encrypted, ok := watched.NetConn().(*tlsConn); ok {
-			r.TLS = &encrypted.state
-		}
+	if s.leaving.Load() && r.Header["Upgrade"] == nil { // what takes the connection over ends it too
+		w.Header()["Connection"] = []string{"close"}
 	}
 	s.handler.ServeHTTP(w, r)
 }

@@ -4,17 +4,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
+
+	"zitadel-v1-adapter/internal/refusals"
 )
 
 // tlsListener accepts TLS connections. It does not wait for their handshakes.
 type tlsListener struct {
 	net.Listener
 
-	config *tls.Config
-	log    *slog.Logger
+	config  *tls.Config
+	refused *refusals.Recorder
 }
 
 func (l *tlsListener) Accept() (net.Conn, error) {
@@ -22,7 +23,7 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tlsConn{Conn: tls.Server(conn, l.config), log: l.log}, nil
+	return &tlsConn{Conn: tls.Server(conn, l.config), refused: l.refused}, nil
 }
 
 // tlsConn makes its TLS handshake in the first Read, which net/http calls on the
@@ -30,7 +31,7 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 type tlsConn struct {
 	*tls.Conn
 
-	log        *slog.Logger
+	refused    *refusals.Recorder
 	handshaken bool
 	state      tls.ConnectionState // after the handshake
 }
@@ -47,7 +48,7 @@ func (c *tlsConn) Read(into []byte) (int, error) {
 	return c.Conn.Read(into)
 }
 
-// reportFailure logs why a handshake failed, and answers a client that speaks plain
+// reportFailure says why a handshake failed, and answers a client that speaks plain
 // HTTP. It ignores connections that were closed without a word, as TCP probes do.
 func (c *tlsConn) reportFailure(err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
@@ -56,7 +57,7 @@ func (c *tlsConn) reportFailure(err error) {
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
 		_, _ = io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS: use an https:// URL.\n")
 	}
-	c.log.Warn("TLS handshake failed", "client", c.RemoteAddr().String(), "cause", err.Error())
+	c.refused.Add(refusals.TLS, c.RemoteAddr().String(), "TLS handshake: "+err.Error())
 }
 
 // looksLikeHTTP reports whether what came instead of a TLS record begins like an HTTP

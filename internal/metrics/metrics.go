@@ -3,14 +3,17 @@ package metrics
 
 import (
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/refusals"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -21,16 +24,27 @@ type Metrics struct {
 	registry           *prometheus.Registry
 	calls              *prometheus.CounterVec
 	callSeconds        *prometheus.HistogramVec
+	upstreamSeconds    *prometheus.HistogramVec
+	upstreamRetries    *prometheus.CounterVec
+	refusals           *prometheus.CounterVec
 	passedThrough      *prometheus.CounterVec
 	panics             prometheus.Counter
-	refusedConnections prometheus.Counter
 	breakerChanges     *prometheus.CounterVec
-	breakerOpen        prometheus.Gauge
 	configReloads      *prometheus.CounterVec
 	configSuccess      prometheus.Gauge
 	configTime         prometheus.Gauge
 	certificateReloads *prometheus.CounterVec
 	certificateExpiry  *prometheus.GaugeVec
+}
+
+// Sources are what gauges show. They are asked at each scrape.
+type Sources struct {
+	// Breaker is the state of the breaker in force.
+	Breaker func() v2client.BreakerState
+	// CallsInFlight is the number of translated calls in progress.
+	CallsInFlight func() int
+	// Version is the adapter's.
+	Version string
 }
 
 // Values of the label "certificate".
@@ -43,60 +57,95 @@ const (
 
 // New returns Metrics with all counters at zero, together with the usual metrics of the
 // Go runtime and of the process.
-func New() *Metrics {
-	m := &Metrics{
-		registry: prometheus.NewRegistry(),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "v1adapter_calls_total",
-			Help: "Calls of v1 methods by method, protocol, way (v2: translated, v1: native) and gRPC code " +
-				"(HTTP status for REST answered by native v1).",
-		}, []string{"method", "protocol", "way", "code"}),
-		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "v1adapter_call_duration_seconds",
-			Help:    "Time from the headers of a call to the end of its response.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"method", "way"}),
-		passedThrough: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "v1adapter_passed_through_total",
-			Help: "Requests passed through to ZITADEL by HTTP status; 0 if the client disconnected before the response.",
-		}, []string{"status"}),
-		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "v1adapter_panics_total", Help: "Panics while handling requests. Each one is a bug: see the log.",
-		}),
-		refusedConnections: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "v1adapter_connections_refused_total", Help: "Connections closed because their peer already had limits.connectionsPerPeer connections.",
-		}),
-		breakerChanges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "v1adapter_breaker_changes_total", Help: "State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.",
-		}, []string{"state"}),
-		breakerOpen: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "v1adapter_breaker_open", Help: "1 while the circuit breaker rejects v1 calls (open, or half-open except for probes), else 0.",
-		}),
-		configReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "v1adapter_config_reloads_total", Help: "Reloads of the configuration by result: ok or error.",
-		}, []string{"result"}),
-		configSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "v1adapter_config_last_reload_successful", Help: "1 if the last reload of the configuration was accepted, else 0.",
-		}),
-		configTime: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "v1adapter_config_last_reload_success_timestamp_seconds", Help: "Unix time at which the current configuration was accepted.",
-		}),
-		certificateReloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "v1adapter_certificate_reloads_total",
-			Help: "Reloads of changed certificate files by certificate (server, upstream) and result (ok, error). " +
-				"After an error the old certificate stays in use.",
-		}, []string{"certificate", "result"}),
-		certificateExpiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "Unix time at which the current certificate expires.",
-		}, []string{"certificate"}),
+func New(from Sources) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	made := promauto.With(m.registry)
+	m.calls = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_calls_total",
+		Help: "Calls of v1 methods by method, protocol, way (v2: translated, v1: native) and gRPC code " +
+			"(HTTP status for REST answered by native v1).",
+	}, []string{"method", "protocol", "way", "code"})
+	m.callSeconds = made.NewHistogramVec(histogram("v1adapter_call_duration_seconds",
+		"Time from the headers of a call to the end of its response."), []string{"method", "protocol", "way"})
+	m.upstreamSeconds = made.NewHistogramVec(histogram("v1adapter_upstream_duration_seconds",
+		"Time of each attempt at a call to ZITADEL on behalf of a translated call, by what was called."), []string{"method"})
+	m.upstreamRetries = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_upstream_retries_total", Help: "Attempts at calls to ZITADEL that were not the first, by what was called.",
+	}, []string{"method"})
+	made.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "v1adapter_calls_in_flight", Help: "Translated calls in progress, as limits.callsInFlight counts them.",
+	}, func() float64 { return float64(from.CallsInFlight()) })
+	m.refusals = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_refusals_total",
+		Help: "What the adapter itself refused, by reason: calls (breaker, shed, rate), requests (framing, headers, loop) and connections (tls, connections).",
+	}, []string{"reason"})
+	for _, reason := range []string{adapter.RefusedByBreaker, adapter.RefusedByShedding, adapter.RefusedByRate} {
+		m.refusals.WithLabelValues(reason)
 	}
-	m.registry.MustRegister(m.calls, m.callSeconds, m.passedThrough, m.panics, m.refusedConnections,
-		m.breakerChanges, m.breakerOpen,
-		m.configReloads, m.configSuccess, m.configTime, m.certificateReloads, m.certificateExpiry,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, reason := range refusals.Reasons() {
+		m.refusals.WithLabelValues(string(reason))
+	}
+	m.passedThrough = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_passed_through_total",
+		Help: "Requests passed through to ZITADEL by HTTP status; 0 if the client disconnected before the response.",
+	}, []string{"status"})
+	m.panics = made.NewCounter(prometheus.CounterOpts{
+		Name: "v1adapter_panics_total", Help: "Panics while handling requests. Each one is a bug: see the log.",
+	})
+	m.breakerChanges = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_breaker_changes_total", Help: "State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.",
+	}, []string{"state"})
+	made.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "v1adapter_breaker_open", Help: "1 while the circuit breaker refuses v1 calls, else 0.",
+	}, func() float64 {
+		if from.Breaker() == v2client.BreakerOpen {
+			return 1
+		}
+		return 0
+	})
+	m.registerReloads(made)
+	made.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "v1adapter_build_info", Help: "1, with the adapter's version and Go's.",
+		ConstLabels: prometheus.Labels{"version": from.Version, "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// registerReloads makes the metrics of what is loaded again while the adapter runs.
+func (m *Metrics) registerReloads(made promauto.Factory) {
+	m.configReloads = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_config_reloads_total", Help: "Reloads of the configuration by result: ok or error.",
+	}, []string{"result"})
+	m.configSuccess = made.NewGauge(prometheus.GaugeOpts{
+		Name: "v1adapter_config_last_reload_successful", Help: "1 if the last reload of the configuration was accepted, else 0.",
+	})
+	m.configTime = made.NewGauge(prometheus.GaugeOpts{
+		Name: "v1adapter_config_last_reload_success_timestamp_seconds", Help: "Unix time at which the current configuration was accepted.",
+	})
+	m.certificateReloads = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_certificate_reloads_total",
+		Help: "Reloads of changed certificate files by certificate (server, upstream) and result (ok, error). " +
+			"After an error the old certificate stays in use.",
+	}, []string{"certificate", "result"})
+	m.certificateExpiry = made.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "Unix time at which the current certificate expires.",
+	}, []string{"certificate"})
 	m.configSuccess.Set(1)
 	m.configTime.SetToCurrentTime()
-	return m
+}
+
+// histogram has buckets for scrapers that do not know native histograms, from the half
+// millisecond that the adapter itself may take to the default of upstream.timeout.
+func histogram(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help,
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		// Each bucket of the native histogram is a tenth wider than the one before.
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160,
+		NativeHistogramMinResetDuration: time.Hour,
+	}
 }
 
 // Handler returns the handler of /metrics.
@@ -104,10 +153,20 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Call counts a v1 call and records its duration.
+// Call counts a v1 call and the calls to ZITADEL that it took, and records how long they
+// lasted.
 func (m *Metrics) Call(call adapter.Event) {
 	m.calls.WithLabelValues(call.Method, call.Protocol, call.Route, call.Code).Inc()
-	m.callSeconds.WithLabelValues(call.Method, call.Route).Observe(call.Duration.Seconds())
+	m.callSeconds.WithLabelValues(call.Method, call.Protocol, call.Route).Observe(call.Duration.Seconds())
+	if call.RefusedBy != "" {
+		m.refusals.WithLabelValues(call.RefusedBy).Inc()
+	}
+	for _, attempt := range call.Upstream {
+		m.upstreamSeconds.WithLabelValues(attempt.Method).Observe(attempt.Duration.Seconds())
+		if attempt.Retry {
+			m.upstreamRetries.WithLabelValues(attempt.Method).Inc()
+		}
+	}
 }
 
 // PassedThrough counts a request passed through to ZITADEL. httpStatus is 0 if the client
@@ -119,21 +178,13 @@ func (m *Metrics) PassedThrough(httpStatus int) {
 // Panicked counts a panic while handling a request.
 func (m *Metrics) Panicked() { m.panics.Inc() }
 
-// ConnectionRefused counts a connection closed because of its peer's limit.
-func (m *Metrics) ConnectionRefused() { m.refusedConnections.Inc() }
+// Refused counts what was refused before it was a call. Call counts calls.
+func (m *Metrics) Refused(reason refusals.Reason) { m.refusals.WithLabelValues(string(reason)).Inc() }
 
-// BreakerChanged records a new state of the circuit breaker.
+// BreakerChanged counts a change of the breaker's state.
 func (m *Metrics) BreakerChanged(state v2client.BreakerState) {
 	m.breakerChanges.WithLabelValues(state.String()).Inc()
-	if state == v2client.BreakerClosed {
-		m.breakerOpen.Set(0)
-		return
-	}
-	m.breakerOpen.Set(1)
 }
-
-// BreakerReplaced records that a reload has made a new circuit breaker, which is closed.
-func (m *Metrics) BreakerReplaced() { m.breakerOpen.Set(0) }
 
 // ConfigReloaded records a reload of the configuration; err is nil if it was accepted.
 func (m *Metrics) ConfigReloaded(err error) {

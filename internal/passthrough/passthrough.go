@@ -25,6 +25,8 @@ import (
 type Config struct {
 	// Upstream is where ZITADEL is. Required.
 	Upstream *upstream.Upstream
+	// ID is sent as [ingress.ViaHeader]. Default: it is not.
+	ID string
 	// ResponseTimeout is how long ZITADEL may take to begin its answer once it has the
 	// whole request; 0 waits for ever. gRPC calls (but not gRPC-Web), which have
 	// deadlines of their own and may be silent for long, wait for ever.
@@ -45,6 +47,7 @@ type Handler struct {
 	proxy    httputil.ReverseProxy
 	http1    *upstream.Transport
 	http2    *upstream.Transport
+	via      []string // ID, or nothing
 	status   *rpcstatus.Writer
 	observe  func(httpStatus int) // may be nil
 	log      *slog.Logger
@@ -70,6 +73,9 @@ func New(config Config) (*Handler, error) {
 		status:   rpcstatus.NewWriter(log),
 		observe:  config.Observe,
 		log:      log,
+	}
+	if config.ID != "" {
+		h.via = []string{config.ID}
 	}
 	h.proxy = httputil.ReverseProxy{
 		Rewrite:       h.rewrite,
@@ -105,7 +111,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Queries may hold secrets, and stay out of the log.
 		if h.log.Enabled(r.Context(), slog.LevelDebug) {
 			h.log.DebugContext(r.Context(), "passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
-				"http_status", x.Status(), "duration", time.Since(started))
+				"http_status", x.Status(), "duration_ms", float64(time.Since(started).Microseconds())/1000)
 		}
 	}()
 	host, ok := h.upstream.HostFor(r.Host)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
@@ -24,6 +25,13 @@ func (h *Handler) rewrite(request *httputil.ProxyRequest) {
 		if values := in.Header[name]; values != nil {
 			out.Header[name] = values
 		}
+	}
+	switch earlier := out.Header[ingress.ViaHeader]; {
+	case h.via == nil:
+	case earlier == nil:
+		out.Header[ingress.ViaHeader] = h.via
+	default:
+		out.Header[ingress.ViaHeader] = append(earlier, h.via...)
 	}
 	if !rpcstatus.IsGRPC(in) {
 		// Behind some proxies a REST answer with trailers never ends.

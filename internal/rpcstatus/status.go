@@ -21,6 +21,8 @@ type Status struct { //nolint:errname // gRPC's name for it
 	ID string
 	// RetryAfter is when to try again; 0 is unknown. Only JSON answers can tell it.
 	RetryAfter time.Duration
+	// HTTPStatus is that of a JSON answer; 0 is the one that belongs to Code.
+	HTTPStatus int
 	// Cause is for logs alone.
 	Cause error
 }

@@ -1,6 +1,7 @@
 package rpcstatus
 
 import (
+	"cmp"
 	"log/slog"
 	"math"
 	"net/http"
@@ -49,7 +50,7 @@ func (o *Writer) write(w http.ResponseWriter, r *http.Request, s *Status) {
 	case r.Header.Get("Connect-Protocol-Version") != "" && o.connect.IsSupported(r):
 		o.writeConnect(w, r, s)
 	default:
-		WriteJSON(w, HTTPStatus(s.Code), s)
+		WriteJSON(w, cmp.Or(s.HTTPStatus, HTTPStatus(s.Code)), s)
 	}
 }
 

@@ -26,6 +26,7 @@
 package framing
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -35,16 +36,24 @@ import (
 
 // NewListener returns a listener whose connections are of type *Conn. The connections
 // that listener accepts must yield decrypted bytes: TLS belongs below this package.
-func NewListener(listener net.Listener) net.Listener { return watchedListener{listener} }
+// onRefused, which may be nil, is told of each request that net/http answers with an error
+// before a handler sees it, and of the HTTP status, such as "400".
+func NewListener(listener net.Listener, onRefused func(conn net.Conn, status string)) net.Listener {
+	return watchedListener{listener, onRefused}
+}
 
-type watchedListener struct{ net.Listener }
+type watchedListener struct {
+	net.Listener
+
+	onRefused func(net.Conn, string)
+}
 
 func (l watchedListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: conn}, nil
+	return &Conn{Conn: conn, onRefused: l.onRefused}, nil
 }
 
 // Conn is a connection whose incoming requests are checked. It deliberately has no
@@ -52,6 +61,8 @@ func (l watchedListener) Accept() (net.Conn, error) {
 // the connection preface.
 type Conn struct {
 	net.Conn
+
+	onRefused func(net.Conn, string) // nil: none
 
 	watch   watch
 	poison  string      // what Read returns next, instead of what made a request ambiguous
@@ -103,6 +114,31 @@ func (c *Conn) Read(into []byte) (int, error) {
 		return good + added, nil
 	}
 	return n, err
+}
+
+// What net/http writes, in one piece, when it refuses a request itself: a status line, and
+// these headers, which no answer of a handler has in this order and without a Date.
+const (
+	refusalPrefix  = "HTTP/1.1 "
+	refusalHeaders = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+)
+
+// Write writes to the connection.
+func (c *Conn) Write(data []byte) (int, error) {
+	if status, ok := refusalStatus(data); ok && c.onRefused != nil && !c.off.Load() {
+		c.onRefused(c, status)
+	}
+	return c.Conn.Write(data)
+}
+
+// refusalStatus is the status of an answer with which net/http refuses a request.
+func refusalStatus(data []byte) (status string, ok bool) {
+	const begin, end = len(refusalPrefix), len(refusalPrefix) + len("400")
+	if len(data) < end || string(data[:begin]) != refusalPrefix || data[begin] != '4' && data[begin] != '5' {
+		return "", false
+	}
+	_, headers, _ := bytes.Cut(data, []byte("\r\n"))
+	return string(data[begin:end]), bytes.HasPrefix(headers, []byte(refusalHeaders))
 }
 
 // Unwatch ends the checks, for a connection that no longer speaks HTTP.

@@ -51,7 +51,7 @@ func exchange(tb testing.TB, sent []byte, segment int) (requests []string, answe
 	h := &handled{}
 	server := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = server.Serve(framing.NewListener(listener)) }()
+	go func() { defer close(done); _ = server.Serve(framing.NewListener(listener, nil)) }()
 	defer func() { _ = server.Close(); <-done }()
 	conn, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
@@ -202,7 +202,7 @@ func TestOtherProtocolsAreNotChecked(t *testing.T) {
 		}),
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = server.Serve(framing.NewListener(listener)) }()
+	go func() { defer close(done); _ = server.Serve(framing.NewListener(listener, nil)) }()
 	defer func() { _ = server.Close(); <-done }()
 
 	onlyHTTP2 := new(http.Protocols)

@@ -1,0 +1,74 @@
+// Package refusals records what the adapter refuses before it is a call: connections and
+// requests.
+package refusals
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"zitadel-v1-adapter/internal/redact"
+)
+
+// Reason says why something was refused.
+type Reason string
+
+// The reasons. Requests with headers that are too large are recorded over HTTP/1.1 only:
+// over HTTP/2, net/http answers them and tells nobody.
+const (
+	Connections Reason = "connections" // a connection: its peer had limits.connectionsPerPeer
+	TLS         Reason = "tls"         // a connection: its handshake failed
+	Framing     Reason = "framing"     // a request: malformed, or ambiguous
+	Headers     Reason = "headers"     // a request: larger than limits.headerBytes
+	Loop        Reason = "loop"        // a request: it has passed through this adapter before
+)
+
+// Reasons are all of them.
+func Reasons() []Reason { return []Reason{Connections, TLS, Framing, Headers, Loop} }
+
+// sampleInterval is the time between two lines of the log with the same reason: what is
+// refused costs strangers nothing, and must not fill the log.
+const sampleInterval = 10 * time.Second
+
+// Recorder counts all that is refused, and logs a sample: a line for each Reason in ten
+// seconds. A nil *Recorder does nothing. It is safe for concurrent use.
+type Recorder struct {
+	observe func(Reason)
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	samples map[Reason]sample
+}
+
+type sample struct {
+	next  time.Time // when a line may be logged again
+	since int       // refusals since the last line
+}
+
+// NewRecorder makes a Recorder. observe is called for each refusal; it must be safe for
+// concurrent use, and not block.
+func NewRecorder(observe func(Reason), log *slog.Logger) *Recorder {
+	return &Recorder{observe: observe, log: log, samples: map[Reason]sample{}}
+}
+
+// Add records a refusal. client is the peer's address; cause may hold what the client
+// sent.
+func (r *Recorder) Add(reason Reason, client, cause string) {
+	if r == nil {
+		return
+	}
+	r.observe(reason)
+	r.mu.Lock()
+	earlier, now := r.samples[reason], time.Now()
+	logged := !now.Before(earlier.next)
+	if logged {
+		r.samples[reason] = sample{next: now.Add(sampleInterval)}
+	} else {
+		r.samples[reason] = sample{next: earlier.next, since: earlier.since + 1}
+	}
+	r.mu.Unlock()
+	if logged {
+		r.log.Warn("refused", "reason", string(reason), "client", client,
+			"cause", redact.Shorten(redact.Quotes(cause)), "others_not_logged", earlier.since)
+	}
+}

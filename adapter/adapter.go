@@ -130,23 +130,20 @@ type Adapter struct {
 // for REST it says nothing (recordings cors-preflight of both).
 const grpcWebMaxAge = 10 * time.Minute
 
-// New checks config and makes an Adapter. Its errors name the configuration key, its
-// value, and what would be right.
+// New checks config and makes an Adapter. The error has a line for each mistake, with the
+// configuration key, its value, and what would be right.
 func New(config Config) (*Adapter, error) {
-	if err := config.validate(); err != nil {
+	rates, err := ingress.NewRates(config.Limits.CallerRate, config.Limits.CallerBurst)
+	if err = errors.Join(config.validate(), err); err != nil {
 		return nil, err
-	}
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
 	}
 	identities, err := newIdentityCache()
 	if err != nil {
 		return nil, err
 	}
-	rates, err := ingress.NewRates(config.Limits.CallerRate, config.Limits.CallerBurst)
-	if err != nil {
-		return nil, err
+	log := config.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	a := &Adapter{
 		config:     config,
@@ -170,28 +167,27 @@ func New(config Config) (*Adapter, error) {
 }
 
 func (config Config) validate() error {
+	var mistakes []error
 	if config.ZITADEL == nil {
-		return errors.New("adapter: Config.ZITADEL is nil")
+		mistakes = append(mistakes, errors.New("adapter: Config.ZITADEL is nil"))
 	}
 	if config.OrgScope != OrgScopeStrict && config.OrgScope != OrgScopeOff {
-		return fmt.Errorf("orgScope: %q: use %q or %q", config.OrgScope, OrgScopeStrict, OrgScopeOff)
+		mistakes = append(mistakes, fmt.Errorf("orgScope: %q: use %q or %q", config.OrgScope, OrgScopeStrict, OrgScopeOff))
 	}
 	if config.Timeout <= 0 {
-		return fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 10s", config.Timeout)
+		mistakes = append(mistakes, fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 1m", config.Timeout))
 	}
 	if config.Limits.CallsInFlight < 0 {
-		return fmt.Errorf("limits.callsInFlight: %d: use a number such as 1000, or 0 for no limit", config.Limits.CallsInFlight)
+		mistakes = append(mistakes, fmt.Errorf("limits.callsInFlight: %d: use a number such as 1000, or 0 for no limit", config.Limits.CallsInFlight))
 	}
 	if config.Limits.BodyTimeout <= 0 {
-		return fmt.Errorf("limits.bodyTimeout: %v: use a duration above 0, such as 30s", config.Limits.BodyTimeout)
+		mistakes = append(mistakes, fmt.Errorf("limits.bodyTimeout: %v: use a duration above 0, such as 30s", config.Limits.BodyTimeout))
 	}
-	if err := config.Rollout.validate(); err != nil {
-		return err
-	}
+	mistakes = append(mistakes, config.Rollout.validate())
 	if config.Rollout < RolloutAll && config.Passthrough == nil {
-		return fmt.Errorf("rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout)
+		mistakes = append(mistakes, fmt.Errorf("rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout))
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 // CallsInFlight is the number of translated calls in progress, as Limits counts them.

@@ -67,17 +67,20 @@ func stateOf(state gobreaker.State) BreakerState {
 const windowSteps = 10
 
 func (c BreakerConfig) validate() error {
-	switch {
-	case c.MinimumCalls < 1:
-		return fmt.Errorf("breaker.minimumCalls: %d: use 1 or more", c.MinimumCalls)
-	case !(c.FailureRate > 0 && c.FailureRate <= 1): // written so that NaN fails too
-		return fmt.Errorf("breaker.failureRate: %v: use a share above 0 and up to 1, such as 0.5", c.FailureRate)
-	case c.Window < windowSteps*10*time.Millisecond:
-		return fmt.Errorf("breaker.window: %v: use 100ms or more, such as 10s", c.Window)
-	case c.OpenFor <= 0:
-		return fmt.Errorf("breaker.openFor: %v: use a duration above 0, such as 5s", c.OpenFor)
+	var mistakes []error
+	if c.MinimumCalls < 1 {
+		mistakes = append(mistakes, fmt.Errorf("breaker.minimumCalls: %d: use 1 or more", c.MinimumCalls))
 	}
-	return nil
+	if !(c.FailureRate > 0 && c.FailureRate <= 1) { // written so that NaN fails too
+		mistakes = append(mistakes, fmt.Errorf("breaker.failureRate: %v: use a share above 0 and up to 1, such as 0.5", c.FailureRate))
+	}
+	if c.Window < windowSteps*10*time.Millisecond {
+		mistakes = append(mistakes, fmt.Errorf("breaker.window: %v: use 100ms or more, such as 10s", c.Window))
+	}
+	if c.OpenFor <= 0 {
+		mistakes = append(mistakes, fmt.Errorf("breaker.openFor: %v: use a duration above 0, such as 5s", c.OpenFor))
+	}
+	return errors.Join(mistakes...)
 }
 
 // hangAfter is how long ZITADEL may answer nothing while calls wait for it before it is

@@ -68,28 +68,31 @@ type Client struct {
 	budget      *retryBudget
 }
 
-// New checks config and makes a Client; it does not connect yet. The error
-// names the configuration key, its value, and what would be right.
+func (c Config) validate() error {
+	var mistakes []error
+	if c.Upstream == nil {
+		mistakes = append(mistakes, errors.New("v2client: Config.Upstream is nil"))
+	}
+	switch c.Protocol {
+	case ProtocolConnect, ProtocolGRPC, ProtocolAuto:
+	default:
+		mistakes = append(mistakes, fmt.Errorf("upstream.protocol: %q: use %q, %q (ZITADEL v4 and later) or %q", c.Protocol, ProtocolAuto, ProtocolConnect, ProtocolGRPC))
+	}
+	if c.ReadTimeout <= 0 {
+		mistakes = append(mistakes, fmt.Errorf("upstream.readTimeout: %v: use a duration above 0, such as 20s", c.ReadTimeout))
+	}
+	return errors.Join(append(mistakes, c.Breaker.validate(), c.Retry.validate())...)
+}
+
+// New checks config and makes a Client; it does not connect yet. The error has a line for
+// each mistake, with the configuration key, its value, and what would be right.
 func New(config Config) (*Client, error) {
-	if config.Upstream == nil {
-		return nil, errors.New("v2client: Config.Upstream is nil")
+	if err := config.validate(); err != nil {
+		return nil, err
 	}
 	protocols := []Protocol{config.Protocol}
-	switch config.Protocol {
-	case ProtocolConnect, ProtocolGRPC:
-	case ProtocolAuto:
+	if config.Protocol == ProtocolAuto {
 		protocols = []Protocol{ProtocolConnect, ProtocolGRPC}
-	default:
-		return nil, fmt.Errorf("upstream.protocol: %q: use %q, %q (ZITADEL v4 and later) or %q", config.Protocol, ProtocolAuto, ProtocolConnect, ProtocolGRPC)
-	}
-	if config.ReadTimeout <= 0 {
-		return nil, fmt.Errorf("upstream.readTimeout: %v: use a duration above 0, such as 20s", config.ReadTimeout)
-	}
-	if err := config.Breaker.validate(); err != nil {
-		return nil, err
-	}
-	if err := config.Retry.validate(); err != nil {
-		return nil, err
 	}
 	verified, err := newVerifiedHosts(config.Upstream)
 	if err != nil {

@@ -2,6 +2,7 @@ package v2client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -26,17 +27,20 @@ type RetryConfig struct {
 
 func (c RetryConfig) validate() error {
 	const maxAttempts = 10
-	switch {
-	case c.Attempts < 1 || c.Attempts > maxAttempts:
-		return fmt.Errorf("retry.attempts: %d: use 1 (no retries) to %d", c.Attempts, maxAttempts)
-	case c.BaseDelay <= 0:
-		return fmt.Errorf("retry.baseDelay: %v: use a duration above 0, such as 25ms", c.BaseDelay)
-	case c.MaxDelay < c.BaseDelay:
-		return fmt.Errorf("retry.maxDelay: %v: use retry.baseDelay (%v) or more", c.MaxDelay, c.BaseDelay)
-	case !(c.Budget >= 0 && c.Budget <= 1): // written so that NaN fails too
-		return fmt.Errorf("retry.budget: %v: use a share from 0 to 1, such as 0.2", c.Budget)
+	var mistakes []error
+	if c.Attempts < 1 || c.Attempts > maxAttempts {
+		mistakes = append(mistakes, fmt.Errorf("retry.attempts: %d: use 1 (no retries) to %d", c.Attempts, maxAttempts))
 	}
-	return nil
+	if c.BaseDelay <= 0 {
+		mistakes = append(mistakes, fmt.Errorf("retry.baseDelay: %v: use a duration above 0, such as 25ms", c.BaseDelay))
+	}
+	if c.MaxDelay < c.BaseDelay {
+		mistakes = append(mistakes, fmt.Errorf("retry.maxDelay: %v: use retry.baseDelay (%v) or more", c.MaxDelay, c.BaseDelay))
+	}
+	if !(c.Budget >= 0 && c.Budget <= 1) { // written so that NaN fails too
+		mistakes = append(mistakes, fmt.Errorf("retry.budget: %v: use a share from 0 to 1, such as 0.2", c.Budget))
+	}
+	return errors.Join(mistakes...)
 }
 
 // retryReserve is the number of retries that a budget may save up, and starts with:

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/config"
 )
 
@@ -43,7 +44,11 @@ func (s *source) addAdminFlag(command *cobra.Command) {
 	s.addFlag(command, "admin-listen", "admin.listen", "`ADDR` of /healthz, /readyz and /metrics")
 }
 
-// load loads the configuration. A reload calls it again.
+// load loads the configuration, and finds every mistake in it. A reload calls it again.
 func (s *source) load() (config.Config, error) {
-	return config.Load(s.file, s.environ, s.overrides)
+	settings, err := config.Read(s.file, s.environ, s.overrides)
+	if err == nil {
+		err = app.Validate(settings)
+	}
+	return settings, err
 }

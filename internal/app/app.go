@@ -55,10 +55,8 @@ type App struct {
 	failed       chan error // of a listener
 }
 
-// Start starts an App. When it returns, calls are taken; [App.Run] must follow.
-// It takes over package log, which net/http's client writes to. Errors name the
-// configuration key.
-func Start(ctx context.Context, c Config) (*App, error) {
+// newApp makes an App without a core, which is not listening.
+func newApp(c Config) *App {
 	a := &App{settings: c.Settings, version: c.Version, id: rand.Text(), level: new(slog.LevelVar), failed: make(chan error, 2)}
 	_, _ = rand.Read(a.callerKey[:]) // never fails
 	a.metrics = metrics.New(metrics.Sources{
@@ -68,13 +66,36 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	})
 	a.level.Set(c.Settings.Log.Level)
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
-	redirectStandardLog(a.log)
 	a.refusals = refusals.NewRecorder(a.metrics.Refused, a.log)
+	a.admin = admin.New(a.metrics.Handler())
+	a.admin.SetMayQuit(c.Settings.Admin.QuitQuitQuit)
+	return a
+}
+
+// Validate finds every mistake in settings that can be found without ZITADEL. The error
+// has a line for each, with the configuration key.
+func Validate(settings config.Config) error {
+	mistakes := []error{settings.Validate()}
+	if files := listener.TLSFiles(settings.Server.TLS); files.Enabled() && files.Validate() == nil {
+		_, err := listener.LoadCertificates(files)
+		mistakes = append(mistakes, err)
+	}
+	if settings.Upstream.URL == "" { // already found
+		settings.Upstream.URL = "http://localhost"
+	}
+	_, err := newApp(Config{Settings: settings, Stderr: io.Discard}).newCore(settings)
+	return errors.Join(append(mistakes, err)...)
+}
+
+// Start starts an App. When it returns, calls are taken; [App.Run] must follow.
+// It takes over package log, which net/http's client writes to. Errors name the
+// configuration key.
+func Start(ctx context.Context, c Config) (*App, error) {
+	a := newApp(c)
+	redirectStandardLog(a.log)
 	if len(c.Ignored) > 0 {
 		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
 	}
-	a.admin = admin.New(a.metrics.Handler())
-	a.admin.SetMayQuit(c.Settings.Admin.QuitQuitQuit)
 	if files := listener.TLSFiles(c.Settings.Server.TLS); files.Enabled() {
 		var err error
 		if a.certificates, err = listener.LoadCertificates(files); err != nil {

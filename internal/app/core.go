@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"net/http"
 
 	"zitadel-v1-adapter/adapter"
@@ -24,69 +25,77 @@ type core struct {
 	passthrough *passthrough.Handler // nil: off
 }
 
-// newCore makes a core. Errors name the configuration key.
+// newCore makes a core. The error has a line for each mistake, with the configuration
+// key.
 func (a *App) newCore(settings config.Config) (*core, error) {
-	to, forwarding, err := newUpstream(settings)
-	if err != nil {
-		return nil, err
-	}
 	c := new(core)
-	clientConfig := newClientConfig(settings, to, a.version)
-	clientConfig.Log = a.log
-	clientConfig.OnBreaker = func(state v2client.BreakerState) {
-		if a.core.Load() == c { // calls of a core that was replaced may still fail
+	to, forwarding, err := newUpstream(settings)
+	mistakes := []error{err}
+	if to == nil { // another one, so that the mistakes in what needs it are found too
+		to, _ = upstream.New(upstream.Config{URL: "http://localhost", Host: upstream.HostUpstream})
+	}
+	c.client, err = v2client.New(a.clientConfig(c, settings, to))
+	mistakes = append(mistakes, err)
+	v1 := a.v1Config(settings)
+	v1.ZITADEL = c.client
+	if settings.Messages.Dir != "" {
+		v1.Messages, err = messages.Load(settings.Messages.Dir)
+		mistakes = append(mistakes, err)
+	}
+	if settings.Passthrough.Enabled {
+		c.passthrough, err = passthrough.New(passthrough.Config{
+			Upstream: to, ID: a.id, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough, Log: a.log,
+		})
+		mistakes = append(mistakes, err)
+		v1.Passthrough = c.passthrough
+	}
+	c.v1, err = adapter.New(v1)
+	mistakes = append(mistakes, err)
+	services, err := grpcservices.New(grpcservices.Config{
+		Health: settings.Server.GRPCHealth, Reflection: settings.Server.GRPCReflection, Passthrough: settings.Passthrough.Enabled,
+		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: settings.Limits.BodyTimeout,
+	}, c.v1)
+	mistakes = append(mistakes, err)
+	c.handler, err = ingress.New(ingress.Config{
+		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: settings.Limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
+	}, services)
+	return c, errors.Join(append(mistakes, err)...)
+}
+
+// clientConfig is v2client's for a core, whose breaker counts while the core is in force:
+// calls of one that was replaced may still fail.
+func (a *App) clientConfig(c *core, settings config.Config, to *upstream.Upstream) v2client.Config {
+	made := newClientConfig(settings, to, a.version)
+	made.Log = a.log
+	made.OnBreaker = func(state v2client.BreakerState) {
+		if a.core.Load() == c {
 			a.metrics.BreakerChanged(state)
 		}
 	}
-	if c.client, err = v2client.New(clientConfig); err != nil {
-		return nil, err
-	}
-	v1 := adapter.Config{
-		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout,
-		Rollout: settings.Rollout.Percent, Limits: adapter.Limits{
+	return made
+}
+
+// v1Config is the adapter's, without what it calls.
+func (a *App) v1Config(settings config.Config) adapter.Config {
+	return adapter.Config{
+		OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout, Rollout: settings.Rollout.Percent,
+		Limits: adapter.Limits{
 			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
 		Observe: a.metrics.Call, CallerKey: a.callerKey, Log: a.log,
 	}
-	if settings.Messages.Dir != "" {
-		if v1.Messages, err = messages.Load(settings.Messages.Dir); err != nil {
-			return nil, err
-		}
-	}
-	if settings.Passthrough.Enabled {
-		if c.passthrough, err = passthrough.New(passthrough.Config{
-			Upstream: to, ID: a.id, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough, Log: a.log,
-		}); err != nil {
-			return nil, err
-		}
-		v1.Passthrough = c.passthrough
-	}
-	if c.v1, err = adapter.New(v1); err != nil {
-		return nil, err
-	}
-	services, err := grpcservices.New(grpcservices.Config{
-		Health: settings.Server.GRPCHealth, Reflection: settings.Server.GRPCReflection, Passthrough: settings.Passthrough.Enabled,
-		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: settings.Limits.BodyTimeout,
-	}, c.v1)
-	if err != nil {
-		return nil, err
-	}
-	c.handler, err = ingress.New(ingress.Config{
-		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: settings.Limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
-	}, services)
-	return c, err
 }
 
 // newUpstream is ZITADEL, and what the headers that go there tell, which must agree
 // with the Host that goes there.
 func newUpstream(settings config.Config) (*upstream.Upstream, forwarded.Policy, error) {
 	to, err := upstream.New(upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host, TLS: upstream.TLS(settings.Upstream.TLS)})
+	trusted, trustedErr := forwarded.ParseTrustedProxies(settings.Server.TrustedProxies)
 	if err != nil {
-		return nil, forwarded.Policy{}, err
+		return nil, forwarded.Policy{}, errors.Join(err, trustedErr)
 	}
-	trusted, err := forwarded.ParseTrustedProxies(settings.Server.TrustedProxies)
-	return to, forwarded.Policy{Trusted: trusted, TellHost: to.HostByClient()}, err
+	return to, forwarded.Policy{Trusted: trusted, TellHost: to.HostByClient()}, trustedErr
 }
 
 func newClientConfig(settings config.Config, to *upstream.Upstream, version string) v2client.Config {

@@ -76,10 +76,8 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 	defer transport.CloseIdleConnections()
 	c := &checker{Config: config, v2: v2, transport: transport}
 	c.checkDiscovery(ctx)
-	if c.unreachable {
-		for _, name := range []string{nameUsers, nameRelease, nameCallers, nameNative} {
-			c.add(Result{Name: name, Status: Skipped, Detail: "not reachable"})
-		}
+	if c.client == nil { // what else there is to find out would say the same again
+		c.add(Result{Name: "all else", Status: Skipped, Detail: "needs an instance that answers"})
 		return c.results, nil
 	}
 	c.checkUsers(ctx)
@@ -96,6 +94,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 const (
 	nameReachable = "upstream reachable"
 	nameTLS       = "TLS"
+	nameItself    = "upstream.url is an adapter"
 	nameAnswer    = "answer"
 	nameUsers     = "user service v2 (GetUserByID)"
 	nameUserinfo  = "OIDC userinfo"
@@ -110,14 +109,17 @@ const (
 type checker struct {
 	Config
 
-	v2          *v2client.Client
-	client      *http.Request // as which all but the instances is asked
-	transport   *upstream.Transport
-	results     []Result
-	unreachable bool
+	v2        *v2client.Client
+	client    *http.Request // as which all but the instances is asked; nil: none works
+	transport *upstream.Transport
+	results   []Result
 }
 
-func (c *checker) add(result Result) { c.results = append(c.results, result) }
+// add adds a result, on one line: errors may have several.
+func (c *checker) add(result Result) {
+	result.Detail = strings.Join(strings.Fields(result.Detail), " ")
+	c.results = append(c.results, result)
+}
 
 // caller is a client with the token, or without one if it is "".
 func (c *checker) caller(token string) v2client.Caller {
@@ -242,7 +244,7 @@ const maxSkew = 5 * time.Second
 
 // checkClock compares the Date of an answer.
 func (c *checker) checkClock(got answer) {
-	theirs, err := http.ParseTime(got.date)
+	theirs, err := http.ParseTime(got.header.Get("Date"))
 	if err != nil {
 		c.add(Result{Name: nameClock, Status: Skipped, Detail: "the answer has no Date"})
 		return

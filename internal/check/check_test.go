@@ -92,6 +92,17 @@ func zitadel(t *testing.T) http.Handler {
 	return mux
 }
 
+// behind is what answers everything with one header, a status and a body.
+func behind(t *testing.T, header string, status int, body string) http.Handler {
+	t.Helper()
+	name, value, _ := strings.Cut(header, ": ")
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(name, value)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	})
+}
+
 func at(t *testing.T, handler http.Handler) upstream.Config {
 	t.Helper()
 	return upstream.Config{URL: "http://" + wiretest.Listen(t, handler), Host: host}
@@ -151,25 +162,43 @@ func TestProblemsAreFoundWithAHint(t *testing.T) {
 		status check.Status
 		texts  []string
 	}{
-		"nobody listens":      {upstream.Config{URL: closed.URL, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "is upstream.url right"}},
-		"another host":        {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance, for all clients", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
-		"the client's host":   {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost (under upstream.url's own name: http://127.0.0.1:"}},
-		"before v4":           {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: auto"}},
-		"no user service":     {at(t, without("/GetUserByID")), nil, "user service v2 (GetUserByID)", check.Failed, []string{"is upstream.url ZITADEL's"}},
-		"no Auth API":         {at(t, without("/me")), nil, callers, check.Warning, []string{"session tokens are refused"}},
-		"no userinfo":         {at(t, without("/me", "/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
-		"no administrators":   {at(t, without("/me", "/ListAdministrators")), nil, callers, check.Failed, []string{"AUTH-5mWD2"}},
-		"not needed":          {at(t, without("/me", "/ListAdministrators")), func(c *check.Config) { c.OrgScope = adapter.OrgScopeOff }, callers, check.Skipped, nil},
-		"v1 is gone":          {at(t, without("/_initialize")), nil, "native v1", check.OK, []string{"gone"}},
-		"v1 is gone, rollout": {at(t, without("/_initialize")), func(c *check.Config) { c.Rollout = 50 }, "native v1", check.Failed, []string{"set rollout.percent: 100"}},
-		"clocks apart":        {at(t, skewed()), nil, "clock", check.Warning, []string{"1m0s apart", "NTP"}},
-		"bad token":           {at(t, zitadel(t)), func(c *check.Config) { c.Token = "s3cret" }, "the token's organization", check.Failed, []string{"personal access token"}},
-		"no token":            {at(t, zitadel(t)), nil, "the token's organization", check.Skipped, nil},
+		"nobody listens":                {upstream.Config{URL: closed.URL, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "does upstream.url have the right port"}},
+		"another host":                  {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance, for all clients", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
+		"the client's host":             {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost (under upstream.url's own name: http://127.0.0.1:"}},
+		"before v4":                     {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: auto"}},
+		"no user service":               {at(t, without("/GetUserByID")), nil, "user service v2 (GetUserByID)", check.Failed, []string{"is upstream.url ZITADEL's"}},
+		"no Auth API":                   {at(t, without("/me")), nil, callers, check.Warning, []string{"session tokens are refused"}},
+		"no userinfo":                   {at(t, without("/me", "/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
+		"no administrators":             {at(t, without("/me", "/ListAdministrators")), nil, callers, check.Failed, []string{"AUTH-5mWD2"}},
+		"not needed":                    {at(t, without("/me", "/ListAdministrators")), func(c *check.Config) { c.OrgScope = adapter.OrgScopeOff }, callers, check.Skipped, nil},
+		"a name that DNS does not know": {upstream.Config{URL: "http://nowhere.invalid", Host: host}, nil, "upstream reachable", check.Failed, []string{"nowhere.invalid"}},
+		"v1 is gone":                    {at(t, wiretest.NewZITADEL(t, wiretest.Fixture(t))), nil, "native v1", check.OK, []string{"gone"}},
+		"v1 is gone, rollout":           {at(t, wiretest.NewZITADEL(t, wiretest.Fixture(t))), func(c *check.Config) { c.Rollout = 50 }, "native v1", check.Failed, []string{"set rollout.percent: 100"}},
+		"a proxy refuses v1":            {at(t, without("/_initialize")), nil, "native v1", check.Warning, []string{"404 Not Found: 404 page not found", "does a proxy between refuse its path"}},
+		"a proxy refuses v1, rollout":   {at(t, without("/_initialize")), func(c *check.Config) { c.Rollout = 50 }, "native v1", check.Failed, []string{"does a proxy between refuse its path"}},
+		"an adapter":                    {at(t, behind(t, "X-V1adapter-Via: 1", 200, "")), nil, "upstream.url is an adapter", check.Failed, []string{"set upstream.url to ZITADEL's own address"}},
+		"nginx":                         {at(t, behind(t, "Server: nginx", 404, "<html>\n<head><title>404 Not Found</title></head>")), nil, "instance, for all clients", check.Failed, []string{"404 Not Found, Server: nginx", "this is not ZITADEL"}},
+		"another program":               {at(t, behind(t, "A: b", 200, "hello")), nil, "instance, for all clients", check.Failed, []string{"200 OK: hello", "this is not ZITADEL"}},
+		"a redirect":                    {at(t, behind(t, "Location: https://zitadel.example.com/", 301, "")), nil, "instance, for all clients", check.Failed, []string{"set upstream.url to what answers at https://zitadel.example.com/"}},
+		"ZITADEL is down behind it":     {at(t, behind(t, "Server: nginx", 502, "<html>")), nil, "instance, for all clients", check.Failed, []string{"a proxy answers for a ZITADEL that is not there"}},
+		"a proxy's login":               {at(t, behind(t, "A: b", 403, "forbidden")), nil, "instance, for all clients", check.Failed, []string{"wants a login of its own"}},
+		"HTTP on nginx's TLS port":      {at(t, behind(t, "Server: nginx", 400, "The plain HTTP request was sent to HTTPS port")), nil, "instance, for all clients", check.Failed, []string{"use an https:// URL"}},
+		"clocks apart":                  {at(t, skewed()), nil, "clock", check.Warning, []string{"1m0s apart", "NTP"}},
+		"bad token":                     {at(t, zitadel(t)), func(c *check.Config) { c.Token = "s3cret" }, "the token's organization", check.Failed, []string{"personal access token"}},
+		"no token":                      {at(t, zitadel(t)), nil, "the token's organization", check.Skipped, nil},
 	} {
 		results := run(t, test.to, test.change)
 		expect(t, results, test.check, test.status, test.texts...)
-		if all, _ := json.Marshal(results); strings.Contains(string(all), "s3cret") {
-			t.Errorf("%s: the token is in %s", name, all)
+		all, _ := json.Marshal(results)
+		if strings.Contains(string(all), "s3cret") || strings.Contains(string(all), `\n`) {
+			t.Errorf("%s: the token, or a line break, is in %s", name, all)
+		}
+		said := map[string]string{} // by name, nothing twice
+		for name, result := range results {
+			if other, again := said[result.Detail]; again && len(result.Detail) > 40 {
+				t.Errorf("%s and %s say the same: %s", name, other, result.Detail)
+			}
+			said[result.Detail] = name
 		}
 	}
 }
@@ -256,7 +285,7 @@ func TestTLSProblemsAreFound(t *testing.T) {
 	expect(t, run(t, upstream.Config{URL: url, Host: host, TLS: upstream.TLS{CAFile: trusted}}, nil), "TLS", check.OK, "TLS 1.3, certificate of CN=test until ")
 	expect(t, run(t, upstream.Config{URL: url, Host: host}, nil), "TLS", check.Failed, "set upstream.tls.caFile")
 	expect(t, run(t, upstream.Config{URL: url, Host: host, TLS: upstream.TLS{CAFile: trusted, ServerName: "other"}}, nil), "TLS", check.Failed, "set upstream.tls.serverName")
-	expect(t, run(t, upstream.Config{URL: strings.Replace(url, "https", "http", 1), Host: host}, nil), "instance, for all clients", check.Failed)
+	expect(t, run(t, upstream.Config{URL: strings.Replace(url, "https", "http", 1), Host: host}, nil), "instance, for all clients", check.Failed, "use an https:// URL")
 	expect(t, run(t, upstream.Config{URL: "https://" + wiretest.Listen(t, zitadel(t)), Host: host}, nil), "TLS", check.Failed, "use an http:// URL")
 	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted}}, nil), "answer", check.Failed, "upstream.tls.certFile")
 	expect(t, run(t, upstream.Config{URL: mutual, Host: host, TLS: upstream.TLS{CAFile: trusted, CertFile: certFile, KeyFile: keyFile}}, nil), "instance, for all clients", check.OK)

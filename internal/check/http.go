@@ -13,6 +13,9 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync"
+	"syscall"
+
+	"zitadel-v1-adapter/internal/upstream"
 )
 
 // maxAnswer is how much of an answer is looked at.
@@ -22,7 +25,7 @@ const maxAnswer = 64 << 10
 type answer struct {
 	status string // such as "404 Not Found"
 	code   int
-	date   string
+	header http.Header
 	body   []byte
 }
 
@@ -39,7 +42,7 @@ func (c *checker) ask(ctx context.Context, client *http.Request, method, path, b
 	}
 	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return answer{response.Status, response.StatusCode, response.Header.Get("Date"), content}, err
+	return answer{response.Status, response.StatusCode, response.Header, content}, err
 }
 
 // checkDiscovery makes the first request, which tells of the connection, the
@@ -54,7 +57,7 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 		ConnectDone: func(network, address string, err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			if err == nil {
+			if err == nil && network != "udp" { // by which names are resolved
 				connected = network + " " + address
 			}
 		},
@@ -73,12 +76,8 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	c.unreachable = err != nil
-	if connected == "" && err != nil && shaken == nil {
-		c.add(Result{
-			Name: nameReachable, Status: Failed, Detail: err.Error(),
-			Hint: "is ZITADEL running, is upstream.url right, does the name resolve here, and does a firewall or network policy let this through?",
-		})
+	if err != nil && upstream.IsDial(err) {
+		c.add(Result{Name: nameReachable, Status: Failed, Detail: err.Error(), Hint: dialHint(err)})
 		return
 	}
 	c.add(Result{Name: nameReachable, Status: OK, Detail: connected})
@@ -88,6 +87,16 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 	}
 	c.checkInstances(ctx, found)
 	c.checkClock(found.answer)
+}
+
+func dialHint(err error) string {
+	if unknown, ok := errors.AsType[*net.DNSError](err); ok && unknown.IsNotFound {
+		return "does upstream.url have the right name, and does it resolve on this machine, or in this pod?"
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "is ZITADEL running, and does upstream.url have the right port?"
+	}
+	return "is upstream.url right, and does a firewall or network policy let this through?"
 }
 
 func (c *checker) checkTLS(shaken *tls.ConnectionState, err error) {
@@ -139,7 +148,7 @@ func (c *checker) checkUserinfo(ctx context.Context) {
 		c.add(Result{Name: nameUserinfo, Status: OK})
 	default:
 		c.add(Result{
-			Name: nameUserinfo, Status: Failed, Detail: got.status + ": " + excerpt(got.body),
+			Name: nameUserinfo, Status: Failed, Detail: got.String(),
 			Hint: "calls without x-zitadel-orgid need GET /oidc/v1/userinfo: a proxy between must let it pass",
 		})
 	}
@@ -154,13 +163,19 @@ func (c *checker) checkNative(ctx context.Context) {
 		c.add(Result{Name: nameNative, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
 	case got.code == http.StatusUnauthorized && bytes.Contains(got.body, []byte(`"code":16`)):
 		c.add(Result{Name: nameNative, Status: OK, Detail: "still there"})
-	case c.Rollout < 100:
+	case got.isGone() && c.Rollout < 100:
 		c.add(Result{
-			Name: nameNative, Status: Failed, Detail: got.status + ": " + excerpt(got.body),
+			Name: nameNative, Status: Failed, Detail: got.String(),
 			Hint: "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100",
 		})
-	default:
+	case got.isGone():
 		c.add(Result{Name: nameNative, Status: OK, Detail: "gone; every call is translated"})
+	default:
+		result := Result{Name: nameNative, Status: Warning, Detail: got.String(), Hint: "this is not ZITADEL's answer, so it cannot be told whether v1 is there: does a proxy between refuse its path?"}
+		if c.Rollout < 100 {
+			result.Status = Failed
+		}
+		c.add(result)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"zitadel-v1-adapter/internal/ingress"
 )
 
 // discovered is what a client that dials one host finds.
@@ -33,7 +35,9 @@ func (c *checker) as(host string) (*http.Request, error) {
 
 // discover asks for the instance and its issuer.
 func (c *checker) discover(ctx context.Context, client *http.Request) (discovered, error) {
-	got, err := c.ask(ctx, client, http.MethodGet, "/.well-known/openid-configuration", "")
+	asking := &http.Request{Host: client.Host, Header: client.Header.Clone()}
+	asking.Header.Set(ingress.ViaHeader, ingress.ViaQuestion)
+	got, err := c.ask(ctx, asking, http.MethodGet, "/.well-known/openid-configuration", "")
 	if err != nil {
 		return discovered{}, err
 	}
@@ -50,10 +54,16 @@ func (c *checker) discover(ctx context.Context, client *http.Request) (discovere
 // which was found by the first request. All else is checked as a client of the first
 // host that works.
 func (c *checker) checkInstances(ctx context.Context, first discovered) {
+	if first.answer.isAdapter() {
+		c.add(Result{Name: nameItself, Status: Failed, Detail: first.client.Host + " is answered by a zitadel-v1-adapter", Hint: "set upstream.url to ZITADEL's own address"})
+		return
+	}
 	own := c.ownIssuer(ctx)
-	c.client = first.client
 	if !c.Upstream.HostByClient() {
 		c.add(c.instance("instance, for all clients", first, own))
+		if first.issuer != "" {
+			c.client = first.client
+		}
 		return
 	}
 	hosts := c.hosts()
@@ -63,7 +73,6 @@ func (c *checker) checkInstances(ctx context.Context, first discovered) {
 			Hint: "with upstream.host: client, ZITADEL must know it: check with --host NAME",
 		})
 	}
-	working := false
 	for i, host := range hosts {
 		found := first
 		if i > 0 {
@@ -77,8 +86,8 @@ func (c *checker) checkInstances(ctx context.Context, first discovered) {
 			}
 		}
 		c.add(c.instance("instance, for clients of "+host, found, own))
-		if !working && found.issuer != "" {
-			c.client, working = found.client, true
+		if c.client == nil && found.issuer != "" {
+			c.client = found.client
 		}
 	}
 }
@@ -118,6 +127,9 @@ func (c *checker) ownIssuer(ctx context.Context) string {
 // instance is the Result for the clients of one host.
 func (c *checker) instance(name string, found discovered, own string) Result {
 	byClient := c.Upstream.HostByClient()
+	if found.issuer == "" && !found.answer.isUnknownInstance() {
+		return Result{Name: name, Status: Failed, Detail: fmt.Sprintf("host %s: %s", found.client.Host, found.answer), Hint: c.strangerHint(found.answer)}
+	}
 	if found.issuer == "" {
 		hint := "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)"
 		if byClient {
@@ -125,7 +137,7 @@ func (c *checker) instance(name string, found discovered, own string) Result {
 		}
 		return Result{
 			Name: name, Status: Failed, Hint: hint,
-			Detail: fmt.Sprintf("host %s: %s: %s", found.client.Host, found.answer.status, excerpt(found.answer.body)),
+			Detail: fmt.Sprintf("host %s: %s", found.client.Host, found.answer),
 		}
 	}
 	result := Result{Name: name, Status: OK, Detail: fmt.Sprintf("host %s, issuer %s", found.client.Host, found.issuer)}

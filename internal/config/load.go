@@ -31,7 +31,7 @@ func Load(path string, environ []string, overrides []Override) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return config, config.validate()
+	return config, config.Validate()
 }
 
 // Read is Load without a check of the values: for a command that needs a single key.
@@ -74,9 +74,9 @@ func (o Override) apply(config *Config) error {
 	return fmt.Errorf("unknown key %s: see config.yaml for all keys", o.Key)
 }
 
-// validate checks what neither the types of the values nor the packages that use them
+// Validate checks what neither the types of the values nor the packages that use them
 // check. The error has every mistake.
-func (c Config) validate() error {
+func (c Config) Validate() error {
 	const minHeaderBytes = 4096
 	return errors.Join(
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),

@@ -27,6 +27,13 @@ const (
 	AnswererOwn Answerer = "own"
 )
 
+func (a Answerer) validate(key string) error {
+	if a != AnswererUpstream && a != AnswererOwn {
+		return fmt.Errorf("%s: %q: use %q or %q", key, a, AnswererUpstream, AnswererOwn)
+	}
+	return nil
+}
+
 // Config says which services there are.
 type Config struct {
 	// Health and Reflection say who answers grpc.health.v1.Health and server
@@ -55,10 +62,8 @@ const maxRequestBytes = 4 << 10
 
 // New checks config and makes a Handler. The error names the configuration key.
 func New(config Config, next http.Handler) (*Handler, error) {
-	for key, by := range map[string]Answerer{"server.grpcHealth": config.Health, "server.grpcReflection": config.Reflection} {
-		if by != AnswererUpstream && by != AnswererOwn {
-			return nil, fmt.Errorf("%s: %q: use %q or %q", key, by, AnswererUpstream, AnswererOwn)
-		}
+	if err := errors.Join(config.Health.validate("server.grpcHealth"), config.Reflection.validate("server.grpcReflection")); err != nil {
+		return nil, err
 	}
 	h := &Handler{timeout: config.Timeout, own: map[string]http.Handler{}, next: next}
 	small := connect.WithReadMaxBytes(maxRequestBytes)

@@ -3,8 +3,11 @@ package ingress_test
 import (
 	"bufio"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/refusals"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
@@ -96,3 +100,53 @@ func (d discard) Header() http.Header            { return d.header }
 func (discard) Write(data []byte) (int, error)   { return len(data), nil }
 func (discard) WriteHeader(int)                  {}
 func (discard) SetWriteDeadline(time.Time) error { return nil }
+
+// A request that has passed through this adapter is refused in its own protocol with 508,
+// one that has passed through another goes on, and "check" learns that this is an adapter.
+// A method that is no token is refused.
+func TestLoopsAndMalformedMethodsAreRefused(t *testing.T) {
+	t.Parallel()
+	var recorded []refusals.Reason
+	handled := false
+	handler, err := ingress.New(ingress.Config{
+		WriteTimeout: time.Minute, ID: "MINE",
+		Refusals: refusals.NewRecorder(func(reason refusals.Reason) { recorded = append(recorded, reason) }, slog.New(slog.DiscardHandler)),
+	}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handled = true }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		method, contentType string
+		via                 []string
+		handled             bool
+		status              int
+		answer              string
+	}{
+		{method: "GET", handled: true, status: 200},
+		{method: "GET", via: []string{"OTHER"}, handled: true, status: 200},
+		{method: "GET", via: []string{"?"}, handled: true, status: 200},
+		{method: "GET", via: []string{"OTHER, MINE"}, status: 508, answer: `{"code":13,"message":"loop detected: `},
+		{method: "POST", via: []string{"OTHER", "MINE"}, contentType: "application/grpc-web+proto", status: 200},
+		{method: "G T", status: 400, answer: `{"code":3,"message":"malformed method"`},
+	} {
+		handled = false
+		request := httptest.NewRequest(http.MethodGet, "/a", http.NoBody)
+		request.Method = test.method
+		request.Header[ingress.ViaHeader] = test.via
+		if test.via == nil {
+			delete(request.Header, ingress.ViaHeader)
+		}
+		request.Header.Set("Content-Type", test.contentType)
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		if handled != test.handled || recorder.Code != test.status || !strings.HasPrefix(recorder.Body.String(), test.answer) {
+			t.Errorf("%s via %q: handled %v, answered %d %s; want %v, %d %s", test.method, test.via, handled, recorder.Code, recorder.Body, test.handled, test.status, test.answer)
+		}
+		if asked := slices.Equal(test.via, []string{ingress.ViaQuestion}); asked != (recorder.Header()[ingress.ViaHeader] != nil) {
+			t.Errorf("via %q: answer has %q", test.via, recorder.Header()[ingress.ViaHeader])
+		}
+	}
+	if want := []refusals.Reason{refusals.Loop, refusals.Loop}; !slices.Equal(recorded, want) {
+		t.Errorf("recorded %v, want %v", recorded, want)
+	}
+}

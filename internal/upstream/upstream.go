@@ -5,6 +5,7 @@ package upstream
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -54,18 +55,17 @@ type Upstream struct {
 // password or query.
 func New(config Config) (*Upstream, error) {
 	u := &Upstream{host: config.Host}
-	var err error
-	if u.base, u.socket, err = parse(config.URL); err != nil {
-		return nil, err
-	}
+	var urlErr, hostErr, tlsErr error
+	u.base, u.socket, urlErr = parse(config.URL)
 	if config.Host == "" || !httpguts.ValidHostHeader(config.Host) || strings.ContainsAny(config.Host, "/ \t") {
-		return nil, fmt.Errorf("upstream.host: %q: use %q, %q, or a host name such as \"zitadel.example.com\"", config.Host, HostUpstream, HostClient)
+		hostErr = fmt.Errorf("upstream.host: %q: use %q, %q, or a host name such as \"zitadel.example.com\"", config.Host, HostUpstream, HostClient)
 	}
-	if u.tls, err = config.TLS.load(); err != nil {
+	u.tls, tlsErr = config.TLS.load()
+	if u.tls != nil && urlErr == nil && u.base.Scheme != "https" {
+		tlsErr = fmt.Errorf("upstream.tls: has no effect with upstream.url %q: use an https:// URL or leave upstream.tls out", config.URL)
+	}
+	if err := errors.Join(urlErr, hostErr, tlsErr); err != nil {
 		return nil, err
-	}
-	if u.tls != nil && u.base.Scheme != "https" {
-		return nil, fmt.Errorf("upstream.tls: has no effect with upstream.url %q: use an https:// URL or leave upstream.tls out", config.URL)
 	}
 	if u.socket == "" {
 		u.addresses = newAddressSet(dialedHost(u.base))

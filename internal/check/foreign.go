@@ -1,0 +1,61 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"zitadel-v1-adapter/internal/ingress"
+)
+
+// What answers may not be ZITADEL.
+
+// isAdapter reports whether an answer came through an adapter, which was asked for that.
+func (a answer) isAdapter() bool { return a.header.Get(ingress.ViaHeader) != "" }
+
+// isUnknownInstance reports whether it is ZITADEL's answer under a name that it does not
+// know.
+func (a answer) isUnknownInstance() bool {
+	return a.code == http.StatusNotFound && bytes.Contains(a.body, []byte("nstance")) && !a.isPage()
+}
+
+// isGone reports whether it is ZITADEL's answer to a path that it does not have. A proxy
+// in front of it may answer 404 too.
+func (a answer) isGone() bool {
+	return a.code == http.StatusNotFound && bytes.Contains(a.body, []byte(`"code":5`)) ||
+		a.code == http.StatusNotImplemented && bytes.Contains(a.body, []byte(`"code":12`))
+}
+
+func (a answer) isPage() bool {
+	return strings.HasPrefix(a.header.Get("Content-Type"), "text/html") || bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<"))
+}
+
+// String is an answer on one line.
+func (a answer) String() string {
+	text := a.status
+	if server := a.header.Get("Server"); server != "" {
+		text += ", Server: " + excerpt([]byte(server))
+	}
+	if location := a.header.Get("Location"); location != "" {
+		return text + ", Location: " + excerpt([]byte(location))
+	}
+	return text + ": " + excerpt(a.body)
+}
+
+// strangerHint says what to do about an answer to the request for ZITADEL's discovery
+// document that is neither that nor its word that it does not know the instance.
+func (c *checker) strangerHint(got answer) string {
+	switch {
+	case c.Upstream.Base().Scheme == "http" && got.code == http.StatusBadRequest && bytes.Contains(got.body, []byte("HTTPS")):
+		return "this port speaks TLS: use an https:// URL"
+	case got.code >= 300 && got.code < 400:
+		return fmt.Sprintf("ZITADEL's API redirects nowhere: set upstream.url to what answers at %s", excerpt([]byte(got.header.Get("Location"))))
+	case got.code == http.StatusBadGateway, got.code == http.StatusServiceUnavailable, got.code == http.StatusGatewayTimeout:
+		return "a proxy answers for a ZITADEL that is not there: is ZITADEL running, and does the proxy know its address?"
+	case got.code == http.StatusUnauthorized, got.code == http.StatusForbidden:
+		return "a proxy in front of ZITADEL wants a login of its own: let the adapter pass, or set upstream.url to ZITADEL itself"
+	}
+	return "this is not ZITADEL: set upstream.url to its address, with the path if it is not at the root; " +
+		"if a proxy chooses it by name, set upstream.host to that name"
+}

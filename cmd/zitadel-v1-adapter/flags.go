@@ -44,11 +44,16 @@ func (s *source) addAdminFlag(command *cobra.Command) {
 	s.addFlag(command, "admin-listen", "admin.listen", "`ADDR` of /healthz, /readyz and /metrics")
 }
 
-// load loads the configuration, and finds every mistake in it. A reload calls it again.
+// load loads the configuration. A reload calls it again.
 func (s *source) load() (config.Config, error) {
+	return config.Load(s.file, s.environ, s.overrides)
+}
+
+// validate finds every mistake in the configuration.
+func (s *source) validate() error {
 	settings, err := config.Read(s.file, s.environ, s.overrides)
-	if err == nil {
-		err = app.Validate(settings)
+	if err != nil {
+		return err
 	}
-	return settings, err
+	return app.Validate(settings)
 }

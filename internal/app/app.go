@@ -67,8 +67,7 @@ func newApp(c Config) *App {
 	a.level.Set(c.Settings.Log.Level)
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
 	a.refusals = refusals.NewRecorder(a.metrics.Refused, a.log)
-	a.admin = admin.New(a.metrics.Handler())
-	a.admin.SetMayQuit(c.Settings.Admin.QuitQuitQuit)
+	a.admin = admin.New(a.metrics.Handler(), adminSettings(c.Settings))
 	return a
 }
 
@@ -117,6 +116,10 @@ func Start(ctx context.Context, c Config) (*App, error) {
 		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,
 		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "version", c.Version)
 	return a, nil
+}
+
+func adminSettings(settings config.Config) admin.Settings {
+	return admin.Settings{Hosts: settings.Admin.Hosts, MayQuit: settings.Admin.QuitQuitQuit}
 }
 
 // Addr is the address on which legacy clients are served.

@@ -151,7 +151,7 @@ func (a *App) takeOver(settings config.Config) error {
 		a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
 	}
 	a.level.Set(settings.Log.Level)
-	a.admin.SetMayQuit(settings.Admin.QuitQuitQuit)
+	a.admin.Set(adminSettings(settings))
 	a.log.Info("configuration reloaded", "keys", keys)
 	return nil
 }

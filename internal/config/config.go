@@ -113,6 +113,10 @@ type Admin struct {
 	// and /metrics (for Prometheus), always in plain text. It has the form of
 	// server.listen. Flag --admin-listen. Needs a restart.
 	Listen string `yaml:"listen"`
+	// Hosts are the names under which /metrics may be asked, besides localhost and
+	// addresses, which always may: what a browser is made to ask under another name (DNS
+	// rebinding) is refused. /healthz and /readyz answer under any name.
+	Hosts []string `yaml:"hosts"`
 	// QuitQuitQuit is whether POST /quitquitquit on admin.listen ends the program, as
 	// SIGTERM does: for the sidecar of a job.
 	QuitQuitQuit bool `yaml:"quitquitquit"`
@@ -305,7 +309,7 @@ func Default() Config {
 			GRPCHealth: grpcservices.AnswererUpstream, GRPCReflection: grpcservices.AnswererUpstream,
 			ShutdownTimeout: 15 * time.Second,
 		},
-		Admin:       Admin{Listen: "127.0.0.1:9090"},
+		Admin:       Admin{Listen: "127.0.0.1:9090", Hosts: []string{}},
 		Upstream:    Upstream{Protocol: v2client.ProtocolAuto, Host: upstream.HostUpstream, Timeout: time.Minute, ReadTimeout: 20 * time.Second},
 		OrgScope:    adapter.OrgScopeStrict,
 		Passthrough: Passthrough{Enabled: true, ResponseTimeout: time.Minute},

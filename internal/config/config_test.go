@@ -108,7 +108,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"server.listen": ":1", "server.shutdownTimeout": "1s", "server.shutdownDelay": "2s",
 		"server.tls.certFile": "/c", "server.tls.keyFile": "/k", "server.tls.clientCAFile": "/a",
 		"server.trustedProxies": "10.0.0.0/8, unix", "server.grpcHealth": "own", "server.grpcReflection": "own",
-		"admin.listen": "unix:/admin", "admin.quitquitquit": "true",
+		"admin.listen": "unix:/admin", "admin.quitquitquit": "true", "admin.hosts": "prometheus.internal",
 		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s", "upstream.readTimeout": "2s",
 		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
 		"messages.dir":        "/md",
@@ -137,7 +137,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			TrustedProxies: []string{"10.0.0.0/8", "unix"}, GRPCHealth: "own", GRPCReflection: "own",
 			ShutdownDelay: 2 * time.Second, ShutdownTimeout: time.Second,
 		},
-		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true},
+		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true, Hosts: []string{"prometheus.internal"}},
 		Upstream: config.Upstream{
 			URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second, ReadTimeout: 2 * time.Second,
 			TLS: config.UpstreamTLS{CAFile: "/ua", CertFile: "/uc", KeyFile: "/uk", ServerName: "n"},

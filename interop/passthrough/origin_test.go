@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
@@ -151,7 +152,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Empty", "")
 	fmt.Fprintf(w, "%s %s\n", r.Method, r.RequestURI)
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		if name != "Forwarded" && !strings.HasPrefix(name, "X-Forwarded-") && name != "Connection" {
+		if name != "Forwarded" && name != ingress.ViaHeader && !strings.HasPrefix(name, "X-Forwarded-") && name != "Connection" {
 			fmt.Fprintf(w, "%s: %q\n", name, r.Header[name])
 		}
 	}

@@ -158,7 +158,8 @@ Set a password over REST:
 
 %s
 
-Over gRPC (server reflection tells grpcurl the rest):
+Over gRPC, with grpcurl (go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest),
+which server reflection tells the rest:
 
 grpcurl -plaintext -H 'Authorization: Bearer %s' -d '{"user_id":"%s","password":"Sup3rPassw0rd!"}' \
   %s zitadel.management.v1.ManagementService/SetHumanInitialPassword

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -92,9 +93,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		server := admin.New(metrics, admin.Settings{Hosts: []string{"adapter.internal"}, MayQuit: true})
 		request := httptest.NewRequest(test.method, test.path, http.NoBody)
 		request.Host = test.host
-		for name, values := range test.header {
-			request.Header[name] = values
-		}
+		maps.Copy(request.Header, test.header)
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, request)
 		if recorder.Code != test.want {

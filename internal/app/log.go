@@ -46,11 +46,8 @@ func (b bounded) Handle(ctx context.Context, record slog.Record) error {
 }
 
 func isLong(value slog.Value) bool {
-	switch value.Kind() {
-	case slog.KindString, slog.KindAny: // errors, and lists of keys
-		return len(value.String()) > maxTextBytes
-	}
-	return false
+	kind := value.Kind() // any is an error, or a list of keys
+	return (kind == slog.KindString || kind == slog.KindAny) && len(value.String()) > maxTextBytes
 }
 
 func cut(text string) string {

@@ -2,7 +2,6 @@ package check
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -50,7 +49,7 @@ func (c *checker) strangerHint(got answer) string {
 	case c.Upstream.Base().Scheme == "http" && got.code == http.StatusBadRequest && bytes.Contains(got.body, []byte("HTTPS")):
 		return "this port speaks TLS: use an https:// URL"
 	case got.code >= 300 && got.code < 400:
-		return fmt.Sprintf("ZITADEL's API redirects nowhere: set upstream.url to what answers at %s", excerpt([]byte(got.header.Get("Location"))))
+		return "ZITADEL's API redirects nowhere: set upstream.url to what answers at " + excerpt([]byte(got.header.Get("Location")))
 	case got.code == http.StatusBadGateway, got.code == http.StatusServiceUnavailable, got.code == http.StatusGatewayTimeout:
 		return "a proxy answers for a ZITADEL that is not there: is ZITADEL running, and does the proxy know its address?"
 	case got.code == http.StatusUnauthorized, got.code == http.StatusForbidden:

@@ -24,7 +24,10 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http keeps a connection for 500 ms after it has refused a request.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // start serves handler on an address until the test ends. certificates is nil for plain
 // text.

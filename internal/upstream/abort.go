@@ -80,7 +80,7 @@ func withConn(request *http.Request) (*http.Request, *atomic.Pointer[abortableCo
 // message may need no answer, and a reset could lose it.
 func (t *Transport) upgrade(inUse *pools, request *http.Request) (*http.Response, error) {
 	request, used := withConn(request)
-	response, err := t.roundTrip(inUse, request)
+	response, err := t.next(inUse).RoundTrip(request)
 	if conn := used.Load(); conn != nil && err == nil && response.StatusCode == http.StatusSwitchingProtocols {
 		conn.graceful.Store(true)
 	}

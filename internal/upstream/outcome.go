@@ -19,9 +19,20 @@ type Outcome struct {
 
 // Do sends a request like RoundTrip and also returns its Outcome.
 func (t *Transport) Do(request *http.Request) (*http.Response, Outcome, error) {
-	ctx, sent := traceSent(request.Context())
-	response, err := t.RoundTrip(request.WithContext(ctx))
-	return response, Outcome{Dialed: !IsDial(err), Sent: sent.Load() && !errors.Is(err, ErrNotHandled)}, err
+	var (
+		response *http.Response
+		sent     bool
+		err      error
+	)
+	if t.http1 {
+		inUse := t.current()
+		response, sent, err = t.next(inUse).do(inUse.last(request))
+	} else {
+		ctx, traced := traceSent(request.Context())
+		response, err = t.RoundTrip(request.WithContext(ctx))
+		sent = traced.Load()
+	}
+	return response, Outcome{Dialed: !IsDial(err), Sent: sent && !errors.Is(err, ErrNotHandled)}, err
 }
 
 // traceSent returns a context for a request, and whether that request's headers were

@@ -1,12 +1,14 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,20 +62,63 @@ type Transport struct {
 	addresses    *addressSet // nil: the upstream is not a host name
 	http1        bool
 	largeHeaders *Transport // HTTP/2 only: for requests that may end their connection
-	newPool      func(index int) *http.Transport
+	newPool      func(index int) pool
 
 	renewal sync.Mutex // held while pools is replaced
 	pools   atomic.Pointer[pools]
-	next    atomic.Uint32 // counts requests, or connections, to take turns
+	turn    atomic.Uint32 // counts requests, or connections, to take turns
 }
 
 // pools holds the connections to one generation of a host's addresses.
 type pools struct {
 	generation int
 	// connections is, over HTTP/2, one http.Transport for each connection; over
-	// HTTP/1.1, a single one, which opens as many connections as it needs.
-	connections []*http.Transport
+	// HTTP/1.1, a single pool, which opens as many connections as it needs.
+	connections []pool
 	retired     atomic.Bool
+}
+
+// pool sends requests over its connections.
+type pool interface {
+	http.RoundTripper
+	// do is RoundTrip; sent tells whether the upstream may have handled the request.
+	do(request *http.Request) (response *http.Response, sent bool, err error)
+	// CloseIdleConnections closes idle connections at once.
+	CloseIdleConnections()
+}
+
+// netPool is net/http's own.
+type netPool struct{ *http.Transport }
+
+func (p netPool) do(request *http.Request) (*http.Response, bool, error) {
+	ctx, sent := traceSent(request.Context())
+	response, err := p.RoundTrip(request.WithContext(ctx))
+	return response, sent.Load(), err
+}
+
+// mixedPool leaves to net/http what needs two directions at once: upgrades, and requests
+// whose body waits for 100 (Continue).
+type mixedPool struct {
+	*http1Pool
+
+	other netPool
+}
+
+func (p mixedPool) do(request *http.Request) (*http.Response, bool, error) {
+	if request.Header["Upgrade"] != nil || request.Header["Expect"] != nil {
+		return p.other.do(request)
+	}
+	return p.http1Pool.do(request)
+}
+
+func (p mixedPool) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, _, err := p.do(request)
+	return response, err
+}
+
+func (p mixedPool) CloseIdleConnections() {
+	p.http1Pool.CloseIdleConnections()
+	p.other.CloseIdleConnections()
 }
 
 // NewTransport returns a Transport to the upstream. It connects when the first
@@ -88,9 +133,9 @@ func (u *Upstream) NewTransport(config TransportConfig) *Transport {
 
 func (u *Upstream) newTransport(config TransportConfig) *Transport {
 	t := &Transport{addresses: u.addresses, http1: config.Version == HTTP1}
-	t.next.Store(rand.Uint32()) //nolint:gosec // not a secret: replicas should start with different addresses
+	t.turn.Store(rand.Uint32()) //nolint:gosec // not a secret: replicas should start with different addresses
 	first := t.nextOffset()
-	t.newPool = func(index int) *http.Transport {
+	t.newPool = func(index int) pool {
 		return u.newPool(config, func() int {
 			if t.http1 { // each new connection goes to the next address
 				return t.nextOffset()
@@ -98,38 +143,36 @@ func (u *Upstream) newTransport(config TransportConfig) *Transport {
 			return first + index // an HTTP/2 connection that is replaced goes to the same address again
 		})
 	}
-	t.pools.Store(&pools{connections: []*http.Transport{t.newPool(0)}})
+	t.pools.Store(&pools{connections: []pool{t.newPool(0)}})
 	return t
 }
 
 // newPool returns a connection pool; offset is called for each new connection, and
 // says which address to try first (see addressSet.order).
-func (u *Upstream) newPool(config TransportConfig, offset func() int) *http.Transport {
+func (u *Upstream) newPool(config TransportConfig, offset func() int) pool {
 	d := dialer{addresses: u.addresses, connect: u.connect}
 	if d.connect == nil {
 		d.connect = newConnect(config.SmallRequests)
+	}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if u.socket != "" {
+			network, address = "unix", u.socket
+		}
+		return d.dial(ctx, network, address, offset())
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(config.Version == HTTP1)
 	protocols.SetHTTP2(config.Version == HTTP2)
 	protocols.SetUnencryptedHTTP2(config.Version == HTTP2)
-	return &http.Transport{
-		Protocols: protocols,
-		Proxy:     http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if u.socket != "" {
-				network, address = "unix", u.socket
-			}
-			return d.dial(ctx, network, address, offset())
-		},
+	other := netPool{&http.Transport{
+		Protocols:       protocols,
+		Proxy:           http.ProxyFromEnvironment,
+		DialContext:     dial,
 		TLSClientConfig: u.tls.Clone(), // net/http writes into it
 		// With net/http's default of 2, nearly every concurrent call would open and
 		// close a connection.
-		MaxIdleConnsPerHost: 256,
-		// Half of the minute after which many upstreams and load balancers close idle
-		// connections: if a request is sent while the other side closes, it is unknown
-		// whether it was handled.
-		IdleConnTimeout:        30 * time.Second,
+		MaxIdleConnsPerHost:    maxIdleConnections,
+		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  config.ResponseHeaderTimeout,
 		ExpectContinueTimeout:  time.Second,
@@ -144,7 +187,35 @@ func (u *Upstream) newPool(config TransportConfig, offset func() int) *http.Tran
 			// upstream sends. net/http's default is 4 MiB.
 			MaxReceiveBufferPerStream: 256 << 10,
 		},
+	}}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u.base})
+	if config.Version != HTTP1 || proxy != nil || err != nil {
+		return other
 	}
+	secure := u.clientTLS()
+	return mixedPool{&http1Pool{
+		dial: func(ctx context.Context) (net.Conn, error) {
+			conn, err := dial(ctx, "tcp", dialedAddress(u.base))
+			if err != nil || u.base.Scheme != "https" {
+				return conn, err
+			}
+			return handshake(ctx, conn, secure)
+		},
+		headerTimeout:  config.ResponseHeaderTimeout,
+		maxHeaderBytes: cmp.Or(config.MaxResponseHeaderBytes, defaultMaxHeaderBytes),
+	}, other}
+}
+
+// defaultMaxHeaderBytes is net/http's.
+const defaultMaxHeaderBytes = 10 << 20
+
+// dialedAddress is the host of a URL, as it is dialed, and its port.
+func dialedAddress(base *url.URL) string {
+	port := base.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
+	}
+	return net.JoinHostPort(dialedHost(base), port)
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -181,25 +252,31 @@ func (t *Transport) send(request *http.Request) (*http.Response, error) {
 	if request.Header["Upgrade"] != nil {
 		return t.upgrade(inUse, request)
 	}
-	if inUse.retired.Load() {
-		last := *request
-		last.Close = true // otherwise its connection would stay open, idle and unused
-		request = &last
-	}
-	return t.roundTrip(inUse, request)
+	return t.next(inUse).RoundTrip(inUse.last(request))
 }
 
-// roundTrip sends a request on the next one of the connections.
-func (t *Transport) roundTrip(inUse *pools, request *http.Request) (*http.Response, error) {
+// next is the one of the connections whose turn it is.
+func (t *Transport) next(inUse *pools) pool {
 	if len(inUse.connections) == 1 {
-		return inUse.connections[0].RoundTrip(request)
+		return inUse.connections[0]
 	}
-	return inUse.connections[t.nextOffset()%len(inUse.connections)].RoundTrip(request)
+	return inUse.connections[t.nextOffset()%len(inUse.connections)]
+}
+
+// last makes a request the last one on its connection if the pools are retired: it would
+// stay open, idle and unused.
+func (p *pools) last(request *http.Request) *http.Request {
+	if !p.retired.Load() {
+		return request
+	}
+	last := *request
+	last.Close = true
+	return &last
 }
 
 func (t *Transport) nextOffset() int {
 	const mask = math.MaxInt32 >> 1 // not negative, and adding an index of connections does not overflow
-	return int(t.next.Add(1) & mask)
+	return int(t.turn.Add(1) & mask)
 }
 
 // current returns the pools for the current generation of addresses.

@@ -50,6 +50,7 @@ func makeServe(command *cobra.Command, environ []string) {
 		ticker := time.NewTicker(watchInterval)
 		defer ticker.Stop()
 		changes.Hangup, changes.Tick = hangup, ticker.C
+		tuneMemory(environ)
 		running, err := app.Start(command.Context(), app.Config{
 			Settings: settings, Version: buildVersion(), Ignored: config.ServiceLinks(environ), Stderr: command.ErrOrStderr(),
 		})

@@ -1,7 +1,7 @@
 # What must hold. `make ci` is all of it, as .ci/run does it after it has installed
 # what is missing; it needs root, because some tests make network namespaces.
 LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
-FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/listener/framing ./internal/passthrough ./internal/redact ./internal/rpcstatus
+FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/listener/framing ./internal/passthrough ./internal/redact ./internal/rpcstatus ./internal/upstream
 SEED := $(shell date +%s)
 
 .PHONY: test race lint generate fuzz ledger interop bench ci

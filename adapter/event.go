@@ -3,7 +3,6 @@ package adapter
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -209,10 +208,11 @@ func (a *Adapter) hashedCaller(event *Event) string {
 	if event.caller.Authorization() == "" {
 		return ""
 	}
-	hash := hmac.New(sha256.New, a.config.CallerKey[:])
-	hash.Write(event.token[:])
+	var keyed [len(a.config.CallerKey) + len(event.token)]byte
+	copy(keyed[copy(keyed[:], a.config.CallerKey[:]):], event.token[:])
+	hash := sha256.Sum256(keyed[:])
 	const most = 8 // bytes: enough to tell callers apart
-	return "token:" + hex.EncodeToString(hash.Sum(nil)[:most])
+	return "token:" + hex.EncodeToString(hash[:most])
 }
 
 // peerOf is Event.Peer. The edge has decided what X-Forwarded-For says, the peer's own

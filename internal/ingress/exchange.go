@@ -23,9 +23,10 @@ type Exchange struct {
 	writeTimeout time.Duration // 0 is for ever
 
 	// Of the answer; only the handler's goroutine looks at it.
-	begun    bool
-	hijacked bool
-	status   int
+	begun      bool
+	hijacked   bool
+	status     int
+	writeUntil time.Time // the write deadline, if one was set
 
 	from    io.ReadCloser
 	reading sync.Mutex // passthrough may return while its transport still reads
@@ -111,13 +112,28 @@ func (x *Exchange) FlushError() error {
 func (x *Exchange) limitWrite() (end func()) {
 	x.begun = true
 	if x.writeTimeout == 0 {
-		return func() {}
+		return noLimit
 	}
-	_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // fails only for writers that are not net/http's
-	if !x.http2 {
-		return func() {}
+	if x.http2 {
+		_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // fails only for writers that are not net/http's
+		return func() { _ = x.controller.SetWriteDeadline(time.Time{}) }
 	}
-	return func() { _ = x.controller.SetWriteDeadline(time.Time{}) }
+	x.extendWrite()
+	return noLimit
+}
+
+func noLimit() {}
+
+// extendWrite sets the write deadline of an HTTP/1.1 connection, unless one was set that is
+// nearly as good: to set it costs more than a small piece to write.
+func (x *Exchange) extendWrite() {
+	const nearly = 16 // a sixteenth of the time may be missing
+	until := time.Now().Add(x.writeTimeout)
+	if until.Sub(x.writeUntil) < x.writeTimeout/nearly {
+		return
+	}
+	x.writeUntil = until
+	_ = x.controller.SetWriteDeadline(until) // as above
 }
 
 // Hijack gives the connection away, and with it all limits.
@@ -174,7 +190,11 @@ func (x *Exchange) DrainBody() error {
 func (x *Exchange) end() {
 	if !x.hijacked && x.writeTimeout > 0 {
 		x.begun = true
-		_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // as in limitWrite
+		if x.http2 {
+			_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // as in limitWrite
+		} else {
+			x.extendWrite()
+		}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -19,6 +19,7 @@ type service struct {
 	transport   transport
 	users       userv2connect.UserServiceClient
 	permissions internal_permissionv2connect.InternalPermissionServiceClient
+	lane        *lane // nil: not Connect
 	beta        *connect.Client[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
 }
 
@@ -32,16 +33,23 @@ func newService(to *upstream.Upstream, protocol Protocol) *service {
 		options = append(options, connect.WithGRPC())
 	}
 	transport, base := newTransport(to, protocol), to.Base().String()
-	return &service{
+	s := &service{
 		protocol:    protocol,
 		transport:   transport,
 		users:       userv2connect.NewUserServiceClient(transport, base, options...),
 		permissions: internal_permissionv2connect.NewInternalPermissionServiceClient(transport, base, options...),
 		beta:        connect.NewClient[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse](transport, base+betaListAdministrators, options...),
 	}
+	if protocol == ProtocolConnect {
+		s.lane = newLane(to, transport, options)
+	}
+	return s
 }
 
 func (s *service) setPassword(ctx context.Context, request *connect.Request[userv2.SetPasswordRequest]) (*connect.Response[userv2.SetPasswordResponse], error) {
+	if s.lane != nil {
+		return s.lane.setPassword(ctx, request)
+	}
 	return s.users.SetPassword(ctx, request)
 }
 

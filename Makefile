@@ -18,6 +18,7 @@ lint: # vet, linters, tidy modules, generated code up to date
 	go mod tidy -diff
 	cd interop && go vet ./... && $(LINT) run ./... && go mod tidy -diff
 	cd interop/reference && go vet ./... && $(LINT) run ./... && go mod tidy -diff
+	cd bench && go vet ./... && $(LINT) run ./... && go mod tidy -diff
 	.ci/generated
 
 generate: # gen/ from proto/, and the tables in docs/configuration.md
@@ -36,8 +37,9 @@ interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real c
 	cd interop/reference && go test -count=1 ./...
 	cd interop && npm ci --no-audit --no-fund && npm test
 
-bench:
+bench: # our own functions; then the program, beside others
 	go test -run '^$$' -bench . -benchmem ./adapter ./v2client ./internal/...
+	cd bench && go run .
 
 ci:
 	.ci/run

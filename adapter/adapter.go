@@ -124,6 +124,7 @@ type Adapter struct {
 	rates      *ingress.Rates
 	inFlight   ingress.Slots
 	largeBody  ingress.Slots
+	clock      clock
 }
 
 // grpcWebMaxAge is how long v1 lets a browser remember a gRPC-Web preflight;

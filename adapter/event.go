@@ -158,7 +158,8 @@ func (e *Event) attributes(cause error) []slog.Attr {
 	for _, attempt := range e.Upstream {
 		upstream += attempt.Duration
 	}
-	attributes := []slog.Attr{
+	const most = 17 // with what stands there only sometimes
+	attributes := append(make([]slog.Attr, 0, most),
 		slog.String("protocol", e.Protocol),
 		slog.String("way", e.Route),
 		slog.String("code", e.Code),
@@ -172,7 +173,7 @@ func (e *Event) attributes(cause error) []slog.Attr {
 		slog.Float64("upstream_ms", milliseconds(upstream)),
 		slog.Float64("duration_ms", milliseconds(e.Duration)),
 		slog.String("request_id", e.RequestID),
-	}
+	)
 	for _, optional := range []slog.Attr{
 		slog.String("trace_id", e.TraceID), slog.String("refused_by", e.RefusedBy), slog.String("user_belongs_to", e.movedTo),
 	} {

@@ -119,7 +119,7 @@ func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Even
 	if c.refusal != nil {
 		return nil, c.refusal
 	}
-	setNoStore(c.Header())
+	a.setNoStore(c.Header())
 	request := m.newRequest()
 	if err := proto.Unmarshal(c.message, request.message()); err != nil { // recording garbage-message
 		return nil, rpcstatus.New(connect.CodeInternal, "grpc: error unmarshalling request: "+stableProtoText(err))

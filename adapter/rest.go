@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -67,18 +68,18 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 	}
 	response, refusal := a.run(ctx, called.method, request, event)
 	if refusal != nil {
-		writeRESTRefusal(x, refusal)
+		a.writeRESTRefusal(x, refusal)
 		return
 	}
-	setNoStore(x.Header())
+	a.setNoStore(x.Header())
 	x.Header().Add("Vary", "Cookie")
 	rpcstatus.WriteBody(x, http.StatusOK, appendResponse(nil, response))
 }
 
 // writeRESTRefusal answers a call that v1's gRPC server would have refused.
-func writeRESTRefusal(x *ingress.Exchange, refusal *rpcstatus.Status) {
+func (a *Adapter) writeRESTRefusal(x *ingress.Exchange, refusal *rpcstatus.Status) {
 	if refusal.Code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
-		setNoStore(x.Header())
+		a.setNoStore(x.Header())
 	}
 	if refusal.Code == connect.CodeUnauthenticated {
 		x.Header().Set("WWW-Authenticate", headerText(refusal.Message))
@@ -190,10 +191,28 @@ func isPrintable(value string) bool {
 }
 
 // setNoStore adds what v1's gRPC server adds to every answer of a method.
-func setNoStore(header http.Header) {
+func (a *Adapter) setNoStore(header http.Header) {
 	header["Cache-Control"] = []string{"no-store"}
-	header["Expires"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	header["Expires"] = []string{a.clock.date()}
 	header["Pragma"] = []string{"no-cache"}
+}
+
+// clock tells the date for headers, which is the same for a second.
+type clock struct{ last atomic.Pointer[dated] }
+
+type dated struct {
+	second int64 // Unix time
+	text   string
+}
+
+func (c *clock) date() string {
+	now := time.Now()
+	last := c.last.Load()
+	if last == nil || last.second != now.Unix() {
+		last = &dated{now.Unix(), now.UTC().Format(http.TimeFormat)}
+		c.last.Store(last)
+	}
+	return last.text
 }
 
 // headerText makes an error message fit for a header value.

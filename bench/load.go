@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,14 +20,11 @@ type request struct {
 }
 
 func newRequest(method, path, body, want string, header ...string) request {
-	text := method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n"
-	for _, line := range header {
-		text += line + "\r\n"
-	}
+	lines := append([]string{method + " " + path + " HTTP/1.1", "Host: localhost", "User-Agent: bench", "Accept: */*"}, header...)
 	if body != "" {
-		text += fmt.Sprintf("Content-Length: %d\r\n", len(body))
+		lines = append(lines, fmt.Sprintf("Content-Length: %d", len(body)))
 	}
-	return request{[]byte(text + "\r\n" + body), want}
+	return request{[]byte(strings.Join(lines, "\r\n") + "\r\n\r\n" + body), want}
 }
 
 // client sends one request after the other on a connection.
@@ -53,6 +51,7 @@ func (c *client) exchange(r request) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = response.Body.Close() }()
 	n, err := io.ReadAtLeast(response.Body, c.buffer, len(r.want))
 	if err != nil || response.StatusCode != http.StatusOK || string(c.buffer[:len(r.want)]) != r.want {
 		return fmt.Errorf("answered %s %q (%w), not %q", response.Status, c.buffer[:n], err, r.want)
@@ -100,7 +99,8 @@ func closedLoop(ctx context.Context, address string, r request, connections int,
 }
 
 // openLoop sends requests at a rate, whether or not the earlier ones are answered. It
-// returns how long each answer took from when its request was due.
+// returns how long each answer took, the wait for a connection included, but not how late
+// the machine's timers were.
 func openLoop(ctx context.Context, address string, r request, rate int, window time.Duration) ([]time.Duration, error) {
 	const connections = 32
 	idle := make(chan *client, connections)
@@ -119,11 +119,12 @@ func openLoop(ctx context.Context, address string, r request, rate int, window t
 	for i := range count {
 		due := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
 		time.Sleep(time.Until(due))
+		begin := time.Now()
 		all.Go(func() {
 			c := <-idle
 			defer func() { idle <- c }()
 			failures[i] = c.exchange(r)
-			latencies[i] = time.Since(due)
+			latencies[i] = time.Since(begin)
 		})
 	}
 	all.Wait()

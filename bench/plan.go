@@ -63,7 +63,7 @@ func (p plan) measure(ctx context.Context, progress io.Writer) ([]result, error)
 	defer func() { _ = os.RemoveAll(dir) }()
 	if p.adapter == "" {
 		p.adapter = filepath.Join(dir, "zitadel-v1-adapter")
-		build := exec.CommandContext(ctx, "go", "build", "-C", "..", "-trimpath", "-ldflags=-s -w", "-o", p.adapter, "./cmd/zitadel-v1-adapter")
+		build := exec.CommandContext(ctx, "go", "build", "-C", "..", "-trimpath", "-ldflags=-s -w", "-o", p.adapter, "./cmd/zitadel-v1-adapter") //nolint:gosec // bench's own arguments
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building the adapter: %w: %s", err, out)
 		}
@@ -96,7 +96,7 @@ func (p plan) startAll(ctx context.Context, dir string) (all []*running, stop fu
 	if err != nil {
 		return nil, stop, err
 	}
-	upstream, err := freeAddress()
+	upstream, err := freeAddress(ctx)
 	if err != nil {
 		return nil, stop, err
 	}
@@ -112,7 +112,7 @@ func (p plan) startAll(ctx context.Context, dir string) (all []*running, stop fu
 	for _, each := range targets {
 		under := &running{target: each, address: upstream}
 		if each.command != nil {
-			if under.address, err = freeAddress(); err != nil {
+			if under.address, err = freeAddress(ctx); err != nil {
 				return nil, stop, err
 			}
 			environ, name, args := each.command(under.address, upstream)

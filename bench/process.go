@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -19,7 +20,7 @@ type process struct {
 
 // start runs a program and waits until it takes connections on an address.
 func start(ctx context.Context, address string, environ []string, name string, args ...string) (*process, error) {
-	command := exec.CommandContext(ctx, name, args...)
+	command := exec.CommandContext(ctx, name, args...) //nolint:gosec // bench's own targets
 	command.Env = append(os.Environ(), environ...)
 	output, err := os.CreateTemp("", "bench-*.log")
 	if err != nil {
@@ -32,7 +33,7 @@ func start(ctx context.Context, address string, environ []string, name string, a
 		return nil, err
 	}
 	for {
-		conn, err := net.Dial("tcp", address)
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err == nil {
 			_ = conn.Close()
 			return &process{command, time.Since(begin)}, nil
@@ -59,7 +60,7 @@ func (p *process) cpu() (time.Duration, error) {
 		return 0, err
 	}
 	const utime, stime = 11, 12 // after the name, which may hold spaces
-	fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
 	var ticks int64
 	for _, field := range []int{utime, stime} {
 		n, err := strconv.ParseInt(fields[field], 10, 64)
@@ -82,8 +83,8 @@ func (p *process) memory() (float64, error) {
 }
 
 // freeAddress is an address on which nobody listens.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

@@ -86,7 +86,7 @@ func understood(response *http.Response) *userv2.SetPasswordResponse {
 		_, err = response.Body.Read(nil) // the end
 	}
 	answer := new(userv2.SetPasswordResponse)
-	if (err == nil || err == io.EOF) && proto.Unmarshal(body, answer) == nil { //nolint:errorlint // what io.Reader returns
+	if (err == nil || err == io.EOF) && proto.Unmarshal(body, answer) == nil {
 		_ = response.Body.Close()
 		return answer
 	}

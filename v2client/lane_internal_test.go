@@ -21,7 +21,7 @@ import (
 )
 
 // laneBeside returns the call by the lane and by connect-go, to a server.
-func laneBeside(t *testing.T, handler http.Handler) map[string]func() (*userv2.SetPasswordResponse, error, attempt) {
+func laneBeside(t *testing.T, handler http.Handler) map[string]func() (*userv2.SetPasswordResponse, attempt, error) {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -29,14 +29,14 @@ func laneBeside(t *testing.T, handler http.Handler) map[string]func() (*userv2.S
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := map[string]func() (*userv2.SetPasswordResponse, error, attempt){}
+	both := map[string]func() (*userv2.SetPasswordResponse, attempt, error){}
 	for name, without := range map[string]bool{"lane": false, "connect-go": true} {
 		service := newService(to, ProtocolConnect)
 		t.Cleanup(service.transport.upstream.CloseIdleConnections)
 		if without {
 			service.lane = nil
 		}
-		both[name] = func() (*userv2.SetPasswordResponse, error, attempt) {
+		both[name] = func() (*userv2.SetPasswordResponse, attempt, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			ctx, made := withAttempt(ctx)
@@ -46,9 +46,9 @@ func laneBeside(t *testing.T, handler http.Handler) map[string]func() (*userv2.S
 			request.Header().Set("Host", "zitadel.example.com")
 			response, err := service.setPassword(ctx, request)
 			if err != nil {
-				return nil, err, made.known()
+				return nil, made.known(), err
 			}
-			return response.Msg, nil, made.known()
+			return response.Msg, made.known(), nil
 		}
 	}
 	return both
@@ -62,7 +62,7 @@ func TestLaneSendsWhatConnectGoSends(t *testing.T) {
 		Header             http.Header
 		Body               []byte
 	}
-	requests := make(chan seen, 1)
+	requests := make(chan seen, 2)
 	both := laneBeside(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		header := maps.Clone(r.Header)
@@ -72,9 +72,12 @@ func TestLaneSendsWhatConnectGoSends(t *testing.T) {
 		header["Connect-Timeout-Ms"] = nil
 		requests <- seen{r.Method, r.Host, r.URL.Path, header, body}
 	}))
-	_, _, _ = both["lane"]()
+	for _, call := range []string{"lane", "connect-go"} {
+		if _, _, err := both[call](); err == nil {
+			t.Errorf("%s: got no error for an answer of no type", call)
+		}
+	}
 	got := <-requests
-	_, _, _ = both["connect-go"]()
 	if want := <-requests; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -122,8 +125,8 @@ func TestLaneUnderstandsAsConnectGo(t *testing.T) {
 			w.WriteHeader(answer.status)
 			_, _ = w.Write(answer.body)
 		}))
-		got, gotErr, gotMade := both["lane"]()
-		want, wantErr, wantMade := both["connect-go"]()
+		got, gotMade, gotErr := both["lane"]()
+		want, wantMade, wantErr := both["connect-go"]()
 		if !proto.Equal(got, want) || describe(gotErr) != describe(wantErr) || gotMade != wantMade {
 			t.Errorf("%s: got %v, %s, %+v; connect-go gets %v, %s, %+v", name, got, describe(gotErr), gotMade, want, describe(wantErr), wantMade)
 		}

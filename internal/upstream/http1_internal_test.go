@@ -36,7 +36,7 @@ func (s *scripted) dial(context.Context, string, string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cut := rand.New(rand.NewPCG(uint64(s.segments), uint64(s.dialed.Add(1)))) //nolint:gosec // tests repeat it
+	cut := rand.New(rand.NewPCG(uint64(s.segments), uint64(s.dialed.Add(1))))
 	s.serving.Go(func() {
 		defer func() { _ = far.Close() }()
 		reader := bufio.NewReader(far)
@@ -90,9 +90,9 @@ type exchanged struct {
 func exchanges(t *testing.T, transport http.RoundTripper, requests []func() *http.Request) []exchanged {
 	t.Helper()
 	all := make([]exchanged, 0, len(requests))
-	for _, make := range requests {
+	for _, newOne := range requests {
 		var seen exchanged
-		request := make()
+		request := newOne()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
@@ -144,9 +144,9 @@ func newRequest(method string, body func() io.Reader) func() *http.Request {
 		if body != nil {
 			from = body()
 		}
-		request, err := http.NewRequest(method, "http://x/a?b=c", from) //nolint:noctx // exchanges has one
+		request, err := http.NewRequest(method, "http://x/a?b=c", from)
 		if err != nil {
-			panic(err) //nolint:forbidigo // a mistake in the test
+			panic(err)
 		}
 		request.Header.Set("X-A", "b")
 		return request

@@ -281,20 +281,18 @@ type http1Exchange struct {
 // send writes the request, or begins to.
 func (x *http1Exchange) send() error {
 	request := x.request
+	var data []byte
 	switch {
 	case request.Body == nil, request.Body == http.NoBody:
 	case request.GetBody != nil && request.ContentLength > 0 && request.ContentLength <= maxBodyInMemory:
 		// It can be read again, so it is in memory. net/http writes a body that it does not
 		// know to be apart from the head.
-		data := make([]byte, request.ContentLength)
+		data = make([]byte, request.ContentLength)
 		_, err := io.ReadFull(request.Body, data)
 		_ = request.Body.Close()
 		if err != nil {
 			return err
 		}
-		whole := *request
-		whole.Body = io.NopCloser(bytes.NewReader(data))
-		request = &whole
 	default:
 		x.body = &notedBody{ReadCloser: request.Body}
 		streamed := *request
@@ -303,13 +301,26 @@ func (x *http1Exchange) send() error {
 		go x.stream(&streamed)
 		return nil
 	}
-	if err := x.write(request); err != nil {
+	if err := x.writeWhole(request, data); err != nil {
 		return err
 	}
 	if x.pool.headerTimeout > 0 {
 		x.conn.limitRead(time.Now().Add(x.pool.headerTimeout))
 	}
 	return nil
+}
+
+// writeWhole writes a request with a body that is in memory.
+func (x *http1Exchange) writeWhole(request *http.Request, body []byte) error {
+	if writeHead(x.conn.writer, request, int64(len(body))) {
+		_, _ = x.conn.writer.Write(body) // bufio keeps an error
+		return x.conn.writer.Flush()
+	}
+	whole := *request
+	if body != nil {
+		whole.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return x.write(&whole)
 }
 
 func (x *http1Exchange) write(request *http.Request) error {

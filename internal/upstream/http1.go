@@ -23,9 +23,9 @@ import (
 // connection, and what an exchange costs there is mostly to wake them. Requests are
 // written and answers parsed by net/http all the same.
 //
-// It sends a request a second time only as net/http does: on a connection that was open
-// before and gave no answer, if not a byte was written, or if the request is safe and has no
-// body.
+// It sends a request a second time only as net/http does: if the connection was open before
+// and ended without a byte of an answer, and not a byte was written, or the request is safe
+// and has no body.
 type http1Pool struct {
 	dial           func(ctx context.Context) (net.Conn, error)
 	headerTimeout  time.Duration // 0: no limit
@@ -213,7 +213,8 @@ func (p *http1Pool) do(request *http.Request) (response *http.Response, sent boo
 		if ctx.Err() != nil {
 			return nil, sent, ctx.Err()
 		}
-		if !reused || sent && !isSafe(request) {
+		timeout, isNet := errors.AsType[net.Error](err)
+		if !reused || sent && !isSafe(request) || conn.headLeft != p.maxHeaderBytes || isNet && timeout.Timeout() {
 			return nil, sent, err
 		}
 		again, ok := rewound(request)
@@ -234,6 +235,7 @@ func (p *http1Pool) RoundTrip(request *http.Request) (*http.Response, error) {
 // connection must be closed.
 func (p *http1Pool) exchange(conn *http1Conn, request *http.Request) (*http.Response, error) {
 	ctx := request.Context()
+	conn.headLeft = p.maxHeaderBytes
 	release := func() bool { return true }
 	if ctx.Done() != nil {
 		release = context.AfterFunc(ctx, conn.abort)
@@ -350,7 +352,6 @@ func (x *http1Exchange) stream(request *http.Request) {
 // readHead reads the head of the final answer.
 func (x *http1Exchange) readHead() (*http.Response, error) {
 	conn := x.conn
-	conn.headLeft = x.pool.maxHeaderBytes
 	for range maxInterim + 1 {
 		response, err := http.ReadResponse(conn.reader, x.request)
 		if err != nil {

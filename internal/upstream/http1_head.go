@@ -19,31 +19,16 @@ const maxSortedHeaders = 32
 // must write the request.
 func writeHead(w *bufio.Writer, request *http.Request, bodyLength int64) bool {
 	var room [maxSortedHeaders]string
-	names := room[:0]
-	for name, values := range request.Header {
-		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, isOdd) {
-			return false
-		}
-		switch name {
-		case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer": // written from other fields
-		default:
-			names = append(names, name)
-		}
-	}
+	names, usual := sortedNames(room[:0], request.Header)
 	target := request.URL.RequestURI()
-	if !isOrdinary(request, target, bodyLength) {
+	if !usual || !isOrdinary(request, target, bodyLength) {
 		return false
 	}
-	slices.Sort(names)
 	for _, part := range [...]string{request.Method, " ", target, " HTTP/1.1\r\nHost: ", request.Host, "\r\n"} {
 		_, _ = w.WriteString(part) // bufio keeps an error
 	}
-	agents, told := request.Header["User-Agent"]
-	switch {
-	case !told:
-		_, _ = w.WriteString("User-Agent: Go-http-client/1.1\r\n")
-	case len(agents) > 0 && agents[0] != "":
-		writeField(w, "User-Agent", agents[0])
+	if agent := userAgent(request.Header); agent != "" {
+		writeField(w, "User-Agent", agent)
 	}
 	if request.Close {
 		writeField(w, "Connection", "close")
@@ -58,6 +43,35 @@ func writeHead(w *bufio.Writer, request *http.Request, bodyLength int64) bool {
 	}
 	_, _ = w.WriteString("\r\n")
 	return true
+}
+
+// sortedNames appends the names of the headers that are written as they are. usual says that
+// net/http would change none of them.
+func sortedNames(names []string, header http.Header) (sorted []string, usual bool) {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, isOdd) {
+			return nil, false
+		}
+		switch name {
+		case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer": // written from other fields
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, true
+}
+
+// userAgent is what net/http sends: its own unless there is another, or an empty one.
+func userAgent(header http.Header) string {
+	agents, told := header["User-Agent"]
+	switch {
+	case !told:
+		return "Go-http-client/1.1"
+	case len(agents) == 0:
+		return ""
+	}
+	return agents[0]
 }
 
 func writeField(w *bufio.Writer, name, value string) {

@@ -47,7 +47,7 @@ func FuzzWriteHead(f *testing.F) {
 }
 
 func BenchmarkWriteHead(b *testing.B) {
-	request, err := http.NewRequest(http.MethodPost, "http://localhost/zitadel.user.v2.UserService/SetPassword", http.NoBody) //nolint:noctx // never sent
+	request, err := http.NewRequest(http.MethodPost, "http://localhost/zitadel.user.v2.UserService/SetPassword", http.NoBody)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -25,8 +25,9 @@ import (
 
 // scripted is a server that sends a request's answer byte by byte as it is told.
 type scripted struct {
-	answers  []string // one for each request on a connection; then it closes
-	segments int64    // seed of the random segments that they are cut into
+	answers  []string    // one for each request on a connection; then it closes
+	segments int64       // seed of the random segments that they are cut into
+	before   func(n int) // called before each answer on a connection
 	dialed   atomic.Int32
 	serving  sync.WaitGroup
 }
@@ -40,13 +41,16 @@ func (s *scripted) dial(context.Context, string, string) (net.Conn, error) {
 	s.serving.Go(func() {
 		defer func() { _ = far.Close() }()
 		reader := bufio.NewReader(far)
-		for _, answer := range s.answers {
+		for n, answer := range s.answers {
 			request, err := http.ReadRequest(reader)
 			if err != nil {
 				return
 			}
 			if _, err := io.Copy(io.Discard, request.Body); err != nil {
 				return
+			}
+			if s.before != nil {
+				s.before(n)
 			}
 			for len(answer) > 0 {
 				n := 1 + cut.IntN(len(answer))
@@ -320,5 +324,40 @@ func TestHTTP1HeaderTimeout(t *testing.T) {
 			t.Errorf("%s: got sent %v, %v, want a timeout", what, sent, err)
 		}
 		_ = far.Close()
+	}
+}
+
+// A request is not sent again because its answer takes too long, or is none.
+func TestHTTP1AnswersAreAwaitedOnce(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		second  string
+		timeout time.Duration
+		want    int32 // connections
+	}{
+		"ends without an answer": {"", 0, 2},
+		"no HTTP":                {"hello\r\n\r\n", 0, 1},
+		"takes too long":         {"", 200 * time.Millisecond, 1},
+	} {
+		silent := make(chan struct{})
+		server := &scripted{answers: []string{ok, test.second}}
+		if test.timeout > 0 {
+			server.before = func(n int) {
+				if n == 1 {
+					<-silent
+				}
+			}
+		}
+		pool := newScriptedPool(server)
+		pool.headerTimeout = test.timeout
+		for range 2 {
+			_ = exchanges(t, pool, []func() *http.Request{getRequest})
+		}
+		if got := server.dialed.Load(); got != test.want {
+			t.Errorf("%s: got %d connections, want %d", name, got, test.want)
+		}
+		close(silent)
+		pool.CloseIdleConnections()
+		server.serving.Wait()
 	}
 }

@@ -16,8 +16,9 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is main, with the world as parameters. "bench upstream ADDR" and "bench
-// reverse-proxy ADDR UPSTREAM" are the processes that bench itself starts.
+// run is main, with the world as parameters. "bench upstream ADDR" and "bench PEER ADDR
+// UPSTREAM", of reverse-proxy, gateway and vanguard, are the processes that bench itself
+// starts.
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -33,11 +34,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	switch {
-	case len(args) == 2 && args[0] == "upstream":
+	if len(args) == 2 && args[0] == "upstream" {
 		return serveUpstream(args[1])
-	case len(args) == 3 && args[0] == "reverse-proxy":
-		return serveReverseProxy(args[1], args[2])
+	}
+	if len(args) == 3 {
+		switch args[0] {
+		case "reverse-proxy":
+			return serveReverseProxy(args[1], args[2])
+		case "gateway":
+			return serveGateway(args[1], args[2])
+		case "vanguard":
+			return serveVanguard(args[1], args[2])
+		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -53,12 +61,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	results, err := plan.measure(ctx, stderr)
+	measured, err := plan.measure(ctx, stderr)
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return writeJSON(stdout, results)
+		return writeJSON(stdout, measured)
 	}
-	return writeTable(stdout, results)
+	return writeTable(stdout, measured)
 }

@@ -55,33 +55,34 @@ type round struct{ cpu, perSecond, p50, p99 float64 }
 
 // measure starts all programs, and gives each a window in every round. Answers are
 // compared with what is wanted, throughout.
-func (p plan) measure(ctx context.Context, progress io.Writer) ([]result, error) {
+func (p plan) measure(ctx context.Context, progress io.Writer) (report, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
-		return nil, err
+		return report{}, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	if p.adapter == "" {
 		p.adapter = filepath.Join(dir, "zitadel-v1-adapter")
 		build := exec.CommandContext(ctx, "go", "build", "-C", "..", "-trimpath", "-ldflags=-s -w", "-o", p.adapter, "./cmd/zitadel-v1-adapter") //nolint:gosec // bench's own arguments
 		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("building the adapter: %w: %s", err, out)
+			return report{}, fmt.Errorf("building the adapter: %w: %s", err, out)
 		}
 	}
 	all, stop, err := p.startAll(ctx, dir)
 	defer stop()
 	if err != nil {
-		return nil, err
+		return report{}, err
 	}
 	for n := range p.rounds {
 		for _, each := range all {
 			if err := p.round(ctx, each); err != nil {
-				return nil, fmt.Errorf("%s: %w", each.name, err)
+				return report{}, fmt.Errorf("%s: %w", each.name, err)
 			}
 		}
 		fmt.Fprintf(progress, "round %d of %d\n", n+1, p.rounds)
 	}
-	return summarize(all)
+	results, err := summarize(all)
+	return report{results, judge(all)}, err
 }
 
 // startAll starts the upstream and all programs; stop ends them.
@@ -177,14 +178,10 @@ func summarize(all []*running) ([]result, error) {
 			slices.Sort(figures)
 			return figures
 		}
-		ratios := make([]float64, len(each.rounds))
-		for i, round := range each.rounds {
-			ratios[i] = round.cpu / base.rounds[i].cpu
-		}
-		slices.Sort(ratios)
+		toBase := ratios(each, base)
 		summary := result{
 			Name: each.name, CPU: median(of(func(r round) float64 { return r.cpu })),
-			Ratio: median(ratios), Low: ratios[len(ratios)/4], High: ratios[len(ratios)*3/4],
+			Ratio: median(toBase), Low: toBase[len(toBase)/4], High: toBase[len(toBase)*3/4],
 			PerSecond: median(of(func(r round) float64 { return r.perSecond })),
 			P50:       median(of(func(r round) float64 { return r.p50 })), P99: median(of(func(r round) float64 { return r.p99 })),
 			Idle: each.idle,

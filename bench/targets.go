@@ -48,14 +48,19 @@ func (p plan) targets(dir string) ([]target, error) {
 	if err != nil {
 		return nil, err
 	}
-	reverseProxy := func(address, upstream string) ([]string, string, []string) {
-		return nil, itself, []string{"reverse-proxy", address, upstream}
+	peer := func(name string) func(address, upstream string) ([]string, string, []string) {
+		return func(address, upstream string) ([]string, string, []string) {
+			return nil, itself, []string{name, address, upstream}
+		}
 	}
+	reverseProxy := peer("reverse-proxy")
 	all := []target{
 		{"direct, passing", nil, passing},
 		{"direct, SetPassword v2", nil, v2},
 		{baseline, reverseProxy, passing},
 		{"httputil.ReverseProxy, 1 MiB", reverseProxy, megabyte},
+		{"grpc-gateway and grpc-go, REST", peer("gateway"), v1},
+		{"vanguard and connect-go, REST", peer("vanguard"), v1},
 	}
 	for _, binary := range []struct{ name, path string }{{"adapter", p.adapter}, {"other adapter", p.other}} {
 		if binary.path == "" {
@@ -76,7 +81,7 @@ func (p plan) targets(dir string) ([]target, error) {
 			target{binary.name + ", REST, strict, gRPC upstream", with("V1ADAPTER_UPSTREAM_PROTOCOL=grpc"), v1},
 		)
 	}
-	all = append(all, nginxTargets(dir, passing)...)
+	all = append(all, nginxTargets(dir, passing, v1)...)
 	only, err := regexp.Compile(p.only)
 	if err != nil {
 		return nil, fmt.Errorf("-only: %w", err)
@@ -102,25 +107,47 @@ func webRequest() (request, error) {
 		token, "Content-Type: application/grpc-web-text", "X-Zitadel-Orgid: "+organization), nil
 }
 
-// nginxTargets is nginx, in one process, without logs; none if it is not installed.
-func nginxTargets(dir string, passing request) []target {
+// njsModule is where Debian's package libnginx-mod-http-js puts nginx's JavaScript.
+const njsModule = "/usr/lib/nginx/modules/ngx_http_js_module.so"
+
+// njsCall rewrites the call, by hand.
+const njsCall = `function call(r) {
+  const sent = {userId: r.uri.split('/')[4], newPassword: {password: JSON.parse(r.requestText).password, changeRequired: true}};
+  r.subrequest('/zitadel.user.v2.UserService/SetPassword', {method: 'POST', body: JSON.stringify(sent)}, function (answer) {
+    const details = JSON.parse(answer.responseText).details;
+    r.headersOut['Content-Type'] = 'application/json';
+    r.return(answer.status, JSON.stringify({details: {sequence: details.sequence, changeDate: details.changeDate, resourceOwner: details.resourceOwner}}));
+  });
+}
+export default {call};
+`
+
+// nginxTargets is nginx, in one process, without logs; none if it is not installed, and
+// with JavaScript if that is.
+func nginxTargets(dir string, passing, v1 request) []target {
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
 		return nil
 	}
-	return []target{{"nginx, passing", func(address, upstream string) ([]string, string, []string) {
-		config := filepath.Join(dir, "nginx.conf")
-		_ = os.WriteFile(config, fmt.Appendf(nil, `daemon off; master_process off; pid %s/nginx.pid; error_log stderr error;
+	with := func(name, module, locations string) func(address, upstream string) ([]string, string, []string) {
+		return func(address, upstream string) ([]string, string, []string) {
+			config := filepath.Join(dir, name+".conf")
+			_ = os.WriteFile(filepath.Join(dir, "v1.js"), []byte(njsCall), 0o600) // nginx says if they are not there
+			_ = os.WriteFile(config, fmt.Appendf(nil, `%s daemon off; master_process off; pid %s/%s.pid; error_log stderr error;
 events { worker_connections 4096; }
 http {
-  access_log off; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
-  keepalive_requests 1000000000;
-  upstream zitadel { server %s; keepalive 256; keepalive_requests 1000000000; }
-  server {
-    listen %s;
-    location / { proxy_pass http://zitadel; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $remote_addr; }
-  }
-}`, dir, upstream, address), 0o600)
-		return nil, binary, []string{"-c", config, "-e", "stderr"}
-	}, passing}}
+  access_log off; client_body_temp_path %[2]s; proxy_temp_path %[2]s; fastcgi_temp_path %[2]s; uwsgi_temp_path %[2]s; scgi_temp_path %[2]s;
+  keepalive_requests 1000000000; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $remote_addr;
+  upstream zitadel { server %[4]s; keepalive 256; keepalive_requests 1000000000; }
+  server { listen %[5]s; location / { proxy_pass http://zitadel; } %[6]s }
+}`, module, dir, name, upstream, address, locations), 0o600)
+			return nil, binary, []string{"-p", dir, "-c", config, "-e", "stderr"}
+		}
+	}
+	targets := []target{{"nginx, passing", with("nginx", "", ""), passing}}
+	if _, err := os.Stat(njsModule); err == nil {
+		targets = append(targets, target{"nginx with njs, REST", with("njs", "load_module "+njsModule+";",
+			"js_path "+dir+"; js_import v1.js; location /management/ { js_content v1.call; }"), v1})
+	}
+	return targets
 }

@@ -39,6 +39,9 @@ func (a answer) String() string {
 	if location := a.header.Get("Location"); location != "" {
 		return text + ", Location: " + excerpt([]byte(location))
 	}
+	if a.isPage() {
+		return text + ", a web page"
+	}
 	return text + ": " + excerpt(a.body)
 }
 

@@ -86,7 +86,9 @@ func (c *checker) checkDiscovery(ctx context.Context) {
 		return
 	}
 	c.checkInstances(ctx, found)
-	c.checkClock(found.answer)
+	if c.client != nil {
+		c.checkClock(found.answer)
+	}
 }
 
 func dialHint(err error) string {

@@ -341,7 +341,7 @@ func TestCallsAreAbortedAfterShutdownTimeout(t *testing.T) {
 func TestTerminationLosesNoRequestOfABalancer(t *testing.T) {
 	t.Parallel()
 	const rounds, connections = 20, 30
-	config := "upstream: {url: 'http://" + newOrigin(t, nil) + "'}\nserver: {shutdownDelay: 500ms}"
+	config := "upstream: {url: 'http://" + newOrigin(t, nil) + "'}\nserver: {shutdownDelay: 1500ms}"
 	stays := start(t, binary, config)
 	var lost, sent, moved atomic.Int64
 	for range rounds {

@@ -16,7 +16,8 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 )
 
-// organization is that of the user and of the caller.
+// organization is the id of the organization that both the user and the caller of every
+// measured call belong to.
 const organization = "400849858564525094"
 
 // users is a user service that answers at once.

@@ -22,7 +22,8 @@ const (
 	lookUp = time.Millisecond
 )
 
-// work takes so much of a core's time.
+// work keeps a core busy for the time that is needed, a slice at a time. It returns when all
+// of that has passed.
 func (c cores) work(needed time.Duration) {
 	if c == nil {
 		return

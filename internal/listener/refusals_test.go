@@ -1,0 +1,125 @@
+package listener_test
+
+import (
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"testing"
+	"time"
+
+	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/refusals"
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+// What net/http answers itself is recorded by its reason, and nothing that a handler
+// answers. HTTP/1.1 where ALPN has chosen h2 is refused.
+func TestRefusedRequestsAreRecorded(t *testing.T) {
+	t.Parallel()
+	ca, dir := wiretest.NewCA(t), t.TempDir()
+	cert, key := ca.Issue(t, 2)
+	certificates, err := listener.LoadCertificates(listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.TLS != nil {
+			t.Error("HTTP/1.1 on a connection of HTTP/2 was handled")
+		}
+		http.Error(w, "the handler's own", http.StatusBadRequest)
+	})
+	for name, test := range map[string]struct {
+		sent string
+		alpn []string // with TLS
+		want refusals.Reason
+	}{
+		"malformed":         {sent: "GET / HTTP/1.1\r\nHost: x\r\nno field\r\n\r\n", want: refusals.Framing},
+		"ambiguous":         {sent: "GET / HTTP/1.1\nHost: x\n\n", want: refusals.Framing},
+		"large headers":     {sent: "GET / HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", want: refusals.Headers},
+		"handled":           {sent: "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
+		"HTTP/1.1 after h2": {sent: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", alpn: []string{"h2"}, want: refusals.Framing},
+		"no TLS protocol":   {alpn: []string{strings.Repeat("x", 200)}, want: refusals.TLS},
+	} {
+		recorded := make(chan refusals.Reason, 2)
+		config := listener.Config{
+			Handler: handler, HeaderBytes: 8 << 10,
+			Refusals: refusals.NewRecorder(func(reason refusals.Reason) { recorded <- reason }, slog.New(slog.DiscardHandler)),
+		}
+		if test.alpn != nil {
+			config.Certificates = certificates
+		}
+		conn, err := net.Dial("tcp", startWith(t, "127.0.0.1:0", config).Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test.alpn != nil {
+			conn = tls.Client(conn, &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1", NextProtos: test.alpn})
+		}
+		_, _ = io.WriteString(conn, test.sent)
+		answer, _ := io.ReadAll(conn)
+		if want := "HTTP/1.1 4"; test.want != refusals.TLS && !strings.HasPrefix(string(answer), want) {
+			t.Errorf("%s: got %q, want %q", name, answer, want)
+		}
+		_ = conn.Close()
+		var got refusals.Reason
+		select {
+		case got = <-recorded:
+		default:
+		}
+		if got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// From Announce on, each answer tells its client to go elsewhere, and connections without
+// a request stay open.
+func TestAnnouncedEndComesWithAnswers(t *testing.T) {
+	t.Parallel()
+	s := start(t, "127.0.0.1:0", http.HandlerFunc(describe), nil, io.Discard)
+	url := "http://" + s.Addr().String()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	http2 := &http.Transport{Protocols: protocols}
+	defer http2.CloseIdleConnections()
+	http1 := &http.Transport{}
+	defer http1.CloseIdleConnections()
+	exchange := func(transport *http.Transport) (response *http.Response, reused bool) {
+		t.Helper()
+		trace := &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { reused = got.Reused }}
+		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, url, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err = transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		return response, reused
+	}
+	for name, transport := range map[string]*http.Transport{"HTTP/1.1": http1, "HTTP/2": http2} {
+		if response, _ := exchange(transport); response.Close {
+			t.Errorf("%s, before: the answer closes the connection", name)
+		}
+	}
+	s.Announce()
+	for name, transport := range map[string]*http.Transport{"HTTP/1.1": http1, "HTTP/2": http2} {
+		if response, reused := exchange(transport); !reused || transport == http1 && !response.Close {
+			t.Errorf("%s: got connection reused %v, Connection: close %v; want both", name, reused, response.Close)
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; { // GOAWAY may come after the answer
+			if _, reused := exchange(transport); !reused {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: the connection is still used", name)
+			}
+		}
+	}
+}

@@ -108,9 +108,9 @@ type Limits struct {
 }
 
 // Adapter is the handler of everything that a v1 client may send. It routes requests to the
-// protocols. ZITADEL decides by path cleaning, then by
-// gRPC's content types, then by REST's paths, and so does it. What has no v1 method's
-// path, in any spelling, passes through before any of that. It is safe for concurrent use.
+// protocols. ZITADEL decides by path cleaning, then by gRPC's content types, then by REST's
+// paths, and so does it. What has no v1 method's path, in any spelling, passes through before
+// any of that. It is safe for concurrent use.
 type Adapter struct {
 	config     Config
 	procedures map[string]*method // by path

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -53,7 +52,8 @@ type Event struct {
 	// Peer is where the call came from: the address of the connection's other end, after
 	// those of trusted proxies.
 	Peer string
-	// TraceID is that of the traceparent header (W3C Trace Context), or "".
+	// TraceID is the trace id in the request's traceparent header (W3C Trace Context), or
+	// "" if the request has no such header.
 	TraceID string
 	// RequestID goes to ZITADEL as X-Request-Id, and stands in the answer.
 	RequestID string
@@ -98,7 +98,9 @@ const protocolREST = "rest"
 func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	event := &Event{
 		Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
-		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")), Peer: peerOf(r), TraceID: traceID(r),
+		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
+		// The edge has decided what X-Forwarded-For says. Only a peer on a Unix socket has none.
+		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
 		status: rpcstatus.New(connect.CodeInternal, "internal error"),
 	}
 	if m != nil {
@@ -214,19 +216,6 @@ func (a *Adapter) hashedCaller(event *Event) string {
 	hash := sha256.Sum256(keyed[:])
 	const most = 8 // bytes: enough to tell callers apart
 	return "token:" + hex.EncodeToString(hash[:most])
-}
-
-// peerOf is Event.Peer. The edge has decided what X-Forwarded-For says, the peer's own
-// address included.
-func peerOf(r *http.Request) string {
-	if forwarded := r.Header.Get("X-Forwarded-For"); forwarded != "" {
-		return forwarded
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil { // a Unix socket
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // traceID is the trace id in a traceparent header of version 00, or "".

@@ -132,12 +132,9 @@ func (p plan) startAll(ctx context.Context, dir string) (all []*running, stop fu
 }
 
 func (p plan) round(ctx context.Context, each *running) error {
-	var before, after time.Duration
-	var err error
-	if each.process != nil {
-		if before, err = each.process.cpu(); err != nil {
-			return err
-		}
+	before, err := each.process.cpu()
+	if err != nil {
+		return err
 	}
 	began := time.Now()
 	answers, err := closedLoop(ctx, each.address, each.request, p.connections, p.window)
@@ -145,10 +142,9 @@ func (p plan) round(ctx context.Context, each *running) error {
 		return err
 	}
 	lasted := time.Since(began)
-	if each.process != nil {
-		if after, err = each.process.cpu(); err != nil {
-			return err
-		}
+	after, err := each.process.cpu()
+	if err != nil {
+		return err
 	}
 	latencies, err := openLoop(ctx, each.address, each.request, p.rate, p.window/2)
 	if err != nil {

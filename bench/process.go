@@ -53,8 +53,11 @@ func (p *process) stop() {
 // clockTick is the unit of CPU times in /proc (proc(5), USER_HZ).
 const clockTick = 10 * time.Millisecond
 
-// cpu is the CPU time that the process has used.
+// cpu is the CPU time that the process has used; a nil process uses none.
 func (p *process) cpu() (time.Duration, error) {
+	if p == nil {
+		return 0, nil
+	}
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
 	if err != nil {
 		return 0, err

@@ -17,12 +17,13 @@ import (
 // target is something that is measured: a program between the load and the upstream, and
 // the request that goes through it.
 type target struct {
-	name string
-	// command starts the program, which listens on the first address and whose upstream is
-	// the second; nil is none: the load goes to the upstream.
-	command func(address, upstream string) (environ []string, name string, args []string)
+	name    string
+	command command // nil is none: the load goes to the upstream
 	request request
 }
+
+// command is how a program is started that listens on an address and has an upstream.
+type command func(address, upstream string) (environ []string, name string, args []string)
 
 const (
 	userPath = "/management/v1/users/400850336480234534/password/_initialize"
@@ -48,7 +49,7 @@ func (p plan) targets(dir string) ([]target, error) {
 	if err != nil {
 		return nil, err
 	}
-	peer := func(name string) func(address, upstream string) ([]string, string, []string) {
+	peer := func(name string) command {
 		return func(address, upstream string) ([]string, string, []string) {
 			return nil, itself, []string{name, address, upstream}
 		}
@@ -66,7 +67,7 @@ func (p plan) targets(dir string) ([]target, error) {
 		if binary.path == "" {
 			continue
 		}
-		with := func(environ ...string) func(address, upstream string) ([]string, string, []string) {
+		with := func(environ ...string) command {
 			return func(address, upstream string) ([]string, string, []string) {
 				return append(environ, "V1ADAPTER_ADMIN_LISTEN=127.0.0.1:0"), binary.path, []string{"--listen", address, "--upstream-url", "http://" + upstream}
 			}
@@ -129,7 +130,7 @@ func nginxTargets(dir string, passing, v1 request) []target {
 	if err != nil {
 		return nil
 	}
-	with := func(name, module, locations string) func(address, upstream string) ([]string, string, []string) {
+	with := func(name, module, locations string) command {
 		return func(address, upstream string) ([]string, string, []string) {
 			config := filepath.Join(dir, name+".conf")
 			_ = os.WriteFile(filepath.Join(dir, "v1.js"), []byte(njsCall), 0o600) // nginx says if they are not there

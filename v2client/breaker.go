@@ -243,7 +243,7 @@ func (b *breaker) watch() {
 	if outcome == healthy {
 		b.quietSince = time.Now()
 	}
-	hung := (outcome == failing || outcome == late) && b.quietSince.Before(asked)
+	hung := errorOf(outcome) != nil && b.quietSince.Before(asked)
 	b.mu.Unlock()
 	if hung {
 		b.hung.Store(true)
@@ -256,6 +256,7 @@ func (b *breaker) watch() {
 // errFailing is what gobreaker is told of a failure.
 var errFailing = errors.New("the upstream is failing")
 
+// errorOf is nil for an outcome that does not count against the upstream.
 func errorOf(outcome health) error {
 	if outcome == failing || outcome == late {
 		return errFailing

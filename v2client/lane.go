@@ -90,11 +90,7 @@ func understood(response *http.Response) *userv2.SetPasswordResponse {
 		_ = response.Body.Close()
 		return answer
 	}
-	rest := response.Body
-	response.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(body[:n]), rest), rest}
+	unread(response, body[:n])
 	return nil
 }
 

@@ -76,12 +76,17 @@ func (n *note) known() attempt {
 // code is named in the body, and belongs to its HTTP status.
 func isConnectError(response *http.Response) bool {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes)) // an error comes again below
-	response.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
+	unread(response, body)
 	var told struct {
 		Code connect.Code `json:"code"`
 	}
 	return json.Unmarshal(body, &told) == nil && told.Code != 0 && rpcstatus.HTTPStatus(told.Code) == response.StatusCode
+}
+
+// unread puts what was read of an answer's body before the rest of it.
+func unread(response *http.Response, read []byte) {
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(read), response.Body), response.Body}
 }

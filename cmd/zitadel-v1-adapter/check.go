@@ -40,10 +40,7 @@ the configuration has a mistake: then all mistakes are printed, and ZITADEL is n
 	asJSON := flags.Bool("json", false, "print JSON")
 	timeout := flags.Duration("timeout", 30*time.Second, "how long all checks together may take, a `DURATION`")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		if err := source.validate(); err != nil {
-			return err
-		}
-		settings, err := source.load()
+		settings, err := source.validated()
 		if err != nil {
 			return err
 		}

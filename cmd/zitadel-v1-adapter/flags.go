@@ -49,11 +49,11 @@ func (s *source) load() (config.Config, error) {
 	return config.Load(s.file, s.environ, s.overrides)
 }
 
-// validate finds every mistake in the configuration.
-func (s *source) validate() error {
+// validated loads the configuration, and finds every mistake in it.
+func (s *source) validated() (config.Config, error) {
 	settings, err := config.Read(s.file, s.environ, s.overrides)
-	if err != nil {
-		return err
+	if err == nil {
+		err = app.Validate(settings)
 	}
-	return app.Validate(settings)
+	return settings, err
 }

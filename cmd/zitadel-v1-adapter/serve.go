@@ -37,11 +37,11 @@ func makeServe(command *cobra.Command, environ []string) {
 	source.addAdminFlag(command)
 	source.addFlag(command, "log-level", "log.level", "`LEVEL`: debug, info, warn or error", "debug", "info", "warn", "error")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		if err := source.validate(); err != nil {
-			return err
-		}
 		changes, settings, err := app.NewChanges(source.file, source.load)
 		if err != nil {
+			if _, all := source.validated(); all != nil {
+				return all
+			}
 			return err
 		}
 		hangup := make(chan os.Signal, 1)

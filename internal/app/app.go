@@ -87,24 +87,24 @@ func Validate(settings config.Config) error {
 }
 
 // Start starts an App. When it returns, calls are taken; [App.Run] must follow.
-// It takes over package log, which net/http's client writes to. Errors name the
-// configuration key.
+// It takes over package log, which net/http's client writes to. The error has a line for
+// each mistake in the settings, with the configuration key.
 func Start(ctx context.Context, c Config) (*App, error) {
 	a := newApp(c)
 	redirectStandardLog(a.log)
 	if len(c.Ignored) > 0 {
 		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
 	}
+	var certificatesErr error
 	if files := listener.TLSFiles(c.Settings.Server.TLS); files.Enabled() {
-		var err error
-		if a.certificates, err = listener.LoadCertificates(files); err != nil {
-			return nil, err
-		}
-		a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
+		a.certificates, certificatesErr = listener.LoadCertificates(files)
 	}
 	first, err := a.newCore(c.Settings)
-	if err != nil {
+	if err := errors.Join(certificatesErr, err); err != nil {
 		return nil, err
+	}
+	if a.certificates != nil {
+		a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
 	}
 	a.core.Store(first)
 	if err := a.listen(ctx); err != nil {

@@ -47,12 +47,16 @@ var serviceLink = regexp.MustCompile(`(^|_)(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT
 func ServiceLinks(environ []string) []string {
 	var links []string
 	for _, entry := range environ {
-		name, _, _ := strings.Cut(entry, "=")
-		if rest, ours := strings.CutPrefix(name, environmentPrefix); ours && serviceLink.MatchString(rest) {
+		if name, _, _ := strings.Cut(entry, "="); isServiceLink(name) {
 			links = append(links, name)
 		}
 	}
 	return links
+}
+
+func isServiceLink(name string) bool {
+	rest, ours := strings.CutPrefix(name, environmentPrefix)
+	return ours && serviceLink.MatchString(rest)
 }
 
 // environmentOverrides finds the variables that set keys. A variable with the prefix
@@ -69,7 +73,7 @@ func environmentOverrides(environ []string) (overrides []Override, unknown []err
 			continue
 		}
 		key, ok := byVariable[name]
-		if !ok && serviceLink.MatchString(strings.TrimPrefix(name, environmentPrefix)) {
+		if !ok && isServiceLink(name) {
 			continue
 		}
 		if !ok {

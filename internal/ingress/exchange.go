@@ -114,26 +114,25 @@ func (x *Exchange) limitWrite() (end func()) {
 	if x.writeTimeout == 0 {
 		return noLimit
 	}
-	if x.http2 {
-		_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // fails only for writers that are not net/http's
-		return func() { _ = x.controller.SetWriteDeadline(time.Time{}) }
-	}
 	x.extendWrite()
-	return noLimit
+	if !x.http2 {
+		return noLimit
+	}
+	return func() { _ = x.controller.SetWriteDeadline(time.Time{}) }
 }
 
 func noLimit() {}
 
-// extendWrite sets the write deadline of an HTTP/1.1 connection, unless one was set that is
-// nearly as good: to set it costs more than a small piece to write.
+// extendWrite sets the write deadline. Over HTTP/1.1, where nothing ends it, one that was set
+// a moment ago stays: to set it costs more than to write a small piece.
 func (x *Exchange) extendWrite() {
 	const nearly = 16 // a sixteenth of the time may be missing
 	until := time.Now().Add(x.writeTimeout)
-	if until.Sub(x.writeUntil) < x.writeTimeout/nearly {
+	if !x.http2 && until.Sub(x.writeUntil) < x.writeTimeout/nearly {
 		return
 	}
 	x.writeUntil = until
-	_ = x.controller.SetWriteDeadline(until) // as above
+	_ = x.controller.SetWriteDeadline(until) // fails only for writers that are not net/http's
 }
 
 // Hijack gives the connection away, and with it all limits.
@@ -190,11 +189,7 @@ func (x *Exchange) DrainBody() error {
 func (x *Exchange) end() {
 	if !x.hijacked && x.writeTimeout > 0 {
 		x.begun = true
-		if x.http2 {
-			_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // as in limitWrite
-		} else {
-			x.extendWrite()
-		}
+		x.extendWrite()
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

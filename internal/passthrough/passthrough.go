@@ -47,7 +47,7 @@ type Handler struct {
 	proxy    httputil.ReverseProxy
 	http1    *upstream.Transport
 	http2    *upstream.Transport
-	via      []string // ID, or nothing
+	id       string // "": requests do not name it
 	status   *rpcstatus.Writer
 	observe  func(httpStatus int) // may be nil
 	log      *slog.Logger
@@ -68,14 +68,12 @@ func New(config Config) (*Handler, error) {
 	}
 	h := &Handler{
 		upstream: config.Upstream,
+		id:       config.ID,
 		http1:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1, ResponseHeaderTimeout: config.ResponseTimeout}),
 		http2:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
 		status:   rpcstatus.NewWriter(log),
 		observe:  config.Observe,
 		log:      log,
-	}
-	if config.ID != "" {
-		h.via = []string{config.ID}
 	}
 	h.proxy = httputil.ReverseProxy{
 		Rewrite:       h.rewrite,

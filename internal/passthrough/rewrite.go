@@ -26,12 +26,8 @@ func (h *Handler) rewrite(request *httputil.ProxyRequest) {
 			out.Header[name] = values
 		}
 	}
-	switch earlier := out.Header[ingress.ViaHeader]; {
-	case h.via == nil:
-	case earlier == nil:
-		out.Header[ingress.ViaHeader] = h.via
-	default:
-		out.Header[ingress.ViaHeader] = append(earlier, h.via...)
+	if h.id != "" {
+		out.Header[ingress.ViaHeader] = append(out.Header[ingress.ViaHeader], h.id)
 	}
 	if !rpcstatus.IsGRPC(in) {
 		// Behind some proxies a REST answer with trailers never ends.

@@ -149,12 +149,6 @@ func (p *http1Pool) do(request *http.Request) (response *http.Response, sent boo
 	}
 }
 
-// RoundTrip implements [http.RoundTripper].
-func (p *http1Pool) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, _, err := p.do(request)
-	return response, err
-}
-
 // isSafe reports whether a request changes nothing (RFC 9110 section 9.2.1) and has no body.
 func isSafe(request *http.Request) bool {
 	switch request.Method {

@@ -131,7 +131,7 @@ func compare(t *testing.T, name string, server func() *scripted, requests ...fun
 	theirs.serving.Wait()
 	ours := server()
 	pool := &http1Pool{dial: func(ctx context.Context) (net.Conn, error) { return ours.dial(ctx, "", "") }, maxHeaderBytes: 4096}
-	got := exchanges(t, pool, requests)
+	got := exchanges(t, mixedPool{http1Pool: pool}, requests)
 	pool.CloseIdleConnections()
 	ours.serving.Wait()
 	if !reflect.DeepEqual(got, want) {
@@ -242,7 +242,7 @@ func TestHTTP1NoticesClosedConnections(t *testing.T) {
 	pool := newScriptedPool(server)
 	defer pool.CloseIdleConnections()
 	for range 3 {
-		if got := exchanges(t, pool, []func() *http.Request{streamed}); got[0].Failed || got[0].Body != "ok" {
+		if got := exchanges(t, mixedPool{http1Pool: pool}, []func() *http.Request{streamed}); got[0].Failed || got[0].Body != "ok" {
 			t.Errorf("got %+v, want ok", got[0])
 		}
 		server.serving.Wait()
@@ -351,7 +351,7 @@ func TestHTTP1AnswersAreAwaitedOnce(t *testing.T) {
 		pool := newScriptedPool(server)
 		pool.headerTimeout = test.timeout
 		for range 2 {
-			_ = exchanges(t, pool, []func() *http.Request{getRequest})
+			_ = exchanges(t, mixedPool{http1Pool: pool}, []func() *http.Request{getRequest})
 		}
 		if got := server.dialed.Load(); got != test.want {
 			t.Errorf("%s: got %d connections, want %d", name, got, test.want)

@@ -280,7 +280,10 @@ func (f found) value(name string) string {
 // cleanPath is where a path with empty or dot segments is redirected to; others
 // stay as they are. The path is taken decoded, so "%2E" counts as a dot.
 func cleanPath(decoded string) string {
-	clean := path.Clean("/" + decoded)
+	if !strings.HasPrefix(decoded, "/") {
+		decoded = "/" + decoded
+	}
+	clean := path.Clean(decoded)
 	if strings.HasSuffix(decoded, "/") && clean != "/" {
 		clean += "/"
 	}
@@ -290,7 +293,7 @@ func cleanPath(decoded string) string {
 // serveNative lets native v1 answer a call for a user whom the rollout has not reached.
 func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, m *method, userID string) {
 	event := a.newEvent(protocol, m, r)
-	event.Route, event.UserID, event.Organization = RouteNative, userID, restHeader(r.Header, "X-Zitadel-Orgid")
+	event.Route, event.UserID, event.Organization = RouteNative, userID, event.caller.Organization()
 	if identity, known := a.identities.identity(event.token); known {
 		event.Caller = identity.UserID
 	}

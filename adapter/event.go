@@ -106,17 +106,12 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	if m != nil {
 		event.Method = m.name()
 	}
-	get := r.Header.Get
+	header := r.Header
 	if protocol == protocolREST {
-		get = func(name string) string { return restHeader(r.Header, name) }
+		header = gatewayHeader(header)
 	}
-	event.language = get("Accept-Language")
-	event.caller = v2client.NewCaller(r.Host, func(name string) string {
-		if name == "X-Request-Id" {
-			return event.RequestID
-		}
-		return get(name)
-	}).WithObserver(func(attempt v2client.Attempt) { event.Upstream = append(event.Upstream, attempt) })
+	event.language = header.Get("Accept-Language")
+	event.caller = v2client.NewCaller(r.Host, header).WithRequestID(event.RequestID).WithObserver(func(attempt v2client.Attempt) { event.Upstream = append(event.Upstream, attempt) })
 	event.token = hashToken(event.caller)
 	return event
 }

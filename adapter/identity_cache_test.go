@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -9,12 +10,7 @@ import (
 )
 
 func callerOf(host, token string) v2client.Caller {
-	return v2client.NewCaller(host, func(name string) string {
-		if name == "Authorization" {
-			return "Bearer " + token
-		}
-		return ""
-	})
+	return v2client.NewCaller(host, http.Header{"Authorization": {"Bearer " + token}})
 }
 
 // An entry of the identity cache belongs to one token in one instance, and expires. The

@@ -159,16 +159,36 @@ func tooLarge(size int64) *rpcstatus.Status {
 		fmt.Sprintf("grpc: received message larger than max (%d vs. %d)", size, maxMessageBytes))
 }
 
-// restHeader takes a header as grpc-gateway passes it on: by its name or with
-// the prefix "Grpc-Metadata-", the first value that gRPC can carry.
-func restHeader(header http.Header, name string) string {
-	if name == "Accept-Language" { // for which the gateway has a name of its own, asked last
-		return cmp.Or(firstPrintable(header["Grpc-Metadata-"+name]), firstPrintable(header[name]))
+// metadataPrefix makes of a header's name one of those that grpc-gateway passes on.
+const metadataPrefix = "Grpc-Metadata-"
+
+// gatewayHeader is a request's header as grpc-gateway passes it on: each one's first value
+// that gRPC can carry, and by its name rather than with metadataPrefix, but for
+// Accept-Language, for which the gateway has a name of its own, asked last.
+func gatewayHeader(header http.Header) http.Header {
+	if !isTranslated(header) {
+		return header
 	}
-	if value := firstPrintable(header[name]); value != "" {
-		return value
+	passed := make(http.Header, len(header))
+	for name := range header {
+		name = strings.TrimPrefix(name, metadataPrefix)
+		value, prefixed := firstPrintable(header[name]), firstPrintable(header[metadataPrefix+name])
+		if name == "Accept-Language" {
+			value, prefixed = prefixed, value
+		}
+		passed[name] = []string{cmp.Or(value, prefixed)}
 	}
-	return firstPrintable(header["Grpc-Metadata-"+name])
+	return passed
+}
+
+// isTranslated reports whether the gateway changes anything of a header's.
+func isTranslated(header http.Header) bool {
+	for name, values := range header {
+		if strings.HasPrefix(name, metadataPrefix) || len(values) == 0 || !isPrintable(values[0]) {
+			return true
+		}
+	}
+	return false
 }
 
 func firstPrintable(values []string) string {
@@ -192,9 +212,8 @@ func isPrintable(value string) bool {
 
 // setNoStore adds what v1's gRPC server adds to every answer of a method.
 func (a *Adapter) setNoStore(header http.Header) {
-	header["Cache-Control"] = []string{"no-store"}
-	header["Expires"] = []string{a.clock.date()}
-	header["Pragma"] = []string{"no-cache"}
+	values := [...]string{"no-store", a.clock.date(), "no-cache"}
+	header["Cache-Control"], header["Expires"], header["Pragma"] = values[0:1:1], values[1:2:2], values[2:]
 }
 
 // clock tells the date for headers, which is the same for a second.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"connectrpc.com/connect"
-
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
 )
@@ -39,7 +37,7 @@ func (c *Client) administrators(ctx context.Context, caller Caller, userID strin
 	return all, err
 }
 
-type listAdministrators = func(*service, context.Context, *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error)
+type listAdministrators = procedure[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
 
 func (c *Client) administratorsBy(ctx context.Context, caller Caller, userID string, list listAdministrators) ([]administrator, error) {
 	var all []administrator

@@ -3,6 +3,8 @@ package v2client
 import (
 	"context"
 	"errors"
+	"maps"
+	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
@@ -59,26 +61,28 @@ func do[Res any](ctx context.Context, c *Client, does operation, caller Caller, 
 	return response, nil
 }
 
-// unary is do for a method of connect-go's.
+// unary is do for a procedure of v2's.
 func unary[Req, Res any](
 	ctx context.Context,
 	c *Client,
 	does operation,
 	caller Caller,
-	method func(*service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	method procedure[Req, Res],
 	message *Req,
 ) (*Res, error) {
 	return do(ctx, c, does, caller, func(ctx context.Context, to target) (*Res, error) {
-		request := connect.NewRequest(message)
-		caller.addTo(request.Header())
-		request.Header()["User-Agent"] = []string{c.userAgent}
-		request.Header()["Host"] = []string{to.host}
-		response, err := ask(ctx, c, method, request)
-		if err != nil {
-			return nil, err
-		}
-		return response.Msg, nil
+		return ask(ctx, c, method, caller, to, message)
 	})
+}
+
+// header is that of an attempt at a call, in which Host is where connect-go looks for it.
+func (c *Client) header(caller Caller, to target) http.Header {
+	const added = 6 // here, and by the lane
+	header := make(http.Header, len(caller.header)+added)
+	maps.Copy(header, caller.header)
+	header["User-Agent"] = c.userAgent
+	header["Host"] = []string{to.host}
+	return header
 }
 
 // guarded makes an attempt unless the breaker is open.
@@ -138,10 +142,7 @@ func (c *Client) probe(to target) health {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	ctx, made := withAttempt(ctx)
-	request := connect.NewRequest(&userv2.GetUserByIDRequest{})
-	request.Header()["User-Agent"] = []string{c.userAgent}
-	request.Header()["Host"] = []string{to.host}
-	if _, err := ask(ctx, c, (*service).getUserByID, request); err != nil {
+	if _, err := ask(ctx, c, (*service).getUserByID, Caller{}, to, new(userv2.GetUserByIDRequest)); err != nil {
 		return classify(err, read, made.known(), to, endingOf(ctx, deadline, time.Now())).health
 	}
 	return healthy

@@ -1,7 +1,6 @@
 package v2client
 
 import (
-	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -9,8 +8,8 @@ import (
 	"zitadel-v1-adapter/internal/upstream"
 )
 
-// forwardedHeaders names, in canonical form, every header of an incoming request that
-// is sent on. Whatever does not stand here stays with the adapter.
+// isForwarded reports whether the header with this canonical name is sent on. Whatever does
+// not stand here stays with the adapter.
 //
 //   - Authorization and X-Zitadel-Orgid decide what the caller may do;
 //   - Origin, because ZITADEL compares it with the origins that the token's
@@ -21,27 +20,15 @@ import (
 //   - Forwarded and X-Forwarded-* say where the client is: ZITADEL writes it
 //     down, and may make links from it;
 //   - the rest is for ZITADEL's logs and traces.
-var forwardedHeaders = [...]string{
-	"Authorization",
-	"X-Zitadel-Orgid",
-	"Origin",
-	"X-Zitadel-Instance-Host",
-	"X-Zitadel-Public-Host",
-	"Forwarded",
-	"X-Forwarded-For",
-	"X-Forwarded-Host",
-	"X-Forwarded-Proto",
-	"Accept-Language",
-	"Traceparent",
-	"Tracestate",
-	"Baggage",
-	"B3",
-	"X-B3-Traceid",
-	"X-B3-Spanid",
-	"X-B3-Parentspanid",
-	"X-B3-Sampled",
-	"X-B3-Flags",
-	"X-Request-Id",
+func isForwarded(name string) bool {
+	switch name {
+	case "Authorization", "X-Zitadel-Orgid", "Origin", "X-Zitadel-Instance-Host", "X-Zitadel-Public-Host",
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Accept-Language",
+		"Traceparent", "Tracestate", "Baggage", "B3", "X-B3-Traceid",
+		"X-B3-Spanid", "X-B3-Parentspanid", "X-B3-Sampled", "X-B3-Flags", "X-Request-Id":
+		return true
+	}
+	return false
 }
 
 // Caller is the client on whose behalf, and with whose token, ZITADEL is
@@ -54,22 +41,31 @@ type Caller struct {
 	observe  func(Attempt)
 }
 
-// NewCaller makes the Caller of a request that arrived for host. get answers
-// the value of the header with the given canonical name, or "" when the request
-// has none; it is asked only for the headers that may be sent on.
-func NewCaller(host string, get func(name string) string) Caller {
-	header := make(http.Header, 4)
-	var noToken bool
-	for _, name := range forwardedHeaders {
+// NewCaller makes the Caller of a request that arrived for host, with the first value of
+// each header that may be sent on. The names in header are canonical.
+func NewCaller(host string, header http.Header) Caller {
+	const usual = 8 // headers
+	c := Caller{host: host, header: make(http.Header, usual)}
+	values := make([]string, 0, usual)
+	for name, sent := range header {
+		if len(sent) == 0 || !isForwarded(name) {
+			continue
+		}
 		// Over HTTP/2 a space may stand at an end, and would make of a request one that
 		// the upstream must reset (RFC 9113 section 8.2.1).
-		sent := get(name)
-		if value := strings.Trim(sent, " \t"); value != "" {
-			header[name] = []string{value}
+		if value := strings.Trim(sent[0], " \t"); value != "" {
+			values = append(values, value)
+			c.header[name] = values[len(values)-1 : len(values) : len(values)]
 		}
-		noToken = noToken || name == "Authorization" && strings.HasSuffix(sent, "Bearer ")
+		c.noToken = c.noToken || name == "Authorization" && strings.HasSuffix(sent[0], "Bearer ")
 	}
-	return Caller{host: host, header: header, noToken: noToken}
+	return c
+}
+
+// WithRequestID is the caller with an X-Request-Id of the adapter's.
+func (c Caller) WithRequestID(id string) Caller {
+	c.header["X-Request-Id"] = []string{id}
+	return c
 }
 
 // WithDeadline is the caller with the time until which all calls on its behalf may
@@ -101,11 +97,6 @@ func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
 // ids under different Instance values may name different things.
 func (c Caller) Instance() string {
 	return c.host + "\x00" + c.header.Get("X-Zitadel-Instance-Host") + "\x00" + c.header.Get("X-Zitadel-Public-Host")
-}
-
-// addTo copies the caller's headers into those of an upstream request.
-func (c Caller) addTo(header http.Header) {
-	maps.Copy(header, c.header)
 }
 
 // size is the length of all that goes upstream on the caller's behalf.

@@ -56,7 +56,7 @@ type Config struct {
 type Client struct {
 	base        string
 	upstream    *upstream.Upstream
-	userAgent   string
+	userAgent   []string   // the header's value
 	services    []*service // more than one for ProtocolAuto
 	spoken      atomic.Int32
 	authAPI     *authAPI
@@ -106,7 +106,7 @@ func New(config Config) (*Client, error) {
 	c := &Client{
 		base:        config.Upstream.Base().String(),
 		upstream:    config.Upstream,
-		userAgent:   config.UserAgent,
+		userAgent:   []string{config.UserAgent},
 		authAPI:     authAPI,
 		verified:    verified,
 		openFor:     config.Breaker.OpenFor,

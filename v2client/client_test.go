@@ -59,12 +59,11 @@ func newClient(t *testing.T, handler http.Handler, change func(*v2client.Config)
 }
 
 func callerWith(token string) v2client.Caller {
-	return v2client.NewCaller("client.example", func(name string) string {
-		if name == "Authorization" && token != "" {
-			return "Bearer " + token
-		}
-		return ""
-	})
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	return v2client.NewCaller("client.example", header)
 }
 
 // Every method succeeds by Connect and by gRPC, and returns what ZITADEL holds.
@@ -201,9 +200,7 @@ func TestAdministratorsNameOrganizationsOfEveryResource(t *testing.T) {
 	for organization, want := range map[string]v2client.Grant{
 		"o": v2client.GrantOther, "po": v2client.GrantOther, "go": v2client.GrantOther, "gg": v2client.GrantOther, "elsewhere": v2client.GrantNone,
 	} {
-		caller := v2client.NewCaller("client.example", func(name string) string {
-			return map[string]string{"X-Zitadel-Orgid": organization}[name]
-		})
+		caller := v2client.NewCaller("client.example", http.Header{"X-Zitadel-Orgid": {organization}})
 		if grant, _, err := client.Authorize(t.Context(), caller, v2client.Identity{UserID: "me"}); grant != want || err != nil {
 			t.Errorf("%s: grant: got %v, %v, want %v", organization, grant, err, want)
 		}

@@ -3,6 +3,7 @@ package v2client_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"time"
 
@@ -44,10 +45,8 @@ func ExampleNew() {
 	}
 	defer client.Close()
 
-	// The caller is the one of an incoming request: its host, and its headers by name.
-	caller := v2client.NewCaller("adapter.example", func(name string) string {
-		return map[string]string{"Authorization": "Bearer owner-token"}[name]
-	})
+	// The caller is the one of an incoming request: its host and its headers.
+	caller := v2client.NewCaller("adapter.example", http.Header{"Authorization": {"Bearer owner-token"}})
 	details, err := client.SetPassword(context.Background(), caller, "3001", "Sup3rPassw0rd!", true)
 	fmt.Println(details.GetResourceOwner(), err)
 	_, err = client.SetPassword(context.Background(), caller, "3001", "short", true)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,35 +41,32 @@ func newLane(to *upstream.Upstream, transport transport, options []connect.Clien
 
 const contentTypeProto = "application/proto"
 
-func (l *lane) setPassword(ctx context.Context, request *connect.Request[userv2.SetPasswordRequest]) (*connect.Response[userv2.SetPasswordResponse], error) {
-	message, err := proto.Marshal(request.Msg)
+func (l *lane) setPassword(ctx context.Context, header http.Header, request *userv2.SetPasswordRequest) (*userv2.SetPasswordResponse, error) {
+	message, err := proto.Marshal(request)
 	if err != nil { // text that is not UTF-8: connect-go says so
-		return l.judge.SetPassword(ctx, request)
+		return byConnect(ctx, l.judge.SetPassword, header, request)
 	}
-	const own = 4
-	header := make(http.Header, len(request.Header())+own)
-	maps.Copy(header, request.Header())
 	sent := (&http.Request{
 		Method: http.MethodPost, URL: l.to, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Host: header.Get("Host"), Header: header, ContentLength: int64(len(message)),
+		Host: header["Host"][0], Header: header, ContentLength: int64(len(message)),
 		Body:    io.NopCloser(bytes.NewReader(message)),
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(message)), nil },
 	}).WithContext(ctx)
 	delete(header, "Host")
-	header["Accept-Encoding"] = []string{"identity"}
-	header["Content-Type"] = []string{contentTypeProto}
-	header["Connect-Protocol-Version"] = []string{"1"}
+	values := [...]string{"identity", contentTypeProto, "1", ""}
+	header["Accept-Encoding"], header["Content-Type"], header["Connect-Protocol-Version"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	if deadline, ok := ctx.Deadline(); ok {
-		header["Connect-Timeout-Ms"] = []string{strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 0), 10)}
+		values[3] = strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 0), 10)
+		header["Connect-Timeout-Ms"] = values[3:]
 	}
 	response, err := l.transport.Do(sent)
 	if err != nil {
 		return nil, err
 	}
 	if answer := understood(response); answer != nil {
-		return connect.NewResponse(answer), nil
+		return answer, nil
 	}
-	return l.judge.SetPassword(context.WithValue(ctx, handedOverKey{}, response), request)
+	return byConnect(context.WithValue(ctx, handedOverKey{}, response), l.judge.SetPassword, nil, request)
 }
 
 // understood is the message in an answer, which is closed; or nil, and the answer as it

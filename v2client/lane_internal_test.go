@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
@@ -40,15 +39,9 @@ func laneBeside(t *testing.T, handler http.Handler) map[string]func() (*userv2.S
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			ctx, made := withAttempt(ctx)
-			request := connect.NewRequest(&userv2.SetPasswordRequest{UserId: "1", NewPassword: &userv2.Password{Password: "x"}})
-			request.Header().Set("Authorization", "Bearer t")
-			request.Header().Set("User-Agent", "test")
-			request.Header().Set("Host", "zitadel.example.com")
-			response, err := service.setPassword(ctx, request)
-			if err != nil {
-				return nil, made.known(), err
-			}
-			return response.Msg, made.known(), nil
+			header := http.Header{"Authorization": {"Bearer t"}, "User-Agent": {"test"}, "Host": {"zitadel.example.com"}}
+			response, err := service.setPassword(ctx, header, &userv2.SetPasswordRequest{UserId: "1", NewPassword: &userv2.Password{Password: "x"}})
+			return response, made.known(), err
 		}
 	}
 	return both

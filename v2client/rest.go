@@ -45,11 +45,11 @@ func (c *Client) rest(ctx context.Context, caller Caller, to target, method, pat
 	if err != nil {
 		return 0, nil, err
 	}
+	request.Header = c.header(caller, to)
+	delete(request.Header, "Host") // which is a field in net/http
 	if body != "" {
 		request.Header["Content-Type"] = []string{"application/json"}
 	}
-	caller.addTo(request.Header)
-	request.Header["User-Agent"] = []string{c.userAgent}
 	request.Host = to.host
 	response, err := c.service().transport.Do(request)
 	if err != nil {

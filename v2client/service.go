@@ -3,6 +3,7 @@ package v2client
 import (
 	"context"
 	"maps"
+	"net/http"
 
 	"connectrpc.com/connect"
 
@@ -46,23 +47,42 @@ func newService(to *upstream.Upstream, protocol Protocol) *service {
 	return s
 }
 
-func (s *service) setPassword(ctx context.Context, request *connect.Request[userv2.SetPasswordRequest]) (*connect.Response[userv2.SetPasswordResponse], error) {
+// procedure is one of v2's, of which a service makes a call with a header that it may change.
+type procedure[Req, Res any] func(s *service, ctx context.Context, header http.Header, message *Req) (*Res, error)
+
+func (s *service) setPassword(ctx context.Context, header http.Header, message *userv2.SetPasswordRequest) (*userv2.SetPasswordResponse, error) {
 	if s.lane != nil {
-		return s.lane.setPassword(ctx, request)
+		return s.lane.setPassword(ctx, header, message)
 	}
-	return s.users.SetPassword(ctx, request)
+	return byConnect(ctx, s.users.SetPassword, header, message)
 }
 
-func (s *service) getUserByID(ctx context.Context, request *connect.Request[userv2.GetUserByIDRequest]) (*connect.Response[userv2.GetUserByIDResponse], error) {
-	return s.users.GetUserByID(ctx, request)
+func (s *service) getUserByID(ctx context.Context, header http.Header, message *userv2.GetUserByIDRequest) (*userv2.GetUserByIDResponse, error) {
+	return byConnect(ctx, s.users.GetUserByID, header, message)
 }
 
-func (s *service) listAdministrators(ctx context.Context, request *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
-	return s.permissions.ListAdministrators(ctx, request)
+func (s *service) listAdministrators(ctx context.Context, header http.Header, message *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error) {
+	return byConnect(ctx, s.permissions.ListAdministrators, header, message)
 }
 
-func (s *service) listAdministratorsBeta(ctx context.Context, request *connect.Request[permissionv2.ListAdministratorsRequest]) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
-	return s.beta.CallUnary(ctx, request)
+func (s *service) listAdministratorsBeta(ctx context.Context, header http.Header, message *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error) {
+	return byConnect(ctx, s.beta.CallUnary, header, message)
+}
+
+// byConnect makes a call with connect-go.
+func byConnect[Req, Res any](
+	ctx context.Context,
+	call func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	header http.Header,
+	message *Req,
+) (*Res, error) {
+	request := connect.NewRequest(message)
+	maps.Copy(request.Header(), header)
+	response, err := call(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return response.Msg, nil
 }
 
 // service is ZITADEL over the protocol in use.
@@ -75,21 +95,14 @@ func (c *Client) Protocol() Protocol { return c.service().protocol }
 // ask makes a call over the protocol that ZITADEL speaks. With ProtocolAuto, one that is
 // not there is made over the other protocol too: nothing handled it, so no write is made
 // twice. What answers there is spoken from then on.
-func ask[Req, Res any](
-	ctx context.Context,
-	c *Client,
-	method func(*service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
-	request *connect.Request[Req],
-) (*connect.Response[Res], error) {
+func ask[Req, Res any](ctx context.Context, c *Client, method procedure[Req, Res], caller Caller, to target, message *Req) (*Res, error) {
 	spoken := c.spoken.Load()
-	response, err := method(c.services[spoken], ctx, request)
+	response, err := method(c.services[spoken], ctx, c.header(caller, to), message)
 	if len(c.services) == 1 || !isUnknownCall(err) {
 		return response, err
 	}
 	other := 1 - spoken
-	again := connect.NewRequest(request.Msg)
-	maps.Copy(again.Header(), request.Header())
-	otherResponse, otherErr := method(c.services[other], ctx, again)
+	otherResponse, otherErr := method(c.services[other], ctx, c.header(caller, to), message)
 	if isUnknownCall(otherErr) {
 		return response, err
 	}

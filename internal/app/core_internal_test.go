@@ -30,7 +30,7 @@ func TestMetricsBelongToTheCoreInForce(t *testing.T) {
 	}
 	fails := func(c *core) string {
 		t.Helper()
-		_, err := c.client.SetPassword(t.Context(), v2client.NewCaller("localhost", func(string) string { return "" }), "1", "x", true)
+		_, err := c.client.SetPassword(t.Context(), v2client.NewCaller("localhost", nil), "1", "x", true)
 		if err == nil || c.client.BreakerState() != v2client.BreakerOpen {
 			t.Fatalf("got error %v and breaker %v, want an error and open", err, c.client.BreakerState())
 		}

@@ -123,12 +123,11 @@ func (c *checker) add(result Result) {
 
 // caller is a client with the token, or without one if it is "".
 func (c *checker) caller(token string) v2client.Caller {
-	return v2client.NewCaller(c.client.Host, func(name string) string {
-		if name == "Authorization" && token != "" {
-			return "Bearer " + token
-		}
-		return c.client.Header.Get(name)
-	})
+	header := c.client.Header.Clone()
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	return v2client.NewCaller(c.client.Host, header)
 }
 
 // refusedStranger reports whether err is how ZITADEL turns away a caller without

@@ -89,18 +89,34 @@ func parseValue(text string) (value, rest string, ok bool) {
 }
 
 // String is the element as RFC 7239 writes it, without what is "".
-func (e Element) String() string {
-	pairs := make([]string, 0, 3)
-	for _, pair := range [...]struct{ name, value string }{{"for", e.For}, {"host", e.Host}, {"proto", e.Proto}} {
-		switch {
-		case pair.value == "":
-		case isToken(pair.value):
-			pairs = append(pairs, pair.name+"="+pair.value)
-		default:
-			pairs = append(pairs, pair.name+`="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(pair.value)+`"`)
+func (e Element) String() string { return join([]Element{e}) }
+
+func (e Element) writeTo(text *strings.Builder) {
+	separator := ""
+	for _, pair := range [...]struct{ name, value string }{{"for=", e.For}, {"host=", e.Host}, {"proto=", e.Proto}} {
+		if pair.value == "" {
+			continue
 		}
+		text.WriteString(separator)
+		text.WriteString(pair.name)
+		if isToken(pair.value) {
+			text.WriteString(pair.value)
+		} else {
+			text.WriteString(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(pair.value) + `"`)
+		}
+		separator = ";"
 	}
-	return strings.Join(pairs, ";")
+}
+
+func join(elements []Element) string {
+	var text strings.Builder
+	for i, element := range elements {
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		element.writeTo(&text)
+	}
+	return text.String()
 }
 
 func isToken(text string) bool {

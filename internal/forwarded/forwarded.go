@@ -41,6 +41,15 @@ func Headers() [5]string {
 	return [...]string{headerForwarded, headerZitadelForwarded, headerForwardedFor, headerForwardedHost, headerForwardedProto}
 }
 
+// gatewayHeaders are the same headers to grpc-gateway.
+func gatewayHeaders() [5]string {
+	const prefix = "Grpc-Metadata-"
+	return [...]string{
+		prefix + headerForwarded, prefix + headerZitadelForwarded,
+		prefix + headerForwardedFor, prefix + headerForwardedHost, prefix + headerForwardedProto,
+	}
+}
+
 // Apply makes the forwarded headers of a request those that go upstream: the
 // addresses that trusted proxies name and the peer's own, and with TellHost the
 // client's host and scheme. With TellHost, r.Host becomes the client's host too: a
@@ -53,15 +62,19 @@ func (p Policy) Apply(r *http.Request) {
 	}
 	for _, name := range Headers() {
 		delete(r.Header, name)
-		delete(r.Header, "Grpc-Metadata-"+name) // the same header to grpc-gateway
 	}
+	for _, name := range gatewayHeaders() {
+		delete(r.Header, name)
+	}
+	address := ""
 	if peer.IsValid() {
-		client.addresses = append(client.addresses, peer.String())
+		address = peer.String()
+		client.addresses = append(client.addresses, address)
 	}
 	if len(client.addresses) > 0 {
 		r.Header[headerForwardedFor] = []string{strings.Join(client.addresses, ", ")}
 	}
-	path := append(client.path, Element{For: node(peer)}) //nolint:gocritic // origin is not used after this
+	path := append(client.path, Element{For: node(peer, address)}) //nolint:gocritic // origin is not used after this
 	if p.TellHost {
 		if client.host != "" {
 			r.Host = client.host
@@ -140,15 +153,15 @@ func schemeOf(r *http.Request) string {
 	return "http"
 }
 
-// node is a peer as RFC 7239 section 6 writes it.
-func node(peer netip.Addr) string {
+// node is a peer with this address as RFC 7239 section 6 writes it.
+func node(peer netip.Addr, address string) string {
 	switch {
 	case !peer.IsValid():
 		return "unknown"
 	case peer.Is6():
-		return "[" + peer.String() + "]"
+		return "[" + address + "]"
 	}
-	return peer.String()
+	return address
 }
 
 // isPlainHost reports whether a host cannot be taken for more than one, or for
@@ -157,12 +170,4 @@ func node(peer netip.Addr) string {
 func isPlainHost(host string) bool {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%:[]"
 	return host != "" && strings.Trim(host, plain) == ""
-}
-
-func join(path []Element) string {
-	texts := make([]string, len(path))
-	for i, element := range path {
-		texts[i] = element.String()
-	}
-	return strings.Join(texts, ", ")
 }

@@ -14,11 +14,9 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
-	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/rpcstatus"
@@ -193,46 +191,4 @@ func compact(t *testing.T, document []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
-}
-
-func BenchmarkDecodeJSON(b *testing.B) {
-	body := []byte(`{"password":"Sup3rPassw0rd!"}`)
-	b.Run("scanner", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if refusal := decodeJSON(body, nil, &initialPassword{}); refusal != nil {
-				b.Fatal(refusal)
-			}
-		}
-	})
-	b.Run("reference", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := referenceDecode(body, &managementv1.SetHumanInitialPasswordRequest{}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func BenchmarkAppendResponse(b *testing.B) {
-	response := &managementv1.SetHumanInitialPasswordResponse{Details: &zitadelv1.ObjectDetails{
-		Sequence: 12, ChangeDate: timestamppb.Now(), ResourceOwner: "400849858564525094",
-	}}
-	b.Run("by hand", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			appendResponse(nil, response)
-		}
-	})
-	b.Run("protojson", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			printed, err := protojson.Marshal(response)
-			var out bytes.Buffer
-			if err != nil || json.Compact(&out, printed) != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }

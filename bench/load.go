@@ -1,118 +1,64 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
+	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
 
-// request is what the load consists of, over HTTP/1.1 keep-alive connections.
-type request struct {
-	bytes []byte // as they are sent
-	want  string // the answer's body begins so
-}
-
-func newRequest(method, path, body, want string, header ...string) request {
-	lines := append([]string{method + " " + path + " HTTP/1.1", "Host: localhost", "User-Agent: bench", "Accept: */*"}, header...)
-	if body != "" {
-		lines = append(lines, fmt.Sprintf("Content-Length: %d", len(body)))
-	}
-	return request{[]byte(strings.Join(lines, "\r\n") + "\r\n\r\n" + body), want}
-}
-
-// client sends one request after the other on a connection.
-type client struct {
-	conn   net.Conn
-	reader *bufio.Reader
-	buffer []byte
-}
-
-func dial(ctx context.Context, address string) (*client, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return &client{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), buffer: make([]byte, 64<<10)}, nil
-}
-
-// exchange sends a request and reads its answer, which must be the one that is wanted.
-func (c *client) exchange(r request) error {
-	if _, err := c.conn.Write(r.bytes); err != nil {
-		return err
-	}
-	response, err := http.ReadResponse(c.reader, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	n, err := io.ReadAtLeast(response.Body, c.buffer, len(r.want))
-	if err != nil || response.StatusCode != http.StatusOK || string(c.buffer[:len(r.want)]) != r.want {
-		return fmt.Errorf("answered %s %q (%w), not %q", response.Status, c.buffer[:n], err, r.want)
-	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, response.Body, c.buffer)
-	return err
-}
-
-// closedLoop sends on each connection one request after the other, for a time. It returns
-// the number of answers.
-func closedLoop(ctx context.Context, address string, r request, connections int, window time.Duration) (int, error) {
-	clients := make([]*client, connections)
-	for i := range clients {
-		c, err := dial(ctx, address)
-		if err != nil {
-			return 0, err
+// dialAll makes clients of a workload; stop closes those that there are.
+func dialAll(ctx context.Context, address string, w workload, count int) (clients []client, stop func(), err error) {
+	stop = func() {
+		for _, each := range clients {
+			_ = each.Close()
 		}
-		defer func() { _ = c.conn.Close() }()
-		clients[i] = c
 	}
+	for range count {
+		each, err := w.connect(ctx, address)
+		if err != nil {
+			return nil, stop, err
+		}
+		clients = append(clients, each)
+	}
+	return clients, stop, nil
+}
+
+// closedLoop lets each client make one exchange after the other, for a time. It returns the
+// number of answers.
+func closedLoop(clients []client, window time.Duration) (int, error) {
 	var (
-		all     sync.WaitGroup
-		mu      sync.Mutex
-		answers int
-		failure error
+		all      sync.WaitGroup
+		answers  = make([]int, len(clients))
+		failures = make([]error, len(clients))
 	)
 	end := time.Now().Add(window)
-	for _, c := range clients {
+	for i, each := range clients {
 		all.Go(func() {
-			done, err := 0, error(nil)
-			for time.Now().Before(end) && err == nil {
-				err = c.exchange(r)
-				done++
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			answers += done
-			if err != nil {
-				failure = err
+			for time.Now().Before(end) && failures[i] == nil {
+				failures[i] = each.exchange()
+				answers[i]++
 			}
 		})
 	}
 	all.Wait()
-	return answers, failure
+	sum := 0
+	for _, count := range answers {
+		sum += count
+	}
+	return sum, errors.Join(failures...)
 }
 
-// openLoop sends requests at a rate, whether or not the earlier ones are answered. It
-// returns how long each answer took, the wait for a connection included, but not how late
-// the machine's timers were.
-func openLoop(ctx context.Context, address string, r request, rate int, window time.Duration) ([]time.Duration, error) {
-	const connections = 32
-	idle := make(chan *client, connections)
-	for range connections {
-		c, err := dial(ctx, address)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = c.conn.Close() }()
-		idle <- c
+// openLoop makes exchanges at a rate, whether or not the earlier ones have ended. It returns
+// how long each took, sorted, the wait for a client included, but not how late the machine's
+// timers were.
+func openLoop(clients []client, rate int, window time.Duration) ([]time.Duration, error) {
+	idle := make(chan client, len(clients))
+	for _, each := range clients {
+		idle <- each
 	}
-	count := int(window.Seconds() * float64(rate))
+	count := max(int(window.Seconds()*float64(rate)), 1)
 	latencies, failures := make([]time.Duration, count), make([]error, count)
 	var all sync.WaitGroup
 	start := time.Now()
@@ -121,18 +67,13 @@ func openLoop(ctx context.Context, address string, r request, rate int, window t
 		time.Sleep(time.Until(due))
 		begin := time.Now()
 		all.Go(func() {
-			c := <-idle
-			defer func() { idle <- c }()
-			failures[i] = c.exchange(r)
+			each := <-idle
+			defer func() { idle <- each }()
+			failures[i] = each.exchange()
 			latencies[i] = time.Since(begin)
 		})
 	}
 	all.Wait()
-	for _, failure := range failures {
-		if failure != nil {
-			return nil, failure
-		}
-	}
 	slices.Sort(latencies)
-	return latencies, nil
+	return latencies, errors.Join(failures...)
 }

@@ -1,6 +1,7 @@
 // Command bench measures what the adapter costs beside other programs that do the same, or
 // less, in one interleaved run: CPU time of the proxy's process for each request, requests
-// a second, latency at a fixed rate, memory, and the time to the first answer.
+// a second, latency at a fixed rate, context switches, memory, and the time to the first
+// connection; and what the adapter costs as there is more of everything.
 package main
 
 import (
@@ -16,8 +17,8 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is main, with the world as parameters. "bench upstream ADDR" and "bench PEER ADDR
-// UPSTREAM", of reverse-proxy, gateway and vanguard, are the processes that bench itself
+// run is main, with the world as parameters. "bench upstream ADDR DELAY" and "bench PEER ADDR
+// UPSTREAM", of reverse-proxy, reverse-proxy-http2, gateway and vanguard, are the processes that bench itself
 // starts.
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -34,13 +35,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) == 2 && args[0] == "upstream" {
-		return serveUpstream(args[1])
-	}
 	if len(args) == 3 {
 		switch args[0] {
+		case "upstream":
+			delay, err := time.ParseDuration(args[2])
+			if err != nil {
+				return err
+			}
+			return serveUpstream(args[1], delay)
 		case "reverse-proxy":
-			return serveReverseProxy(args[1], args[2])
+			return serveReverseProxy(args[1], args[2], false)
+		case "reverse-proxy-http2":
+			return serveReverseProxy(args[1], args[2], true)
 		case "gateway":
 			return serveGateway(args[1], args[2])
 		case "vanguard":
@@ -57,6 +63,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	flags.IntVar(&plan.connections, "connections", 32, "connections that send one request after the other")
 	flags.DurationVar(&plan.window, "window", time.Second, "how long a window lasts")
 	flags.IntVar(&plan.rate, "rate", 500, "requests a second at which latency is measured")
+	flags.BoolVar(&plan.growth, "growth", false, "also measure the adapter as connections, slow calls and idle clients become more")
+	plots := flags.String("plots", "", "also draw plots, as SVG files in this directory")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -65,8 +73,13 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	if *plots != "" {
+		if err := draw(*plots, measured); err != nil {
+			return err
+		}
+	}
 	if *asJSON {
 		return writeJSON(stdout, measured)
 	}
-	return writeTable(stdout, measured)
+	return writeTables(stdout, measured)
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -24,10 +26,12 @@ const organization = "400849858564525094"
 type users struct {
 	userv2connect.UnimplementedUserServiceHandler
 
+	delay   time.Duration // of a write
 	details *objectv2.Details
 }
 
 func (u users) SetPassword(context.Context, *connect.Request[userv2.SetPasswordRequest]) (*connect.Response[userv2.SetPasswordResponse], error) {
+	time.Sleep(u.delay)
 	return connect.NewResponse(&userv2.SetPasswordResponse{Details: u.details}), nil
 }
 
@@ -35,10 +39,13 @@ func (u users) GetUserByID(context.Context, *connect.Request[userv2.GetUserByIDR
 	return connect.NewResponse(&userv2.GetUserByIDResponse{Details: u.details}), nil
 }
 
-// serveUpstream is a ZITADEL that answers at once.
-func serveUpstream(address string) error {
+// largeMiB is the size of a download.
+const largeMiB = 64
+
+// serveUpstream is a ZITADEL that answers at once, but for passwords.
+func serveUpstream(address string, delay time.Duration) error {
 	mux := http.NewServeMux()
-	mux.Handle(userv2connect.NewUserServiceHandler(users{details: &objectv2.Details{
+	mux.Handle(userv2connect.NewUserServiceHandler(users{delay: delay, details: &objectv2.Details{
 		Sequence: 2, ChangeDate: timestamppb.Now(), ResourceOwner: organization,
 	}}, connect.WithCompression("gzip", nil, nil)))
 	answer := func(contentType, body string) http.HandlerFunc {
@@ -51,18 +58,26 @@ func serveUpstream(address string) error {
 	mux.HandleFunc("GET /auth/v1/users/me", answer("application/json", `{"user":{"id":"7","details":{"resourceOwner":"`+organization+`"}}}`))
 	mux.HandleFunc("POST /auth/v1/permissions/zitadel/me/_search", answer("application/json", `{"result":["user.write"]}`))
 	mux.HandleFunc("GET /passes", answer("application/json", `{"details":{"sequence":"2","changeDate":"2026-11-24T14:50:53.375010Z","resourceOwner":"`+organization+`"}}`))
-	megabyte := string(bytes.Repeat([]byte("x"), 1<<20))
-	mux.HandleFunc("GET /megabyte", answer("application/octet-stream", megabyte))
+	megabyte := bytes.Repeat([]byte("x"), 1<<20)
+	mux.HandleFunc("GET /large", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Length"] = []string{strconv.Itoa(largeMiB << 20)}
+		for range largeMiB {
+			_, _ = w.Write(megabyte)
+		}
+	})
 	return serve(address, mux)
 }
 
 // serveReverseProxy is net/http's own reverse proxy, with the connections that it needs.
-func serveReverseProxy(address, upstream string) error {
+func serveReverseProxy(address, upstream string, overHTTP2 bool) error {
 	to, err := url.Parse("http://" + upstream)
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!overHTTP2)
+	protocols.SetUnencryptedHTTP2(overHTTP2)
+	transport := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true, Protocols: protocols}
 	return serve(address, &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(request *httputil.ProxyRequest) {

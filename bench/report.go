@@ -1,16 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"text/tabwriter"
 )
 
 // report is all that came of a run.
 type report struct {
 	Results []result  `json:"results"`
 	Bars    []verdict `json:"bars"`
+	Growth  *growth   `json:"growth,omitempty"`
 }
 
 func writeJSON(out io.Writer, measured report) error {
@@ -19,24 +20,82 @@ func writeJSON(out io.Writer, measured report) error {
 	return encoder.Encode(measured)
 }
 
-func writeTable(out io.Writer, measured report) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "WHAT\tCPU us\tTO REVERSEPROXY\tREQUESTS/s\tp50 us\tp99 us\tIDLE MiB\tLOADED MiB\tSTART ms")
+// writeTables writes Markdown.
+func writeTables(out io.Writer, measured report) error {
+	tables := &tables{out: out}
+	tables.row("what", "CPU us", "to ReverseProxy", "switches", "requests/s", "p50 us", "p99 us", "idle MiB", "loaded MiB", "start ms", "repeats")
+	tables.rule(11)
 	for _, each := range measured.Results {
-		if each.CPU == 0 {
-			fmt.Fprintf(table, "%s\t\t\t%.0f\t%.0f\t%.0f\t\t\t\n", each.Name, each.PerSecond, each.P50, each.P99)
-			continue
+		cpu, ratio, switches, idle, loaded, start := "", "", "", "", "", ""
+		if each.CPU != 0 {
+			cpu, switches = fmt.Sprintf("%.1f", each.CPU), fmt.Sprintf("%.2f", each.Switches)
+			ratio = fmt.Sprintf("%.2f (%.2f-%.2f)", each.Ratio, each.Low, each.High)
+			idle, loaded, start = fmt.Sprintf("%.1f", each.Idle), fmt.Sprintf("%.1f", each.Loaded), fmt.Sprintf("%.0f", each.Start)
 		}
-		fmt.Fprintf(table, "%s\t%.1f\t%.2f (%.2f-%.2f)\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.0f\n", each.Name,
-			each.CPU, each.Ratio, each.Low, each.High, each.PerSecond, each.P50, each.P99, each.Idle, each.Loaded, each.Start)
+		p50, p99 := "", ""
+		if each.P50 != 0 {
+			p50, p99 = fmt.Sprintf("%.0f", each.P50), fmt.Sprintf("%.0f", each.P99)
+		}
+		tables.row(each.Name, cpu, ratio, switches, fmt.Sprintf("%.0f", each.PerSecond), p50, p99, idle, loaded, start, fmt.Sprint(each.Repeats))
 	}
-	fmt.Fprintln(table, "\nCPU OF\tTO\tIS\tAT MOST\t")
+	tables.row()
+	tables.row("of", "to", "is", "at most", "")
+	tables.rule(5)
 	for _, each := range measured.Bars {
 		holds := "holds"
 		if !each.Holds {
 			holds = "does not hold"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%s\n", each.Of, each.To, each.Ratio, each.Most, holds)
+		tables.row(each.Of, each.To, fmt.Sprintf("%.2f", each.Ratio), fmt.Sprintf("%.2f", each.Most), holds)
 	}
-	return table.Flush()
+	if measured.Growth != nil {
+		tables.growth(measured.Growth)
+	}
+	return tables.err
+}
+
+// tables writes rows until one fails.
+type tables struct {
+	out io.Writer
+	err error
+}
+
+func (t *tables) row(cells ...string) {
+	line := ""
+	for _, cell := range cells {
+		line += "| " + cell + " "
+	}
+	if line != "" {
+		line += "|"
+	}
+	_, err := fmt.Fprintln(t.out, line)
+	t.err = cmp.Or(t.err, err)
+}
+
+func (t *tables) rule(columns int) {
+	cells := make([]string, columns)
+	for i := range cells {
+		cells[i] = "---"
+	}
+	t.row(cells...)
+}
+
+func (t *tables) growth(all *growth) {
+	for _, each := range []struct {
+		of   string
+		rows []grown
+	}{{"what", all.Connections}, {"a password takes", all.Slow}} {
+		t.row()
+		t.row(each.of, "cores", "connections", "requests/s", "CPU us", "MiB")
+		t.rule(6)
+		for _, row := range each.rows {
+			t.row(row.Name, fmt.Sprint(row.Cores), fmt.Sprint(row.Count), fmt.Sprintf("%.0f", row.PerSecond), fmt.Sprintf("%.1f", row.CPU), fmt.Sprintf("%.0f", row.Memory))
+		}
+	}
+	t.row()
+	t.row("idle clients", "number", "KiB each")
+	t.rule(3)
+	for _, row := range all.Idle {
+		t.row(row.Protocol, fmt.Sprint(row.Clients), fmt.Sprintf("%.1f", row.Each))
+	}
 }

@@ -21,6 +21,9 @@ import (
 
 // REST is grpc-gateway v2's dialect of it. Any Content-Type is JSON.
 
+// usualAnswer is the room that a response takes as JSON, in bytes.
+const usualAnswer = 192
+
 // maxMessageBytes is grpc-go's default limit for a received message, which v1
 // never raised.
 const maxMessageBytes = 4 << 20
@@ -73,7 +76,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 	}
 	a.setNoStore(x.Header())
 	x.Header().Add("Vary", "Cookie")
-	rpcstatus.WriteBody(x, http.StatusOK, appendResponse(nil, response))
+	rpcstatus.WriteBody(x, http.StatusOK, appendResponse(make([]byte, 0, usualAnswer), response))
 }
 
 // writeRESTRefusal answers a call that v1's gRPC server would have refused.

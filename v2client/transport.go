@@ -37,8 +37,9 @@ func (t transport) Do(request *http.Request) (*http.Response, error) {
 	made := attempt{Outcome: outcome}
 	if err == nil {
 		made.status = response.StatusCode
-		// connect-go repeats the upstream's reason phrase.
-		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
+		if response.Status != "200 OK" { // connect-go repeats the upstream's reason phrase
+			response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
+		}
 		switch {
 		case response.Header["X-Envoy-Ratelimited"] != nil: // to gRPC, Envoy says it with code 14
 			made.status, made.foreign = http.StatusTooManyRequests, true

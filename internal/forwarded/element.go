@@ -110,6 +110,8 @@ func (e Element) writeTo(text *strings.Builder) {
 
 func join(elements []Element) string {
 	var text strings.Builder
+	const usual = 32
+	text.Grow(usual * len(elements))
 	for i, element := range elements {
 		if i > 0 {
 			text.WriteString(", ")

@@ -83,8 +83,8 @@ func WriteJSON(w http.ResponseWriter, httpStatus int, s *Status) {
 // WriteBody answers with JSON.
 func WriteBody(w http.ResponseWriter, httpStatus int, body []byte) {
 	header := w.Header()
-	header["Content-Type"] = []string{"application/json"}
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	values := [...]string{"application/json", strconv.Itoa(len(body))}
+	header["Content-Type"], header["Content-Length"] = values[0:1:1], values[1:]
 	w.WriteHeader(httpStatus)
 	_, _ = w.Write(body) // a client that is gone needs no answer
 }

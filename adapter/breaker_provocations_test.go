@@ -267,6 +267,6 @@ func TestTrailingSpaceInHeaderIsNotForwarded(t *testing.T) {
 		c.protocol, c.to.URL = v2client.ProtocolGRPC, "http://"+proxy.Address()
 	})
 	if got := sendH2C(t, s.address, "localhost:8088", userAPath, good, [2]string{"x-b3-flags", "1 "}); got != "200" {
-		t.Errorf("got status %s, want 200; the log: %s", got, s.log.String())
+		t.Errorf("got status %s, want 200; the log: %s", got, s.logged())
 	}
 }

@@ -193,7 +193,7 @@ func TestInvalidHostNeverOpensBreaker(t *testing.T) {
 		t.Errorf("upstream calls: got %v, want none", calls)
 	}
 	if s.breakerOpened() {
-		t.Errorf("breaker: got open, want closed; the log: %s", s.log.String())
+		t.Errorf("breaker: got open, want closed; the log: %s", s.logged())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +60,7 @@ type stack struct {
 
 	fixture v2test.Fixture
 	written int
+	busy    atomic.Int64 // handlers
 
 	mu       sync.Mutex
 	observed []adapter.Event
@@ -73,8 +75,30 @@ func (s *stack) observe(call adapter.Event) {
 // breakerOpened reports whether the log says that the breaker opened.
 func (s *stack) breakerOpened() bool { return strings.Contains(s.log.String(), `"to":"open"`) }
 
+// ServeHTTP counts the handlers that have not returned: a REST call is logged and observed
+// when its answer is on its way.
+func (s *stack) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.busy.Add(1)
+	defer s.busy.Add(-1)
+	s.handler.ServeHTTP(w, r)
+}
+
+// settle waits until all calls have been logged and observed.
+func (s *stack) settle() {
+	for s.busy.Load() > 0 {
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// logged returns the log of all calls that were answered.
+func (s *stack) logged() string {
+	s.settle()
+	return s.log.String()
+}
+
 // calls returns the v1 calls observed since calls was last called.
 func (s *stack) calls() []adapter.Event {
+	s.settle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	calls := s.observed
@@ -210,9 +234,8 @@ func newStack(tb testing.TB, options ...option) *stack {
 	case config.passes:
 		whole.passthrough = passthrough.Config{Upstream: to, Log: log}
 	}
-	handler := whole.assemble(tb)
-	s.handler = handler
-	s.address = wiretest.Listen(tb, handler)
+	s.handler = whole.assemble(tb)
+	s.address = wiretest.Listen(tb, s)
 	return s
 }
 

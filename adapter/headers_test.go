@@ -66,7 +66,7 @@ func TestGRPCMetadataCannotForgeForwardedHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wiretest.Serve(t, on, s.handler)
+	wiretest.Serve(t, on, s)
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func wires(t *testing.T, s *stack) []wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wiretest.ServeTLS(t, on, s.handler, certificates)
+	wiretest.ServeTLS(t, on, s, certificates)
 	secure := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}}
 	t.Cleanup(secure.CloseIdleConnections)
 	return []wire{

@@ -31,8 +31,8 @@ func TestEachCallLogsOneLine(t *testing.T) {
 	want := regexp.MustCompile(`^{"time":"[^"]+","level":"INFO","msg":"SetHumanInitialPassword","protocol":"rest","way":"v2","code":"ok","error_id":"",` +
 		`"caller":"400850337704971302","user_agent":"legacy/1.0","peer":"127.0.0.1","user_id":"` + userA + `","organization":"400849858564525094",` +
 		`"upstream_calls":4,"upstream_ms":[0-9.]+,"duration_ms":[0-9.]+,"request_id":"r-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}\n$`)
-	if !want.MatchString(s.log.String()) {
-		t.Errorf("the log: got %s\nwant %s", s.log.String(), want)
+	if !want.MatchString(s.logged()) {
+		t.Errorf("the log: got %s\nwant %s", s.logged(), want)
 	}
 }
 
@@ -47,9 +47,7 @@ func TestLogNamesCallers(t *testing.T) {
 			change(&call)
 		}
 		bodyOf(t, sendRaw(t, s.address, call))
-		var calls []adapter.Event
-		eventually(t, "a call observed", func() bool { calls = s.calls(); return len(calls) > 0 })
-		return calls[0].Caller
+		return s.calls()[0].Caller
 	}
 	token := func(token string) func(*recordings.Request) {
 		return func(call *recordings.Request) { call.Headers["Authorization"] = token }
@@ -105,7 +103,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 					}
 				}
 			}
-			logged := s.log.String()
+			logged := s.logged()
 			if !strings.Contains(logged, `"msg":"SetHumanInitialPassword"`) {
 				t.Fatalf("the log: got %q, want lines of calls", logged)
 			}

@@ -85,7 +85,7 @@ func TestUserMadeAnewElsewhereIsNoticed(t *testing.T) {
 		}
 	}
 	s.zitadel.Add(v2test.User{ID: id, Org: "2", Type: v2test.Human, State: v2test.Active})
-	if got := set(token); got != "ok" || !strings.Contains(s.log.String(), `"user_belongs_to":"2"`) {
+	if got := set(token); got != "ok" || !strings.Contains(s.logged(), `"user_belongs_to":"2"`) {
 		t.Errorf("first write elsewhere: got %s and log %s\nwant ok, and user_belongs_to 2 in the log", got, s.log)
 	}
 	s.newWrites(t)

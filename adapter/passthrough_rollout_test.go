@@ -59,7 +59,7 @@ func TestCallsOutsideRolloutReachNativeUnchanged(t *testing.T) {
 		if !slices.EqualFunc(native.bodies, bodies, bytes.Equal) {
 			t.Errorf("%d%%: bodies at native v1: got %q, want %q", percent, native.bodies, bodies)
 		}
-		if log := s.log.String(); strings.Count(log, `"way":"`+route+`"`) != 4 || strings.Contains(log, "Sup3r") {
+		if log := s.logged(); strings.Count(log, `"way":"`+route+`"`) != 4 || strings.Contains(log, "Sup3r") {
 			t.Errorf("%d%%: the log: got %s\nwant four lines with way %q, and no password", percent, log, route)
 		}
 	}

@@ -49,7 +49,12 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		return
 	}
 	x.Header()["X-Request-Id"] = []string{event.RequestID}
-	defer func() { a.end(r.Context(), event) }()
+	defer func() {
+		if x.Status() != 0 { // or else it broke down
+			x.Flush() // the caller does not wait for the log
+		}
+		a.end(r.Context(), event)
+	}()
 	ctx, cancel, malformed := withGatewayTimeout(r)
 	defer cancel()
 	refusal = cmp.Or(refusal, malformed)

@@ -120,7 +120,7 @@ func TestUnusableUpstreamAnswerIsUnavailable(t *testing.T) {
 			s := newStack(t, func(c *stackConfig) { c.upstream = upstream })
 			checkREST(t, "REST", sendRaw(t, s.address, aCall()), http.StatusServiceUnavailable, restUnreachable)
 			checkGRPCFails(t, s, connect.CodeUnavailable, unreachable)
-			log := s.log.String()
+			log := s.logged()
 			if !strings.Contains(log, `"level":"WARN","msg":"SetHumanInitialPassword"`) || !strings.Contains(log, `"cause":`) {
 				t.Errorf("the log: got %s\nwant a warning with a cause", log)
 			}

@@ -254,7 +254,7 @@ func TestExpiredUpstreamCertificateSendsNothingUntilRenewed(t *testing.T) {
 		if calls := s.upstream.calls(t); len(calls) > 0 {
 			t.Errorf("upstream calls: got %v, want none", calls)
 		}
-		if log := s.log.String(); !strings.Contains(log, "certificate has expired") {
+		if log := s.logged(); !strings.Contains(log, "certificate has expired") {
 			t.Errorf("the log: got %s\nwant %q in it", log, "certificate has expired")
 		}
 		if err := certificates.Reload(renew(ca.Issue(t, 2))); err != nil {

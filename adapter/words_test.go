@@ -102,7 +102,7 @@ func TestRefusalIsInLanguageThatV1Chooses(t *testing.T) {
 				!strings.Contains(got, `"message":"`+test.want+`"`) {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
-			if strings.Contains(s.log.String(), "Sup3r") {
+			if strings.Contains(s.logged(), "Sup3r") {
 				t.Error("the log: got the password in it")
 			}
 		})

@@ -78,6 +78,9 @@ type Config struct {
 	Rollout Rollout
 	// Limits of v1 calls.
 	Limits Limits
+	// Deprecation is what callers are told of v1's end, and when they are refused.
+	// Default: nothing, and never.
+	Deprecation Deprecation
 	// Messages words refusals as native v1 does. Default: as v2 words them.
 	Messages Messages
 	// Observe is called with each v1 call when it has ended. It must be safe for
@@ -119,6 +122,7 @@ type Adapter struct {
 	restCORS   *crossorigin.Policy
 	webCORS    *crossorigin.Policy
 	status     *rpcstatus.Writer
+	deprecated *deprecation
 	log        *slog.Logger
 	identities *identityCache
 	rates      *ingress.Rates
@@ -135,7 +139,8 @@ const grpcWebMaxAge = 10 * time.Minute
 // configuration key, its value, and what would be right.
 func New(config Config) (*Adapter, error) {
 	rates, err := ingress.NewRates(config.Limits.CallerRate, config.Limits.CallerBurst)
-	if err = errors.Join(config.validate(), err); err != nil {
+	deprecated, deprecationErr := newDeprecation(config.Deprecation)
+	if err = errors.Join(config.validate(), err, deprecationErr); err != nil {
 		return nil, err
 	}
 	identities, err := newIdentityCache()
@@ -151,8 +156,9 @@ func New(config Config) (*Adapter, error) {
 		procedures: map[string]*method{},
 		patterns:   map[string]*method{},
 		router:     echo.New(),
-		restCORS:   crossorigin.New(0),
-		webCORS:    crossorigin.New(grpcWebMaxAge),
+		restCORS:   crossorigin.New(0, deprecated.headers()...),
+		webCORS:    crossorigin.New(grpcWebMaxAge, deprecated.headers()...),
+		deprecated: deprecated,
 		status:     rpcstatus.NewWriter(log),
 		log:        log,
 		identities: identities,
@@ -244,15 +250,15 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 	x, r := ingress.ExchangeOf(w, r)
 	x.LimitBody(a.config.Limits.BodyTimeout)
 	protocol := rpcstatus.ProtocolOf(r)
+	if called.overREST == (protocol != "") {
+		called.method = nil // the path is another protocol's
+	}
+	if called.method != nil && !crossorigin.IsPreflight(r) {
+		a.deprecated.announce(x.Header())
+	}
 	if protocol != "" {
-		if called.overREST {
-			called.method = nil // it has no procedure's path
-		}
 		a.serveRPC(x, r, protocol, called.method)
 		return
-	}
-	if !called.overREST {
-		called.method = nil
 	}
 	if userID := called.value("user_id"); !a.config.Rollout.translates(userID) {
 		a.serveNative(x, r, protocolREST, called.method, userID)
@@ -297,13 +303,45 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 	if identity, known := a.identities.identity(event.token); known {
 		event.Caller = identity.UserID
 	}
+	if r.Method != http.MethodPost || m == nil { // no call
+		a.config.Passthrough.ServeHTTP(x, r)
+		return
+	}
 	defer func() {
 		event.Code = nativeCode(x)
-		if r.Method == http.MethodPost && m != nil { // others are no calls
-			a.end(r.Context(), event)
-		}
+		a.end(r.Context(), event)
 	}()
+	if event.status = a.withdrawn(r.Context(), m, event); event.status != nil {
+		a.status.Write(x, r, event.status)
+		return
+	}
+	if r.Header["Origin"] != nil {
+		a.deprecated.expose(x.Header())
+	}
 	a.config.Passthrough.ServeHTTP(x, r)
+}
+
+// withdrawn refuses a call because of a brownout, or because the method's time is over. If
+// that depends on who calls, a caller that is not known is asked for; one that cannot be
+// known is not refused here.
+func (a *Adapter) withdrawn(ctx context.Context, m *method, event *Event) *rpcstatus.Status {
+	now := time.Now()
+	if !a.deprecated.isDue(now) {
+		return nil
+	}
+	if !a.deprecated.needsCaller(now) {
+		return a.deprecated.refusal(now, m.name(), "")
+	}
+	identity, known := a.identities.identity(event.token)
+	if !known {
+		var err error
+		if identity, err = a.config.ZITADEL.Identify(ctx, event.caller.WithDeadline(now.Add(a.config.Timeout))); err != nil || identity.UserID == "" {
+			return nil
+		}
+		a.identities.keepIdentity(event.token, identity)
+	}
+	event.Caller = identity.UserID
+	return a.deprecated.refusal(now, m.name(), identity.UserID)
 }
 
 // overloaded refuses a call because the adapter has too much to do.

@@ -33,7 +33,11 @@ type call struct {
 func (a *Adapter) run(ctx context.Context, m *method, request request, event *Event) (response, *rpcstatus.Status) {
 	caller := event.caller
 	event.UserID, event.Organization = request.userID(), caller.Organization()
-	details, refusal := a.answer(ctx, caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
+	refusal := a.withdrawn(ctx, m, event)
+	var details *objectv2.Details
+	if refusal == nil {
+		details, refusal = a.answer(ctx, caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
+	}
 	if refusal != nil && refusal.ID == idNoBearer && caller.NoToken() { // v1 takes it for an empty token
 		refusal = newRefusal(connect.CodeUnauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid")
 	}

@@ -38,8 +38,9 @@ type Event struct {
 	Code string
 	// ErrorID is ZITADEL's id of the refusal, such as "AUTH-5mWD2", or "".
 	ErrorID string
-	// RefusedBy is RefusedByBreaker, RefusedByShedding or RefusedByRate if the adapter
-	// itself refused the call, and "" otherwise.
+	// RefusedBy is one of RefusedByBreaker, RefusedByShedding, RefusedByRate,
+	// RefusedByBrownout and RefusedBySunset if the adapter itself refused the call, and ""
+	// otherwise.
 	RefusedBy string
 	// UserID is the user whom the call is about, Organization the one of the call.
 	UserID, Organization string
@@ -82,6 +83,8 @@ const (
 	RefusedByBreaker  = "breaker" // it is open
 	RefusedByShedding = "shed"    // limits.callsInFlight, or too many large bodies
 	RefusedByRate     = "rate"    // limits.callerRate
+	RefusedByBrownout = "brownout"
+	RefusedBySunset   = "sunset" // deprecation.afterSunset
 )
 
 // The causes of the adapter's own refusals.
@@ -125,7 +128,7 @@ func (a *Adapter) end(ctx context.Context, event *Event) {
 	level := slog.LevelInfo
 	var cause error
 	switch {
-	case event.Route == RouteNative: // whose code is known
+	case event.status == nil && event.Route == RouteNative: // whose code is known
 	case event.status == nil:
 		event.Code = "ok"
 	default:
@@ -133,7 +136,7 @@ func (a *Adapter) end(ctx context.Context, event *Event) {
 		event.RefusedBy = refusedBy(cause)
 		if cut := context.Cause(ctx); event.status.Code == connect.CodeCanceled && cut != nil && !errors.Is(cut, context.Canceled) {
 			event.Code, cause, level = connect.CodeUnavailable.String(), cut, slog.LevelWarn // it was not the client who left
-		} else if cause != nil && event.status.Code != connect.CodeCanceled && event.RefusedBy != RefusedByShedding && event.RefusedBy != RefusedByRate {
+		} else if cause != nil && event.status.Code != connect.CodeCanceled && (event.RefusedBy == "" || event.RefusedBy == RefusedByBreaker) {
 			level = slog.LevelWarn // the upstream failed
 		}
 	}
@@ -197,6 +200,10 @@ func refusedBy(cause error) string {
 		return RefusedByShedding
 	case errors.Is(cause, errRate):
 		return RefusedByRate
+	case errors.Is(cause, errBrownout):
+		return RefusedByBrownout
+	case errors.Is(cause, errSunset):
+		return RefusedBySunset
 	}
 	return ""
 }

@@ -174,6 +174,7 @@ type stackConfig struct {
 	limits   adapter.Limits
 	messages adapter.Messages
 
+	deprecation  adapter.Deprecation
 	writeTimeout time.Duration
 	trusted      forwarded.TrustedProxies
 	quiet        bool // without log and witness, for benchmarks
@@ -220,7 +221,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	whole := parts{
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
-			Observe: s.observe, Messages: config.messages,
+			Deprecation: config.deprecation, Observe: s.observe, Messages: config.messages,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},

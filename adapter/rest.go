@@ -36,7 +36,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		x.WriteHeader(http.StatusNoContent)
 		return
 	case called.method == nil:
-		rpcstatus.WriteJSON(x, http.StatusNotFound, rpcstatus.New(connect.CodeNotFound, "Not Found"))
+		rpcstatus.WriteJSON(x, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 		return
 	}
 	event := a.newEvent(protocolREST, called.method, r)
@@ -71,7 +71,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 	}
 	if refusal != nil { // before v1's gRPC server, which adds headers, has the call
 		event.status = refusal
-		rpcstatus.WriteJSON(x, rpcstatus.HTTPStatus(refusal.Code), refusal)
+		rpcstatus.WriteJSON(x, refusal)
 		return
 	}
 	response, refusal := a.run(ctx, called.method, request, event)
@@ -92,7 +92,7 @@ func (a *Adapter) writeRESTRefusal(x *ingress.Exchange, refusal *rpcstatus.Statu
 	if refusal.Code == connect.CodeUnauthenticated {
 		x.Header().Set("WWW-Authenticate", headerText(refusal.Message))
 	}
-	rpcstatus.WriteJSON(x, rpcstatus.HTTPStatus(refusal.Code), refusal)
+	rpcstatus.WriteJSON(x, refusal)
 }
 
 // gatewayMethod is the HTTP method that a request means, by grpc-gateway's "path length

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/check"
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/messages"
@@ -23,8 +24,8 @@ func NewCheckConfig(settings config.Config, version string) (check.Config, error
 		languages = catalog.Languages()
 	}
 	return check.Config{
-		Languages: languages,
-		Upstream:  to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Listen: settings.Server.Listen,
+		Languages: languages, Deprecation: adapter.Deprecation(settings.Deprecation),
+		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Listen: settings.Server.Listen,
 		Protocol: settings.Upstream.Protocol, OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent,
 		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
 			clientConfig := newClientConfig(settings, to, version)

@@ -83,7 +83,8 @@ func (a *App) v1Config(settings config.Config) adapter.Config {
 			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
-		Observe: a.metrics.Call, CallerKey: a.callerKey, Log: a.log,
+		Deprecation: adapter.Deprecation(settings.Deprecation),
+		Observe:     a.metrics.Call, CallerKey: a.callerKey, Log: a.log,
 	}
 }
 

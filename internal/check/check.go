@@ -56,6 +56,8 @@ type Config struct {
 	Protocol v2client.Protocol
 	OrgScope adapter.OrgScope
 	Rollout  adapter.Rollout
+	// Deprecation is what callers are told.
+	Deprecation adapter.Deprecation
 	// Languages are those of messages.dir; none without it.
 	Languages []string
 	// Token, if it is not "", is one whose organization is to be found.
@@ -87,6 +89,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 		c.add(Result{Name: nameLanguages, Status: OK, Detail: strings.Join(c.Languages, " ")})
 	}
 	c.checkToken(ctx)
+	c.checkDeprecation(time.Now())
 	return c.results, nil
 }
 

@@ -185,6 +185,12 @@ func TestProblemsAreFoundWithAHint(t *testing.T) {
 		"HTTP on nginx's TLS port":      {at(t, behind(t, "Server: nginx", 400, "The plain HTTP request was sent to HTTPS port")), nil, "instance, for all clients", check.Failed, []string{"use an https:// URL"}},
 		"clocks apart":                  {at(t, skewed()), nil, "clock", check.Warning, []string{"1m0s apart", "NTP"}},
 		"bad token":                     {at(t, zitadel(t)), func(c *check.Config) { c.Token = "s3cret" }, "the token's organization", check.Failed, []string{"personal access token"}},
+		"nothing told":                  {at(t, zitadel(t)), nil, told, check.Skipped, []string{"set deprecation.since"}},
+		"no date":                       {at(t, zitadel(t)), ending(time.Time{}), told, check.OK, []string{"deprecated since 2025-11-03, no date"}},
+		"a date":                        {at(t, zitadel(t)), ending(time.Date(2200, 1, 2, 0, 0, 0, 0, time.UTC)), told, check.OK, []string{"ends on 2200-01-02T00:00:00Z"}},
+		"after the date":                {at(t, zitadel(t)), ending(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)), told, check.Warning, []string{"has passed, and calls are served"}},
+		"brownouts":                     {at(t, zitadel(t)), brownouts("2200-01-02T09:00:00Z/2200-01-02T10:00:00Z"), "next brownouts", check.OK, []string{"2200-01-02T09:00:00Z to 2200-01-02T10:00:00Z"}},
+		"brownouts, all over":           {at(t, zitadel(t)), brownouts("2020-01-02T09:00:00Z/2020-01-02T10:00:00Z"), "next brownouts", check.Warning, []string{"all are over"}},
 		"no token":                      {at(t, zitadel(t)), nil, "the token's organization", check.Skipped, nil},
 	} {
 		results := run(t, test.to, test.change)
@@ -201,6 +207,20 @@ func TestProblemsAreFoundWithAHint(t *testing.T) {
 			said[result.Detail] = name
 		}
 	}
+}
+
+const told = "what callers are told of v1's end"
+
+// ending is a change: callers are told that v1 ends then.
+func ending(sunset time.Time) func(*check.Config) {
+	return func(c *check.Config) {
+		c.Deprecation.Since, c.Deprecation.Sunset = time.Date(2025, 11, 3, 0, 0, 0, 0, time.UTC), sunset
+	}
+}
+
+// brownouts is a change: there are these.
+func brownouts(texts ...string) func(*check.Config) {
+	return func(c *check.Config) { c.Deprecation.Brownouts = texts }
 }
 
 // With upstream.host: client, each host that clients may dial is asked for with the

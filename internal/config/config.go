@@ -40,6 +40,10 @@ type Config struct {
 	Passthrough Passthrough `yaml:"passthrough"`
 	// Rollout is the gradual change from native v1 to translated calls.
 	Rollout Rollout `yaml:"rollout"`
+	// Deprecation is what callers of v1 methods are told of v1's end, and when they are
+	// refused, so that they move to v2. Native v1 does neither. It concerns all of their
+	// calls, also those that native v1 answers.
+	Deprecation Deprecation `yaml:"deprecation"`
 	// Breaker is the circuit breaker of translated calls. When ZITADEL itself fails
 	// (unreachable, HTTP 502 or 503, gRPC code 14, or no answer in time), calls are
 	// refused at once for a while instead of waiting. A timeout does not count if ZITADEL
@@ -213,6 +217,41 @@ type Rollout struct {
 	Percent adapter.Rollout `yaml:"percent"`
 }
 
+// Deprecation is the section deprecation. See [adapter.Deprecation].
+type Deprecation struct {
+	// Since is the time since when v1 is deprecated, such as "2025-11-03" or
+	// "2025-11-03T12:00:00Z". With it, every answer of a v1 method has the headers (in gRPC:
+	// metadata) Deprecation (RFC 9745) and Warning, and Sunset (RFC 8594) and Link as far as
+	// the keys below are set. Without it, answers have none of these.
+	Since time.Time `yaml:"since"`
+	// Sunset is the time at which v1 ends.
+	Sunset time.Time `yaml:"sunset"`
+	// Link is the address of a page about the deprecation.
+	Link string `yaml:"link"`
+	// SunsetLink is the address of a page about the end.
+	SunsetLink string `yaml:"sunsetLink"`
+	// SuccessorLink is the address of the documentation of what to use instead.
+	SuccessorLink string `yaml:"successorLink"`
+	// AfterSunset is what happens to calls after deprecation.sunset: "serve" goes on as
+	// before, "refuse" refuses them with gRPC code 12 and HTTP 410.
+	AfterSunset adapter.AfterSunset `yaml:"afterSunset"`
+	// Brownouts are the times in which calls are refused with gRPC code 14, HTTP 503 and
+	// Retry-After, so that callers notice before the end: "FROM/TO", such as
+	// "2027-01-11T09:00:00Z/2027-01-11T10:00:00Z", or "CRON for DURATION", such as "0 9 * *
+	// 1 for 1h", each Monday from 9:00 to 10:00 UTC.
+	Brownouts []string `yaml:"brownouts"`
+	// BrownoutPercent is the share of callers whom brownouts refuse, from 0 to 100. A larger
+	// share only adds callers. Less than 100 needs to know who calls, which is a look-up
+	// once for each token.
+	BrownoutPercent adapter.Rollout `yaml:"brownoutPercent"`
+	// BrownoutCallers are the ids of the only users whose calls brownouts refuse, whatever
+	// deprecation.brownoutPercent says. An empty list means all.
+	BrownoutCallers []string `yaml:"brownoutCallers"`
+	// Exempt are the ids of users whose calls are refused neither in brownouts nor after
+	// deprecation.sunset.
+	Exempt []string `yaml:"exempt"`
+}
+
 // Breaker is the section breaker. See [v2client.BreakerConfig].
 type Breaker struct {
 	// MinimumCalls is the number of failures in a row at which the breaker opens, and the
@@ -314,8 +353,12 @@ func Default() Config {
 		OrgScope:    adapter.OrgScopeStrict,
 		Passthrough: Passthrough{Enabled: true, ResponseTimeout: time.Minute},
 		Rollout:     Rollout{Percent: adapter.RolloutAll},
-		Breaker:     Breaker{MinimumCalls: 10, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
-		Retry:       Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
+		Deprecation: Deprecation{
+			AfterSunset: adapter.AfterSunsetServe, Brownouts: []string{}, BrownoutPercent: adapter.RolloutAll,
+			BrownoutCallers: []string{}, Exempt: []string{},
+		},
+		Breaker: Breaker{MinimumCalls: 10, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
+		Retry:   Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
 		Limits: Limits{
 			CallsInFlight: 1000, BodyTimeout: 30 * time.Second,
 			HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, WriteTimeout: time.Minute, HeaderBytes: 64 << 10,

@@ -116,6 +116,9 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
 		"limits.callsInFlight": "9", "limits.bodyTimeout": "9s", "limits.headerTimeout": "8s", "limits.idleTimeout": "7s", "limits.headerBytes": "5000",
 		"limits.writeTimeout": "6s", "limits.connectionsPerPeer": "8", "limits.callerRate": "0.5", "limits.callerBurst": "3",
+		"deprecation.since": "2025-11-03", "deprecation.sunset": "2027-01-31T12:00:00Z", "deprecation.link": "https://l",
+		"deprecation.sunsetLink": "https://s", "deprecation.successorLink": "https://n", "deprecation.afterSunset": "refuse",
+		"deprecation.brownouts": "0 9 * * 1 for 1h", "deprecation.brownoutPercent": "5", "deprecation.brownoutCallers": "1, 2", "deprecation.exempt": "3",
 		"retry.attempts": "4", "retry.baseDelay": "7ms", "retry.maxDelay": "8s", "retry.budget": "0.5",
 		"log.level": "debug", "log.format": "text",
 	}
@@ -146,8 +149,13 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		Messages:    config.Messages{Dir: "/md"},
 		Passthrough: config.Passthrough{Enabled: false, ResponseTimeout: 4 * time.Second},
 		Rollout:     config.Rollout{Percent: 50},
-		Breaker:     config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
-		Retry:       config.Retry{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
+		Deprecation: config.Deprecation{
+			Since: time.Date(2025, 11, 3, 0, 0, 0, 0, time.UTC), Sunset: time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC),
+			Link: "https://l", SunsetLink: "https://s", SuccessorLink: "https://n", AfterSunset: "refuse",
+			Brownouts: []string{"0 9 * * 1 for 1h"}, BrownoutPercent: 5, BrownoutCallers: []string{"1", "2"}, Exempt: []string{"3"},
+		},
+		Breaker: config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
+		Retry:   config.Retry{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
 		Limits: config.Limits{
 			CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000,
 			WriteTimeout: 6 * time.Second, ConnectionsPerPeer: 8, CallerRate: 0.5, CallerBurst: 3,

@@ -72,12 +72,11 @@ func (m *mistakes) addf(line int, key, format string, args ...any) {
 func (m *mistakes) decode(node *yaml.Node, field reflect.Value, key string) {
 	value := resolve(node)
 	want := yaml.ScalarNode
-	switch field.Kind() {
-	case reflect.Struct:
+	switch {
+	case isSection(field):
 		want = yaml.MappingNode
-	case reflect.Slice:
+	case field.Kind() == reflect.Slice:
 		want = yaml.SequenceNode
-	default:
 	}
 	switch {
 	case value.Style&yaml.TaggedStyle != 0:

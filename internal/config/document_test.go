@@ -109,7 +109,7 @@ func (d *keyDocument) section(t *testing.T, path, introduction string, fields re
 		key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
 		what := d.what(t, fields.Type().Name(), field.Name)
 		switch {
-		case value.Kind() == reflect.Struct:
+		case value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]():
 			sections = append(sections, func() { d.section(t, key, what, value) })
 		case path == "":
 			sections = append(sections, func() {
@@ -164,6 +164,10 @@ func printed(value reflect.Value) string {
 	case time.Duration:
 		if strings.HasSuffix(text, "m0s") {
 			text = strings.TrimSuffix(text, "0s")
+		}
+	case time.Time:
+		if typed.IsZero() {
+			text = ""
 		}
 	case slog.Level:
 		text = strings.ToLower(text)

@@ -21,13 +21,18 @@ func fieldsOf(of reflect.Value, prefix string) []field {
 	var fields []field
 	for structField, value := range of.Fields() {
 		key := prefix + structField.Tag.Get("yaml")
-		if value.Kind() == reflect.Struct {
+		if isSection(value) {
 			fields = append(fields, fieldsOf(value, key+".")...)
 			continue
 		}
 		fields = append(fields, field{key: key, value: value})
 	}
 	return fields
+}
+
+// isSection reports whether a value has keys of its own.
+func isSection(value reflect.Value) bool {
+	return value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]()
 }
 
 // fieldNamed is the field of a section whose key ends in name; the zero Value if there
@@ -51,6 +56,19 @@ func setField(field reflect.Value, text string) error {
 			return fmt.Errorf("%q: use a duration such as 10s", text)
 		}
 		*target = duration
+	case *time.Time:
+		if text == "" {
+			*target = time.Time{}
+			return nil
+		}
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			at, err = time.Parse(time.DateOnly, text)
+		}
+		if err != nil {
+			return fmt.Errorf("%q: use a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z", text)
+		}
+		*target = at
 	case *slog.Level:
 		if strings.ContainsAny(text, "+-") || target.UnmarshalText([]byte(text)) != nil { // UnmarshalText takes info+2
 			return fmt.Errorf("%q: use debug, info, warn or error", text)

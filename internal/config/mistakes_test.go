@@ -67,6 +67,7 @@ func TestMistakesNameLineKeyAndValue(t *testing.T) {
 		url + "breaker: {failureRate: .nan}":     `c.yaml: line 2: breaker.failureRate: ".nan": use a number such as 0.5`,
 		url + "passthrough: {enabled: yes}":      `c.yaml: line 2: passthrough.enabled: "yes": use true or false`,
 		url + "log: {level: loud}":               `c.yaml: line 2: log.level: "loud": use debug, info, warn or error`,
+		url + "deprecation: {sunset: soon}":      `c.yaml: line 2: deprecation.sunset: "soon": use a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z`,
 		// YAML.
 		url + "---\n{}":                      "c.yaml: more than one YAML document: keep one",
 		url + "a: b: c":                      "c.yaml: line 2: not YAML: mapping values are not allowed in this context",

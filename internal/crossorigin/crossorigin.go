@@ -14,9 +14,9 @@ import (
 // exposes gRPC-Web's status, which v1 forgets.
 type Policy struct{ cors *cors.Cors }
 
-// New makes a Policy. maxAge is how long a browser may remember a preflight; 0 says
-// nothing of it.
-func New(maxAge time.Duration) *Policy {
+// New makes a Policy that exposes further headers too. maxAge is how long a browser may
+// remember a preflight; 0 says nothing of it.
+func New(maxAge time.Duration, exposed ...string) *Policy {
 	return &Policy{cors.New(cors.Options{
 		OptionsPassthrough: true,
 		AllowOriginFunc:    func(string) bool { return true },
@@ -30,9 +30,9 @@ func New(maxAge time.Duration) *Policy {
 			"X-Zitadel-Orgid", "X-User-Agent", "X-Grpc-Web", "X-Requested-With",
 			"Connect-Protocol-Version", "Connect-Timeout-Ms", "Grpc-Timeout",
 		},
-		ExposedHeaders: []string{
+		ExposedHeaders: append([]string{
 			"Location", "Content-Length", "Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin",
-		},
+		}, exposed...),
 		MaxAge: int(maxAge.Seconds()),
 	})}
 }

@@ -50,7 +50,7 @@ func (o *Writer) write(w http.ResponseWriter, r *http.Request, s *Status) {
 	case r.Header.Get("Connect-Protocol-Version") != "" && o.connect.IsSupported(r):
 		o.writeConnect(w, r, s)
 	default:
-		WriteJSON(w, cmp.Or(s.HTTPStatus, HTTPStatus(s.Code)), s)
+		WriteJSON(w, s)
 	}
 }
 
@@ -73,11 +73,11 @@ func (o *Writer) writeConnect(w http.ResponseWriter, r *http.Request, s *Status)
 }
 
 // WriteJSON answers with a status as grpc-gateway writes it.
-func WriteJSON(w http.ResponseWriter, httpStatus int, s *Status) {
+func WriteJSON(w http.ResponseWriter, s *Status) {
 	if s.RetryAfter > 0 { // in whole seconds (RFC 9110 section 10.2.3)
 		w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(s.RetryAfter.Seconds())))}
 	}
-	WriteBody(w, httpStatus, s.AppendJSON(nil))
+	WriteBody(w, cmp.Or(s.HTTPStatus, HTTPStatus(s.Code)), s.AppendJSON(nil))
 }
 
 // WriteBody answers with JSON.
@@ -91,5 +91,7 @@ func WriteBody(w http.ResponseWriter, httpStatus int, body []byte) {
 
 // WriteMethodNotAllowed answers as ZITADEL taught its grpc-gateway.
 func WriteMethodNotAllowed(w http.ResponseWriter) {
-	WriteJSON(w, http.StatusMethodNotAllowed, New(connect.CodeUnimplemented, "Method Not Allowed"))
+	refusal := New(connect.CodeUnimplemented, "Method Not Allowed")
+	refusal.HTTPStatus = http.StatusMethodNotAllowed
+	WriteJSON(w, refusal)
 }

@@ -100,5 +100,5 @@ func (f *fault) writeJSON(w http.ResponseWriter) {
 			status.Details = []*anypb.Any{detail}
 		}
 	}
-	rpcstatus.WriteJSON(w, rpcstatus.HTTPStatus(f.code), status)
+	rpcstatus.WriteJSON(w, status)
 }

@@ -130,7 +130,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("X-Robots-Tag", "none")
-	rpcstatus.WriteJSON(w, http.StatusNotFound, rpcstatus.New(connect.CodeNotFound, "Not Found"))
+	rpcstatus.WriteJSON(w, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 }
 
 // Calls returns how often a path, such as

@@ -1,0 +1,191 @@
+package adapter
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// Deprecation is what callers of v1 methods are told about their end, and when they are
+// refused. Native v1 does neither, and the zero Deprecation does neither.
+type Deprecation struct {
+	// Since, if it is set, makes every answer of a v1 method say that the method is
+	// deprecated since then (RFC 9745), in headers or metadata.
+	Since time.Time
+	// Sunset, if it is set, is when v1 ends (RFC 8594). Needs Since.
+	Sunset time.Time
+	// Link is the address of a page about the deprecation, SunsetLink of one about the end,
+	// and SuccessorLink of the documentation of what to use instead; "" is none. Need Since.
+	Link, SunsetLink, SuccessorLink string
+	// AfterSunset is what happens to calls once Sunset has passed: AfterSunsetServe or
+	// AfterSunsetRefuse.
+	AfterSunset AfterSunset
+	// Brownouts are the times in which calls are refused, so that callers notice before the
+	// end: see [NewSchedule].
+	Brownouts []string
+	// BrownoutPercent is the share of callers whose calls brownouts refuse, by a hash of the
+	// user whose token it is, and BrownoutCallers are the ids of the only ones; none is all.
+	BrownoutPercent Rollout
+	BrownoutCallers []string
+	// Exempt are the ids of users whose calls are never refused, after Sunset either.
+	Exempt []string
+}
+
+// AfterSunset is what happens to v1 calls after [Deprecation.Sunset].
+type AfterSunset string
+
+// The values of AfterSunset.
+const (
+	AfterSunsetServe  AfterSunset = "serve"  // as before
+	AfterSunsetRefuse AfterSunset = "refuse" // with code 12, HTTP 410
+)
+
+func (d Deprecation) validate() error {
+	var mistakes []error
+	addf := func(wrong bool, format string, args ...any) {
+		if wrong {
+			mistakes = append(mistakes, fmt.Errorf("deprecation."+format, args...))
+		}
+	}
+	silent := d.Since.IsZero()
+	addf(silent && !d.Sunset.IsZero(), "sunset: %s: set deprecation.since too, the date since when v1 is deprecated", d.Sunset.Format(time.RFC3339))
+	addf(!silent && !d.Sunset.IsZero() && d.Sunset.Before(d.Since), "sunset: %s: use a time after deprecation.since, %s", d.Sunset.Format(time.RFC3339), d.Since.Format(time.RFC3339))
+	for _, link := range d.links() {
+		address, err := url.Parse(link.to)
+		addf(err != nil || !address.IsAbs() || strings.ContainsAny(link.to, "<>\" \t\r\n"), "%s: %q: use the address of a page, such as https://example.com/v1-ends", link.key, link.to)
+		addf(silent, "%s: %q: set deprecation.since too, the date since when v1 is deprecated", link.key, link.to)
+	}
+	addf(d.AfterSunset != "" && d.AfterSunset != AfterSunsetServe && d.AfterSunset != AfterSunsetRefuse, "afterSunset: %q: use %q or %q", d.AfterSunset, AfterSunsetServe, AfterSunsetRefuse)
+	addf(d.AfterSunset == AfterSunsetRefuse && d.Sunset.IsZero(), "afterSunset: %q: set deprecation.sunset too, the date from which on calls are refused", d.AfterSunset)
+	addf(d.BrownoutPercent < 0 || d.BrownoutPercent > RolloutAll, "brownoutPercent: %d: use a whole number from 0 to 100", d.BrownoutPercent)
+	return errors.Join(mistakes...)
+}
+
+// link is one of the links to pages.
+type link struct{ key, relation, to string }
+
+// links are those that are set.
+func (d Deprecation) links() []link {
+	return slices.DeleteFunc([]link{
+		{"link", "deprecation", d.Link}, {"sunsetLink", "sunset", d.SunsetLink}, {"successorLink", "successor-version", d.SuccessorLink},
+	}, func(each link) bool { return each.to == "" })
+}
+
+// deprecation is a Deprecation at work.
+type deprecation struct {
+	Deprecation
+
+	schedule *Schedule
+	fields   http.Header // what every answer says; nil: nothing
+}
+
+// newDeprecation checks what is configured. The error names the configuration keys.
+func newDeprecation(d Deprecation) (*deprecation, error) {
+	schedule, err := NewSchedule(d.Brownouts)
+	if err = errors.Join(d.validate(), err); err != nil {
+		return nil, err
+	}
+	made := &deprecation{Deprecation: d, schedule: schedule}
+	if d.Since.IsZero() {
+		return made, nil
+	}
+	made.fields = http.Header{"Deprecation": {"@" + strconv.FormatInt(d.Since.Unix(), 10)}}
+	until := ""
+	if !d.Sunset.IsZero() {
+		made.fields["Sunset"] = []string{d.Sunset.UTC().Format(http.TimeFormat)}
+		until = ", and ends on " + d.Sunset.UTC().Format(time.DateOnly)
+	}
+	for _, each := range d.links() {
+		made.fields["Link"] = append(made.fields["Link"], "<"+each.to+`>; rel="`+each.relation+`"`)
+	}
+	// RFC 7234 section 5.5.7: 299 is a persistent warning.
+	made.fields["Warning"] = []string{`299 - "This method of ZITADEL's API v1 is deprecated` + until + `: ` + d.instead() + `"`}
+	return made, nil
+}
+
+// instead says what callers should do.
+func (d Deprecation) instead() string {
+	where := cmp.Or(d.SuccessorLink, d.Link)
+	if where == "" {
+		return "use SetPassword of the user service v2"
+	}
+	return "use SetPassword of the user service v2, see " + where
+}
+
+// headers are the names of those that a browser's page must be allowed to read.
+func (d *deprecation) headers() []string {
+	if d.fields == nil {
+		return nil
+	}
+	return []string{"Deprecation", "Sunset", "Link", "Warning", "Retry-After"}
+}
+
+// expose lets a browser's page read the headers in an answer of native v1.
+func (d *deprecation) expose(header http.Header) {
+	if names := d.headers(); names != nil {
+		header.Add("Access-Control-Expose-Headers", strings.Join(names, ", "))
+	}
+}
+
+// announce adds to the headers of an answer of a v1 method.
+func (d *deprecation) announce(header http.Header) {
+	for name, values := range d.fields {
+		header[name] = append(header[name], values...)
+	}
+}
+
+// isDue reports whether some calls are refused now.
+func (d *deprecation) isDue(now time.Time) bool {
+	_, brownout := d.schedule.At(now)
+	return brownout || d.isOver(now)
+}
+
+func (d *deprecation) isOver(now time.Time) bool {
+	return d.AfterSunset == AfterSunsetRefuse && !now.Before(d.Sunset)
+}
+
+// needsCaller reports whether it depends on the caller if a call is refused now.
+func (d *deprecation) needsCaller(now time.Time) bool {
+	if len(d.Exempt) > 0 {
+		return true
+	}
+	return !d.isOver(now) && (len(d.BrownoutCallers) > 0 || d.BrownoutPercent < RolloutAll)
+}
+
+// The causes of refusals.
+var (
+	errBrownout = errors.New("a brownout")
+	errSunset   = errors.New("after deprecation.sunset")
+)
+
+// refusal is that of a call at a time when isDue says so; nil if it does not concern the
+// caller, a user id that matters only if needsCaller says so.
+func (d *deprecation) refusal(now time.Time, method, userID string) *rpcstatus.Status {
+	if userID != "" && slices.Contains(d.Exempt, userID) {
+		return nil
+	}
+	if d.isOver(now) {
+		refusal := rpcstatus.New(connect.CodeUnimplemented, method+" ended on "+d.Sunset.UTC().Format(time.DateOnly)+": "+d.instead())
+		refusal.HTTPStatus, refusal.Cause = http.StatusGone, errSunset
+		return refusal
+	}
+	window, _ := d.schedule.At(now)
+	concerned := slices.Contains(d.BrownoutCallers, userID) || len(d.BrownoutCallers) == 0 && d.BrownoutPercent.translates(userID)
+	if !concerned {
+		return nil
+	}
+	refusal := rpcstatus.New(connect.CodeUnavailable,
+		method+" is deprecated, and refused until "+window.To.UTC().Format(time.RFC3339)+" so that its callers notice: "+d.instead())
+	refusal.RetryAfter, refusal.Cause = window.To.Sub(now), errBrownout
+	return refusal
+}

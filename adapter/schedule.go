@@ -1,0 +1,144 @@
+package adapter
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/adhocore/gronx"
+)
+
+// Schedule is windows of time, once or again and again. It is safe for concurrent use.
+type Schedule struct {
+	windows []recurring
+	known   atomic.Pointer[moment] // nil: nothing yet
+}
+
+// moment is what holds for a while.
+type moment struct {
+	since, until time.Time
+	window       Window
+	inWindow     bool
+}
+
+// Window is a time from From until just before To.
+type Window struct{ From, To time.Time }
+
+// recurring is windows: one, or as a cron expression has them begin.
+type recurring struct {
+	once   Window // if cron is ""
+	cron   string
+	length time.Duration
+}
+
+// NewSchedule reads windows: "FROM/TO", an interval of two times in RFC 3339, or
+// "CRON for DURATION", a cron expression of five fields, in UTC, and how long each window
+// lasts that begins then, such as "0 9 * * 1 for 1h". The error names the configuration key
+// and the text.
+func NewSchedule(texts []string) (*Schedule, error) {
+	schedule := new(Schedule)
+	var mistakes []error
+	for _, text := range texts {
+		window, err := parseWindow(text)
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("deprecation.brownouts: %q: %w", text, err))
+		}
+		schedule.windows = append(schedule.windows, window)
+	}
+	return schedule, errors.Join(mistakes...)
+}
+
+// maxWindow is the longest that a window may last that comes again and again.
+const maxWindow = 7 * 24 * time.Hour
+
+func parseWindow(text string) (recurring, error) {
+	if cron, length, found := strings.Cut(text, " for "); found {
+		duration, err := time.ParseDuration(strings.TrimSpace(length))
+		cron = strings.TrimSpace(cron)
+		switch {
+		case err != nil || duration <= 0 || duration > maxWindow:
+			return recurring{}, errors.New("use a duration up to 168h after for, such as 1h")
+		case len(strings.Fields(cron)) != 5 || !gronx.IsValid(cron):
+			return recurring{}, errors.New(`use five fields of a cron expression before for, such as "0 9 * * 1" for Mondays at 9:00 UTC`)
+		}
+		return recurring{cron: cron, length: duration}, nil
+	}
+	begin, end, _ := strings.Cut(text, "/")
+	from, fromErr := time.Parse(time.RFC3339, begin)
+	to, toErr := time.Parse(time.RFC3339, end)
+	if fromErr != nil || toErr != nil || !to.After(from) {
+		return recurring{}, errors.New(`use two times such as 2027-01-11T09:00:00Z/2027-01-11T10:00:00Z, or a cron expression and a duration such as "0 9 * * 1 for 1h"`)
+	}
+	return recurring{once: Window{from, to}}, nil
+}
+
+// next is the window that holds a time, or else the first after it; false if there is none.
+func (r recurring) next(now time.Time) (Window, bool) {
+	if r.cron == "" {
+		return r.once, now.Before(r.once.To)
+	}
+	from, err := gronx.NextTickAfter(r.cron, now.UTC().Add(-r.length), false)
+	return Window{from, from.Add(r.length)}, err == nil
+}
+
+// At is the window that holds a time; false if none does. Of several it is the one that ends
+// last.
+func (s *Schedule) At(now time.Time) (Window, bool) {
+	if len(s.windows) == 0 {
+		return Window{}, false
+	}
+	known := s.known.Load()
+	if known == nil || now.Before(known.since) || !now.Before(known.until) {
+		known = s.look(now)
+		s.known.Store(known) // calls are many, cron expressions take long
+	}
+	return known.window, known.inWindow
+}
+
+// look finds out what holds at a time, and until when.
+func (s *Schedule) look(now time.Time) *moment {
+	const never = 100 // years
+	found := &moment{since: now, until: now.AddDate(never, 0, 0)}
+	change := func(at time.Time) {
+		if at.Before(found.until) {
+			found.until = at
+		}
+	}
+	for _, each := range s.windows {
+		window, ok := each.next(now)
+		switch {
+		case !ok:
+		case now.Before(window.From):
+			change(window.From)
+		default:
+			change(window.To)
+			found.inWindow = true
+			if window.To.After(found.window.To) {
+				found.window = window
+			}
+		}
+	}
+	return found
+}
+
+// Next are the first windows that end after a time, in order, up to count.
+func (s *Schedule) Next(now time.Time, count int) []Window {
+	var all []Window
+	for _, each := range s.windows {
+		at := now
+		for range count {
+			window, ok := each.next(at)
+			if !ok {
+				break
+			}
+			all, at = append(all, window), window.To
+		}
+	}
+	slices.SortFunc(all, func(a, b Window) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	all = slices.Compact(all)
+	return all[:min(count, len(all))]
+}

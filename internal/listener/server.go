@@ -42,8 +42,8 @@ type Config struct {
 	// address or an IPv6 /64. Further connections are closed as soon as they have been
 	// accepted. Unix sockets are not limited. Default: no limit.
 	ConnectionsPerPeer int
-	// Refusals records each connection and request refused before the Handler, before
-	// the client can see that. Default: none.
+	// Refusals records each connection and request refused before the Handler. Default:
+	// none.
 	Refusals *refusals.Recorder
 	// Log receives net/http's error log without the parts of requests that it quotes.
 	// Default: none.
@@ -75,7 +75,7 @@ func New(listener net.Listener, config Config) *Server {
 	// net/http does not see that a *framing.Conn uses TLS. It detects HTTP/2 by the
 	// connection preface, as in plain text, whatever ALPN has negotiated.
 	protocols.SetUnencryptedHTTP2(true)
-	watched := framing.NewListener(listener, func(conn net.Conn, status string) {
+	watched := framing.NewListener(deadlineListener{listener}, func(conn net.Conn, status string) {
 		reason := refusals.Framing
 		if status == "431" {
 			reason = refusals.Headers
@@ -180,7 +180,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Done()
 	watched := framing.FromContext(r.Context())
-	if encrypted, ok := watched.NetConn().(*tlsConn); ok {
+	conn, _ := watched.NetConn().(*deadlineConn)
+	if encrypted, ok := conn.Conn.(*tlsConn); ok {
 		r.TLS = &encrypted.state
 	}
 	// The first line of an HTTP/2 preface without the rest; and HTTP/1.1 where ALPN has

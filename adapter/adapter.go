@@ -332,16 +332,25 @@ func (a *Adapter) withdrawn(ctx context.Context, m *method, event *Event) *rpcst
 	if !a.deprecated.needsCaller(now) {
 		return a.deprecated.refusal(now, m.name(), "")
 	}
+	if a.identify(ctx, event); event.Caller == "" {
+		return nil
+	}
+	return a.deprecated.refusal(now, m.name(), event.Caller)
+}
+
+// identify asks who calls, once a token, for event's Caller, which stays "" if that cannot be
+// known.
+func (a *Adapter) identify(ctx context.Context, event *Event) {
 	identity, known := a.identities.identity(event.token)
 	if !known {
-		var err error
-		if identity, err = a.config.ZITADEL.Identify(ctx, event.caller.WithDeadline(now.Add(a.config.Timeout))); err != nil || identity.UserID == "" {
-			return nil
+		asked, err := a.config.ZITADEL.Identify(ctx, event.caller.WithDeadline(time.Now().Add(a.config.Timeout)))
+		if err != nil || asked.UserID == "" {
+			return
 		}
+		identity = asked
 		a.identities.keepIdentity(event.token, identity)
 	}
 	event.Caller = identity.UserID
-	return a.deprecated.refusal(now, m.name(), identity.UserID)
 }
 
 // overloaded refuses a call because the adapter has too much to do.

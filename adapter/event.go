@@ -126,21 +126,8 @@ func (a *Adapter) end(ctx context.Context, event *Event) {
 		event.Caller = a.hashedCaller(event)
 	}
 	level := slog.LevelInfo
-	var cause error
-	switch {
-	case event.status == nil && event.Route == RouteNative: // whose code is known
-	case event.status == nil:
-		event.Code = "ok"
-	default:
-		event.Code, event.ErrorID, cause = event.status.Code.String(), event.status.ID, event.status.Cause
-		event.RefusedBy = refusedBy(cause)
-		if cut := context.Cause(ctx); event.status.Code == connect.CodeCanceled && cut != nil && !errors.Is(cut, context.Canceled) {
-			event.Code, cause, level = connect.CodeUnavailable.String(), cut, slog.LevelWarn // it was not the client who left
-		} else if cause != nil && event.status.Code != connect.CodeCanceled && (event.RefusedBy == "" || event.RefusedBy == RefusedByBreaker) {
-			level = slog.LevelWarn // the upstream failed
-		}
-	}
-	if event.movedTo != "" {
+	cause, failed := event.conclude(context.Cause(ctx))
+	if failed || event.movedTo != "" {
 		level = slog.LevelWarn
 	}
 	if a.config.Observe != nil {
@@ -149,6 +136,25 @@ func (a *Adapter) end(ctx context.Context, event *Event) {
 	if a.log.Enabled(ctx, level) {
 		a.log.LogAttrs(ctx, level, event.Method, event.attributes(cause)...)
 	}
+}
+
+// conclude notes what became of a call: why it was refused, if there is more to that than the
+// client is told, and whether that is a failure that somebody should look at. cut is why the
+// call's context ended.
+func (e *Event) conclude(cut error) (cause error, failed bool) {
+	switch {
+	case e.status == nil && e.Route == RouteNative: // whose code is known
+		return nil, false
+	case e.status == nil:
+		e.Code = "ok"
+		return nil, false
+	case e.status.Code == connect.CodeCanceled && cut != nil && !errors.Is(cut, context.Canceled): // it was not the client who left
+		e.Code = connect.CodeUnavailable.String()
+		return cut, true
+	}
+	e.Code, e.ErrorID, cause = e.status.Code.String(), e.status.ID, e.status.Cause
+	e.RefusedBy = refusedBy(cause)
+	return cause, cause != nil && e.status.Code != connect.CodeCanceled && (e.RefusedBy == "" || e.RefusedBy == RefusedByBreaker)
 }
 
 // attributes are those of a call's line in the log; docs/operations.md says what they

@@ -49,8 +49,9 @@ func TestScheduleKnowsItsWindows(t *testing.T) {
 			t.Errorf("at %s: got a window until %q, want %q", now, got, want)
 		}
 	}
-	var begin []string
-	for _, window := range schedule.Next(at(t, "2027-01-11T09:45:00Z"), 4) {
+	next := schedule.Next(at(t, "2027-01-11T09:45:00Z"), 4)
+	begin := make([]string, 0, len(next))
+	for _, window := range next {
 		begin = append(begin, window.From.UTC().Format("01-02 15:04"))
 	}
 	if want := []string{"01-11 08:30", "01-11 09:00", "01-11 09:30", "01-18 09:00"}; !slices.Equal(begin, want) {

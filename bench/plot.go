@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/go-analyze/charts"
 )
@@ -66,7 +67,7 @@ func drawGrowth(file, title string, rows []grown, figure func(grown) float64) er
 		last := len(lines) - 1
 		lines[last] = append(lines[last], figure(row))
 		if last == 0 {
-			counts = append(counts, fmt.Sprint(row.Count))
+			counts = append(counts, strconv.Itoa(row.Count))
 		}
 	}
 	painter, err := charts.LineRender(lines, charts.SVGOutputOptionFunc(), charts.DimensionsOptionFunc(plotWidth, plotHeight),

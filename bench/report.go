@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 )
 
 // report is all that came of a run.
@@ -36,7 +38,7 @@ func writeTables(out io.Writer, measured report) error {
 		if each.P50 != 0 {
 			p50, p99 = fmt.Sprintf("%.0f", each.P50), fmt.Sprintf("%.0f", each.P99)
 		}
-		tables.row(each.Name, cpu, ratio, switches, fmt.Sprintf("%.0f", each.PerSecond), p50, p99, idle, loaded, start, fmt.Sprint(each.Repeats))
+		tables.row(each.Name, cpu, ratio, switches, fmt.Sprintf("%.0f", each.PerSecond), p50, p99, idle, loaded, start, strconv.Itoa(each.Repeats))
 	}
 	tables.row()
 	tables.row("of", "to", "is", "at most", "")
@@ -62,11 +64,8 @@ type tables struct {
 
 func (t *tables) row(cells ...string) {
 	line := ""
-	for _, cell := range cells {
-		line += "| " + cell + " "
-	}
-	if line != "" {
-		line += "|"
+	if len(cells) > 0 {
+		line = "| " + strings.Join(cells, " | ") + " |"
 	}
 	_, err := fmt.Fprintln(t.out, line)
 	t.err = cmp.Or(t.err, err)
@@ -89,13 +88,13 @@ func (t *tables) growth(all *growth) {
 		t.row(each.of, "cores", "connections", "requests/s", "CPU us", "MiB")
 		t.rule(6)
 		for _, row := range each.rows {
-			t.row(row.Name, fmt.Sprint(row.Cores), fmt.Sprint(row.Count), fmt.Sprintf("%.0f", row.PerSecond), fmt.Sprintf("%.1f", row.CPU), fmt.Sprintf("%.0f", row.Memory))
+			t.row(row.Name, strconv.Itoa(row.Cores), strconv.Itoa(row.Count), fmt.Sprintf("%.0f", row.PerSecond), fmt.Sprintf("%.1f", row.CPU), fmt.Sprintf("%.0f", row.Memory))
 		}
 	}
 	t.row()
 	t.row("idle clients", "number", "KiB each")
 	t.rule(3)
 	for _, row := range all.Idle {
-		t.row(row.Protocol, fmt.Sprint(row.Clients), fmt.Sprintf("%.1f", row.Each))
+		t.row(row.Protocol, strconv.Itoa(row.Clients), fmt.Sprintf("%.1f", row.Each))
 	}
 }

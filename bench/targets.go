@@ -44,23 +44,8 @@ func (p plan) targets(dir string) ([]target, error) {
 		passing = newRequest("GET", "/passes", "", `{"details":{"sequence":"2"`, token)
 		large   = newRequest("GET", "/large", "", "xxxx", token)
 		v2      = newRequest("POST", "/zitadel.user.v2.UserService/SetPassword", `{"userId":"1","newPassword":{"password":"x"}}`, `{"details":{"sequence":"2"`, token, "Content-Type: application/json")
-		grpcV1  = grpcCall{
-			managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure,
-			&managementv1.SetHumanInitialPasswordRequest{UserId: userID, Password: password},
-			func() (proto.Message, func() uint64) {
-				response := new(managementv1.SetHumanInitialPasswordResponse)
-				return response, func() uint64 { return response.GetDetails().GetSequence() }
-			},
-		}
-		grpcV2 = grpcCall{
-			userv2connect.UserServiceGetUserByIDProcedure,
-			&userv2.GetUserByIDRequest{UserId: userID},
-			func() (proto.Message, func() uint64) {
-				response := new(userv2.GetUserByIDResponse)
-				return response, func() uint64 { return response.GetDetails().GetSequence() }
-			},
-		}
 	)
+	grpcV1, grpcV2 := grpcCalls()
 	web, err := webRequest()
 	if err != nil {
 		return nil, err
@@ -113,6 +98,27 @@ func (p plan) targets(dir string) ([]target, error) {
 		}
 	}
 	return kept, nil
+}
+
+// grpcCalls are the translated call, and one that passes through.
+func grpcCalls() (v1, v2 grpcCall) {
+	v1 = grpcCall{
+		managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure,
+		&managementv1.SetHumanInitialPasswordRequest{UserId: userID, Password: password},
+		func() (proto.Message, func() uint64) {
+			response := new(managementv1.SetHumanInitialPasswordResponse)
+			return response, func() uint64 { return response.GetDetails().GetSequence() }
+		},
+	}
+	v2 = grpcCall{
+		userv2connect.UserServiceGetUserByIDProcedure,
+		&userv2.GetUserByIDRequest{UserId: userID},
+		func() (proto.Message, func() uint64) {
+			response := new(userv2.GetUserByIDResponse)
+			return response, func() uint64 { return response.GetDetails().GetSequence() }
+		},
+	}
+	return v1, v2
 }
 
 // adapterCommand is an adapter with further variables in its environment.

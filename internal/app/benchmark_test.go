@@ -68,7 +68,7 @@ func dialApp(b *testing.B, orgScope string) net.Conn {
 	if err != nil {
 		b.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", running.Addr().String()) //nolint:noctx // local
+	conn, err := net.Dial("tcp", running.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func serveCanned(b *testing.B) string {
 		{[]byte("POST /auth/v1/permissions/zitadel/me/_search "), canned(json, []byte(`{"result":["user.write"]}`))},
 		{[]byte("GET /"), canned(json, []byte(`{"details":{"sequence":"2"}}`))},
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // local
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}

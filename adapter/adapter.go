@@ -86,6 +86,9 @@ type Config struct {
 	// Observe is called with each v1 call when it has ended. It must be safe for
 	// concurrent use. Default: none.
 	Observe func(Event)
+	// Identify has callers of whom only the token is known asked for, once a token, so that
+	// [Event.Caller] is their user id. Their calls wait for that.
+	Identify bool
 	// CallerKey makes the hashes by which [Event.Caller] tells callers apart of whom only
 	// the token is known.
 	CallerKey [32]byte
@@ -311,6 +314,9 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 		event.Code = nativeCode(x)
 		a.end(r.Context(), event)
 	}()
+	if a.config.Identify {
+		a.identify(r.Context(), event)
+	}
 	if event.status = a.withdrawn(r.Context(), m, event); event.status != nil {
 		a.status.Write(x, r, event.status)
 		return

@@ -66,6 +66,9 @@ func (a *Adapter) answer(ctx context.Context, caller v2client.Caller, request re
 	answer := c.inOrganization
 	if a.config.OrgScope == OrgScopeOff {
 		answer = c.unscoped
+		if a.config.Identify {
+			a.identify(ctx, event)
+		}
 	}
 	details, err := answer(ctx)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 //   - GET /healthz answers 200 while the process runs;
 //   - GET /readyz answers 200 while the adapter accepts calls, otherwise 503;
 //   - GET /metrics answers with the metrics in the format of Prometheus;
+//   - GET /usage answers who called v1, as JSON;
 //   - POST /quitquitquit asks the program to shut down, so that a Job can end its
 //     sidecar. It answers 403 unless Settings allow it.
 //
@@ -39,8 +40,9 @@ type Settings struct {
 	MayQuit bool
 }
 
-// New returns a Server that is not ready. metrics answers GET /metrics.
-func New(metrics http.Handler, settings Settings) *Server {
+// New returns a Server that is not ready. metrics and usage answer GET /metrics and GET
+// /usage.
+func New(metrics, usage http.Handler, settings Settings) *Server {
 	s := &Server{mux: http.NewServeMux(), quit: make(chan struct{})}
 	s.settings.Store(&settings)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -54,6 +56,7 @@ func New(metrics http.Handler, settings Settings) *Server {
 		answer(w, http.StatusServiceUnavailable, "not ready")
 	})
 	s.mux.Handle("GET /metrics", s.guarded(metrics))
+	s.mux.Handle("GET /usage", s.guarded(usage))
 	s.mux.Handle("POST /quitquitquit", s.guarded(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if !s.settings.Load().MayQuit {
 			answer(w, http.StatusForbidden, "not allowed: set admin.quitquitquit: true")

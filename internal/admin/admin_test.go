@@ -12,7 +12,7 @@ import (
 // /readyz follows SetReady; /healthz does not.
 func TestReadyzFollowsSetReady(t *testing.T) {
 	t.Parallel()
-	server := admin.New(http.NotFoundHandler(), admin.Settings{})
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
 	status := func(path string) int { return call(server, http.MethodGet, path) }
 	if got := status("/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz before SetReady: got status %d, want 503", got)
@@ -41,7 +41,7 @@ func call(server *admin.Server, method, path string) int {
 // /quitquitquit closes Quit only if it is allowed, and only with POST.
 func TestQuitNeedsPermissionAndPOST(t *testing.T) {
 	t.Parallel()
-	server := admin.New(http.NotFoundHandler(), admin.Settings{})
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
 	if got := call(server, http.MethodPost, "/quitquitquit"); got != http.StatusForbidden {
 		t.Errorf("not allowed: got status %d, want 403", got)
 	}
@@ -90,7 +90,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
 	} {
-		server := admin.New(metrics, admin.Settings{Hosts: []string{"adapter.internal"}, MayQuit: true})
+		server := admin.New(metrics, http.NotFoundHandler(), admin.Settings{Hosts: []string{"adapter.internal"}, MayQuit: true})
 		request := httptest.NewRequest(test.method, test.path, http.NoBody)
 		request.Host = test.host
 		maps.Copy(request.Header, test.header)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/refusals"
+	"zitadel-v1-adapter/internal/usage"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -46,6 +48,9 @@ type App struct {
 	id           string   // random, of this program
 	callerKey    [32]byte // random: see adapter.Config
 	metrics      *metrics.Metrics
+	usage        *usage.Ledger
+	store        *usage.Store // nil: none
+	closeUsage   func()
 	refusals     *refusals.Recorder
 	admin        *admin.Server
 	certificates *listener.Certificates // nil: plain text
@@ -56,8 +61,8 @@ type App struct {
 }
 
 // newApp makes an App without a core, which is not listening.
-func newApp(c Config) *App {
-	a := &App{settings: c.Settings, version: c.Version, id: rand.Text(), level: new(slog.LevelVar), failed: make(chan error, 2)}
+func newApp(c Config, store *usage.Store) *App {
+	a := &App{settings: c.Settings, version: c.Version, store: store, id: rand.Text(), level: new(slog.LevelVar), failed: make(chan error, 2)}
 	_, _ = rand.Read(a.callerKey[:]) // never fails
 	a.metrics = metrics.New(metrics.Sources{
 		Breaker:       func() v2client.BreakerState { return a.core.Load().client.BreakerState() },
@@ -67,7 +72,10 @@ func newApp(c Config) *App {
 	a.level.Set(c.Settings.Log.Level)
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
 	a.refusals = refusals.NewRecorder(a.metrics.Refused, a.log)
-	a.admin = admin.New(a.metrics.Handler(), adminSettings(c.Settings))
+	a.usage = usage.NewLedger(usage.Config{
+		Store: store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed, OnFailure: a.metrics.UsageFailed, Log: a.log,
+	})
+	a.admin = admin.New(a.metrics.Handler(), a.usage, adminSettings(c.Settings))
 	return a
 }
 
@@ -82,16 +90,37 @@ func Validate(settings config.Config) error {
 	if settings.Upstream.URL == "" { // already found
 		settings.Upstream.URL = "http://localhost"
 	}
-	_, err := newApp(Config{Settings: settings, Stderr: io.Discard}).newCore(settings)
-	return errors.Join(append(mistakes, err)...)
+	_, err := newApp(Config{Settings: settings, Stderr: io.Discard}, nil).newCore(settings)
+	store, storeErr := openStore(settings.Usage.Store)
+	if store != nil {
+		_ = store.Close()
+	}
+	return errors.Join(append(mistakes, err, storeErr)...)
+}
+
+// openStore is the ledger's store; nil if there is none. The address may hold a password, and
+// so is not in the error.
+func openStore(address string) (*usage.Store, error) {
+	if address == "" {
+		return nil, nil //nolint:nilnil // as said above
+	}
+	store, err := usage.OpenStore(address)
+	if err != nil {
+		return nil, fmt.Errorf("usage.store: %w", err)
+	}
+	return store, nil
 }
 
 // Start starts an App. When it returns, calls are taken; [App.Run] must follow.
 // It takes over package log, which net/http's client writes to. The error has a line for
 // each mistake in the settings, with the configuration key.
 func Start(ctx context.Context, c Config) (*App, error) {
-	a := newApp(c)
+	store, storeErr := openStore(c.Settings.Usage.Store)
+	a := newApp(c, store)
 	redirectStandardLog(a.log)
+	if store != nil {
+		a.shareCallerKey(ctx)
+	}
 	if len(c.Ignored) > 0 {
 		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
 	}
@@ -100,7 +129,7 @@ func Start(ctx context.Context, c Config) (*App, error) {
 		a.certificates, certificatesErr = listener.LoadCertificates(files)
 	}
 	first, err := a.newCore(c.Settings)
-	if err := errors.Join(certificatesErr, err); err != nil {
+	if err := errors.Join(certificatesErr, err, storeErr); err != nil {
 		return nil, err
 	}
 	if a.certificates != nil {
@@ -110,12 +139,43 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	if err := a.listen(ctx); err != nil {
 		return nil, err
 	}
+	a.keepUsage()
 	a.admin.SetReady(true)
 	a.log.InfoContext(ctx, "ready",
 		"listen", a.public.Addr().String(), "tls", a.certificates != nil, "admin", a.private.Addr().String(),
 		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,
 		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "version", c.Version)
 	return a, nil
+}
+
+// shareCallerKey takes the key that all replicas with the same store have. If the store does
+// not answer at once, callers of whom only the token is known have names of this program's own.
+func (a *App) shareCallerKey(ctx context.Context) {
+	const most = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	key, err := a.store.CallerKey(ctx, a.callerKey)
+	if err != nil {
+		a.log.WarnContext(ctx, "the usage store does not answer yet: hashes of tokens will not be those of other replicas", "cause", err.Error())
+		return
+	}
+	a.callerKey = key
+}
+
+// keepUsage writes the ledger to its store until closeUsage is called.
+func (a *App) keepUsage() {
+	if a.store == nil {
+		a.closeUsage = func() {}
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var written sync.WaitGroup
+	written.Go(func() { a.usage.Run(ctx) })
+	a.closeUsage = func() {
+		cancel()
+		written.Wait()
+		_ = a.store.Close() // all there is has been written
+	}
 }
 
 func adminSettings(settings config.Config) admin.Settings {
@@ -190,6 +250,7 @@ func (a *App) Run(ctx context.Context, changes *Changes) error {
 	}
 	_ = a.private.Drain(ending) // probes and scrapes may be cut
 	a.core.Load().close()
+	a.closeUsage()
 	a.log.InfoContext(ctx, "stopped")
 	return failure
 }

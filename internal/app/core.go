@@ -84,7 +84,8 @@ func (a *App) v1Config(settings config.Config) adapter.Config {
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
 		Deprecation: adapter.Deprecation(settings.Deprecation),
-		Observe:     a.metrics.Call, CallerKey: a.callerKey, Log: a.log,
+		Observe:     func(event adapter.Event) { a.metrics.Call(event); a.usage.Observe(event) }, Identify: settings.Usage.Identify,
+		CallerKey: a.callerKey, Log: a.log,
 	}
 }
 

@@ -44,6 +44,9 @@ type Config struct {
 	// refused, so that they move to v2. Native v1 does neither. It concerns all of their
 	// calls, also those that native v1 answers.
 	Deprecation Deprecation `yaml:"deprecation"`
+	// Usage is the ledger of who still calls v1, for /usage on admin.listen and for the
+	// command report.
+	Usage Usage `yaml:"usage"`
 	// Breaker is the circuit breaker of translated calls. When ZITADEL itself fails
 	// (unreachable, HTTP 502 or 503, gRPC code 14, or no answer in time), calls are
 	// refused at once for a while instead of waiting. A timeout does not count if ZITADEL
@@ -252,6 +255,23 @@ type Deprecation struct {
 	Exempt []string `yaml:"exempt"`
 }
 
+// Usage is the section usage. See [usage.Ledger].
+type Usage struct {
+	// Store is the database in which the ledger is kept: "sqlite:" and a path, such as
+	// "sqlite:/var/lib/v1adapter/usage.db", for one adapter; or the URL of a PostgreSQL,
+	// such as "postgres://v1adapter@db.example.com/zitadel", for many, whose counts add up:
+	// they have a schema of their own there. Calls never wait for it. "" keeps the ledger in
+	// memory until the adapter ends. Needs a restart.
+	Store string `yaml:"store"`
+	// Retention is how long days are kept in usage.store. 0s means for ever. Needs a
+	// restart.
+	Retention time.Duration `yaml:"retention"`
+	// Identify is whether callers of whom only the token is known, because native v1 answers
+	// them or because of "orgScope: off", are asked for, once a token, so that the ledger
+	// and the log have their user ids. Their calls wait for that.
+	Identify bool `yaml:"identify"`
+}
+
 // Breaker is the section breaker. See [v2client.BreakerConfig].
 type Breaker struct {
 	// MinimumCalls is the number of failures in a row at which the breaker opens, and the
@@ -357,6 +377,7 @@ func Default() Config {
 			AfterSunset: adapter.AfterSunsetServe, Brownouts: []string{}, BrownoutPercent: adapter.RolloutAll,
 			BrownoutCallers: []string{}, Exempt: []string{},
 		},
+		Usage:   Usage{Retention: 400 * 24 * time.Hour},
 		Breaker: Breaker{MinimumCalls: 10, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
 		Retry:   Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
 		Limits: Limits{

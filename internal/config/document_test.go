@@ -165,6 +165,9 @@ func printed(value reflect.Value) string {
 		if strings.HasSuffix(text, "m0s") {
 			text = strings.TrimSuffix(text, "0s")
 		}
+		if strings.HasSuffix(text, "h0m") {
+			text = strings.TrimSuffix(text, "0m")
+		}
 	case time.Time:
 		if typed.IsZero() {
 			text = ""

@@ -85,6 +85,7 @@ func (c Config) Validate() error {
 		listener.TLSFiles(c.Server.TLS).Validate(),
 		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
 		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
+		checkf(c.Usage.Retention >= 0, "usage.retention: %v: use a duration such as 9600h, or 0s for ever", c.Usage.Retention),
 		checkf(c.Limits.HeaderTimeout > 0, "limits.headerTimeout: %v: use a duration above 0, such as 10s", c.Limits.HeaderTimeout),
 		checkf(c.Limits.IdleTimeout > 0, "limits.idleTimeout: %v: use a duration above 0, such as 2m", c.Limits.IdleTimeout),
 		checkf(c.Limits.HeaderBytes >= minHeaderBytes, "limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, minHeaderBytes),

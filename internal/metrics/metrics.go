@@ -29,6 +29,8 @@ type Metrics struct {
 	refusals           *prometheus.CounterVec
 	passedThrough      *prometheus.CounterVec
 	panics             prometheus.Counter
+	usageUnnamed       prometheus.Counter
+	usageFailures      prometheus.Counter
 	breakerChanges     *prometheus.CounterVec
 	configReloads      *prometheus.CounterVec
 	configSuccess      prometheus.Gauge
@@ -93,6 +95,12 @@ func New(from Sources) *Metrics {
 	}, []string{"status"})
 	m.panics = made.NewCounter(prometheus.CounterOpts{
 		Name: "v1adapter_panics_total", Help: "Panics while handling requests. Each one is a bug: see the log.",
+	})
+	m.usageUnnamed = made.NewCounter(prometheus.CounterOpts{
+		Name: "v1adapter_usage_unnamed_calls_total", Help: "Calls whose callers the ledger of usage had no room to tell apart.",
+	})
+	m.usageFailures = made.NewCounter(prometheus.CounterOpts{
+		Name: "v1adapter_usage_write_failures_total", Help: "Times that usage.store took nothing. Calls are kept in memory until it does.",
 	})
 	m.breakerChanges = made.NewCounterVec(prometheus.CounterOpts{
 		Name: "v1adapter_breaker_changes_total", Help: "State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.",
@@ -176,6 +184,12 @@ func (m *Metrics) Call(call adapter.Event) {
 func (m *Metrics) PassedThrough(httpStatus int) {
 	m.passedThrough.WithLabelValues(strconv.Itoa(httpStatus)).Inc()
 }
+
+// UsageUnnamed counts a call whose caller the ledger had no room for.
+func (m *Metrics) UsageUnnamed() { m.usageUnnamed.Inc() }
+
+// UsageFailed counts a time that usage.store took nothing.
+func (m *Metrics) UsageFailed() { m.usageFailures.Inc() }
 
 // Panicked counts a panic while handling a request.
 func (m *Metrics) Panicked() { m.panics.Inc() }

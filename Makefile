@@ -31,7 +31,7 @@ ledger: # 100,000 calls through random faults, to either upstream protocol
 	go test ./adapter -run '^TestLedger$$' -ledger 100000 -ledger-seed $(SEED) -v
 
 interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real clients
-	cd interop && go test -count=1 ./passthrough ./deploy
+	cd interop && go test -count=1 ./passthrough ./deploy ./usage
 	cd interop && go test -count=1 ./passthrough -run '^TestSoak$$' -soak 30s -soak-seed $(SEED) -v
 	cd interop && go test -run '^$$' -bench TransferMemory -benchtime 1x ./passthrough
 	cd interop/reference && go test -count=1 ./...

@@ -14,17 +14,17 @@ import (
 type Report struct {
 	// Since is the first day.
 	Since string `json:"since"`
-	// LastCall is when a v1 call was made last, within the days; nil is never.
-	LastCall *time.Time `json:"last_call"`
-	Rows     []Row      `json:"rows"`
+	// LastCall is when a v1 call was made last, within the days; zero is never.
+	LastCall time.Time `json:"last_call,omitzero"`
+	Rows     []Row     `json:"rows"`
 }
 
 // NewReport is the report of merged rows.
 func NewReport(since time.Time, rows []Row) Report {
 	report := Report{Since: since.UTC().Format(time.DateOnly), Rows: rows}
 	for _, row := range rows {
-		if report.LastCall == nil || row.Last.After(*report.LastCall) {
-			report.LastCall = &row.Last
+		if row.Last.After(report.LastCall) {
+			report.LastCall = row.Last
 		}
 	}
 	return report
@@ -112,5 +112,5 @@ func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(NewReport(since, rows)) // a client that is gone needs no answer
+	_ = encoder.Encode(NewReport(since, rows)) //nolint:errchkjson // a client that is gone needs no answer
 }

@@ -47,12 +47,12 @@ const (
 	maxRows = 20_000
 	// maxBatch is the number of rows that are written in one transaction.
 	maxBatch = 1000
-	// flushEvery is how long the store may lag behind, while it takes what it is given.
+	// flushEvery is how long the store may lag behind, and how often one that fails is tried.
 	flushEvery = 2 * time.Second
-	// retryEvery is how often a store that fails is tried.
-	retryEvery = 5 * time.Second
-	// writeTimeout is how long one transaction may take.
+	// writeTimeout is how long it may take to write what there is.
 	writeTimeout = 10 * time.Second
+	// lastTimeout is how long a store that fails is tried at the end.
+	lastTimeout = 3 * time.Second
 )
 
 // NewLedger returns an empty Ledger. With a Store, Run has to run.
@@ -88,41 +88,45 @@ func (l *Ledger) Observe(event adapter.Event) {
 	}
 }
 
-// Run writes to the store until ctx ends, and then what is left, for which it has the time
-// of one transaction.
+// Run writes to the store until ctx ends, and then what is left, for which a store that fails
+// has three seconds.
 func (l *Ledger) Run(ctx context.Context) {
-	wait, failing := flushEvery, false
-	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-l.wake:
-		}
-		timer.Stop()
+	for failing := false; l.wait(ctx); {
 		err := l.flush(context.WithoutCancel(ctx))
-		if err != nil && l.config.OnFailure != nil {
-			l.config.OnFailure()
-		}
 		switch {
 		case err != nil && !failing:
 			l.log.WarnContext(ctx, "the usage store takes nothing, calls are kept in memory until it does", "cause", err.Error())
 		case err == nil && failing:
 			l.log.InfoContext(ctx, "the usage store takes calls again")
 		}
-		wait, failing = flushEvery, err != nil
-		if failing {
-			wait = retryEvery
-		}
-		if ctx.Err() != nil {
-			return
-		}
+		failing = err != nil
 	}
+	const pause = 100 * time.Millisecond
+	for end := time.Now().Add(lastTimeout); l.flush(context.WithoutCancel(ctx)) != nil && time.Now().Before(end); {
+		time.Sleep(pause)
+	}
+}
+
+// wait waits until it is time to write; false means that ctx has ended.
+func (l *Ledger) wait(ctx context.Context) bool {
+	timer := time.NewTimer(flushEvery)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-l.wake:
+	}
+	return ctx.Err() == nil
 }
 
 // flush writes all there is, batch by batch. A batch of which it is not known whether it was
 // written is given again as it was: the store takes it once.
-func (l *Ledger) flush(ctx context.Context) error {
+func (l *Ledger) flush(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil && l.config.OnFailure != nil {
+			l.config.OnFailure()
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	for l.take() {

@@ -12,13 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/usage"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // call is a translated call of a caller's that went well.
 func call(caller string) adapter.Event {
@@ -181,11 +177,11 @@ func TestUsageAnswersAsJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &report); err != nil || status != http.StatusOK {
 			t.Errorf("%q: got HTTP %d %s", query, status, body)
 		}
-		got := []string{}
+		got := make([]string, 0, len(report.Rows))
 		for _, row := range report.Rows {
 			got = append(got, row.Caller)
 		}
-		if !slices.Equal(got, want) || (report.LastCall != nil) != (len(want) > 0) {
+		if !slices.Equal(got, want) || report.LastCall.IsZero() != (len(want) == 0) {
 			t.Errorf("%q: got callers %q, last call %v, want %q", query, got, report.LastCall, want)
 		}
 	}

@@ -84,21 +84,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	if s.migrated {
 		return nil
 	}
-	if s.postgres { // who may not create schemas needs it to be there
-		var there bool
-		if err := s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = current_schema())").Scan(&there); err != nil {
-			return err
-		}
-		if !there {
-			if _, err := s.db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
-				return err
-			}
-		}
-	}
-	return s.inTransaction(ctx, func(tx *sql.Tx) error {
+	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
 		if s.postgres {
-			const own = 7_326_480_155_201 // a number that nobody else locks
-			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", own); err != nil {
+			if err := lockSchema(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -120,9 +108,25 @@ func (s *Store) migrate(ctx context.Context) error {
 				return err
 			}
 		}
-		s.migrated = true
 		return nil
 	})
+	s.migrated = err == nil
+	return err
+}
+
+// lockSchema makes the schema in PostgreSQL, if it is not there, and lets no other replica
+// touch it until the transaction ends. A role that may not make schemas needs it to be there.
+func lockSchema(ctx context.Context, tx *sql.Tx) error {
+	const own = 7_326_480_155_201 // a number that nobody else locks
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", own); err != nil {
+		return err
+	}
+	var there bool
+	err := tx.QueryRowContext(ctx, "SELECT current_schema() IS NOT NULL").Scan(&there)
+	if err == nil && !there {
+		_, err = tx.ExecContext(ctx, "CREATE SCHEMA "+schema)
+	}
+	return err
 }
 
 func (s *Store) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
@@ -162,6 +166,7 @@ func (s *Store) add(ctx context.Context, number int64, rows []Row) error {
 		if err != nil {
 			return err
 		}
+		defer func() { _ = upsert.Close() }()
 		for _, row := range rows {
 			if _, err := upsert.ExecContext(ctx, row.Day, row.Method, row.Caller, row.Organization, row.Client, row.Protocol, row.Way, row.Outcome,
 				row.Calls, row.First.UnixMilli(), row.Last.UnixMilli()); err != nil {

@@ -15,72 +15,80 @@ import (
 // TestStore tests a kind of store. fresh makes an empty database, and returns its address.
 func TestStore(t *testing.T, fresh func(t *testing.T) (address string)) {
 	t.Helper()
-	t.Run("keeps", func(t *testing.T) {
-		t.Parallel()
-		address := fresh(t)
-		began := time.Now().Add(-time.Second)
-		for range 2 { // the second one finds what the first one wrote
-			ledger, stop := Start(t, address)
-			for range 3 {
-				ledger.Observe(Call("7"))
-			}
-			ledger.Observe(Call("8"))
-			stop()
-		}
-		rows := Rows(t, address)
-		if len(rows) != 2 || rows[0].Caller != "7" || rows[0].Calls != 6 || rows[1].Calls != 2 {
-			t.Fatalf("got %+v, want 6 calls of caller 7, and 2 of 8", rows)
-		}
-		if rows[0].First.Before(began) || rows[0].Last.Before(rows[0].First) || time.Now().Before(rows[0].Last) {
-			t.Errorf("got calls from %v to %v, want them since %v", rows[0].First, rows[0].Last, began)
-		}
-	})
-	t.Run("replicas add up", func(t *testing.T) {
-		t.Parallel()
-		address := fresh(t)
-		const replicas, callers, each = 4, 50, 40
-		var all sync.WaitGroup
-		for range replicas {
-			all.Go(func() {
-				ledger, stop := Start(t, address)
-				for i := range callers * each {
-					ledger.Observe(Call(strconv.Itoa(i % callers)))
-				}
-				stop()
-			})
-		}
-		all.Wait()
-		for _, row := range Rows(t, address) {
-			if row.Calls != replicas*each {
-				t.Errorf("caller %s: got %d calls, want %d", row.Caller, row.Calls, replicas*each)
-			}
-		}
-	})
-	t.Run("forgets", func(t *testing.T) {
-		t.Parallel()
-		address := fresh(t)
-		old := Call("7")
-		old.Started = old.Started.AddDate(0, 0, -40)
+	for name, test := range map[string]func(t *testing.T, address string){
+		"keeps": keeps, "replicas add up": replicasAddUp, "forgets": forgets, "shares the key": sharesKey,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, fresh(t))
+		})
+	}
+}
+
+func keeps(t *testing.T, address string) {
+	t.Helper()
+	began := time.Now().Add(-time.Second)
+	for range 2 { // the second one finds what the first one wrote
 		ledger, stop := Start(t, address)
-		ledger.Observe(old)
+		for range 3 {
+			ledger.Observe(Call("7"))
+		}
 		ledger.Observe(Call("8"))
 		stop()
-		if rows := Rows(t, address); len(rows) != 1 || rows[0].Caller != "8" {
-			t.Errorf("got %+v, want what is not older than 30 days", rows)
+	}
+	rows := Rows(t, address)
+	if len(rows) != 2 || rows[0].Caller != "7" || rows[0].Calls != 6 || rows[1].Calls != 2 {
+		t.Fatalf("got %+v, want 6 calls of caller 7, and 2 of 8", rows)
+	}
+	if rows[0].First.Before(began) || rows[0].Last.Before(rows[0].First) || time.Now().Before(rows[0].Last) {
+		t.Errorf("got calls from %v to %v, want them since %v", rows[0].First, rows[0].Last, began)
+	}
+}
+
+func replicasAddUp(t *testing.T, address string) {
+	t.Helper()
+	const replicas, callers, each = 4, 50, 40
+	var all sync.WaitGroup
+	for range replicas {
+		all.Go(func() {
+			ledger, stop := Start(t, address)
+			for i := range callers * each {
+				ledger.Observe(Call(strconv.Itoa(i % callers)))
+			}
+			stop()
+		})
+	}
+	all.Wait()
+	for _, row := range Rows(t, address) {
+		if row.Calls != replicas*each {
+			t.Errorf("caller %s: got %d calls, want %d", row.Caller, row.Calls, replicas*each)
 		}
-	})
-	t.Run("shares the key", func(t *testing.T) {
-		t.Parallel()
-		address := fresh(t)
-		first, second := Open(t, address), Open(t, address)
-		a, err := first.CallerKey(t.Context(), [32]byte{1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if b, err := second.CallerKey(t.Context(), [32]byte{2}); err != nil || a != b || a != [32]byte{1} {
-			t.Errorf("got %x and %x (%v), want the first one's for both", a, b, err)
-		}
-	})
+	}
+}
+
+func forgets(t *testing.T, address string) {
+	t.Helper()
+	old := Call("7")
+	old.Started = old.Started.AddDate(0, 0, -40)
+	ledger, stop := Start(t, address)
+	ledger.Observe(old)
+	ledger.Observe(Call("8"))
+	stop()
+	if rows := Rows(t, address); len(rows) != 1 || rows[0].Caller != "8" {
+		t.Errorf("got %+v, want what is not older than 30 days", rows)
+	}
+}
+
+func sharesKey(t *testing.T, address string) {
+	t.Helper()
+	first, second := Open(t, address), Open(t, address)
+	a, err := first.CallerKey(t.Context(), [32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := second.CallerKey(t.Context(), [32]byte{2}); err != nil || a != b || a != [32]byte{1} {
+		t.Errorf("got %x and %x (%v), want the first one's for both", a, b, err)
+	}
 }
 
 // Call is a call of a caller's.

@@ -1,6 +1,7 @@
 // Package deploy_test tests the recipes in deploy/: every field of their files is one that
 // Kubernetes, the Gateway API or docker compose knows, and the adapter accepts their
-// configuration. The recipe for nginx is tested by interop/passthrough, that for systemd by
+// configuration; alerts fire when they should, and the metrics that they and the dashboard
+// ask for exist. The recipe for nginx is tested by interop/passthrough, that for systemd by
 // .ci/run.
 package deploy_test
 

@@ -96,6 +96,18 @@ func TestRecipesSelectTheInstance(t *testing.T) {
 // clients.
 func serve(t *testing.T, environ, args []string) string {
 	t.Helper()
+	return start(t, environ, args).address
+}
+
+// running is an adapter that runs.
+type running struct {
+	address, admin string // for clients, and of the admin listener
+	process        *os.Process
+}
+
+// start is serve that tells more.
+func start(t *testing.T, environ, args []string) running {
+	t.Helper()
 	address, admin := freeAddress(t), freeAddress(t)
 	log := new(wiretest.Buffer)
 	command := exec.Command(binary, append(append([]string{"serve"}, args...), "--listen", address, "--admin-listen", admin)...)
@@ -113,7 +125,7 @@ func serve(t *testing.T, environ, args []string) string {
 		response, err := http.Get("http://" + admin + "/readyz")
 		if err == nil {
 			_ = response.Body.Close()
-			return address
+			return running{address: address, admin: admin, process: command.Process}
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("not ready after 20s: %v, log:\n%s", err, log.String())

@@ -1,0 +1,154 @@
+package compare
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// difference is one between two answers.
+type difference struct {
+	native, adapter string
+	reason          string // why it is known; "" if it is not
+}
+
+// Why differences are known: docs/differences.md.
+const (
+	reasonLanguage = "without messages.dir, texts come in v2's language; code and id are the same"
+	reasonExpose   = "the headers that browsers may read over gRPC-Web; v1 forgets the status"
+	reasonScope    = "with orgScope: off, a call is told that it is invalid before its caller is looked at"
+	reasonProxy    = "a proxy in front of ZITADEL compresses answers; those of v1 calls are the adapter's"
+)
+
+// compared are the headers of v1's answers that clients can depend on (the recordings
+// have no others), besides those whose names begin with Access-Control-. Expires differs
+// with the time: it must be there or not.
+var compared = []string{"Cache-Control", "Content-Type", "Expires", "Location", "Pragma", "Vary", "Www-Authenticate", "X-Robots-Tag"}
+
+// differences are all that a client could see between two answers.
+func (c Config) differences(call Call, native, adapter answer) []difference {
+	if native.failure != nil || adapter.failure != nil { // if both failed, nothing was compared
+		return []difference{{native.String(), adapter.String(), ""}}
+	}
+	invalid := adapter.code == codeInvalid && strings.HasPrefix(adapter.message, "invalid "+call.Method+"Request.")
+	if c.OrgScopeOff && invalid && native.code != adapter.code {
+		return []difference{{native.String(), adapter.String(), reasonScope}}
+	}
+	if native.status != adapter.status || native.code != adapter.code || errorID(native) != errorID(adapter) {
+		return []difference{{native.String(), adapter.String(), ""}} // whose headers would tell nothing more
+	}
+	var all []difference
+	if native.message != adapter.message || native.details != adapter.details || normal(native.body) != normal(adapter.body) {
+		all = append(all, c.wordsDiffer(native, adapter))
+	}
+	return append(all, headersDiffer(call, native, adapter)...)
+}
+
+// wordsDiffer is the difference between answers whose code and error id are the same.
+func (c Config) wordsDiffer(native, adapter answer) difference {
+	if native.message == adapter.message {
+		return difference{"details " + detail(native), "details " + detail(adapter), ""}
+	}
+	found := difference{native: native.String(), adapter: adapter.String()}
+	id := errorID(native)
+	if !c.Languages && (strings.HasPrefix(id, "COMMAND-") || strings.HasPrefix(id, "DOMAIN-")) { // what v1 translates
+		found.reason = reasonLanguage
+	}
+	return found
+}
+
+func detail(a answer) string { return fmt.Sprintf("%q", a.details+a.body) }
+
+var idPattern = regexp.MustCompile(`[A-Z]{2,}-[A-Za-z0-9]{5}`)
+
+// errorID is ZITADEL's id of an error, such as "AUTH-5mWD2", which stands in its message.
+func errorID(a answer) string { return idPattern.FindString(a.message) }
+
+// changing is what differs from call to call.
+var changing = regexp.MustCompile(`"(sequence|changeDate)":"[^"]*"`)
+
+// normal is a body without what must differ.
+func normal(body string) string { return changing.ReplaceAllString(plain(body), `"$1":"…"`) }
+
+// headersDiffer are the differences in the headers that count.
+func headersDiffer(call Call, native, adapter answer) []difference {
+	names := slices.Clone(compared)
+	for name := range maps.Keys(native.header) {
+		names = append(names, name)
+	}
+	for name := range maps.Keys(adapter.header) {
+		names = append(names, name)
+	}
+	names = slices.DeleteFunc(unique(names), func(name string) bool {
+		return !slices.Contains(compared, name) && !strings.HasPrefix(name, "Access-Control-")
+	})
+	slices.Sort(names)
+	var all []difference
+	for _, name := range names {
+		want, got := headerText(native.header, name), headerText(adapter.header, name)
+		if want == got {
+			continue
+		}
+		all = append(all, difference{
+			name + ": " + cmp.Or(want, "(not there)"), name + ": " + cmp.Or(got, "(not there)"), knownHeader(call, name, want, got),
+		})
+	}
+	return all
+}
+
+// headerText is a header's value as it is compared.
+func headerText(header http.Header, name string) string {
+	values := header.Values(name)
+	switch {
+	case len(values) == 0:
+		return ""
+	case name == "Expires":
+		return "a date"
+	case name == "Access-Control-Expose-Headers": // in any order: gRPC-Web's proxy ranges over a map
+		return strings.Join(items(values), ", ")
+	}
+	return strings.Join(values, " | ")
+}
+
+// items are the items of a list in a header, sorted.
+func items(values []string) []string {
+	all := strings.Split(strings.Join(values, ","), ",")
+	for i := range all {
+		all[i] = strings.TrimSpace(all[i])
+	}
+	slices.Sort(all)
+	return all
+}
+
+// knownHeader says why a header differs, if it is known.
+func knownHeader(call Call, name, native, adapter string) string {
+	switch {
+	case name == "Access-Control-Expose-Headers" && call.Protocol == GRPCWeb:
+		return reasonExpose
+	case name == "Vary" && withoutCompression(native) == withoutCompression(adapter):
+		return reasonProxy
+	}
+	return ""
+}
+
+func withoutCompression(vary string) string {
+	kept := slices.DeleteFunc(items([]string{strings.ReplaceAll(vary, " | ", ",")}), func(item string) bool {
+		return item == "" || strings.EqualFold(item, "Accept-Encoding")
+	})
+	return strings.Join(kept, ",")
+}
+
+// unique are the texts that are not "", each once, in order.
+func unique(texts []string) []string {
+	var kept []string
+	for _, text := range texts {
+		if text != "" && !slices.Contains(kept, text) {
+			kept = append(kept, text)
+		}
+	}
+	return kept
+}

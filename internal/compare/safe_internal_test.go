@@ -1,0 +1,130 @@
+package compare
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"zitadel-v1-adapter/internal/wiretest"
+)
+
+func testWorld() world {
+	return newWorld(Config{Token: "the-token", User: "3001", OtherUser: "3004"})
+}
+
+// Every call of the plan has a reason that is true of it, each reason is some call's, and a
+// password goes to nobody with a token.
+func TestEveryCallHasAReason(t *testing.T) {
+	t.Parallel()
+	w := testWorld()
+	reasons := map[Reason]int{}
+	for _, call := range w.calls() {
+		reasons[call.Why]++
+		if err := w.checkWritesNothing(call); err != nil {
+			t.Errorf("%s %s: %v", call.Protocol, call.What, err)
+		}
+		sent := string(call.body)
+		if strings.Contains(sent, w.password) && strings.Contains(call.header.Get("Authorization"), w.token) && call.Why != NoUser {
+			t.Errorf("%s %s: a password goes with the token", call.Protocol, call.What)
+		}
+	}
+	for _, reason := range []Reason{NoToken, NoUser, NoPassword, Unreadable, NotACall} {
+		if reasons[reason] == 0 {
+			t.Errorf("no call: %s", reason)
+		}
+	}
+}
+
+// A call whose reason is not true is refused, whatever hides that.
+func TestCallsThatCouldWriteAreRefused(t *testing.T) {
+	t.Parallel()
+	w := testWorld()
+	const initialize = usersPath + "3001/password/_initialize"
+	bearer := []string{"Authorization", "Bearer " + w.token}
+	rest := func(why Reason, path, body string, headers ...string) Call {
+		return newREST(v1Methods[0], "", why, path, body, headers...)
+	}
+	rpc := func(why Reason, body []byte) Call { return newRPC(v1Methods[1], GRPC, "", why, body, bearer...) }
+	missing := strings.Replace(initialize, "3001", w.missing, 1)
+	with := func(call Call, change func(*Call)) Call {
+		change(&call)
+		return call
+	}
+	valid := `{"password":"Sup3rPassw0rd!"}`
+	for name, call := range map[string]Call{
+		"no reason":                         rest("", initialize, noPassword),
+		"another reason":                    rest("It will be fine.", initialize, noPassword),
+		"token":                             rest(NoToken, initialize, valid, bearer...),
+		"another token":                     rest(NoToken, initialize, valid, "Authorization", "Bearer another"),
+		"token in another case":             rest(NoToken, initialize, valid, "Authorization", "bearer another"),
+		"token as another kind":             rest(NoToken, initialize, valid, "Authorization", "Basic "+w.token),
+		"token in another header":           rest(NoToken, initialize, valid, "Origin", w.token),
+		"token in the query":                rest(NoToken, initialize+"?access_token="+w.token, valid),
+		"token in the body":                 rest(NoToken, initialize, w.token),
+		"cookie":                            rest(NoToken, initialize, valid, "Cookie", "session=1"),
+		"another method by a header":        rest(NotACall, initialize+"/", "{}", "X-Http-Method-Override", "POST"),
+		"user who may exist":                rest(NoUser, initialize, valid, bearer...),
+		"user who may exist, escaped":       rest(NoUser, usersPath+"%33001/password", valid, bearer...),
+		"user behind dots":                  rest(NoUser, usersPath+w.missing+"/../3001/password", valid, bearer...),
+		"user in a query":                   rest(NoUser, missing+"?userId=3001", valid, bearer...),
+		"user of 200 characters":            rest(NoUser, usersPath+strings.Repeat("9", maxUserIDRunes)+"/password", valid, bearer...),
+		"user on another path":              rest(NoUser, "/management/v1/users/"+w.missing+"/_lock", valid, bearer...),
+		"user over gRPC":                    rpc(NoUser, frame("3001", "Sup3rPassw0rd!")),
+		"user over gRPC, twice":             rpc(NoUser, slices.Concat(frame("3001", "Sup3rPassw0rd!"), frame(w.missing, ""))),
+		"no user that can be read":          rpc(NoUser, []byte("\x00\x00\x00\x00\x02\x0A")),
+		"password":                          rest(NoPassword, initialize, valid, bearer...),
+		"password of signs":                 rest(NoPassword, initialize, `{"password":"{}"}`, bearer...),
+		"password of a space":               rest(NoPassword, initialize, `{"password":" "}`, bearer...),
+		"password escaped":                  rest(NoPassword, initialize, `{"password":"\u0041"}`, bearer...),
+		"password in the first document":    rest(NoPassword, initialize, valid+"{}", bearer...),
+		"password in the last of two":       rest(NoPassword, initialize, `{"password":"","password":"Sup3r"}`, bearer...),
+		"password in the first of two":      rest(NoPassword, initialize, `{"password":"Sup3r","password":""}`, bearer...),
+		"password of the field's name":      rest(NoPassword, initialize, `{"password":"password"}`, bearer...),
+		"password under another case":       rest(NoPassword, initialize, `{"Password":"Sup3r"}`, bearer...),
+		"number":                            rest(NoPassword, initialize, `{"password":1}`, bearer...),
+		"password over gRPC":                rpc(NoPassword, frame("3001", "Sup3rPassw0rd!")),
+		"password over gRPC, unreadable":    rpc(Unreadable, frame("3001", "Sup3rPassw0rd!")[:20]),
+		"password over gRPC, wrong length":  rpc(Unreadable, append([]byte{0, 0, 0, 0, 1}, "Sup3rPassw0rd!"...)),
+		"password over gRPC, second frame":  rpc(NoPassword, slices.Concat(frame("3001", ""), frame("3001", "Sup3rPassw0rd!"))),
+		"password in text mode":             rpc(Unreadable, []byte("AAAAACQKEjQwMDg1MDMzNjQ4MDIzNDUzNBIOU3VwM3JQYXNzdzByZCE=")),
+		"readable":                          rpc(Unreadable, frame("3001", "")),
+		"unreadable with text":              rest(Unreadable, initialize, `{"password":"Sup3r`, bearer...),
+		"a call after all":                  rest(NotACall, initialize, "{}", bearer...),
+		"a call after all, over gRPC":       rpc(NotACall, frame("", "")),
+		"no call, with a password":          rest(NotACall, initialize+"/", valid, bearer...),
+		"no call over gRPC, and a password": with(rpc(NotACall, frame("3001", "Sup3r")), func(c *Call) { c.path += "Nope" }),
+		"GET with a password":               with(rest(NotACall, initialize, valid, bearer...), func(c *Call) { c.verb = http.MethodGet }),
+		"no password, but another verb":     with(rest(NoPassword, initialize, noPassword, bearer...), func(c *Call) { c.verb = http.MethodPut }),
+	} {
+		if err := w.checkWritesNothing(call); err == nil {
+			t.Errorf("%s: it may be sent, want an error", name)
+		} else if strings.Contains(err.Error(), "Sup3r") || strings.Contains(err.Error(), w.token) {
+			t.Errorf("%s: %v tells a secret", name, err)
+		}
+	}
+}
+
+// What is refused is not sent, even if it comes into the plan after that was checked.
+func TestWhatIsRefusedIsNotSent(t *testing.T) {
+	t.Parallel()
+	address := "http://" + wiretest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s %s was sent", r.Method, r.URL) }))
+	to := wiretest.Upstream(t, address, "localhost")
+	plan, err := NewPlan(Config{Native: to, Adapter: to, Token: "the-token", User: "3001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.calls = []Call{newREST(v1Methods[1], "", NoPassword, usersPath+"3001/password", `{"password":"Sup3rPassw0rd!"}`, "Authorization", "Bearer the-token")}
+	if rows, err := plan.Run(t.Context()); err == nil || len(rows) != 0 {
+		t.Errorf("got %d rows and %v, want an error", len(rows), err)
+	}
+}
+
+// The ids are random, and beyond all that ZITADEL has given.
+func TestRandomIDs(t *testing.T) {
+	t.Parallel()
+	first, second := randomID(), randomID()
+	if first == second || len(first) != 18 || first[0] != '9' || !isUserID(first) {
+		t.Errorf("got %s and %s, want two ids of 18 digits that begin with 9", first, second)
+	}
+}

@@ -34,6 +34,11 @@ func (s *source) addFlag(command *cobra.Command, name, key, usage string, values
 // addCommonFlags adds those that serve and check share.
 func (s *source) addCommonFlags(command *cobra.Command) {
 	s.addFlag(command, "listen", "server.listen", "`ADDR` for legacy clients")
+	s.addUpstreamFlags(command)
+}
+
+// addUpstreamFlags adds those that say where ZITADEL is.
+func (s *source) addUpstreamFlags(command *cobra.Command) {
 	s.addFlag(command, "upstream-url", "upstream.url", "base `URL` of ZITADEL")
 	s.addFlag(command, "upstream-host", "upstream.host", "`HOST` under which ZITADEL is asked: upstream, client, or a name", "upstream", "client")
 	s.addFlag(command, "upstream-protocol", "upstream.protocol", "`PROTOCOL` of v2 calls: auto, connect or grpc", "auto", "connect", "grpc")

@@ -66,7 +66,8 @@ else through.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	makeServe(root, environ)
-	root.AddCommand(newServeCommand(environ), newDemoCommand(), newCheckCommand(environ), newHealthCommand(environ), newReportCommand(environ), newVersionCommand())
+	root.AddCommand(newServeCommand(environ), newDemoCommand(), newCheckCommand(environ), newCompareCommand(environ), newReportCommand(environ),
+		newHealthCommand(environ), newVersionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {

@@ -14,6 +14,7 @@ import (
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/compare"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/upstream"
 )
 
 // comparison is how compare was called.
@@ -66,19 +67,22 @@ func (c comparison) run(command *cobra.Command, settings config.Config) (failure
 	if err != nil {
 		return err
 	}
-	url := c.adapter
+	var beside *upstream.Upstream
 	switch {
-	case url == "" && c.dryRun:
-		url = "http://127.0.0.1" // and a free port, when it is started
-	case url == "":
+	case c.adapter != "":
+		beside, err = upstream.New(upstream.Config{URL: c.adapter, Host: upstream.HostUpstream})
+		if err != nil { // which names another key
+			return fmt.Errorf("--adapter: not the base URL of an adapter: use one such as %q", "http://127.0.0.1:8080")
+		}
+	case !c.dryRun:
 		started, stop, err := app.StartCompared(command.Context(), settings, buildVersion())
 		if err != nil {
 			return err
 		}
 		defer func() { failure = errors.Join(failure, stop()) }()
-		url = started
+		beside = started
 	}
-	compareConfig, err := app.NewCompareConfig(settings, url)
+	compareConfig, err := app.NewCompareConfig(settings, beside)
 	if err != nil {
 		return err
 	}

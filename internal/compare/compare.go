@@ -44,7 +44,7 @@ type Row struct {
 type Config struct {
 	// Native is ZITADEL.
 	Native *upstream.Upstream
-	// Adapter is an adapter in front of it.
+	// Adapter is an adapter in front of it. nil is enough for a Plan that is not run.
 	Adapter *upstream.Upstream
 	// Token is an access token. That of a caller who may set passwords proves most.
 	Token string

@@ -1,11 +1,15 @@
 package compare_test
 
 import (
+	"bytes"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"zitadel-v1-adapter/internal/compare"
@@ -92,15 +96,20 @@ func TestDifferencesAreFound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			found := 0
 			for _, row := range rows {
 				if row.Protocol != test.protocol || row.What != test.what {
 					continue
 				}
+				found++
 				for _, each := range append(test.texts, `"differs"`) {
 					if !strings.Contains(text(t, row), each) {
 						t.Errorf("%q is not in %s", each, text(t, row))
 					}
 				}
+			}
+			if found == 0 {
+				t.Errorf("no row %s %s", test.protocol, test.what)
 			}
 		})
 	}
@@ -122,5 +131,48 @@ func TestProxyThatCompressesIsKnown(t *testing.T) {
 	}
 	if got := rows[0]; got.Status != compare.Known || !strings.Contains(got.Reason, "a proxy in front of ZITADEL compresses") {
 		t.Errorf("got %s, want it known", text(t, got))
+	}
+}
+
+// Whatever a server sends back of what it was sent, no secret is told.
+func TestSecretsAreNotTold(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	secrets := map[string]bool{token: true}
+	password := regexp.MustCompile(`Aa1![A-Z2-7]+`)
+	echo := func(native http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			mu.Lock()
+			for _, each := range password.FindAllString(string(body), -1) {
+				secrets[each] = true
+			}
+			mu.Unlock()
+			changed(native, func(response *http.Response, _ string) string {
+				sent := r.Header.Get("Authorization") + " " + strings.ToValidUTF8(string(body), "?")
+				response.Header.Set("Vary", url.QueryEscape(r.Header.Get("Authorization")))
+				if response.Header.Get("Grpc-Status") != "" {
+					response.Header.Set("Grpc-Message", url.PathEscape(sent))
+					return ""
+				}
+				return text(t, map[string]any{"code": 3, "message": sent})
+			}).ServeHTTP(w, r)
+		})
+	}
+	rows, err := newWorld(t, echo).run(t)
+	all := text(t, rows)
+	if err != nil {
+		all += err.Error()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(secrets) < 2 || !strings.Contains(all, "Bearer …") {
+		t.Errorf("got %d secrets, want a password and the token, and a sign of them in %s", len(secrets), all)
+	}
+	for secret := range secrets {
+		if strings.Contains(all, secret) {
+			t.Errorf("%q is in %s", secret, all)
+		}
 	}
 }

@@ -119,11 +119,11 @@ func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Even
 	if c.refusal != nil {
 		return nil, c.refusal
 	}
-	a.setNoStore(c.Header())
 	request := m.newRequest()
-	if err := proto.Unmarshal(c.message, request.message()); err != nil { // recording garbage-message
+	if err := proto.Unmarshal(c.message, request.message()); err != nil { // before v1's interceptors (recording garbage-message)
 		return nil, rpcstatus.New(connect.CodeInternal, "grpc: error unmarshalling request: "+stableProtoText(err))
 	}
+	a.setNoStore(c.Header())
 	return a.run(ctx, m, request, event)
 }
 

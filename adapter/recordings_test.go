@@ -143,6 +143,7 @@ func compareGRPCWeb(t *testing.T, s *stack, recording recordings.Recording) {
 	if got, want := response.Header.Get("Content-Type"), recording.Response.Header().Get("Content-Type"); got != want {
 		t.Errorf("Content-Type: got %q, want %q as recorded", got, want)
 	}
+	compareNoStore(t, response.Header, recording)
 	got := grpcWebOutcome(t, response.Header, []byte(bodyOf(t, response)))
 	if want := grpcWebOutcome(t, recording.Response.Header(), recording.Response.Body(t)); got != want {
 		t.Errorf("got\n%+v\nwant, as recorded,\n%+v", got, want)
@@ -163,10 +164,23 @@ func TestGRPCAnswersAsRecorded(t *testing.T) {
 	})
 }
 
+// compareNoStore compares the headers that v1's gRPC server adds once it has read a request,
+// whose values REST's recordings have.
+func compareNoStore(t *testing.T, got http.Header, recording recordings.Recording) {
+	t.Helper()
+	want := recording.Response.Header()
+	for _, name := range []string{"Cache-Control", "Expires", "Pragma", "X-Robots-Tag"} {
+		if (got[name] == nil) != (want[name] == nil) {
+			t.Errorf("%s: got %q, want %q as recorded", name, got[name], want[name])
+		}
+	}
+}
+
 // compareGRPC makes a recorded gRPC call, and returns the outcome that is wanted.
 func compareGRPC(t *testing.T, s *stack, transport http.RoundTripper, recording recordings.Recording) outcome {
 	t.Helper()
 	header, trailer, body := sendGRPC(t, transport, s.address, recording.Request)
+	compareNoStore(t, header, recording)
 	got := grpcOutcome(t, header, trailer, body)
 	recorded := recording.Response.Header()
 	want := grpcOutcome(t, recorded, recorded, recording.Response.Body(t))

@@ -22,7 +22,7 @@ func NewCompareConfig(settings config.Config, beside *upstream.Upstream) (compar
 }
 
 // StartCompared starts an adapter on a free port of 127.0.0.1 that does as the one with
-// these settings would if it translated every call: without rollout, deprecation, TLS, a
+// these settings would if it translated every call: without rollout, deprecation, usage, TLS, a
 // limit for callers and a log, none of which is what a comparison is about. It is asked
 // under ZITADEL's name, as a gateway is. stop ends it. As [Start], it takes over package
 // log.
@@ -30,7 +30,7 @@ func StartCompared(ctx context.Context, settings config.Config, version string) 
 	defaults := config.Default()
 	settings.Server.Listen, settings.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	settings.Server.TLS, settings.Server.ShutdownDelay = config.ServerTLS{}, 0
-	settings.Rollout.Percent, settings.Deprecation = adapter.RolloutAll, defaults.Deprecation
+	settings.Rollout.Percent, settings.Deprecation, settings.Usage = adapter.RolloutAll, defaults.Deprecation, defaults.Usage
 	settings.Limits.CallerRate, settings.Limits.ConnectionsPerPeer = defaults.Limits.CallerRate, defaults.Limits.ConnectionsPerPeer
 	running, err := Start(ctx, Config{Settings: settings, Version: version, Stderr: io.Discard})
 	if err != nil {

@@ -36,6 +36,8 @@ adapter without usage.store knows begins with its start.`,
 	source := newSource(command, environ)
 	flags := command.Flags()
 	urls := flags.StringArray("url", nil, "`URL` of an adapter's admin address, such as http://127.0.0.1:9090; several are added up")
+	tokenFile := flags.String("token-file", "", "`FILE` with the token of admin.tokenFile, for --url")
+	_ = command.RegisterFlagCompletionFunc("token-file", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // files
 	since := flags.String("since", "30d", "first `DAY`, such as 2027-01-31, or how far back, such as 30d")
 	quietFor := flags.String("quiet-for", "", "fail if anybody called within this time, such as 30d, a `DURATION`")
 	asJSON := flags.Bool("json", false, "print JSON")
@@ -57,7 +59,11 @@ adapter without usage.store knows begins with its start.`,
 		}
 		ctx, cancel := context.WithTimeout(command.Context(), *timeout)
 		defer cancel()
-		rows, err := readRows(ctx, source, *urls, from)
+		token, err := readToken(*tokenFile)
+		if err != nil {
+			return err
+		}
+		rows, err := readRows(ctx, source, *urls, token, from)
 		if err != nil {
 			return err
 		}
@@ -86,11 +92,11 @@ func parseQuiet(text string) (time.Duration, error) {
 }
 
 // readRows reads the ledger of the configuration's store, or of the adapters at urls.
-func readRows(ctx context.Context, source *source, urls []string, since time.Time) ([]usage.Row, error) {
+func readRows(ctx context.Context, source *source, urls []string, token string, since time.Time) ([]usage.Row, error) {
 	if len(urls) > 0 {
 		all := make([][]usage.Row, len(urls))
 		for i, base := range urls {
-			report, err := askUsage(ctx, base, since)
+			report, err := askUsage(ctx, base, token, since)
 			if err != nil {
 				return nil, fmt.Errorf("--url %s: %w", base, err)
 			}
@@ -117,13 +123,16 @@ func readRows(ctx context.Context, source *source, urls []string, since time.Tim
 	return usage.Merge(rows), nil
 }
 
-// askUsage asks an adapter.
-func askUsage(ctx context.Context, base string, since time.Time) (usage.Report, error) {
+// askUsage asks an adapter, with a token unless that is "".
+func askUsage(ctx context.Context, base, token string, since time.Time) (usage.Report, error) {
 	var report usage.Report
 	address := strings.TrimSuffix(base, "/") + "/usage?since=" + url.QueryEscape(since.UTC().Format(time.DateOnly))
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return report, err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -3,9 +3,12 @@
 package admin
 
 import (
+	"crypto/subtle"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -21,9 +24,12 @@ import (
 //   - POST /quitquitquit asks the program to shut down, so that a Job can end its
 //     sidecar. It answers 403 unless Settings allow it.
 //
-// All but the first two refuse what a web page may have made a browser send: requests
-// under a name that is not the adapter's (DNS rebinding), and, if they change something,
-// those from other sites. It is safe for concurrent use.
+// and Go's profiles at /debug/pprof/, if Settings allow it.
+//
+// All but the first two refuse whoever may not ask: see authorized. They also refuse what a
+// web page may have made a browser send: requests under a name that is not the adapter's
+// (DNS rebinding), and, if they change something, those from other sites. It is safe for
+// concurrent use.
 type Server struct {
 	ready    atomic.Bool
 	settings atomic.Pointer[Settings]
@@ -36,8 +42,12 @@ type Server struct {
 type Settings struct {
 	// Hosts are the names of the adapter, besides localhost and addresses.
 	Hosts []string
+	// TokenFile is a file with the token that requests need. Default: none.
+	TokenFile string
 	// MayQuit allows /quitquitquit.
 	MayQuit bool
+	// Pprof allows /debug/pprof/.
+	Pprof bool
 }
 
 // New returns a Server that is not ready. metrics and usage answer GET /metrics and GET
@@ -65,7 +75,26 @@ func New(metrics, usage http.Handler, settings Settings) *Server {
 		answer(w, http.StatusOK, "quitting")
 		s.quitOnce.Do(func() { close(s.quit) })
 	})))
+	s.mux.Handle("/debug/pprof/", s.guarded(http.HandlerFunc(s.profile)))
 	return s
+}
+
+// profile answers with one of Go's profiles.
+func (s *Server) profile(w http.ResponseWriter, r *http.Request) {
+	if !s.settings.Load().Pprof {
+		answer(w, http.StatusForbidden, "not allowed: set admin.pprof: true")
+		return
+	}
+	switch r.URL.Path {
+	case "/debug/pprof/profile":
+		pprof.Profile(w, r)
+	case "/debug/pprof/trace":
+		pprof.Trace(w, r)
+	case "/debug/pprof/cmdline": // flags may hold secrets
+		http.NotFound(w, r)
+	default:
+		pprof.Index(w, r)
+	}
 }
 
 // guarded refuses what a web page may have made a browser send.
@@ -76,10 +105,49 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			answer(w, http.StatusForbidden, "not under this name: ask by address, or add the name to admin.hosts")
 		case r.Method != http.MethodGet && isFromElsewhere(r):
 			answer(w, http.StatusForbidden, "not for web pages of other sites")
-		default:
+		case s.authorized(w, r):
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// authorized reports whether who asks may, and answers if not. A client certificate that was
+// verified may. With a token file, the token may. Without one, requests that come to a
+// loopback address or a Unix socket may: whoever sends them is on this machine, or in this
+// pod.
+func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
+	file := s.settings.Load().TokenFile
+	switch {
+	case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+		return true
+	case file == "" && (isOnSocket(r) || isLoopback(r)):
+		return true
+	case file == "":
+		answer(w, http.StatusForbidden, "not on this address: ask on a loopback one, or set admin.tokenFile or admin.tls.clientCAFile")
+		return false
+	}
+	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	token := strings.TrimSpace(string(content))
+	if err != nil || token == "" {
+		answer(w, http.StatusServiceUnavailable, "admin.tokenFile cannot be read, or is empty")
+		return false
+	}
+	if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+token)) == 1 {
+		return true
+	}
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	answer(w, http.StatusUnauthorized, "the token in admin.tokenFile is needed: Authorization: Bearer TOKEN")
+	return false
+}
+
+// isLoopback reports whether a request came to a loopback address.
+func isLoopback(r *http.Request) bool {
+	address, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if address == nil {
+		return false
+	}
+	at, err := netip.ParseAddrPort(address.String())
+	return err == nil && at.Addr().Unmap().IsLoopback()
 }
 
 // knows reports whether a Host is an address or a name of the adapter's.

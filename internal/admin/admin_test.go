@@ -1,9 +1,17 @@
 package admin_test
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"zitadel-v1-adapter/internal/admin"
@@ -32,7 +40,7 @@ func TestReadyzFollowsSetReady(t *testing.T) {
 
 func call(server *admin.Server, method, path string) int {
 	recorder := httptest.NewRecorder()
-	request := httptest.NewRequest(method, path, http.NoBody)
+	request := on("127.0.0.1:9090", httptest.NewRequest(method, path, http.NoBody))
 	request.Host = "127.0.0.1:9090"
 	server.ServeHTTP(recorder, request)
 	return recorder.Code
@@ -91,7 +99,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
 	} {
 		server := admin.New(metrics, http.NotFoundHandler(), admin.Settings{Hosts: []string{"adapter.internal"}, MayQuit: true})
-		request := httptest.NewRequest(test.method, test.path, http.NoBody)
+		request := on("127.0.0.1:9090", httptest.NewRequest(test.method, test.path, http.NoBody))
 		request.Host = test.host
 		maps.Copy(request.Header, test.header)
 		recorder := httptest.NewRecorder()
@@ -105,6 +113,90 @@ func TestWebPagesAreRefused(t *testing.T) {
 				t.Errorf("%s, Host %q, %v: the program quits", test.path, test.host, test.header)
 			}
 		default:
+		}
+	}
+}
+
+// on is a request that came to an address.
+func on(address string, request *http.Request) *http.Request {
+	at := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))
+	return request.WithContext(context.WithValue(request.Context(), http.LocalAddrContextKey, at))
+}
+
+// Beyond the machine it takes a token or a client certificate; with a token file it takes the
+// token everywhere. Probes take nothing. A token that is renewed counts at once.
+func TestOnlyWhoMayAskIsAnswered(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(token string) {
+		if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verified := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}}
+	for _, test := range []struct {
+		name, path, at, token string // token is in the file; "" is no file
+		header                string
+		state                 *tls.ConnectionState
+		want                  int
+	}{
+		{"on loopback", "/metrics", "127.0.0.1:9090", "", "", nil, 200},
+		{"on loopback, IPv6", "/usage", "[::1]:9090", "", "", nil, 200},
+		{"on a mapped loopback", "/metrics", "[::ffff:127.0.0.1]:9090", "", "", nil, 200},
+		{"elsewhere", "/metrics", "10.0.0.7:9090", "", "", nil, 403},
+		{"elsewhere, usage", "/usage", "10.0.0.7:9090", "", "", nil, 403},
+		{"elsewhere, profiles", "/debug/pprof/", "10.0.0.7:9090", "", "", nil, 403},
+		{"elsewhere, TLS alone", "/metrics", "10.0.0.7:9090", "", "", &tls.ConnectionState{}, 403},
+		{"elsewhere, client certificate", "/metrics", "10.0.0.7:9090", "", "", verified, 200},
+		{"elsewhere, a probe", "/healthz", "10.0.0.7:9090", "", "", nil, 200},
+		{"elsewhere, token", "/metrics", "10.0.0.7:9090", "s3cret", "Bearer s3cret", nil, 200},
+		{"elsewhere, another token", "/metrics", "10.0.0.7:9090", "s3cret", "Bearer s3cre", nil, 401},
+		{"elsewhere, no token", "/metrics", "10.0.0.7:9090", "s3cret", "", nil, 401},
+		{"elsewhere, client certificate beside a token", "/metrics", "10.0.0.7:9090", "s3cret", "", verified, 200},
+		{"on loopback, no token", "/metrics", "127.0.0.1:9090", "s3cret", "", nil, 401},
+		{"a probe, no token", "/readyz", "127.0.0.1:9090", "s3cret", "", nil, 503},
+		{"an empty token", "/metrics", "127.0.0.1:9090", " ", "Bearer ", nil, 503},
+	} {
+		settings := admin.Settings{Pprof: true}
+		if test.token != "" {
+			settings.TokenFile = file
+			write("old")
+		}
+		fine := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		server := admin.New(fine, fine, settings)
+		if test.token != "" {
+			write(test.token)
+		}
+		request := on(test.at, httptest.NewRequest(http.MethodGet, test.path, http.NoBody))
+		request.Host, request.TLS = test.at, test.state
+		if test.header != "" {
+			request.Header.Set("Authorization", test.header)
+		}
+		recorder := httptest.NewRecorder()
+		server.ServeHTTP(recorder, request)
+		if recorder.Code != test.want || strings.Contains(recorder.Body.String(), "s3cret") {
+			t.Errorf("%s: got HTTP %d %s, want %d", test.name, recorder.Code, recorder.Body, test.want)
+		}
+	}
+}
+
+// Go's profiles are there if that is wanted, and the command line, whose flags may hold
+// secrets, is not.
+func TestProfilesAreThereIfWanted(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/goroutine?debug=1": 200, "/debug/pprof/cmdline": 404} {
+		for _, allowed := range []bool{true, false} {
+			if !allowed {
+				want = 403
+			}
+			server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{Pprof: allowed})
+			recorder := httptest.NewRecorder()
+			request := on("127.0.0.1:9090", httptest.NewRequest(http.MethodGet, path, http.NoBody))
+			request.Host = "localhost"
+			server.ServeHTTP(recorder, request)
+			if recorder.Code != want {
+				t.Errorf("%s, allowed %v: got HTTP %d, want %d", path, allowed, recorder.Code, want)
+			}
 		}
 	}
 }

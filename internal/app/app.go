@@ -54,10 +54,12 @@ type App struct {
 	refusals     *refusals.Recorder
 	admin        *admin.Server
 	certificates *listener.Certificates // nil: plain text
-	core         atomic.Pointer[core]
-	public       *listener.Server
-	private      *listener.Server
-	failed       chan error // of a listener
+	// adminCertificates are those of the admin listener; nil: plain text
+	adminCertificates *listener.Certificates
+	core              atomic.Pointer[core]
+	public            *listener.Server
+	private           *listener.Server
+	failed            chan error // of a listener
 }
 
 // newApp makes an App without a core, which is not listening.
@@ -83,9 +85,11 @@ func newApp(c Config, store *usage.Store) *App {
 // has a line for each, with the configuration key.
 func Validate(settings config.Config) error {
 	mistakes := []error{settings.Validate()}
-	if files := listener.TLSFiles(settings.Server.TLS); files.Enabled() && files.Validate() == nil {
-		_, err := listener.LoadCertificates(files)
-		mistakes = append(mistakes, err)
+	for _, files := range [...]listener.TLSFiles{settings.Server.TLS.Files(), settings.Admin.TLS.Files()} {
+		if files.Validate() == nil { // or else already found
+			_, err := loadCertificates(files)
+			mistakes = append(mistakes, err)
+		}
 	}
 	if settings.Upstream.URL == "" { // already found
 		settings.Upstream.URL = "http://localhost"
@@ -96,6 +100,23 @@ func Validate(settings config.Config) error {
 		_ = store.Close()
 	}
 	return errors.Join(append(mistakes, err, storeErr)...)
+}
+
+// loadCertificates are those of a listener; nil if it is a plain one.
+func loadCertificates(files listener.TLSFiles) (*listener.Certificates, error) {
+	if !files.Enabled() {
+		return nil, files.Validate()
+	}
+	return listener.LoadCertificates(files)
+}
+
+// showExpiry exports when the certificates expire.
+func (a *App) showExpiry() {
+	for name, certificates := range map[string]*listener.Certificates{metrics.CertificateServer: a.certificates, metrics.CertificateAdmin: a.adminCertificates} {
+		if certificates != nil {
+			a.metrics.CertificateExpires(name, certificates.Expires())
+		}
+	}
 }
 
 // openStore is the ledger's store; nil if there is none. The address may hold a password, and
@@ -124,17 +145,14 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	if len(c.Ignored) > 0 {
 		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
 	}
-	var certificatesErr error
-	if files := listener.TLSFiles(c.Settings.Server.TLS); files.Enabled() {
-		a.certificates, certificatesErr = listener.LoadCertificates(files)
-	}
+	var serverErr, adminErr error
+	a.certificates, serverErr = loadCertificates(c.Settings.Server.TLS.Files())
+	a.adminCertificates, adminErr = loadCertificates(c.Settings.Admin.TLS.Files())
 	first, err := a.newCore(c.Settings)
-	if err := errors.Join(certificatesErr, err, storeErr); err != nil {
+	if err := errors.Join(serverErr, adminErr, err, storeErr); err != nil {
 		return nil, err
 	}
-	if a.certificates != nil {
-		a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
-	}
+	a.showExpiry()
 	a.core.Store(first)
 	if err := a.listen(ctx); err != nil {
 		return nil, err
@@ -179,11 +197,16 @@ func (a *App) keepUsage() {
 }
 
 func adminSettings(settings config.Config) admin.Settings {
-	return admin.Settings{Hosts: settings.Admin.Hosts, MayQuit: settings.Admin.QuitQuitQuit}
+	return admin.Settings{
+		Hosts: settings.Admin.Hosts, TokenFile: settings.Admin.TokenFile, MayQuit: settings.Admin.QuitQuitQuit, Pprof: settings.Admin.Pprof,
+	}
 }
 
 // Addr is the address on which legacy clients are served.
 func (a *App) Addr() net.Addr { return a.public.Addr() }
+
+// AdminAddr is the address on which the platform is served.
+func (a *App) AdminAddr() net.Addr { return a.private.Addr() }
 
 // listen takes both addresses before it serves either.
 func (a *App) listen(ctx context.Context) error {
@@ -206,7 +229,7 @@ func (a *App) listen(ctx context.Context) error {
 		ConnectionsPerPeer: limits.ConnectionsPerPeer, Refusals: a.refusals, Log: a.log,
 	})
 	a.private = listener.New(private, listener.Config{
-		Handler: a.admin, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: a.log,
+		Handler: a.admin, Certificates: a.adminCertificates, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: a.log,
 	})
 	for _, each := range []*listener.Server{a.public, a.private} {
 		go func() {

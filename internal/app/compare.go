@@ -28,7 +28,7 @@ func NewCompareConfig(settings config.Config, beside *upstream.Upstream) (compar
 // log.
 func StartCompared(ctx context.Context, settings config.Config, version string) (beside *upstream.Upstream, stop func() error, err error) {
 	defaults := config.Default()
-	settings.Server.Listen, settings.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	settings.Server.Listen, settings.Admin = "127.0.0.1:0", config.Admin{Listen: "127.0.0.1:0"}
 	settings.Server.TLS, settings.Server.ShutdownDelay = config.ServerTLS{}, 0
 	settings.Rollout.Percent, settings.Deprecation, settings.Usage = adapter.RolloutAll, defaults.Deprecation, defaults.Usage
 	settings.Limits.CallerRate, settings.Limits.ConnectionsPerPeer = defaults.Limits.CallerRate, defaults.Limits.ConnectionsPerPeer

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -26,6 +27,7 @@ type Changes struct {
 	load             func() (config.Config, error)
 	configFile       filewatch.Files
 	serverTLSFiles   filewatch.Files
+	adminTLSFiles    filewatch.Files
 	upstreamTLSFiles filewatch.Files
 	messageFiles     filewatch.Files
 }
@@ -54,8 +56,9 @@ func (c *Changes) configFileChanged() bool {
 }
 
 // tlsFilesChanged tells which files have changed since the last time.
-func (c *Changes) tlsFilesChanged(settings config.Config) (serverTLS, upstreamTLS bool) {
-	return c.serverTLSFiles.Changed(listener.TLSFiles(settings.Server.TLS).List()),
+func (c *Changes) tlsFilesChanged(settings config.Config) (serverTLS, adminTLS, upstreamTLS bool) {
+	return c.serverTLSFiles.Changed(settings.Server.TLS.Files().List()),
+		c.adminTLSFiles.Changed(settings.Admin.TLS.Files().List()),
 		c.upstreamTLSFiles.Changed(upstream.TLS(settings.Upstream.TLS).Files())
 }
 
@@ -70,9 +73,12 @@ func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
 	if changes.configFileChanged() || everything {
 		a.reloadConfig(ctx, changes)
 	}
-	serverTLS, upstreamTLS := changes.tlsFilesChanged(a.settings)
-	if (serverTLS || everything) && a.certificates != nil {
-		a.reloadCertificates(ctx)
+	serverTLS, adminTLS, upstreamTLS := changes.tlsFilesChanged(a.settings)
+	if serverTLS || everything {
+		a.reloadCertificates(ctx, metrics.CertificateServer, a.certificates, a.settings.Server.TLS.Files())
+	}
+	if adminTLS || everything {
+		a.reloadCertificates(ctx, metrics.CertificateAdmin, a.adminCertificates, a.settings.Admin.TLS.Files())
 	}
 	if upstreamTLS {
 		err := a.replaceCore(a.settings)
@@ -98,16 +104,20 @@ func (a *App) reloadMessages(ctx context.Context) {
 	a.log.InfoContext(ctx, "language files taken over")
 }
 
-func (a *App) reloadCertificates(ctx context.Context) {
-	err := a.certificates.Reload(listener.TLSFiles(a.settings.Server.TLS))
-	a.metrics.CertificateReloaded(metrics.CertificateServer, err)
-	if err != nil {
-		a.log.ErrorContext(ctx, "renewed certificate not taken over, the old one stays in use",
-			"cause", err.Error(), "expires", a.certificates.Expires())
+// reloadCertificates reads those of a listener again, unless it is a plain one.
+func (a *App) reloadCertificates(ctx context.Context, name string, inUse *listener.Certificates, files listener.TLSFiles) {
+	if inUse == nil {
 		return
 	}
-	a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
-	a.log.InfoContext(ctx, "certificate taken over", "expires", a.certificates.Expires())
+	err := inUse.Reload(files)
+	a.metrics.CertificateReloaded(name, err)
+	if err != nil {
+		a.log.ErrorContext(ctx, "renewed certificate not taken over, the old one stays in use",
+			"certificate", name, "cause", err.Error(), "expires", inUse.Expires())
+		return
+	}
+	a.showExpiry()
+	a.log.InfoContext(ctx, "certificate taken over", "certificate", name, "expires", inUse.Expires())
 }
 
 // reloadConfig loads the configuration, and takes it over or leaves it.
@@ -135,21 +145,22 @@ func (a *App) takeOver(settings config.Config) error {
 		a.log.Info("configuration reloaded, nothing has changed")
 		return nil
 	}
-	var certificates *listener.Certificates
-	if a.certificates != nil {
-		var err error
-		if certificates, err = listener.LoadCertificates(listener.TLSFiles(settings.Server.TLS)); err != nil {
-			return err
-		}
+	server, serverErr := loadCertificates(settings.Server.TLS.Files())
+	private, privateErr := loadCertificates(settings.Admin.TLS.Files())
+	if err := errors.Join(serverErr, privateErr); err != nil {
+		return err
 	}
 	if err := a.replaceCore(settings); err != nil {
 		return err
 	}
 	a.settings = settings
-	if certificates != nil {
-		a.certificates.Adopt(certificates)
-		a.metrics.CertificateExpires(metrics.CertificateServer, a.certificates.Expires())
+	if server != nil {
+		a.certificates.Adopt(server)
 	}
+	if private != nil {
+		a.adminCertificates.Adopt(private)
+	}
+	a.showExpiry()
 	a.level.Set(settings.Log.Level)
 	a.admin.Set(adminSettings(settings))
 	a.log.Info("configuration reloaded", "keys", keys)
@@ -170,14 +181,19 @@ func (a *App) replaceCore(settings config.Config) error {
 // under way, and lists those that would have.
 func (a *App) keepUntilRestart(loaded config.Config) (config.Config, []string) {
 	kept, fixed := loaded, []string{
-		"server.listen", "admin.listen", "log.format",
+		"server.listen", "admin.listen", "log.format", "usage.store", "usage.retention",
 		"limits.headerTimeout", "limits.idleTimeout", "limits.writeTimeout", "limits.headerBytes", "limits.connectionsPerPeer",
 	}
 	inUse := a.settings.Limits
 	kept.Limits.HeaderTimeout, kept.Limits.IdleTimeout, kept.Limits.WriteTimeout = inUse.HeaderTimeout, inUse.IdleTimeout, inUse.WriteTimeout
 	kept.Limits.HeaderBytes, kept.Limits.ConnectionsPerPeer = inUse.HeaderBytes, inUse.ConnectionsPerPeer
 	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = a.settings.Server.Listen, a.settings.Admin.Listen, a.settings.Log.Format
-	if listener.TLSFiles(loaded.Server.TLS).Enabled() != (a.certificates != nil) {
+	kept.Usage.Store, kept.Usage.Retention = a.settings.Usage.Store, a.settings.Usage.Retention
+	if loaded.Admin.TLS.Files().Enabled() != (a.adminCertificates != nil) {
+		fixed = append(fixed, "admin.tls.certFile", "admin.tls.keyFile", "admin.tls.clientCAFile")
+		kept.Admin.TLS = a.settings.Admin.TLS
+	}
+	if loaded.Server.TLS.Files().Enabled() != (a.certificates != nil) {
 		fixed = append(fixed, "server.tls.certFile", "server.tls.keyFile", "server.tls.clientCAFile")
 		kept.Server.TLS = a.settings.Server.TLS
 	}

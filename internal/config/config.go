@@ -8,6 +8,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -114,12 +115,28 @@ type ServerTLS struct {
 	ClientCAFile string `yaml:"clientCAFile"`
 }
 
+// Files are the files, as the listener takes them.
+func (t ServerTLS) Files() listener.TLSFiles {
+	return listener.TLSFiles{CertFile: t.CertFile, KeyFile: t.KeyFile, ClientCAFile: t.ClientCAFile}
+}
+
 // Admin is the section admin.
 type Admin struct {
-	// Listen is the address of /healthz (the process lives), /readyz (it accepts calls)
-	// and /metrics (for Prometheus), always in plain text. It has the form of
-	// server.listen. Flag --admin-listen. Needs a restart.
+	// Listen is the address of /healthz (the process lives), /readyz (it accepts calls),
+	// /metrics (for Prometheus) and /usage (who called v1). It has the form of
+	// server.listen. All but the first two answer requests that come to a loopback address
+	// or a Unix socket; others need admin.tokenFile or admin.tls.clientCAFile. Flag
+	// --admin-listen. Needs a restart.
 	Listen string `yaml:"listen"`
+	// TokenFile is a file with a token that all but /healthz and /readyz ask for, as
+	// "Authorization: Bearer TOKEN", wherever requests come from. It is read at each
+	// request. "" asks for none.
+	TokenFile string `yaml:"tokenFile"`
+	// TLS is TLS for admin.listen, as for server.listen.
+	TLS AdminTLS `yaml:"tls"`
+	// Pprof is whether Go's profiles are at /debug/pprof/. They show what the program does,
+	// and hold up nothing.
+	Pprof bool `yaml:"pprof"`
 	// Hosts are the names under which /metrics may be asked, besides localhost and
 	// addresses, which always may: what a browser is made to ask under another name (DNS
 	// rebinding) is refused. /healthz and /readyz answer under any name.
@@ -127,6 +144,24 @@ type Admin struct {
 	// QuitQuitQuit is whether POST /quitquitquit on admin.listen ends the program, as
 	// SIGTERM does: for the sidecar of a job.
 	QuitQuitQuit bool `yaml:"quitquitquit"`
+}
+
+// AdminTLS is the section admin.tls. See [listener.TLSFiles].
+type AdminTLS struct {
+	// CertFile is the file of the certificate, with its intermediate certificates after it.
+	// Set it together with admin.tls.keyFile. "" means plain text.
+	CertFile string `yaml:"certFile"`
+	// KeyFile is the file of the private key of admin.tls.certFile.
+	KeyFile string `yaml:"keyFile"`
+	// ClientCAFile is the file of the CAs of client certificates. A client that shows one
+	// needs no admin.tokenFile; /healthz and /readyz need none. It needs
+	// admin.tls.certFile. "" asks for no client certificate.
+	ClientCAFile string `yaml:"clientCAFile"`
+}
+
+// Files are the files, as the listener takes them.
+func (t AdminTLS) Files() listener.TLSFiles {
+	return listener.TLSFiles{CertFile: t.CertFile, KeyFile: t.KeyFile, ClientCAFile: t.ClientCAFile, ClientsMayBeUnknown: true, Key: "admin.tls"}
 }
 
 // Upstream is the section upstream. See [upstream.Config] and [v2client.Config].
@@ -218,58 +253,6 @@ type Rollout struct {
 	// user go the same way, on every replica, by a hash of the user id, and a larger
 	// share only moves users from v1 to v2. 0 translates nothing and only counts calls.
 	Percent adapter.Rollout `yaml:"percent"`
-}
-
-// Deprecation is the section deprecation. See [adapter.Deprecation].
-type Deprecation struct {
-	// Since is the time since when v1 is deprecated, such as "2025-11-03" or
-	// "2025-11-03T12:00:00Z". With it, every answer of a v1 method has the headers (in gRPC:
-	// metadata) Deprecation (RFC 9745) and Warning, and Sunset (RFC 8594) and Link as far as
-	// the keys below are set. Without it, answers have none of these.
-	Since time.Time `yaml:"since"`
-	// Sunset is the time at which v1 ends.
-	Sunset time.Time `yaml:"sunset"`
-	// Link is the address of a page about the deprecation.
-	Link string `yaml:"link"`
-	// SunsetLink is the address of a page about the end.
-	SunsetLink string `yaml:"sunsetLink"`
-	// SuccessorLink is the address of the documentation of what to use instead.
-	SuccessorLink string `yaml:"successorLink"`
-	// AfterSunset is what happens to calls after deprecation.sunset: "serve" goes on as
-	// before, "refuse" refuses them with gRPC code 12 and HTTP 410.
-	AfterSunset adapter.AfterSunset `yaml:"afterSunset"`
-	// Brownouts are the times in which calls are refused with gRPC code 14, HTTP 503 and
-	// Retry-After, so that callers notice before the end: "FROM/TO", such as
-	// "2027-01-11T09:00:00Z/2027-01-11T10:00:00Z", or "CRON for DURATION", such as "0 9 * *
-	// 1 for 1h", each Monday from 9:00 to 10:00 UTC.
-	Brownouts []string `yaml:"brownouts"`
-	// BrownoutPercent is the share of callers whom brownouts refuse, from 0 to 100. A larger
-	// share only adds callers. Less than 100 needs to know who calls, which is a look-up
-	// once for each token.
-	BrownoutPercent adapter.Rollout `yaml:"brownoutPercent"`
-	// BrownoutCallers are the ids of the only users whose calls brownouts refuse, whatever
-	// deprecation.brownoutPercent says. An empty list means all.
-	BrownoutCallers []string `yaml:"brownoutCallers"`
-	// Exempt are the ids of users whose calls are refused neither in brownouts nor after
-	// deprecation.sunset.
-	Exempt []string `yaml:"exempt"`
-}
-
-// Usage is the section usage. See [usage.Ledger].
-type Usage struct {
-	// Store is the database in which the ledger is kept: "sqlite:" and a path, such as
-	// "sqlite:/var/lib/v1adapter/usage.db", for one adapter; or the URL of a PostgreSQL,
-	// such as "postgres://v1adapter@db.example.com/zitadel", for many, whose counts add up:
-	// they have a schema of their own there. Calls never wait for it. "" keeps the ledger in
-	// memory until the adapter ends. Needs a restart.
-	Store string `yaml:"store"`
-	// Retention is how long days are kept in usage.store. 0s means for ever. Needs a
-	// restart.
-	Retention time.Duration `yaml:"retention"`
-	// Identify is whether callers of whom only the token is known, because native v1 answers
-	// them or because of "orgScope: off", are asked for, once a token, so that the ledger
-	// and the log have their user ids. Their calls wait for that.
-	Identify bool `yaml:"identify"`
 }
 
 // Breaker is the section breaker. See [v2client.BreakerConfig].

@@ -109,6 +109,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"server.tls.certFile": "/c", "server.tls.keyFile": "/k", "server.tls.clientCAFile": "/a",
 		"server.trustedProxies": "10.0.0.0/8, unix", "server.grpcHealth": "own", "server.grpcReflection": "own",
 		"admin.listen": "unix:/admin", "admin.quitquitquit": "true", "admin.hosts": "prometheus.internal",
+		"admin.tokenFile": "config_test.go", "admin.pprof": "true", "admin.tls.certFile": "/ac", "admin.tls.keyFile": "/ak", "admin.tls.clientCAFile": "/aa",
 		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s", "upstream.readTimeout": "2s",
 		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
 		"messages.dir":        "/md",
@@ -141,7 +142,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			TrustedProxies: []string{"10.0.0.0/8", "unix"}, GRPCHealth: "own", GRPCReflection: "own",
 			ShutdownDelay: 2 * time.Second, ShutdownTimeout: time.Second,
 		},
-		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true, Hosts: []string{"prometheus.internal"}},
+		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true, Hosts: []string{"prometheus.internal"}, TokenFile: "config_test.go", Pprof: true, TLS: config.AdminTLS{CertFile: "/ac", KeyFile: "/ak", ClientCAFile: "/aa"}},
 		Upstream: config.Upstream{
 			URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second, ReadTimeout: 2 * time.Second,
 			TLS: config.UpstreamTLS{CAFile: "/ua", CertFile: "/uc", KeyFile: "/uk", ServerName: "n"},

@@ -29,7 +29,7 @@ func TestConfigurationDocument(t *testing.T) {
 	const (
 		path    = "../../docs/configuration.md"
 		command = "go test ./internal/config -run TestConfigurationDocument -update"
-		begin   = "<!-- Generated from the comments in internal/config/config.go: " + command + " -->\n"
+		begin   = "<!-- Generated from the comments in internal/config: " + command + " -->\n"
 		end     = "<!-- End of the generated part. -->\n"
 	)
 	content, err := os.ReadFile(path)
@@ -56,19 +56,26 @@ func TestConfigurationDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s is not what internal/config/config.go says:\n%s\nTo update it: %s", path, lineDiff(string(content), want), command)
+		t.Errorf("%s is not what internal/config says:\n%s\nTo update it: %s", path, lineDiff(string(content), want), command)
 	}
 }
 
-// fieldComments are the comments of the fields of config.go's structs, by type and
+// fieldComments are the comments of the fields of the sections' structs, by type and
 // field ("Server.Listen"), on one line, with <br> between paragraphs.
 func fieldComments(t *testing.T) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	comments := map[string]string{}
+	for _, name := range []string{"config.go", "migration.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addFieldComments(comments, file)
+	}
+	return comments
+}
+
+func addFieldComments(comments map[string]string, file *ast.File) {
 	ast.Inspect(file, func(node ast.Node) bool {
 		declared, ok := node.(*ast.TypeSpec)
 		if !ok {
@@ -84,7 +91,6 @@ func fieldComments(t *testing.T) map[string]string {
 		}
 		return false
 	})
-	return comments
 }
 
 // keyDocument is the generated part: a heading, an introduction and a table for each

@@ -82,7 +82,9 @@ func (c Config) Validate() error {
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
 		checkAddress("server.listen", c.Server.Listen),
 		checkAddress("admin.listen", c.Admin.Listen),
-		listener.TLSFiles(c.Server.TLS).Validate(),
+		c.Server.TLS.Files().Validate(),
+		c.Admin.TLS.Files().Validate(),
+		checkReadable("admin.tokenFile", c.Admin.TokenFile),
 		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
 		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
 		checkf(c.Usage.Retention >= 0, "usage.retention: %v: use a duration such as 9600h, or 0s for ever", c.Usage.Retention),
@@ -100,6 +102,17 @@ func checkf(ok bool, format string, args ...any) error {
 		return nil
 	}
 	return fmt.Errorf(format, args...)
+}
+
+// checkReadable looks whether a file can be read, if there is one.
+func checkReadable(key, file string) error {
+	if file == "" {
+		return nil
+	}
+	if _, err := os.ReadFile(file); err != nil { //nolint:gosec // the operator names the file
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
 }
 
 func checkAddress(key, address string) error {

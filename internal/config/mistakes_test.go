@@ -81,6 +81,8 @@ func TestMistakesNameLineKeyAndValue(t *testing.T) {
 		"":                                  `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`,
 		url + "log: {format: xml}":          `log.format: "xml": use "json" or "text"`,
 		url + "server: {listen: '8080'}":    `server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`,
+		url + "admin: {tokenFile: nowhere}": "admin.tokenFile: open nowhere: no such file or directory",
+		url + "admin: {tls: {certFile: c}}": "admin.tls.certFile, admin.tls.keyFile: one is set without the other: set both, or neither for plain text",
 		url + "limits: {headerTimeout: 0s}": "limits.headerTimeout: 0s: use a duration above 0, such as 10s",
 	} {
 		_, got := load(t, file, nil)

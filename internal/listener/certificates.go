@@ -1,8 +1,9 @@
 package listener
 
 import (
+	"cmp"
 	"crypto/tls"
-	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +20,14 @@ type TLSFiles struct {
 	// without a valid client certificate are rejected. Default: client certificates
 	// are not requested.
 	ClientCAFile string
+	// ClientsMayBeUnknown lets handshakes without a client certificate pass: the handler
+	// looks at Request.TLS.
+	ClientsMayBeUnknown bool
+	// Key is the configuration's section, for errors. Default: "server.tls".
+	Key string
 }
+
+func (f TLSFiles) key(name string) string { return cmp.Or(f.Key, "server.tls") + "." + name }
 
 // Enabled reports whether the listener uses TLS.
 func (f TLSFiles) Enabled() bool { return f.CertFile != "" }
@@ -33,10 +41,10 @@ func (f TLSFiles) List() []string {
 // The error names the configuration keys.
 func (f TLSFiles) Validate() error {
 	if (f.CertFile == "") != (f.KeyFile == "") {
-		return errors.New("server.tls.certFile, server.tls.keyFile: one is set without the other: set both, or neither for plain text")
+		return fmt.Errorf("%s, %s: one is set without the other: set both, or neither for plain text", f.key("certFile"), f.key("keyFile"))
 	}
 	if f.ClientCAFile != "" && f.CertFile == "" {
-		return errors.New("server.tls.clientCAFile: client certificates need TLS: set server.tls.certFile and server.tls.keyFile too")
+		return fmt.Errorf("%s: client certificates need TLS: set %s and %s too", f.key("clientCAFile"), f.key("certFile"), f.key("keyFile"))
 	}
 	return nil
 }
@@ -66,7 +74,7 @@ func (c *Certificates) Reload(files TLSFiles) error {
 	if err := files.Validate(); err != nil {
 		return err
 	}
-	certificate, err := pemfile.Pair("server.tls.certFile", files.CertFile, files.KeyFile)
+	certificate, err := pemfile.Pair(files.key("certFile"), files.CertFile, files.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -76,10 +84,13 @@ func (c *Certificates) Reload(files TLSFiles) error {
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
 	if files.ClientCAFile != "" {
-		if config.ClientCAs, err = pemfile.Pool("server.tls.clientCAFile", files.ClientCAFile); err != nil {
+		if config.ClientCAs, err = pemfile.Pool(files.key("clientCAFile"), files.ClientCAFile); err != nil {
 			return err
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
+		if files.ClientsMayBeUnknown {
+			config.ClientAuth = tls.VerifyClientCertIfGiven
+		}
 	}
 	c.current.Store(&loaded{config: config, expires: certificate.Leaf.NotAfter})
 	return nil

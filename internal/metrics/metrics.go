@@ -53,6 +53,8 @@ type Sources struct {
 const (
 	// CertificateServer is the certificate of the listener for clients.
 	CertificateServer = "server"
+	// CertificateAdmin is the certificate of the admin listener.
+	CertificateAdmin = "admin"
 	// CertificateUpstream is the client certificate for ZITADEL, and its CAs.
 	CertificateUpstream = "upstream"
 )
@@ -135,7 +137,7 @@ func (m *Metrics) registerReloads(made promauto.Factory) {
 	})
 	m.certificateReloads = made.NewCounterVec(prometheus.CounterOpts{
 		Name: "v1adapter_certificate_reloads_total",
-		Help: "Reloads of changed certificate files by certificate (server, upstream) and result (ok, error). " +
+		Help: "Reloads of changed certificate files by certificate (server, admin, upstream) and result (ok, error). " +
 			"After an error the old certificate stays in use.",
 	}, []string{"certificate", "result"})
 	m.certificateExpiry = made.NewGaugeVec(prometheus.GaugeOpts{

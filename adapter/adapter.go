@@ -34,6 +34,7 @@ import (
 type ZITADEL interface {
 	SetPassword(ctx context.Context, caller v2client.Caller, userID, password string, changeRequired bool) (*objectv2.Details, error)
 	UserOrganization(ctx context.Context, caller v2client.Caller, userID string) (string, error)
+	IsHuman(ctx context.Context, caller v2client.Caller, userID string) (bool, error)
 	Identify(ctx context.Context, caller v2client.Caller) (v2client.Identity, error)
 	Authorize(ctx context.Context, caller v2client.Caller, known v2client.Identity) (v2client.Grant, v2client.Identity, error)
 	DefaultLanguage(ctx context.Context, caller v2client.Caller) (string, error)
@@ -76,6 +77,11 @@ type Config struct {
 	// Rollout is the share of calls that are translated. Less than RolloutAll
 	// needs Passthrough, which leads to native v1.
 	Rollout Rollout
+	// Shadow has calls that native v1 answers judged by reading, in their own time.
+	Shadow bool
+	// ObserveShadow is called with each comparison. It must be safe for concurrent use.
+	// Default: none.
+	ObserveShadow func(Shadow)
 	// Limits of v1 calls.
 	Limits Limits
 	// Deprecation is what callers are told of v1's end, and when they are refused.
@@ -131,6 +137,7 @@ type Adapter struct {
 	rates      *ingress.Rates
 	inFlight   ingress.Slots
 	largeBody  ingress.Slots
+	shadows    ingress.Slots
 	clock      clock
 }
 
@@ -168,6 +175,7 @@ func New(config Config) (*Adapter, error) {
 		rates:      rates,
 		inFlight:   ingress.Slots{Limit: int64(config.Limits.CallsInFlight)},
 		largeBody:  ingress.Slots{Limit: largeBodies},
+		shadows:    ingress.Slots{Limit: shadowsAtOnce},
 	}
 	for _, m := range methods() {
 		a.procedures[m.procedure], a.patterns[m.pattern] = &m, &m
@@ -264,7 +272,7 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 		return
 	}
 	if userID := called.value("user_id"); !a.config.Rollout.translates(userID) {
-		a.serveNative(x, r, protocolREST, called.method, userID)
+		a.serveNative(x, r, protocolREST, &shadowing{method: called.method, called: called}, userID)
 		return
 	}
 	x.Header()["X-Robots-Tag"] = []string{"none"}
@@ -300,8 +308,10 @@ func cleanPath(decoded string) string {
 }
 
 // serveNative lets native v1 answer a call for a user whom the rollout has not reached.
-func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, m *method, userID string) {
+func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, s *shadowing, userID string) {
+	m := s.method
 	event := a.newEvent(protocol, m, r)
+	s.event = event
 	event.Route, event.UserID, event.Organization = RouteNative, userID, event.caller.Organization()
 	if identity, known := a.identities.identity(event.token); known {
 		event.Caller = identity.UserID
@@ -324,7 +334,12 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 	if r.Header["Origin"] != nil {
 		a.deprecated.expose(x.Header())
 	}
-	a.config.Passthrough.ServeHTTP(x, r)
+	if !a.config.Shadow {
+		a.config.Passthrough.ServeHTTP(x, r)
+		return
+	}
+	a.config.Passthrough.ServeHTTP(x, s.observe(x, r))
+	a.judge(r, x, s)
 }
 
 // withdrawn refuses a call because of a brownout, or because the method's time is over. If

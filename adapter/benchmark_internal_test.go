@@ -91,6 +91,10 @@ func (promptZITADEL) Authorize(_ context.Context, _ v2client.Caller, known v2cli
 	return v2client.GrantUserWrite, known, nil
 }
 
+func (promptZITADEL) IsHuman(context.Context, v2client.Caller, string) (bool, error) {
+	return true, nil
+}
+
 func (promptZITADEL) DefaultLanguage(context.Context, v2client.Caller) (string, error) {
 	return "en", nil
 }

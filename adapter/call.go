@@ -38,8 +38,8 @@ func (a *Adapter) run(ctx context.Context, m *method, request request, event *Ev
 	if refusal == nil {
 		details, refusal = a.answer(ctx, caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
 	}
-	if refusal != nil && refusal.ID == idNoBearer && caller.NoToken() { // v1 takes it for an empty token
-		refusal = newRefusal(connect.CodeUnauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid")
+	if refusal != nil && refusal.ID == idNoBearer && caller.NoToken() {
+		refusal = noToken()
 	}
 	event.status = refusal
 	if refusal != nil {

@@ -166,6 +166,8 @@ func (z stubZITADEL) UserOrganization(_ context.Context, _ v2client.Caller, user
 	return "o", z.fail(userID)
 }
 
+func (stubZITADEL) IsHuman(context.Context, v2client.Caller, string) (bool, error) { return true, nil }
+
 func (stubZITADEL) DefaultLanguage(context.Context, v2client.Caller) (string, error) {
 	return "en", nil
 }

@@ -59,11 +59,13 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
 	if c.refusal != nil && c.refusal.Code == connect.CodeUnavailable {
 		return true // there was no room to read it: by its user, it might go the other way
 	}
-	userID := ""
+	userID, shadowed := "", &shadowing{method: m}
 	if m != nil && c.refusal == nil {
 		request := m.newRequest()
-		_ = proto.Unmarshal(c.message, request.message()) // as much as can be read
-		userID = request.userID()
+		if proto.Unmarshal(c.message, request.message()) == nil {
+			shadowed.request = request
+		}
+		userID = request.userID() // as much as could be read
 	}
 	if a.config.Rollout.translates(userID) {
 		return true
@@ -73,7 +75,7 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(&raw, c.request.Body), c.request.Body}
-	a.serveNative(c.Exchange, &replayed, string(c.protocol), m, userID)
+	a.serveNative(c.Exchange, &replayed, string(c.protocol), shadowed, userID)
 	return false
 }
 

@@ -175,6 +175,7 @@ type stackConfig struct {
 	messages adapter.Messages
 
 	deprecation  adapter.Deprecation
+	shadow       func(adapter.Shadow) // nil: off
 	writeTimeout time.Duration
 	trusted      forwarded.TrustedProxies
 	quiet        bool // without log and witness, for benchmarks
@@ -221,7 +222,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	whole := parts{
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
-			Deprecation: config.deprecation, Observe: s.observe, Messages: config.messages,
+			Shadow: config.shadow != nil, ObserveShadow: config.shadow, Deprecation: config.deprecation, Observe: s.observe, Messages: config.messages,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},

@@ -43,6 +43,11 @@ func noPermission() *rpcstatus.Status {
 	return newRefusal(connect.CodePermissionDenied, "AUTH-5mWD2", "No matching permissions found")
 }
 
+// noToken: an Authorization header that ends in "Bearer ", which v1 takes for an empty token.
+func noToken() *rpcstatus.Status {
+	return newRefusal(connect.CodeUnauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid")
+}
+
 // The ids of v2's errors that decide how a call goes on.
 const (
 	idNoBearer           = "AUTH-toLo1" //nolint:gosec // an error id, no credential

@@ -83,6 +83,7 @@ func (a *App) v1Config(settings config.Config) adapter.Config {
 			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
+		Shadow: settings.Rollout.Shadow, ObserveShadow: a.metrics.Shadowed,
 		Deprecation: adapter.Deprecation(settings.Deprecation),
 		Observe:     func(event adapter.Event) { a.metrics.Call(event); a.usage.Observe(event) }, Identify: settings.Usage.Identify,
 		CallerKey: a.callerKey, Log: a.log,

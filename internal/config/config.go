@@ -253,6 +253,11 @@ type Rollout struct {
 	// user go the same way, on every replica, by a hash of the user id, and a larger
 	// share only moves users from v1 to v2. 0 translates nothing and only counts calls.
 	Percent adapter.Rollout `yaml:"percent"`
+	// Shadow is whether calls that native v1 answers are judged by the adapter too, by
+	// reading alone, after the answer: their outcome is compared, and differences are logged
+	// and counted in v1adapter_shadow_total. A judgement costs ZITADEL what a translated call
+	// costs without its SetPassword.
+	Shadow bool `yaml:"shadow"`
 }
 
 // Breaker is the section breaker. See [v2client.BreakerConfig].

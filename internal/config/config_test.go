@@ -113,7 +113,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s", "upstream.readTimeout": "2s",
 		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
 		"messages.dir":        "/md",
-		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50",
+		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50", "rollout.shadow": "true",
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
 		"limits.callsInFlight": "9", "limits.bodyTimeout": "9s", "limits.headerTimeout": "8s", "limits.idleTimeout": "7s", "limits.headerBytes": "5000",
 		"limits.writeTimeout": "6s", "limits.connectionsPerPeer": "8", "limits.callerRate": "0.5", "limits.callerBurst": "3",
@@ -150,7 +150,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		OrgScope:    "off",
 		Messages:    config.Messages{Dir: "/md"},
 		Passthrough: config.Passthrough{Enabled: false, ResponseTimeout: 4 * time.Second},
-		Rollout:     config.Rollout{Percent: 50},
+		Rollout:     config.Rollout{Percent: 50, Shadow: true},
 		Deprecation: config.Deprecation{
 			Since: time.Date(2025, 11, 3, 0, 0, 0, 0, time.UTC), Sunset: time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC),
 			Link: "https://l", SunsetLink: "https://s", SuccessorLink: "https://n", AfterSunset: "refuse",

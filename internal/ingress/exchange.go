@@ -27,6 +27,8 @@ type Exchange struct {
 	hijacked   bool
 	status     int
 	writeUntil time.Time // the write deadline, if one was set
+	keep       int       // how much of the answer's body is kept
+	kept       []byte
 
 	from    io.ReadCloser
 	reading sync.Mutex // passthrough may return while its transport still reads
@@ -94,9 +96,18 @@ func (x *Exchange) Write(data []byte) (int, error) {
 	if x.status == 0 {
 		x.status = http.StatusOK
 	}
+	if room := x.keep - len(x.kept); room > 0 {
+		x.kept = append(x.kept, data[:min(len(data), room)]...)
+	}
 	defer x.limitWrite()()
 	return x.writer.Write(data)
 }
+
+// Keep keeps the beginning of the answer's body, that many bytes, for Kept.
+func (x *Exchange) Keep(bytes int) { x.keep = bytes }
+
+// Kept is what was kept of the answer's body.
+func (x *Exchange) Kept() []byte { return x.kept }
 
 // Flush sends what is there. connect-go looks for it.
 func (x *Exchange) Flush() { _ = x.FlushError() } // a client that is gone needs no answer

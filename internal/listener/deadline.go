@@ -75,6 +75,9 @@ func (c *deadlineConn) SetDeadline(deadline time.Time) error {
 	return c.SetWriteDeadline(deadline)
 }
 
+// NetConn returns the underlying connection.
+func (c *deadlineConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite closes the sending side of the connection, if it has such a method.
 func (c *deadlineConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

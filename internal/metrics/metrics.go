@@ -29,6 +29,8 @@ type Metrics struct {
 	refusals           *prometheus.CounterVec
 	passedThrough      *prometheus.CounterVec
 	panics             prometheus.Counter
+	shadows            *prometheus.CounterVec
+	shadowDifferences  *prometheus.CounterVec
 	usageUnnamed       prometheus.Counter
 	usageFailures      prometheus.Counter
 	breakerChanges     *prometheus.CounterVec
@@ -98,6 +100,13 @@ func New(from Sources) *Metrics {
 	m.panics = made.NewCounter(prometheus.CounterOpts{
 		Name: "v1adapter_panics_total", Help: "Panics while handling requests. Each one is a bug: see the log.",
 	})
+	m.shadows = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_shadow_total",
+		Help: "Calls of native v1 that the adapter judged too, by method and result: agrees, undecided (only the write can know), differs, dropped.",
+	}, []string{"method", "result"})
+	m.shadowDifferences = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_shadow_differences_total", Help: "Calls of native v1 that the adapter would have answered otherwise, by native v1's error id and the adapter's.",
+	}, []string{"method", "native", "verdict"})
 	m.usageUnnamed = made.NewCounter(prometheus.CounterOpts{
 		Name: "v1adapter_usage_unnamed_calls_total", Help: "Calls whose callers the ledger of usage had no room to tell apart.",
 	})
@@ -185,6 +194,14 @@ func (m *Metrics) Call(call adapter.Event) {
 // disconnected before the response.
 func (m *Metrics) PassedThrough(httpStatus int) {
 	m.passedThrough.WithLabelValues(strconv.Itoa(httpStatus)).Inc()
+}
+
+// Shadowed counts a comparison with native v1. The ids in it are ZITADEL's.
+func (m *Metrics) Shadowed(shadow adapter.Shadow) {
+	m.shadows.WithLabelValues(shadow.Method, shadow.Result).Inc()
+	if shadow.Result == adapter.ShadowDiffers {
+		m.shadowDifferences.WithLabelValues(shadow.Method, shadow.Native, shadow.Verdict).Inc()
+	}
 }
 
 // UsageUnnamed counts a call whose caller the ledger had no room for.

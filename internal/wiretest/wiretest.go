@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/internal/listener"
-	"zitadel-v1-adapter/internal/listener/framing"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
@@ -110,9 +109,11 @@ func Reset(tb testing.TB) http.Handler {
 			tb.Error(err)
 			return
 		}
-		if watched, ok := connection.(*framing.Conn); ok {
-			reset(watched.NetConn())
+		socket := connection
+		for inner, ok := socket.(interface{ NetConn() net.Conn }); ok; inner, ok = socket.(interface{ NetConn() net.Conn }) {
+			socket = inner.NetConn()
 		}
+		reset(socket)
 		_ = connection.Close()
 	})
 }

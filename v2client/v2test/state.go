@@ -111,7 +111,11 @@ func (u *user) message() *userv2.User {
 		Locked:   userv2.UserState_USER_STATE_LOCKED,
 		Inactive: userv2.UserState_USER_STATE_INACTIVE,
 	}
-	return &userv2.User{UserId: u.ID, State: states[u.State], Details: u.details()}
+	message := &userv2.User{UserId: u.ID, State: states[u.State], Details: u.details(), Type: &userv2.User_Machine{Machine: &userv2.MachineUser{}}}
+	if u.Type == Human {
+		message.Type = &userv2.User_Human{Human: &userv2.HumanUser{}}
+	}
+	return message
 }
 
 // timestamp returns the current time in microseconds, the precision of ZITADEL's database.

@@ -371,10 +371,15 @@ func (x *GetUserByIDResponse) GetUser() *User {
 }
 
 type User struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	State         UserState              `protobuf:"varint,2,opt,name=state,proto3,enum=zitadel.user.v2.UserState" json:"state,omitempty"`
-	Details       *v2.Details            `protobuf:"bytes,8,opt,name=details,proto3" json:"details,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	State  UserState              `protobuf:"varint,2,opt,name=state,proto3,enum=zitadel.user.v2.UserState" json:"state,omitempty"`
+	// Types that are valid to be assigned to Type:
+	//
+	//	*User_Human
+	//	*User_Machine
+	Type          isUser_Type `protobuf_oneof:"type"`
+	Details       *v2.Details `protobuf:"bytes,8,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -423,11 +428,124 @@ func (x *User) GetState() UserState {
 	return UserState_USER_STATE_UNSPECIFIED
 }
 
+func (x *User) GetType() isUser_Type {
+	if x != nil {
+		return x.Type
+	}
+	return nil
+}
+
+func (x *User) GetHuman() *HumanUser {
+	if x != nil {
+		if x, ok := x.Type.(*User_Human); ok {
+			return x.Human
+		}
+	}
+	return nil
+}
+
+func (x *User) GetMachine() *MachineUser {
+	if x != nil {
+		if x, ok := x.Type.(*User_Machine); ok {
+			return x.Machine
+		}
+	}
+	return nil
+}
+
 func (x *User) GetDetails() *v2.Details {
 	if x != nil {
 		return x.Details
 	}
 	return nil
+}
+
+type isUser_Type interface {
+	isUser_Type()
+}
+
+type User_Human struct {
+	Human *HumanUser `protobuf:"bytes,6,opt,name=human,proto3,oneof"`
+}
+
+type User_Machine struct {
+	Machine *MachineUser `protobuf:"bytes,7,opt,name=machine,proto3,oneof"`
+}
+
+func (*User_Human) isUser_Type() {}
+
+func (*User_Machine) isUser_Type() {}
+
+type HumanUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HumanUser) Reset() {
+	*x = HumanUser{}
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HumanUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HumanUser) ProtoMessage() {}
+
+func (x *HumanUser) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HumanUser.ProtoReflect.Descriptor instead.
+func (*HumanUser) Descriptor() ([]byte, []int) {
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{6}
+}
+
+type MachineUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MachineUser) Reset() {
+	*x = MachineUser{}
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MachineUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MachineUser) ProtoMessage() {}
+
+func (x *MachineUser) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MachineUser.ProtoReflect.Descriptor instead.
+func (*MachineUser) Descriptor() ([]byte, []int) {
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{7}
 }
 
 var File_zitadel_user_v2_user_service_proto protoreflect.FileDescriptor
@@ -450,11 +568,16 @@ const file_zitadel_user_v2_user_service_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\"v\n" +
 	"\x13GetUserByIDResponse\x124\n" +
 	"\adetails\x18\x01 \x01(\v2\x1a.zitadel.object.v2.DetailsR\adetails\x12)\n" +
-	"\x04user\x18\x02 \x01(\v2\x15.zitadel.user.v2.UserR\x04user\"\x87\x01\n" +
+	"\x04user\x18\x02 \x01(\v2\x15.zitadel.user.v2.UserR\x04user\"\xfd\x01\n" +
 	"\x04User\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x120\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x1a.zitadel.user.v2.UserStateR\x05state\x124\n" +
-	"\adetails\x18\b \x01(\v2\x1a.zitadel.object.v2.DetailsR\adetails*\x9e\x01\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1a.zitadel.user.v2.UserStateR\x05state\x122\n" +
+	"\x05human\x18\x06 \x01(\v2\x1a.zitadel.user.v2.HumanUserH\x00R\x05human\x128\n" +
+	"\amachine\x18\a \x01(\v2\x1c.zitadel.user.v2.MachineUserH\x00R\amachine\x124\n" +
+	"\adetails\x18\b \x01(\v2\x1a.zitadel.object.v2.DetailsR\adetailsB\x06\n" +
+	"\x04type\"\v\n" +
+	"\tHumanUser\"\r\n" +
+	"\vMachineUser*\x9e\x01\n" +
 	"\tUserState\x12\x1a\n" +
 	"\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11USER_STATE_ACTIVE\x10\x01\x12\x17\n" +
@@ -480,7 +603,7 @@ func file_zitadel_user_v2_user_service_proto_rawDescGZIP() []byte {
 }
 
 var file_zitadel_user_v2_user_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_zitadel_user_v2_user_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_zitadel_user_v2_user_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_zitadel_user_v2_user_service_proto_goTypes = []any{
 	(UserState)(0),              // 0: zitadel.user.v2.UserState
 	(*SetPasswordRequest)(nil),  // 1: zitadel.user.v2.SetPasswordRequest
@@ -489,24 +612,28 @@ var file_zitadel_user_v2_user_service_proto_goTypes = []any{
 	(*GetUserByIDRequest)(nil),  // 4: zitadel.user.v2.GetUserByIDRequest
 	(*GetUserByIDResponse)(nil), // 5: zitadel.user.v2.GetUserByIDResponse
 	(*User)(nil),                // 6: zitadel.user.v2.User
-	(*v2.Details)(nil),          // 7: zitadel.object.v2.Details
+	(*HumanUser)(nil),           // 7: zitadel.user.v2.HumanUser
+	(*MachineUser)(nil),         // 8: zitadel.user.v2.MachineUser
+	(*v2.Details)(nil),          // 9: zitadel.object.v2.Details
 }
 var file_zitadel_user_v2_user_service_proto_depIdxs = []int32{
-	2, // 0: zitadel.user.v2.SetPasswordRequest.new_password:type_name -> zitadel.user.v2.Password
-	7, // 1: zitadel.user.v2.SetPasswordResponse.details:type_name -> zitadel.object.v2.Details
-	7, // 2: zitadel.user.v2.GetUserByIDResponse.details:type_name -> zitadel.object.v2.Details
-	6, // 3: zitadel.user.v2.GetUserByIDResponse.user:type_name -> zitadel.user.v2.User
-	0, // 4: zitadel.user.v2.User.state:type_name -> zitadel.user.v2.UserState
-	7, // 5: zitadel.user.v2.User.details:type_name -> zitadel.object.v2.Details
-	1, // 6: zitadel.user.v2.UserService.SetPassword:input_type -> zitadel.user.v2.SetPasswordRequest
-	4, // 7: zitadel.user.v2.UserService.GetUserByID:input_type -> zitadel.user.v2.GetUserByIDRequest
-	3, // 8: zitadel.user.v2.UserService.SetPassword:output_type -> zitadel.user.v2.SetPasswordResponse
-	5, // 9: zitadel.user.v2.UserService.GetUserByID:output_type -> zitadel.user.v2.GetUserByIDResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2,  // 0: zitadel.user.v2.SetPasswordRequest.new_password:type_name -> zitadel.user.v2.Password
+	9,  // 1: zitadel.user.v2.SetPasswordResponse.details:type_name -> zitadel.object.v2.Details
+	9,  // 2: zitadel.user.v2.GetUserByIDResponse.details:type_name -> zitadel.object.v2.Details
+	6,  // 3: zitadel.user.v2.GetUserByIDResponse.user:type_name -> zitadel.user.v2.User
+	0,  // 4: zitadel.user.v2.User.state:type_name -> zitadel.user.v2.UserState
+	7,  // 5: zitadel.user.v2.User.human:type_name -> zitadel.user.v2.HumanUser
+	8,  // 6: zitadel.user.v2.User.machine:type_name -> zitadel.user.v2.MachineUser
+	9,  // 7: zitadel.user.v2.User.details:type_name -> zitadel.object.v2.Details
+	1,  // 8: zitadel.user.v2.UserService.SetPassword:input_type -> zitadel.user.v2.SetPasswordRequest
+	4,  // 9: zitadel.user.v2.UserService.GetUserByID:input_type -> zitadel.user.v2.GetUserByIDRequest
+	3,  // 10: zitadel.user.v2.UserService.SetPassword:output_type -> zitadel.user.v2.SetPasswordResponse
+	5,  // 11: zitadel.user.v2.UserService.GetUserByID:output_type -> zitadel.user.v2.GetUserByIDResponse
+	10, // [10:12] is the sub-list for method output_type
+	8,  // [8:10] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_zitadel_user_v2_user_service_proto_init() }
@@ -518,13 +645,17 @@ func file_zitadel_user_v2_user_service_proto_init() {
 		(*SetPasswordRequest_CurrentPassword)(nil),
 		(*SetPasswordRequest_VerificationCode)(nil),
 	}
+	file_zitadel_user_v2_user_service_proto_msgTypes[5].OneofWrappers = []any{
+		(*User_Human)(nil),
+		(*User_Machine)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zitadel_user_v2_user_service_proto_rawDesc), len(file_zitadel_user_v2_user_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,234 @@
+package adapter_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client/v2test"
+)
+
+// Shadow mode: native v1 answers, and the adapter judges by reading.
+
+// shadowed is a stack whose calls all go to native v1, and what became of their judgements.
+func shadowed(t *testing.T, native http.Handler, options ...option) (*stack, <-chan adapter.Shadow) {
+	t.Helper()
+	results := make(chan adapter.Shadow, 1000)
+	return newStack(t, append([]option{func(c *stackConfig) {
+		c.native, c.rollout, c.shadow = native, 0, func(shadow adapter.Shadow) { results <- shadow }
+	}}, options...)...), results
+}
+
+// next is the next judgement.
+func next(t *testing.T, results <-chan adapter.Shadow) adapter.Shadow {
+	t.Helper()
+	select {
+	case shadow := <-results:
+		return shadow
+	case <-time.After(time.Minute):
+		t.Fatal("no call was judged within a minute")
+		return adapter.Shadow{}
+	}
+}
+
+// checkReadsOnly reports any attempt to write.
+func checkReadsOnly(t *testing.T, s *stack) {
+	t.Helper()
+	if calls, writes := s.zitadel.Calls(userv2connect.UserServiceSetPasswordProcedure), s.newWrites(t); calls != 0 || writes != 0 {
+		t.Errorf("got %d SetPassword calls and %d writes, want none", calls, writes)
+	}
+}
+
+// playback is native v1 that gives a recorded answer.
+type playback struct {
+	atomic.Pointer[recordings.Response]
+}
+
+func (p *playback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := p.Load()
+	grpc := r.Header.Get("Content-Type") == "application/grpc"
+	for name, values := range answer.Header() {
+		if grpc && strings.HasPrefix(name, "Grpc-") {
+			name = http.TrailerPrefix + name
+		}
+		w.Header()[name] = values
+	}
+	w.Header().Del("Content-Length")
+	w.WriteHeader(answer.Status)
+	_, _ = w.Write(answer.Body(discardingTB{}))
+}
+
+// discardingTB is for recordings that were read before.
+type discardingTB struct{ testing.TB }
+
+func (discardingTB) Helper() {}
+
+// Every recorded call of native v1 is judged as native v1 answered it, or not decided where
+// only the write can know. The adapter writes nothing.
+func TestShadowAgreesWithRecordings(t *testing.T) {
+	t.Parallel()
+	for _, set := range recordings.Methods() {
+		native := new(playback)
+		s, results := shadowed(t, native, func(c *stackConfig) { c.fixture = wiretest.FixtureOf(t, set.Fixture) })
+		transport := newTransport(t, true)
+		counts := map[string]int{}
+		for _, file := range []string{set.RESTMatrix, set.RESTEdges, set.GRPCWeb, set.GRPC} {
+			for _, recording := range recordings.Load(t, file) {
+				native.Store(&recording.Response)
+				if file == set.GRPC {
+					sendGRPC(t, transport, s.address, recording.Request)
+				} else {
+					_ = bodyOf(t, sendRaw(t, s.address, recording.Request))
+				}
+				if len(s.calls()) == 0 {
+					counts["no call"]++
+					continue
+				}
+				shadow := next(t, results)
+				counts[shadow.Result]++
+				if shadow.Result == adapter.ShadowDiffers {
+					t.Errorf("%s, %s: native v1 answered %s, the verdict is %s", file, recording.Name, shadow.Native, shadow.Verdict)
+				}
+			}
+		}
+		checkReadsOnly(t, s)
+		if counts[adapter.ShadowAgrees] < 20 || counts[adapter.ShadowDropped] > counts[adapter.ShadowAgrees]/10 {
+			t.Errorf("%s: got %v, want most to agree", set.Method, counts)
+		}
+		t.Logf("%s: %v", set.Method, counts)
+	}
+}
+
+// model is native v1 by the plain model, whose answers may be changed.
+type model struct {
+	world  v2test.Fixture
+	change func(answer string) string
+}
+
+func (m model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var caller v2test.Caller
+	for _, each := range m.world.Callers {
+		if r.Header.Get("Authorization") == "Bearer "+each.Token {
+			caller = each
+		}
+	}
+	var body struct{ Password string }
+	sent, _ := io.ReadAll(r.Body)
+	_ = json.Unmarshal(sent, &body)
+	answer := m.change(referenceV1(m.world, caller, r.Header.Get("X-Zitadel-Orgid"), strings.Split(r.URL.Path, "/")[4], body.Password))
+	if answer == "ok" {
+		_, _ = w.Write([]byte(`{"details":{"sequence":"2"}}`))
+		return
+	}
+	number, id, _ := strings.Cut(answer, " ")
+	code, _ := strconv.ParseUint(number, 10, 32)
+	w.WriteHeader(rpcstatus.HTTPStatus(connect.Code(code)))
+	fmt.Fprintf(w, `{"code":%d,"message":"words (%s)"}`, code, id)
+}
+
+// callAll makes the calls of every caller of a world, and counts the judgements. What differs
+// goes to differs.
+func callAll(t *testing.T, w v2test.Fixture, headers []string, change func(string) string, differs func(what string, shadow adapter.Shadow)) (counts map[string]int) {
+	t.Helper()
+	s, results := shadowed(t, model{w, change}, func(c *stackConfig) { c.fixture = w })
+	transport := newTransport(t, false)
+	counts = map[string]int{}
+	for _, caller := range w.Callers {
+		for _, header := range headers {
+			for _, user := range w.Users {
+				for _, password := range []string{"Sup3rPassw0rd!", "", "short"} {
+					setPassword(t, transport, s.address, caller.Token, header, user.ID, password)
+					shadow := next(t, results)
+					counts[shadow.Result]++
+					if shadow.Result == adapter.ShadowDiffers {
+						differs(fmt.Sprintf("%s, header %q, %s, %q", caller.Token, header, user.ID, password), shadow)
+					}
+				}
+			}
+		}
+	}
+	checkReadsOnly(t, s)
+	return counts
+}
+
+// The verdict is that of the plain model of v1, for every caller, organization, user and kind
+// of password.
+func TestShadowAgreesWithModel(t *testing.T) {
+	t.Parallel()
+	counts := callAll(t, world(), []string{"", "1", "2", "3"}, func(answer string) string { return answer }, func(what string, shadow adapter.Shadow) {
+		t.Errorf("%s: native v1 answered %s, the verdict is %s", what, shadow.Native, shadow.Verdict)
+	})
+	if counts[adapter.ShadowDropped] > 0 || counts[adapter.ShadowAgrees] < 1000 {
+		t.Errorf("got %v, want nearly all judged", counts)
+	}
+	t.Logf("%v", counts)
+}
+
+// A native v1 that answers otherwise is found out, whatever it answers.
+func TestShadowFindsDifferences(t *testing.T) {
+	t.Parallel()
+	w := world()
+	w.Callers = maps.Clone(w.Callers)
+	maps.DeleteFunc(w.Callers, func(name string, caller v2test.Caller) bool { // enough are left
+		return len(caller.AdministratorOf) > 1 || strings.HasSuffix(name, "true")
+	})
+	var all sync.WaitGroup
+	for from, to := range map[string]string{
+		"ok": "5 AUTHZ-cdgFk", "5 AUTHZ-cdgFk": "ok", "7 AUTH-5mWD2": "ok", "9 COMMAND-G8dh3": "ok", "3 ": "ok",
+		"7 AUTH-Bs7Ds": "5 AUTHZ-cdgFk", "5 AUTHZ-cdgFk ": "7 AUTH-5mWD2", "7 AUTH-5mWD2 ": "5 AUTHZ-cdgFk",
+		"9 COMMAND-G8dh3 ": "9 COMMAND-M9dse", "3  ": "9 COMMAND-G8dh3",
+	} {
+		all.Go(func() {
+			found := 0
+			callAll(t, w, []string{"", "3"}, func(answer string) string {
+				if answer == from || answer+" " == from {
+					return to
+				}
+				return answer
+			}, func(string, adapter.Shadow) { found++ })
+			if found == 0 {
+				t.Errorf("%s in place of %s: got no difference", to, from)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A ZITADEL that does not answer delays no caller of native v1: what is too much to judge is
+// dropped.
+func TestShadowDelaysNobody(t *testing.T) {
+	t.Parallel()
+	hung := make(chan struct{})
+	native := model{world(), func(string) string { return "ok" }}
+	s, results := shadowed(t, native, func(c *stackConfig) {
+		c.upstream = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hung })
+		c.timeout = time.Minute
+	})
+	const calls = 100
+	for range calls {
+		if response := sendRaw(t, s.address, aCall()); response.StatusCode != http.StatusOK {
+			t.Fatalf("got HTTP %d, want native v1's answer", response.StatusCode)
+		}
+	}
+	close(hung)
+	for range calls {
+		if shadow := next(t, results); shadow.Result != adapter.ShadowDropped {
+			t.Errorf("got %+v, want it dropped", shadow)
+		}
+	}
+}

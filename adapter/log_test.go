@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,8 +13,11 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/usage"
 	"zitadel-v1-adapter/internal/wiretest"
+	"zitadel-v1-adapter/v2client"
 )
 
 // The log: what it says of a call, and that neither passwords nor tokens get into it. An
@@ -107,6 +111,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			if !strings.Contains(logged, `"msg":"SetHumanInitialPassword"`) {
 				t.Fatalf("the log: got %q, want lines of calls", logged)
 			}
+			logged += told(t, s.calls())
 			for _, secret := range secrets {
 				if strings.Contains(logged, secret) {
 					t.Errorf("the log: got %q in it, want no secret", secret)
@@ -114,6 +119,29 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// told is what metrics and /usage tell of calls.
+func told(t *testing.T, calls []adapter.Event) string {
+	t.Helper()
+	counted := metrics.New(metrics.Sources{
+		Breaker: func() v2client.BreakerState { return v2client.BreakerClosed }, CallsInFlight: func() int { return 0 },
+	})
+	ledger := usage.NewLedger(usage.Config{})
+	for _, call := range calls {
+		counted.Call(call)
+		ledger.Observe(call)
+	}
+	var all strings.Builder
+	for path, handler := range map[string]http.Handler{"/metrics": counted.Handler(), "/usage": ledger} {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		if !strings.Contains(recorder.Body.String(), "SetHumanInitialPassword") {
+			t.Errorf("%s: got %s, want the calls", path, recorder.Body)
+		}
+		all.WriteString(recorder.Body.String())
+	}
+	return all.String()
 }
 
 // For requests that pass through, the log names the path, at debug level, but neither the

@@ -127,7 +127,9 @@ func (m model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			caller = each
 		}
 	}
-	var body struct{ Password string }
+	var body struct {
+		Password string `json:"password"`
+	}
 	sent, _ := io.ReadAll(r.Body)
 	_ = json.Unmarshal(sent, &body)
 	answer := m.change(referenceV1(m.world, caller, r.Header.Get("X-Zitadel-Orgid"), strings.Split(r.URL.Path, "/")[4], body.Password))

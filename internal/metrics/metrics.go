@@ -116,6 +116,9 @@ func New(from Sources) *Metrics {
 	m.breakerChanges = made.NewCounterVec(prometheus.CounterOpts{
 		Name: "v1adapter_breaker_changes_total", Help: "State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.",
 	}, []string{"state"})
+	for _, state := range []v2client.BreakerState{v2client.BreakerClosed, v2client.BreakerHalfOpen, v2client.BreakerOpen} {
+		m.breakerChanges.WithLabelValues(state.String())
+	}
 	made.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "v1adapter_breaker_open", Help: "1 while the circuit breaker refuses v1 calls, else 0.",
 	}, func() float64 {
@@ -152,6 +155,12 @@ func (m *Metrics) registerReloads(made promauto.Factory) {
 	m.certificateExpiry = made.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "Unix time at which the current certificate expires.",
 	}, []string{"certificate"})
+	for _, result := range []string{"ok", "error"} { // at zero, so that the first one is an increase
+		m.configReloads.WithLabelValues(result)
+		for _, certificate := range []string{CertificateServer, CertificateAdmin, CertificateUpstream} {
+			m.certificateReloads.WithLabelValues(certificate, result)
+		}
+	}
 	m.configSuccess.Set(1)
 	m.configTime.SetToCurrentTime()
 }

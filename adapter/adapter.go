@@ -211,6 +211,17 @@ func (config Config) validate() error {
 // CallsInFlight is the number of translated calls in progress, as Limits counts them.
 func (a *Adapter) CallsInFlight() int { return a.inFlight.Taken() }
 
+// NextBrownout is when the next brownout begins, or the present one began; zero is never.
+func (a *Adapter) NextBrownout() time.Time {
+	for _, window := range a.deprecated.schedule.Next(time.Now(), 1) {
+		return window.From
+	}
+	return time.Time{}
+}
+
+// Sunset is Deprecation.Sunset.
+func (a *Adapter) Sunset() time.Time { return a.deprecated.Sunset }
+
 // ServeHTTP implements [http.Handler].
 func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	clean := cleanPath(r.URL.Path)

@@ -124,8 +124,9 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 // told is what metrics and /usage tell of calls.
 func told(t *testing.T, calls []adapter.Event) string {
 	t.Helper()
+	never := func() time.Time { return time.Time{} }
 	counted := metrics.New(metrics.Sources{
-		Breaker: func() v2client.BreakerState { return v2client.BreakerClosed }, CallsInFlight: func() int { return 0 },
+		Breaker: func() v2client.BreakerState { return v2client.BreakerClosed }, CallsInFlight: func() int { return 0 }, NextBrownout: never, Sunset: never,
 	})
 	ledger := usage.NewLedger(usage.Config{})
 	for _, call := range calls {

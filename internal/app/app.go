@@ -69,6 +69,8 @@ func newApp(c Config, store *usage.Store) *App {
 	a.metrics = metrics.New(metrics.Sources{
 		Breaker:       func() v2client.BreakerState { return a.core.Load().client.BreakerState() },
 		CallsInFlight: func() int { return a.core.Load().v1.CallsInFlight() },
+		NextBrownout:  func() time.Time { return a.core.Load().v1.NextBrownout() },
+		Sunset:        func() time.Time { return a.core.Load().v1.Sunset() },
 		Version:       c.Version,
 	})
 	a.level.Set(c.Settings.Log.Level)

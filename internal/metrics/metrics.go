@@ -47,6 +47,9 @@ type Sources struct {
 	Breaker func() v2client.BreakerState
 	// CallsInFlight is the number of translated calls in progress.
 	CallsInFlight func() int
+	// NextBrownout is when the next brownout begins, or the present one began, and Sunset
+	// when v1 ends; zero is never.
+	NextBrownout, Sunset func() time.Time
 	// Version is the adapter's.
 	Version string
 }
@@ -100,19 +103,6 @@ func New(from Sources) *Metrics {
 	m.panics = made.NewCounter(prometheus.CounterOpts{
 		Name: "v1adapter_panics_total", Help: "Panics while handling requests. Each one is a bug: see the log.",
 	})
-	m.shadows = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_shadow_total",
-		Help: "Calls of native v1 that the adapter judged too, by method and result: agrees, undecided (only the write can know), differs, dropped.",
-	}, []string{"method", "result"})
-	m.shadowDifferences = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_shadow_differences_total", Help: "Calls of native v1 that the adapter would have answered otherwise, by native v1's error id and the adapter's.",
-	}, []string{"method", "native", "verdict"})
-	m.usageUnnamed = made.NewCounter(prometheus.CounterOpts{
-		Name: "v1adapter_usage_unnamed_calls_total", Help: "Calls whose callers the ledger of usage had no room to tell apart.",
-	})
-	m.usageFailures = made.NewCounter(prometheus.CounterOpts{
-		Name: "v1adapter_usage_write_failures_total", Help: "Times that usage.store took nothing. Calls are kept in memory until it does.",
-	})
 	m.breakerChanges = made.NewCounterVec(prometheus.CounterOpts{
 		Name: "v1adapter_breaker_changes_total", Help: "State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.",
 	}, []string{"state"})
@@ -127,6 +117,7 @@ func New(from Sources) *Metrics {
 		}
 		return 0
 	})
+	m.registerMigration(made, from)
 	m.registerReloads(made)
 	made.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "v1adapter_build_info", Help: "1, with the adapter's version and Go's.",
@@ -134,6 +125,37 @@ func New(from Sources) *Metrics {
 	}, func() float64 { return 1 })
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// registerMigration makes the metrics of the way to v1's end.
+func (m *Metrics) registerMigration(made promauto.Factory, from Sources) {
+	m.shadows = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_shadow_total",
+		Help: "Calls of native v1 that the adapter judged too, by method and result: agrees, undecided (only the write can know), differs, dropped.",
+	}, []string{"method", "result"})
+	m.shadowDifferences = made.NewCounterVec(prometheus.CounterOpts{
+		Name: "v1adapter_shadow_differences_total", Help: "Calls of native v1 that the adapter would have answered otherwise, by native v1's error id and the adapter's.",
+	}, []string{"method", "native", "verdict"})
+	m.usageUnnamed = made.NewCounter(prometheus.CounterOpts{
+		Name: "v1adapter_usage_unnamed_calls_total", Help: "Calls whose callers the ledger of usage had no room to tell apart.",
+	})
+	m.usageFailures = made.NewCounter(prometheus.CounterOpts{
+		Name: "v1adapter_usage_write_failures_total", Help: "Times that usage.store took nothing. Calls are kept in memory until it does.",
+	})
+	for name, each := range map[string]struct {
+		help string
+		at   func() time.Time
+	}{
+		"v1adapter_brownout_next_timestamp_seconds": {"Unix time at which the next brownout begins, or the present one began; 0 for none.", from.NextBrownout},
+		"v1adapter_sunset_timestamp_seconds":        {"Unix time at which v1 ends (deprecation.sunset); 0 for none.", from.Sunset},
+	} {
+		made.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: each.help}, func() float64 {
+			if at := each.at(); !at.IsZero() {
+				return float64(at.Unix())
+			}
+			return 0
+		})
+	}
 }
 
 // registerReloads makes the metrics of what is loaded again while the adapter runs.

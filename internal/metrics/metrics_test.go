@@ -26,8 +26,21 @@ func newMetrics() *metrics.Metrics {
 	return metrics.New(metrics.Sources{
 		Breaker:       func() v2client.BreakerState { return v2client.BreakerOpen },
 		CallsInFlight: func() int { return 3 },
+		NextBrownout:  func() time.Time { return time.Unix(1_800_000_000, 0) },
+		Sunset:        func() time.Time { return time.Time{} },
 		Version:       "v1.2.3",
 	})
+}
+
+// What comes is a time, or 0.
+func TestMetricsShowWhatComes(t *testing.T) {
+	t.Parallel()
+	got := scrape(t, newMetrics())
+	for _, want := range []string{"v1adapter_brownout_next_timestamp_seconds 1.8e+09\n", "v1adapter_sunset_timestamp_seconds 0\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+	}
 }
 
 // A call counts with the calls to ZITADEL that it took; gauges show their sources.

@@ -17,7 +17,8 @@ import (
 )
 
 // exercise runs an adapter through all that has a metric, and returns its metrics: a call, a
-// request that passes through, bad and good reloads, and a ZITADEL that goes away.
+// request that passes through, bad and good reloads, shadow mode, and a ZITADEL that goes
+// away.
 func exercise(t *testing.T) scraped {
 	t.Helper()
 	fixture := wiretest.Fixture(t)
@@ -39,10 +40,15 @@ func exercise(t *testing.T) scraped {
 	call(t, client, adapter, http.StatusOK)
 	request(t, client, http.MethodGet, "https://"+adapter.address+"/not-translated")
 	write(t, configFile, "no such key: 1\n")
-	hangUp(t, adapter, `v1adapter_config_reloads_total{result="error"}`, `v1adapter_certificate_reloads_total{certificate="server",result="ok"}`)
+	hangUp(t, adapter, `v1adapter_config_reloads_total{result="error"} 1`, `v1adapter_certificate_reloads_total{certificate="server",result="ok"} 1`)
+	// This ZITADEL has no v1: native v1's answer differs from the adapter's.
+	write(t, configFile, good+"rollout: {percent: 0, shadow: true}\n")
+	hangUp(t, adapter, `v1adapter_config_reloads_total{result="ok"} 1`)
+	call(t, client, adapter, http.StatusNotFound)
 	write(t, configFile, good)
+	hangUp(t, adapter, `v1adapter_config_reloads_total{result="ok"} 2`, `v1adapter_shadow_total{method="SetHumanInitialPassword",result="differs"} 1`)
 	write(t, certFile, "no certificate")
-	hangUp(t, adapter, `v1adapter_config_reloads_total{result="ok"}`, `v1adapter_certificate_reloads_total{certificate="server",result="error"}`)
+	hangUp(t, adapter, `v1adapter_certificate_reloads_total{certificate="server",result="error"} 1`)
 	zitadel.CloseClientConnections()
 	zitadel.Close()
 	// The first may be sent on a connection that is dead already, and is not made again then.

@@ -1,0 +1,129 @@
+// Package telemetry exports spans, as OpenTelemetry's standard variables OTEL_* say. Nothing
+// in it is global but those variables.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"zitadel-v1-adapter/internal/tracing"
+)
+
+// Telemetry makes spans, and exports them. Calls never wait for that: spans that cannot be
+// exported in time are dropped. A nil *Telemetry makes none.
+type Telemetry struct {
+	provider *sdktrace.TracerProvider
+	tracer   *tracing.Tracer
+	exporter *sampledExporter
+}
+
+// New makes what OTEL_* ask for; nil is nothing. It does not connect yet. The error has a
+// line for each mistake, with the variable; values, which may be secret, are not repeated.
+func New(ctx context.Context, version string, log *slog.Logger) (*Telemetry, error) {
+	if !isWanted() {
+		return nil, nil //nolint:nilnil // as said above
+	}
+	if err := validate(); err != nil {
+		return nil, err
+	}
+	about, err := resource.New(ctx,
+		resource.WithAttributes(attribute.String("service.name", "zitadel-v1-adapter"), attribute.String("service.version", version)),
+		resource.WithTelemetrySDK(), resource.WithFromEnv())
+	if err != nil {
+		return nil, errors.New("OTEL_RESOURCE_ATTRIBUTES: use key=value, with commas between, and %XX for what is special")
+	}
+	to, err := newExporter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &Telemetry{exporter: newSampledExporter(to, log)}
+	t.provider = sdktrace.NewTracerProvider(sdktrace.WithBatcher(t.exporter), sdktrace.WithResource(about))
+	t.tracer = tracing.New(t.provider)
+	return t, nil
+}
+
+// newExporter makes the SDK's exporter, which reads the variables itself.
+func newExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
+	if protocol() == protocolGRPC {
+		to, err := otlptracegrpc.New(ctx)
+		if err != nil {
+			return nil, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT: use one that gRPC can dial, such as http://collector:4317")
+		}
+		return to, nil
+	}
+	to, err := otlptracehttp.New(ctx)
+	if err != nil { // certificates for a server without TLS: all else is validated
+		return nil, errors.New("OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: use them with an endpoint that begins with https://")
+	}
+	return to, nil
+}
+
+// Tracer makes the spans; nil is none.
+func (t *Telemetry) Tracer() *tracing.Tracer {
+	if t == nil {
+		return nil
+	}
+	return t.tracer
+}
+
+// closeTimeout is how long spans that are still there may take to be exported at the end.
+const closeTimeout = 2 * time.Second
+
+// Close exports what is there, and gives up after closeTimeout.
+func (t *Telemetry) Close() {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := t.provider.Shutdown(ctx); err != nil {
+		t.exporter.failed(err, 0)
+	}
+}
+
+// isWanted reports whether the variables ask for traces. The SDK's own default would be to
+// send them to localhost.
+func isWanted() bool {
+	if strings.EqualFold(variable("OTEL_SDK_DISABLED"), "true") {
+		return false
+	}
+	switch exporter := variable("OTEL_TRACES_EXPORTER"); exporter {
+	case "none":
+		return false
+	case "":
+		return variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" || variable("OTEL_EXPORTER_OTLP_ENDPOINT") != ""
+	default:
+		return true
+	}
+}
+
+// variable is a variable's value as the SDK reads it: one that is blank is not set.
+func variable(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+
+// protocolGRPC is the one that is not over plain HTTP.
+const protocolGRPC = "grpc"
+
+// protocol is how spans are sent.
+func protocol() string {
+	for _, name := range variants("PROTOCOL") {
+		if value := variable(name); value != "" {
+			return value
+		}
+	}
+	return "http/protobuf"
+}
+
+// variants are the variables of an option of the exporter's, the one for traces first.
+func variants(option string) []string {
+	return []string{"OTEL_EXPORTER_OTLP_TRACES_" + option, "OTEL_EXPORTER_OTLP_" + option}
+}

@@ -26,6 +26,7 @@ import (
 	"zitadel-v1-adapter/internal/crossorigin"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -92,6 +93,8 @@ type Config struct {
 	// Observe is called with each v1 call when it has ended. It must be safe for
 	// concurrent use. Default: none.
 	Observe func(Event)
+	// Tracer makes a span of each v1 call. Default: none.
+	Tracer *tracing.Tracer
 	// Identify has callers of whom only the token is known asked for, once a token, so that
 	// [Event.Caller] is their user id. Their calls wait for that.
 	Identify bool
@@ -331,9 +334,10 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 		a.config.Passthrough.ServeHTTP(x, r)
 		return
 	}
+	r = a.traced(event, m, r)
 	defer func() {
 		event.Code = nativeCode(x)
-		a.end(r.Context(), event)
+		a.end(r.Context(), event, x.Status())
 	}()
 	if a.config.Identify {
 		a.identify(r.Context(), event)

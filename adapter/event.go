@@ -18,6 +18,7 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -53,8 +54,8 @@ type Event struct {
 	// Peer is where the call came from: the address of the connection's other end, after
 	// those of trusted proxies.
 	Peer string
-	// TraceID is the trace id in the request's traceparent header (W3C Trace Context), or
-	// "" if the request has no such header.
+	// TraceID is the trace's, if there are traces; or else the trace id in the request's
+	// traceparent header (W3C Trace Context), or "" if the request has no such header.
 	TraceID string
 	// RequestID goes to ZITADEL as X-Request-Id, and stands in the answer.
 	RequestID string
@@ -70,6 +71,7 @@ type Event struct {
 	status   *rpcstatus.Status // nil: success
 	movedTo  string            // the user's organization, if it is not the one remembered
 	language string            // the languages that the client accepts
+	span     *tracing.Span     // nil: none
 }
 
 // The routes that a v1 call may take.
@@ -119,8 +121,9 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	return event
 }
 
-// end is called when a call has its answer. It logs one line, and tells the observer.
-func (a *Adapter) end(ctx context.Context, event *Event) {
+// end is called when a call has its answer, with this HTTP status. It logs one line, tells
+// the observer, and ends the span.
+func (a *Adapter) end(ctx context.Context, event *Event, httpStatus int) {
 	event.Duration = time.Since(event.Started)
 	if event.Caller == "" {
 		event.Caller = a.hashedCaller(event)
@@ -135,6 +138,9 @@ func (a *Adapter) end(ctx context.Context, event *Event) {
 	}
 	if a.log.Enabled(ctx, level) {
 		a.log.LogAttrs(ctx, level, event.Method, event.attributes(cause)...)
+	}
+	if event.span != nil {
+		event.endSpan(httpStatus)
 	}
 }
 

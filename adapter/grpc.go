@@ -84,7 +84,8 @@ func (a *Adapter) answerRPC(c *rpcCall, m *method) {
 	event := a.newEvent(string(c.protocol), m, c.request)
 	c.Header()["X-Request-Id"] = []string{event.RequestID}
 	if m != nil {
-		defer func() { a.end(c.request.Context(), event) }()
+		c.request = a.traced(event, m, c.request)
+		defer func() { a.end(c.request.Context(), event, c.Status()) }()
 	}
 	timeout, limited, err := grpcTimeout(c.request.Header.Get("Grpc-Timeout"))
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/passthrough"
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
@@ -36,6 +37,7 @@ import (
 //	requests_*_test.go       unusual REST and gRPC requests, answered as v1 answers them
 //	headers_test.go          which headers reach ZITADEL; CORS
 //	log*_test.go             what is logged, and that it holds no secrets
+//	trace*_test.go           what spans tell, what ZITADEL goes on with, and no secrets
 //	rollout_test.go          which users are translated at which share
 //	upstream_faults*_test.go a ZITADEL that fails: faults of single requests, outages,
 //	                         its errors, and the ledger of calls through random faults
@@ -174,6 +176,7 @@ type stackConfig struct {
 	limits   adapter.Limits
 	messages adapter.Messages
 
+	tracer       *tracing.Tracer
 	deprecation  adapter.Deprecation
 	shadow       func(adapter.Shadow) // nil: off
 	writeTimeout time.Duration
@@ -213,7 +216,8 @@ func newStack(tb testing.TB, options ...option) *stack {
 		tb.Fatal(err)
 	}
 	client, err := v2client.New(v2client.Config{
-		ReadTimeout: config.timeout, Upstream: to, Protocol: config.protocol, Breaker: config.breaker, Retry: config.retry, Log: log,
+		ReadTimeout: config.timeout, Upstream: to, Protocol: config.protocol, Breaker: config.breaker, Retry: config.retry,
+		Tracer: config.tracer, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -222,7 +226,8 @@ func newStack(tb testing.TB, options ...option) *stack {
 	whole := parts{
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
-			Shadow: config.shadow != nil, ObserveShadow: config.shadow, Deprecation: config.deprecation, Observe: s.observe, Messages: config.messages,
+			Shadow: config.shadow != nil, ObserveShadow: config.shadow, Deprecation: config.deprecation,
+			Observe: s.observe, Messages: config.messages, Tracer: config.tracer,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},
@@ -232,9 +237,9 @@ func newStack(tb testing.TB, options ...option) *stack {
 	switch {
 	case config.native != nil:
 		native := wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient)
-		whole.passthrough = passthrough.Config{Upstream: native, Log: log}
+		whole.passthrough = passthrough.Config{Upstream: native, Tracer: config.tracer, Log: log}
 	case config.passes:
-		whole.passthrough = passthrough.Config{Upstream: to, Log: log}
+		whole.passthrough = passthrough.Config{Upstream: to, Tracer: config.tracer, Log: log}
 	}
 	s.handler = whole.assemble(tb)
 	s.address = wiretest.Listen(tb, s)

@@ -49,11 +49,12 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		return
 	}
 	x.Header()["X-Request-Id"] = []string{event.RequestID}
+	r = a.traced(event, called.method, r)
 	defer func() {
 		if x.Status() != 0 { // or else it broke down
 			x.Flush() // the caller does not wait for the log
 		}
-		a.end(r.Context(), event)
+		a.end(r.Context(), event, x.Status())
 	}()
 	ctx, cancel, malformed := withGatewayTimeout(r)
 	defer cancel()

@@ -37,6 +37,7 @@ type call[Res any] struct {
 	observe func(Attempt) // nil: none
 	to      target
 	own     time.Time // the adapter's deadline; zero is none
+	traces  int       // spans made
 	// send makes one attempt.
 	send func(ctx context.Context, to target) (*Res, error)
 }
@@ -116,21 +117,25 @@ func (c *call[Res]) attempt(ctx context.Context, retry bool) (*Res, *Error) {
 		defer cancel()
 	}
 	outcome := notCounted // of an attempt that panics
+	var failure *Error
+	ctx, span := c.traced(ctx)
 	began := c.client.breaker.begin(c.to)
 	defer func() {
 		c.client.breaker.end(began, outcome)
 		if c.observe != nil {
 			c.observe(Attempt{Method: c.name, Duration: time.Since(began), Retry: retry})
 		}
+		endSpan(span, failure, outcome)
 	}()
 	ctx, made := withAttempt(ctx)
+	made.span = span
 	response, err := c.send(ctx, c.to)
 	if err == nil {
 		outcome = healthy
 		c.client.verified.add(c.to.host)
 		return response, nil
 	}
-	failure := classify(err, c.kind, made.known(), c.to, endingOf(ctx, own, time.Now()))
+	failure = classify(err, c.kind, made.known(), c.to, endingOf(ctx, own, time.Now()))
 	outcome = failure.health
 	return nil, failure
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -30,8 +31,8 @@ const (
 // time after it.
 const maxAnswerBytes = 256 << 10
 
-// Config says how ZITADEL is called. Every field but UserAgent, OnBreaker and Log is
-// required.
+// Config says how ZITADEL is called. Every field but UserAgent, OnBreaker, Tracer and Log
+// is required.
 type Config struct {
 	// Upstream is where ZITADEL is.
 	Upstream *upstream.Upstream
@@ -47,6 +48,9 @@ type Config struct {
 	// OnBreaker is called with each new state of the breaker. It must be safe for
 	// concurrent use. Default: none.
 	OnBreaker func(BreakerState)
+	// Tracer makes a span of each attempt at a call, in the trace of its context, and has
+	// ZITADEL go on with it. Default: none, and ZITADEL gets the client's headers.
+	Tracer *tracing.Tracer
 	// Log receives the breaker's changes of state. Default: none.
 	Log *slog.Logger
 }
@@ -66,6 +70,7 @@ type Client struct {
 	readTimeout time.Duration
 	retry       RetryConfig
 	budget      *retryBudget
+	tracer      *tracing.Tracer
 }
 
 func (c Config) validate() error {
@@ -113,6 +118,7 @@ func New(config Config) (*Client, error) {
 		readTimeout: config.ReadTimeout,
 		retry:       config.Retry,
 		budget:      newRetryBudget(config.Retry.Budget),
+		tracer:      config.Tracer,
 	}
 	c.breaker = newBreaker(config.Breaker, c.probe, config.OnBreaker, log)
 	for _, protocol := range protocols {

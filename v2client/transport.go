@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -33,6 +34,10 @@ func newTransport(to *upstream.Upstream, protocol Protocol) transport {
 // Do makes connect-go's and userinfo's requests. It follows no redirects: ZITADEL's API
 // has none, and what redirects must not be sent a token or a password.
 func (t transport) Do(request *http.Request) (*http.Response, error) {
+	note, noted := request.Context().Value(noteKey{}).(*note)
+	if noted && note.span != nil {
+		traceRequest(note.span, request)
+	}
 	response, outcome, err := t.upstream.Do(request)
 	made := attempt{Outcome: outcome}
 	if err == nil {
@@ -47,15 +52,21 @@ func (t transport) Do(request *http.Request) (*http.Response, error) {
 			made.foreign = !isConnectError(response)
 		}
 	}
-	if note, ok := request.Context().Value(noteKey{}).(*note); ok {
+	if noted {
 		note.attempt.Store(&made)
+		if err == nil {
+			note.span.HTTPStatus(response.StatusCode)
+		}
 	}
 	return response, err
 }
 
 // note is where an attempt is written down. It travels in the context, because
 // connect-go stands between the call and its transport.
-type note struct{ attempt atomic.Pointer[attempt] }
+type note struct {
+	attempt atomic.Pointer[attempt]
+	span    *tracing.Span // nil: none
+}
 
 type noteKey struct{}
 

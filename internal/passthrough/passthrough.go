@@ -18,6 +18,7 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 	// Observe is called with the HTTP status of each answer, 0 if the client went away
 	// before there was one. It must be safe for concurrent use. Default: none.
 	Observe func(httpStatus int)
+	// Tracer makes a span of each request, unless it has one, and another of what goes to
+	// ZITADEL. Default: none, and ZITADEL gets the client's headers.
+	Tracer *tracing.Tracer
 	// Log receives a line for each request that could not be passed on, and at debug
 	// level for each that was. Default: none.
 	Log *slog.Logger
@@ -50,6 +54,7 @@ type Handler struct {
 	id       string // "": requests do not name it
 	status   *rpcstatus.Writer
 	observe  func(httpStatus int) // may be nil
+	tracer   *tracing.Tracer      // may be nil
 	log      *slog.Logger
 }
 
@@ -73,6 +78,7 @@ func New(config Config) (*Handler, error) {
 		http2:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
 		status:   rpcstatus.NewWriter(log),
 		observe:  config.Observe,
+		tracer:   config.Tracer,
 		log:      log,
 	}
 	h.proxy = httputil.ReverseProxy{
@@ -102,7 +108,10 @@ func (h *Handler) Close() {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := ingress.ExchangeOf(w, r)
 	started := time.Now()
+	r, span := h.served(r, started)
+	isWhole := true
 	defer func() {
+		endServed(span, x.Status(), isWhole)
 		if h.observe != nil {
 			h.observe(x.Status())
 		}
@@ -119,7 +128,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		h.status.Write(x, r, rpcstatus.New(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
 	default:
-		h.proxyTo(host, x, r)
+		isWhole = false // until it is
+		isWhole = h.proxyTo(host, x, r)
 	}
 }
 
@@ -128,15 +138,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type proxying struct {
 	host     string
 	exchange *ingress.Exchange
+	span     *tracing.Span // nil: none
 }
 
 type proxyingKey struct{}
 
-func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) {
-	r = r.WithContext(context.WithValue(r.Context(), proxyingKey{}, proxying{host, x}))
+// proxyTo lets ZITADEL answer, and reports whether the answer is whole.
+func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) (isWhole bool) {
+	span := h.called(r)
+	r = r.WithContext(context.WithValue(r.Context(), proxyingKey{}, proxying{host, x, span}))
 	out := &response{Exchange: x, request: r}
 	defer func() {
 		recovered := recover()
+		endCalled(span, x.Status(), recovered == nil)
 		if recovered == nil {
 			return
 		}
@@ -151,6 +165,7 @@ func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) {
 	}()
 	h.proxy.ServeHTTP(out, r)
 	out.finish()
+	return true
 }
 
 // roundTripper sends a request the way it needs: gRPC and Connect's streams over
@@ -188,5 +203,6 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.log.WarnContext(r.Context(), "not passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
 			"code", refusal.Code.String(), "cause", redact.Quotes(err.Error()))
 	}
+	through.span.Fail(refusal.Code.String())
 	h.status.Write(w, r, refusal)
 }

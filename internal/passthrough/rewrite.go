@@ -29,6 +29,7 @@ func (h *Handler) rewrite(request *httputil.ProxyRequest) {
 	if h.id != "" {
 		out.Header[ingress.ViaHeader] = append(out.Header[ingress.ViaHeader], h.id)
 	}
+	through.span.Inject(out.Header)
 	if !rpcstatus.IsGRPC(in) {
 		// Behind some proxies a REST answer with trailers never ends.
 		delete(out.Header, "Te")

@@ -111,7 +111,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			if !strings.Contains(logged, `"msg":"SetHumanInitialPassword"`) {
 				t.Fatalf("the log: got %q, want lines of calls", logged)
 			}
-			logged += told(t, s.calls())
+			logged += metricsAndUsage(t, s.calls())
 			for _, secret := range secrets {
 				if strings.Contains(logged, secret) {
 					t.Errorf("the log: got %q in it, want no secret", secret)
@@ -121,8 +121,8 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	}
 }
 
-// told is what metrics and /usage tell of calls.
-func told(t *testing.T, calls []adapter.Event) string {
+// metricsAndUsage is what metrics and /usage tell of calls.
+func metricsAndUsage(t *testing.T, calls []adapter.Event) string {
 	t.Helper()
 	never := func() time.Time { return time.Time{} }
 	counted := metrics.New(metrics.Sources{

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 func TestMain(m *testing.M) {
@@ -36,11 +38,12 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exitcode": exitCode,
-			"freeport": freePort,
-			"metrics":  metrics,
-			"request":  request,
-			"upstream": rawUpstream,
+			"collector": collectSpans,
+			"exitcode":  exitCode,
+			"freeport":  freePort,
+			"metrics":   metrics,
+			"request":   request,
+			"upstream":  rawUpstream,
 		},
 	})
 }
@@ -151,4 +154,32 @@ func rawUpstream(ts *testscript.TestScript, _ bool, args []string) {
 			}()
 		}
 	}()
+}
+
+// collectSpans receives spans, and writes a line of each to a file: collector VAR FILE sets
+// VAR to its URL. A line has the service's name, the span's kind and its name.
+func collectSpans(ts *testscript.TestScript, _ bool, args []string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	file, err := os.Create(ts.MkAbs(args[1]))
+	ts.Check(err)
+	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		var export collector.ExportTraceServiceRequest
+		if proto.Unmarshal(body, &export) != nil {
+			return
+		}
+		for _, spans := range export.GetResourceSpans() {
+			for _, attribute := range spans.GetResource().GetAttributes() {
+				if attribute.GetKey() == "service.name" {
+					for _, span := range spans.GetScopeSpans()[0].GetSpans() {
+						fmt.Fprintf(file, "%s %v %s\n", attribute.GetValue().GetStringValue(), span.GetKind(), span.GetName())
+					}
+				}
+			}
+		}
+	})}
+	ts.Defer(func() { _, _ = server.Close(), file.Close() })
+	ts.Setenv(args[0], "http://"+listener.Addr().String())
+	go func() { _ = server.Serve(listener) }()
 }

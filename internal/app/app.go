@@ -21,6 +21,7 @@ import (
 	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/refusals"
+	"zitadel-v1-adapter/internal/telemetry"
 	"zitadel-v1-adapter/internal/usage"
 	"zitadel-v1-adapter/v2client"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	// Ignored are variables of the environment that look like the adapter's and are not,
 	// for its log.
 	Ignored []string
+	// Traces says that spans of calls are exported as the variables OTEL_* say.
+	Traces bool
 	// Stderr receives the log.
 	Stderr io.Writer
 }
@@ -52,6 +55,7 @@ type App struct {
 	store        *usage.Store // nil: none
 	closeUsage   func()
 	refusals     *refusals.Recorder
+	traces       *telemetry.Telemetry // nil: none
 	admin        *admin.Server
 	certificates *listener.Certificates // nil: plain text
 	// adminCertificates are those of the admin listener; nil: plain text
@@ -136,7 +140,7 @@ func openStore(address string) (*usage.Store, error) {
 
 // Start starts an App. When it returns, calls are taken; [App.Run] must follow.
 // It takes over package log, which net/http's client writes to. The error has a line for
-// each mistake in the settings, with the configuration key.
+// each mistake in the settings, with the configuration key, or the variable OTEL_*.
 func Start(ctx context.Context, c Config) (*App, error) {
 	store, storeErr := openStore(c.Settings.Usage.Store)
 	a := newApp(c, store)
@@ -147,16 +151,21 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	if len(c.Ignored) > 0 {
 		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
 	}
-	var serverErr, adminErr error
+	var serverErr, adminErr, tracesErr error
 	a.certificates, serverErr = loadCertificates(c.Settings.Server.TLS.Files())
 	a.adminCertificates, adminErr = loadCertificates(c.Settings.Admin.TLS.Files())
+	if c.Traces {
+		a.traces, tracesErr = telemetry.New(ctx, c.Version, a.log)
+	}
 	first, err := a.newCore(c.Settings)
-	if err := errors.Join(serverErr, adminErr, err, storeErr); err != nil {
+	if err := errors.Join(serverErr, adminErr, err, storeErr, tracesErr); err != nil {
+		a.traces.Close()
 		return nil, err
 	}
 	a.showExpiry()
 	a.core.Store(first)
 	if err := a.listen(ctx); err != nil {
+		a.traces.Close()
 		return nil, err
 	}
 	a.keepUsage()
@@ -164,7 +173,7 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	a.log.InfoContext(ctx, "ready",
 		"listen", a.public.Addr().String(), "tls", a.certificates != nil, "admin", a.private.Addr().String(),
 		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,
-		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "version", c.Version)
+		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "traces", a.traces != nil, "version", c.Version)
 	return a, nil
 }
 
@@ -276,6 +285,7 @@ func (a *App) Run(ctx context.Context, changes *Changes) error {
 	_ = a.private.Drain(ending) // probes and scrapes may be cut
 	a.core.Load().close()
 	a.closeUsage()
+	a.traces.Close()
 	a.log.InfoContext(ctx, "stopped")
 	return failure
 }

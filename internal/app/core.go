@@ -44,7 +44,8 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	}
 	if settings.Passthrough.Enabled {
 		c.passthrough, err = passthrough.New(passthrough.Config{
-			Upstream: to, ID: a.id, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough, Log: a.log,
+			Upstream: to, ID: a.id, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough,
+			Tracer: a.traces.Tracer(), Log: a.log,
 		})
 		mistakes = append(mistakes, err)
 		v1.Passthrough = c.passthrough
@@ -66,7 +67,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 // calls of one that was replaced may still fail.
 func (a *App) clientConfig(c *core, settings config.Config, to *upstream.Upstream) v2client.Config {
 	made := newClientConfig(settings, to, a.version)
-	made.Log = a.log
+	made.Log, made.Tracer = a.log, a.traces.Tracer()
 	made.OnBreaker = func(state v2client.BreakerState) {
 		if a.core.Load() == c {
 			a.metrics.BreakerChanged(state)
@@ -86,7 +87,7 @@ func (a *App) v1Config(settings config.Config) adapter.Config {
 		Shadow: settings.Rollout.Shadow, ObserveShadow: a.metrics.Shadowed,
 		Deprecation: adapter.Deprecation(settings.Deprecation),
 		Observe:     func(event adapter.Event) { a.metrics.Call(event); a.usage.Observe(event) }, Identify: settings.Usage.Identify,
-		CallerKey: a.callerKey, Log: a.log,
+		CallerKey: a.callerKey, Tracer: a.traces.Tracer(), Log: a.log,
 	}
 }
 

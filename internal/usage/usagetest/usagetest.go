@@ -16,7 +16,7 @@ import (
 func TestStore(t *testing.T, fresh func(t *testing.T) (address string)) {
 	t.Helper()
 	for name, test := range map[string]func(t *testing.T, address string){
-		"keeps": keeps, "replicas add up": replicasAddUp, "forgets": forgets, "shares the key": sharesKey,
+		"keeps": keeps, "replicas add up": replicasAddUp, "forgets": forgets, "shares the key": sharesKey, "adds callers up": addsCallersUp,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,6 +63,32 @@ func replicasAddUp(t *testing.T, address string) {
 		if row.Calls != replicas*each {
 			t.Errorf("caller %s: got %d calls, want %d", row.Caller, row.Calls, replicas*each)
 		}
+	}
+}
+
+// What is not written yet counts too.
+func addsCallersUp(t *testing.T, address string) {
+	t.Helper()
+	early, late := Call("7"), Call("7")
+	early.Started = late.Started.AddDate(0, 0, -3)
+	ledger, stop := Start(t, address)
+	ledger.Observe(early)
+	ledger.Observe(Call("8"))
+	stop()
+	store, err := usage.OpenStore(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	second := usage.NewLedger(usage.Config{Store: store})
+	second.Observe(late)
+	callers, err := second.Callers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := usage.Span{First: early.Started.UTC().Truncate(time.Millisecond), Last: late.Started.UTC().Truncate(time.Millisecond)}
+	if len(callers) != 2 || callers["7"] != want {
+		t.Errorf("got %v, want caller 7 with %v, and 8", callers, want)
 	}
 }
 

@@ -57,6 +57,16 @@ func methods() []method {
 	return []method{setHumanInitialPassword(), setHumanPassword()}
 }
 
+// MethodNames are the names of the v1 methods that an [Adapter] knows, as [Event].Method has
+// them.
+func MethodNames() []string {
+	var names []string
+	for _, each := range methods() {
+		names = append(names, each.name())
+	}
+	return names
+}
+
 // invalid is a refusal of v1's request validation. It carries no details (recordings
 // password-empty, empty-user).
 func invalid(message string) *rpcstatus.Status {

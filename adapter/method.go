@@ -60,9 +60,10 @@ func methods() []method {
 // MethodNames are the names of the v1 methods that an [Adapter] knows, as [Event].Method has
 // them.
 func MethodNames() []string {
-	var names []string
-	for _, each := range methods() {
-		names = append(names, each.name())
+	all := methods()
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].name()
 	}
 	return names
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"zitadel-v1-adapter/internal/page"
 )
 
 // Server is the handler of the admin listener:
@@ -21,6 +23,7 @@ import (
 //   - GET /readyz answers 200 while the adapter accepts calls, otherwise 503;
 //   - GET /metrics answers with the metrics in the format of Prometheus;
 //   - GET /usage answers who called v1, as JSON;
+//   - GET / and what belongs to it is the migration page;
 //   - POST /quitquitquit asks the program to shut down, so that a Job can end its
 //     sidecar. It answers 403 unless Settings allow it.
 //
@@ -51,8 +54,8 @@ type Settings struct {
 }
 
 // New returns a Server that is not ready. metrics and usage answer GET /metrics and GET
-// /usage.
-func New(metrics, usage http.Handler, settings Settings) *Server {
+// /usage, migration what [page.Patterns] lists.
+func New(metrics, usage, migration http.Handler, settings Settings) *Server {
 	s := &Server{mux: http.NewServeMux(), quit: make(chan struct{})}
 	s.settings.Store(&settings)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -67,6 +70,9 @@ func New(metrics, usage http.Handler, settings Settings) *Server {
 	})
 	s.mux.Handle("GET /metrics", s.guarded(metrics))
 	s.mux.Handle("GET /usage", s.guarded(usage))
+	for _, pattern := range page.Patterns() {
+		s.mux.Handle(pattern, s.guarded(migration))
+	}
 	s.mux.Handle("POST /quitquitquit", s.guarded(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if !s.settings.Load().MayQuit {
 			answer(w, http.StatusForbidden, "not allowed: set admin.quitquitquit: true")

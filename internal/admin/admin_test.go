@@ -20,7 +20,7 @@ import (
 // /readyz follows SetReady; /healthz does not.
 func TestReadyzFollowsSetReady(t *testing.T) {
 	t.Parallel()
-	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
 	status := func(path string) int { return call(server, http.MethodGet, path) }
 	if got := status("/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz before SetReady: got status %d, want 503", got)
@@ -49,7 +49,7 @@ func call(server *admin.Server, method, path string) int {
 // /quitquitquit closes Quit only if it is allowed, and only with POST.
 func TestQuitNeedsPermissionAndPOST(t *testing.T) {
 	t.Parallel()
-	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
 	if got := call(server, http.MethodPost, "/quitquitquit"); got != http.StatusForbidden {
 		t.Errorf("not allowed: got status %d, want 403", got)
 	}
@@ -89,6 +89,11 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"GET", "/metrics", "evil.example:9090", nil, 403},
 		{"GET", "/metrics", "127.0.0.1.evil.example", nil, 403},
 		{"GET", "/metrics", "", nil, 403},
+		{"GET", "/", "127.0.0.1:9090", nil, 200},
+		{"GET", "/", "evil.example:9090", nil, 403},
+		{"GET", "/events", "evil.example:9090", nil, 403},
+		{"GET", "/assets/page.js", "evil.example:9090", nil, 403},
+		{"GET", "/other", "127.0.0.1:9090", nil, 404},
 		{"GET", "/healthz", "anything", nil, 200},
 		{"GET", "/readyz", "anything", nil, 503},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", nil, 200},
@@ -98,7 +103,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
 	} {
-		server := admin.New(metrics, http.NotFoundHandler(), admin.Settings{Hosts: []string{"adapter.internal"}, MayQuit: true})
+		server := admin.New(metrics, http.NotFoundHandler(), metrics, admin.Settings{Hosts: []string{"adapter.internal"}, MayQuit: true})
 		request := on("127.0.0.1:9090", httptest.NewRequest(test.method, test.path, http.NoBody))
 		request.Host = test.host
 		maps.Copy(request.Header, test.header)
@@ -163,7 +168,7 @@ func TestOnlyWhoMayAskIsAnswered(t *testing.T) {
 			write("old")
 		}
 		fine := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-		server := admin.New(fine, fine, settings)
+		server := admin.New(fine, fine, fine, settings)
 		if test.token != "" {
 			write(test.token)
 		}
@@ -189,7 +194,7 @@ func TestProfilesAreThereIfWanted(t *testing.T) {
 			if !allowed {
 				want = 403
 			}
-			server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{Pprof: allowed})
+			server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{Pprof: allowed})
 			recorder := httptest.NewRecorder()
 			request := on("127.0.0.1:9090", httptest.NewRequest(http.MethodGet, path, http.NoBody))
 			request.Host = "localhost"

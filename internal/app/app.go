@@ -20,6 +20,7 @@ import (
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/metrics"
+	"zitadel-v1-adapter/internal/page"
 	"zitadel-v1-adapter/internal/refusals"
 	"zitadel-v1-adapter/internal/telemetry"
 	"zitadel-v1-adapter/internal/usage"
@@ -54,6 +55,7 @@ type App struct {
 	usage        *usage.Ledger
 	store        *usage.Store // nil: none
 	closeUsage   func()
+	page         *page.Page
 	refusals     *refusals.Recorder
 	traces       *telemetry.Telemetry // nil: none
 	admin        *admin.Server
@@ -83,7 +85,11 @@ func newApp(c Config, store *usage.Store) *App {
 	a.usage = usage.NewLedger(usage.Config{
 		Store: store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed, OnFailure: a.metrics.UsageFailed, Log: a.log,
 	})
-	a.admin = admin.New(a.metrics.Handler(), a.usage, adminSettings(c.Settings))
+	a.page = page.New(page.Config{
+		Ledger: a.usage, Breaker: func() v2client.BreakerState { return a.core.Load().client.BreakerState() },
+		Settings: c.Settings, Version: c.Version, Log: a.log,
+	})
+	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, adminSettings(c.Settings))
 	return a
 }
 
@@ -282,6 +288,7 @@ func (a *App) Run(ctx context.Context, changes *Changes) error {
 	if err := a.public.Drain(ending); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("calls were still in flight after server.shutdownTimeout: %w", err))
 	}
+	a.page.Close()
 	_ = a.private.Drain(ending) // probes and scrapes may be cut
 	a.core.Load().close()
 	a.closeUsage()

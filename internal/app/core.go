@@ -86,9 +86,16 @@ func (a *App) v1Config(settings config.Config) adapter.Config {
 		},
 		Shadow: settings.Rollout.Shadow, ObserveShadow: a.metrics.Shadowed,
 		Deprecation: adapter.Deprecation(settings.Deprecation),
-		Observe:     func(event adapter.Event) { a.metrics.Call(event); a.usage.Observe(event) }, Identify: settings.Usage.Identify,
+		Observe:     a.observe, Identify: settings.Usage.Identify,
 		CallerKey: a.callerKey, Tracer: a.traces.Tracer(), Log: a.log,
 	}
+}
+
+// observe tells everybody who counts calls of one.
+func (a *App) observe(event adapter.Event) {
+	a.metrics.Call(event)
+	a.usage.Observe(event)
+	a.page.Observe(event)
 }
 
 // newUpstream is ZITADEL, and what the headers that go there tell, which must agree

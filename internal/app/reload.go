@@ -163,6 +163,7 @@ func (a *App) takeOver(settings config.Config) error {
 	a.showExpiry()
 	a.level.Set(settings.Log.Level)
 	a.admin.Set(adminSettings(settings))
+	a.page.Set(settings)
 	a.log.Info("configuration reloaded", "keys", keys)
 	return nil
 }

@@ -1,0 +1,176 @@
+package page_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/net/html"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/page"
+	"zitadel-v1-adapter/internal/usage"
+	"zitadel-v1-adapter/v2client"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// now is when pages are looked at.
+func now() time.Time { return time.Date(2027, 3, 15, 12, 0, 0, 0, time.UTC) }
+
+// ledger is one whose store may be away.
+type ledger struct {
+	*usage.Ledger
+
+	away bool
+}
+
+func (l *ledger) Rows(ctx context.Context, since time.Time) ([]usage.Row, error) {
+	if l.away {
+		return nil, errors.New("away")
+	}
+	return l.Ledger.Rows(ctx, since)
+}
+
+// site is a page under test.
+type site struct {
+	*page.Page
+
+	ledger   *ledger
+	settings config.Config
+	breaker  v2client.BreakerState
+	clock    time.Time
+}
+
+// newSite is a page of an adapter that has run for a quarter of an hour, unless change says
+// otherwise.
+func newSite(t *testing.T, change func(*site)) *site {
+	t.Helper()
+	s := &site{ledger: &ledger{Ledger: usage.NewLedger(usage.Config{})}, settings: config.Default(), clock: now().Add(-15 * time.Minute)}
+	if change != nil {
+		change(s)
+	}
+	s.Page = page.New(page.Config{
+		Ledger: s.ledger, Breaker: func() v2client.BreakerState { return s.breaker }, Settings: s.settings,
+		Version: "v1.2.3", Now: func() time.Time { return s.clock },
+	})
+	t.Cleanup(s.Close)
+	s.clock = now()
+	return s
+}
+
+// call notes a call so many days ago.
+func (s *site) call(daysAgo int, change func(*adapter.Event)) {
+	event := adapter.Event{
+		Method: "SetHumanPassword", Protocol: "rest", Route: "v2", Code: "ok", Caller: "7", Organization: "1001", UserAgent: "okhttp/4",
+		Started: now().AddDate(0, 0, -daysAgo), Duration: 3 * time.Millisecond,
+	}
+	if change != nil {
+		change(&event)
+	}
+	s.ledger.Observe(event)
+	s.Observe(event)
+}
+
+// get asks for a path.
+func (s *site) get(path string) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	s.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+	return recorder
+}
+
+// document is the page that a query gets.
+func (s *site) document(t *testing.T, query string) element {
+	t.Helper()
+	answer := s.get("/" + query)
+	if answer.Code != http.StatusOK {
+		t.Fatalf("got status %d", answer.Code)
+	}
+	root, err := html.Parse(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return element{root}
+}
+
+// element is one of a document.
+type element struct{ *html.Node }
+
+// all are the elements within that a condition holds for.
+func (e element) all(condition func(element) bool) []element {
+	var found []element
+	for node := range e.Descendants() {
+		if node.Type == html.ElementNode && condition(element{node}) {
+			found = append(found, element{node})
+		}
+	}
+	return found
+}
+
+// tags are the elements within of a name.
+func (e element) tags(name string) []element {
+	return e.all(func(each element) bool { return each.Data == name })
+}
+
+// id is the element within that has one.
+func (e element) id(t *testing.T, id string) element {
+	t.Helper()
+	found := e.all(func(each element) bool { return each.attribute("id") == id })
+	if len(found) != 1 {
+		t.Fatalf("got %d elements with id %s, want 1", len(found), id)
+	}
+	return found[0]
+}
+
+func (e element) attribute(name string) string {
+	for _, attribute := range e.Attr {
+		if attribute.Key == name {
+			return attribute.Val
+		}
+	}
+	return ""
+}
+
+// text is what is written in the element, with single spaces.
+func (e element) text() string {
+	var text strings.Builder
+	for node := range e.Descendants() {
+		if node.Type == html.TextNode {
+			text.WriteString(node.Data)
+		}
+	}
+	return strings.Join(strings.Fields(text.String()), " ")
+}
+
+// row is what a table's row says, cell by cell.
+func (e element) row() []string {
+	return texts(e.all(func(each element) bool { return each.Data == "td" || each.Data == "th" }), element.text)
+}
+
+// texts are what a function says of each element.
+func texts(of []element, what func(element) string) []string {
+	all := make([]string, len(of))
+	for i, each := range of {
+		all[i] = what(each)
+	}
+	return all
+}
+
+// rows are those of the body of the first table within.
+func (e element) rows() [][]string {
+	bodies := e.tags("tbody")
+	if len(bodies) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, row := range bodies[0].tags("tr") {
+		rows = append(rows, row.row())
+	}
+	return rows
+}

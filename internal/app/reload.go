@@ -184,10 +184,12 @@ func (a *App) keepUntilRestart(loaded config.Config) (config.Config, []string) {
 	kept, fixed := loaded, []string{
 		"server.listen", "admin.listen", "log.format", "usage.store", "usage.retention",
 		"limits.headerTimeout", "limits.idleTimeout", "limits.writeTimeout", "limits.headerBytes", "limits.connectionsPerPeer",
+		"usage.store", "usage.retention",
 	}
 	inUse := a.settings.Limits
 	kept.Limits.HeaderTimeout, kept.Limits.IdleTimeout, kept.Limits.WriteTimeout = inUse.HeaderTimeout, inUse.IdleTimeout, inUse.WriteTimeout
 	kept.Limits.HeaderBytes, kept.Limits.ConnectionsPerPeer = inUse.HeaderBytes, inUse.ConnectionsPerPeer
+	kept.Usage.Store, kept.Usage.Retention = a.settings.Usage.Store, a.settings.Usage.Retention
 	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = a.settings.Server.Listen, a.settings.Admin.Listen, a.settings.Log.Format
 	kept.Usage.Store, kept.Usage.Retention = a.settings.Usage.Store, a.settings.Usage.Retention
 	if loaded.Admin.TLS.Files().Enabled() != (a.adminCertificates != nil) {

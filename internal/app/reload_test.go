@@ -1,8 +1,10 @@
 package app
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"zitadel-v1-adapter/internal/config"
@@ -31,5 +33,21 @@ func TestFileWrittenWhileLoadingIsAChange(t *testing.T) {
 	}
 	if changes.configFileChanged() {
 		t.Error("it is looked at again and again")
+	}
+}
+
+// What needs a restart stays as it is in use, and is named; the rest is taken over.
+func TestKeepUntilRestart(t *testing.T) {
+	t.Parallel()
+	loaded := config.Default()
+	loaded.Usage.Store, loaded.Usage.Retention, loaded.Usage.Identify = "sqlite:/another", 0, true
+	loaded.Admin.Listen, loaded.Limits.HeaderBytes = "127.0.0.1:1", 1<<20
+	running := newApp(Config{Settings: config.Default(), Stderr: io.Discard}, nil)
+	kept, named := running.keepUntilRestart(loaded)
+	if got, want := config.Changes(config.Default(), kept), []string{"usage.identify"}; !slices.Equal(got, want) {
+		t.Errorf("taken over: got %v, want %v", got, want)
+	}
+	if want := []string{"admin.listen", "usage.store", "usage.retention", "limits.headerBytes"}; !slices.Equal(named, want) {
+		t.Errorf("named: got %v, want %v", named, want)
 	}
 }

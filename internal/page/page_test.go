@@ -11,7 +11,7 @@ import (
 
 // Every answer keeps other pages, caches and foreign scripts away, and the page needs none of
 // what the policy forbids.
-func TestHeaders(t *testing.T) {
+func TestPolicyForbidsWhatThePageDoesNotNeed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	for path, want := range map[string]string{
@@ -124,7 +124,7 @@ func TestStructure(t *testing.T) {
 }
 
 // What clients say is text, and nothing else.
-func TestHostileTexts(t *testing.T) {
+func TestHostileTextsStayTexts(t *testing.T) {
 	t.Parallel()
 	for _, hostile := range []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `javascript:alert(1)`, `{{.}}`, "`${1}`", `</table></main>`,
@@ -158,7 +158,7 @@ func TestHostileTexts(t *testing.T) {
 }
 
 // What is configured is shown without secrets.
-func TestNoSecrets(t *testing.T) {
+func TestPageShowsNoSecrets(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(s *site) {
 		s.settings.Usage.Store = "postgres://v1adapter:s3cret@db.example.com/zitadel?sslpassword=s3cret"

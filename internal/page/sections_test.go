@@ -25,15 +25,15 @@ func TestVerdict(t *testing.T) {
 		"nobody, just started": {nil, nil, "Quiet so far: nobody has called v1 since 2027-03-15 11:45 UTC", "neutral", "v1 can go on 2027-04-15"},
 		"nobody for long":      {running(40), nil, "Yes: nobody has called v1 for 40 days", "good", "Nobody has called v1 since 2027-02-03 12:00 UTC"},
 		"long ago":             {nil, func(s *site) { s.call(85, nil) }, "Yes: nobody has called v1 for 85 days", "good", "since 2026-12-20 12:00 UTC"},
-		"just 31 days":         {nil, func(s *site) { s.call(31, nil) }, "Yes: nobody has called v1 for 31 days", "good", "You can switch it off"},
+		"just 31 days":         {nil, func(s *site) { s.call(31, nil) }, "Yes: nobody has called v1 for 31 days", "good", "it can go, and then the adapter too"},
 		"30 days":              {nil, func(s *site) { s.call(30, nil) }, "Nearly: nobody has called v1 for 30 days", "neutral", "v1 can go on 2027-03-16"},
 		"a while ago":          {nil, func(s *site) { s.call(12, nil) }, "Nearly: nobody has called v1 for 12 days", "neutral", "v1 can go on 2027-04-03"},
-		"one":                  {nil, func(s *site) { s.call(1, nil) }, "Not yet: 1 caller still calls v1", "wait", "are below"},
+		"one":                  {nil, func(s *site) { s.call(1, nil) }, "Not yet: 1 caller still calls v1", "wait", "of them in the last 7 days"},
 		"two": {nil, func(s *site) {
 			s.call(1, nil)
 			s.call(20, func(e *adapter.Event) { e.Caller = "8" })
-		}, "Not yet: 2 callers still call v1", "wait", "are below"},
-		"too many": {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.Others }) }, "Not yet: at least 1 caller still calls v1", "wait", "are below"},
+		}, "Not yet: 2 callers still call v1", "wait", "of them in the last 7 days"},
+		"too many": {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.Others }) }, "Not yet: at least 1 caller still calls v1", "wait", "of them in the last 7 days"},
 		"away":     {func(s *site) { s.ledger.away = true }, nil, "Not known: the ledger cannot be read", "bad", "usage.store does not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestFigures(t *testing.T) {
 		got[each.tags("dt")[0].text()] = each.tags("dd")[0].text()
 	}
 	for name, want := range map[string]string{
-		"Callers, 7 days": "1 ", "Callers, 30 days": "2 ", "Calls a day": "4.0 ", "Last call": "2 days ago 2027-03-13 12:00 UTC", "Days to sunset": "90 2027-06-13 12:00 UTC",
+		"Callers, last 7 days": "1", "Callers, last 30 days": "2", "Calls a day": "4.0 ", "Last call": "2 days ago 2027-03-13 12:00 UTC", "Days to sunset": "90 2027-06-13 12:00 UTC",
 	} {
 		if !strings.HasPrefix(got[name], want) {
 			t.Errorf("%s: got %q, want %q", name, got[name], want)

@@ -82,7 +82,7 @@ func judge(now, started time.Time, known snapshot) verdict {
 	case known.at.IsZero():
 		return verdict{Mood: moodBad, Title: "Not known: the ledger cannot be read", Text: "`usage.store` does not answer. The adapter works without it, and counts in memory until it is back. The log says what is wrong."}
 	case few > 0:
-		return verdict{Mood: moodWait, Title: "Not yet: " + who + " still " + verb(n, "calls", "call") + " v1", Text: "Their calls of the last 30 days are below. Once nobody has called for 30 days, v1 can go."}
+		return verdict{Mood: moodWait, Title: "Not yet: " + who + " still " + verb(n, "calls", "call") + " v1", Text: count(few) + " of them in the last 7 days. Once nobody has called for 30 days, v1 can go."}
 	case n > 0:
 		return verdict{Mood: moodNeutral, Title: "Nearly: nobody has called v1 for " + span(now.Sub(last)), Text: "If it stays quiet, v1 can go on " + clearOn(last) + "."}
 	case now.Sub(since) < days*24*time.Hour:
@@ -95,7 +95,7 @@ func judge(now, started time.Time, known snapshot) verdict {
 	}
 	return verdict{
 		Mood: moodGood, Title: "Yes: nobody has called v1 for " + plural(int64(now.Sub(last)/(24*time.Hour)), "day"),
-		Text: "Nobody has called v1 since " + momentOf(last).Text + ". You can switch it off, and then the adapter too. Well done.",
+		Text: "Nobody has called v1 since " + momentOf(last).Text + ". As far as the methods counted here are concerned, it can go, and then the adapter too. Well done.",
 	}
 }
 
@@ -120,7 +120,7 @@ func lastCall(known snapshot) (last time.Time) {
 
 func callersFigure(now time.Time, known snapshot, days int) figure {
 	n, atLeast := callersSince(known.callers, startOf(now, days))
-	f := figure{Name: "Callers, " + strconv.Itoa(days) + " days", Value: count(n), Note: "whose last call is no older"}
+	f := figure{Name: "Callers, last " + strconv.Itoa(days) + " days", Value: count(n)}
 	if atLeast {
 		f.Value += "+"
 	}

@@ -30,12 +30,13 @@ fuzz: # every target, briefly
 ledger: # 100,000 calls through random faults, to either upstream protocol
 	go test ./adapter -run '^TestLedger$$' -ledger 100000 -ledger-seed $(SEED) -v
 
-interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real clients
+interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real clients; the page
 	cd interop && go test -count=1 ./passthrough ./deploy ./usage
 	cd interop && go test -count=1 ./passthrough -run '^TestSoak$$' -soak 30s -soak-seed $(SEED) -v
 	cd interop && go test -run '^$$' -bench TransferMemory -benchtime 1x ./passthrough
 	cd interop/reference && go test -count=1 ./...
 	cd interop && npm ci --no-audit --no-fund && npm test
+	cd interop && go test -count=1 ./page
 
 bench: # our own functions; then the program, beside others
 	go test -run '^$$' -bench . -benchmem ./adapter ./v2client ./internal/...

@@ -1,0 +1,122 @@
+package page_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/usage"
+)
+
+// busy is a configuration of an adapter in the middle of it all, with a ledger that knows a
+// month.
+func busy(t *testing.T) string {
+	t.Helper()
+	store := "sqlite:" + filepath.Join(t.TempDir(), "usage.db")
+	fill(t, store, 0)
+	now := time.Now().UTC()
+	monday := now.Truncate(24*time.Hour).AddDate(0, 0, 9)
+	return fmt.Sprintf(`usage: {store: "%s"}
+rollout: {percent: 80}
+deprecation:
+  since: %s
+  sunset: %s
+  afterSunset: refuse
+  link: https://status.example.com/v1-ends
+  brownouts: ["%s/%s", "%s/%s"]
+  brownoutPercent: 25
+  exempt: ["2009"]
+`, store, now.AddDate(0, -4, 0).Format(time.DateOnly), now.AddDate(0, 0, 96).Format(time.DateOnly),
+		monday.Add(9*time.Hour).Format(time.RFC3339), monday.Add(10*time.Hour).Format(time.RFC3339),
+		monday.AddDate(0, 0, 14).Add(9*time.Hour).Format(time.RFC3339), monday.AddDate(0, 0, 14).Add(11*time.Hour).Format(time.RFC3339))
+}
+
+// done is a configuration of an adapter that nobody has called for long.
+func done(t *testing.T) string {
+	t.Helper()
+	store := "sqlite:" + filepath.Join(t.TempDir(), "usage.db")
+	fill(t, store, 45)
+	return fmt.Sprintf("usage: {store: %q}\n", store)
+}
+
+// source is a caller as the ledger may know it.
+type source struct {
+	caller, organization, client, method, protocol string
+	perDay                                         float64 // at first; they become fewer
+	until                                          int     // days ago; 0: still
+}
+
+func sources() []source {
+	const first, second = "SetHumanInitialPassword", "SetHumanPassword"
+	return []source{
+		{"318745029384756001", "318744918273645002", "okhttp/4.12.0", first, "rest", 140, 0},
+		{"318745029384756001", "318744918273645002", "grpc-java-okhttp/1.58.0", second, "grpc", 22, 0},
+		{"318745110298374003", "318744918273645002", "python-requests/2.31.0", first, "rest", 64, 0},
+		{"318745230192837004", "318744990182736005", "grpc-go/1.62.1", second, "grpc", 48, 0},
+		{"318745340918273006", "318745001928374007", "zitadel-node/2.0.37 grpc-node-js/1.9.14", second, "grpc", 31, 0},
+		{"318745450192837008", "318745001928374007", "curl/7.88.1", first, "rest", 2, 0},
+		{"token:9c41d7e20ab35f68", "318744990182736005", "grpc-web-javascript/0.1", first, "grpc-web", 7, 12},
+		{"318745560918273009", "318745112837465010", "Apache-HttpClient/5.2.1 (Java/17.0.9)", second, "rest", 18, 17},
+	}
+}
+
+// fill writes forty days of calls to a store that become fewer, and end so many days ago.
+func fill(t *testing.T, address string, ended int) {
+	t.Helper()
+	store, err := usage.OpenStore(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger := usage.NewLedger(usage.Config{Store: store})
+	now := time.Now().AddDate(0, 0, -ended)
+	for ago := 40; ago >= 0; ago-- {
+		day := now.Truncate(24*time.Hour).AddDate(0, 0, -ago)
+		for i, from := range sources() {
+			if ago < from.until {
+				continue
+			}
+			share := 0.2 + 0.8*float64(ago)/40 + 0.15*math.Sin(float64(ago*(i+2)))
+			if weekday := day.Weekday(); weekday == time.Saturday || weekday == time.Sunday {
+				share *= 0.35
+			}
+			for n := range int(math.Round(from.perDay * share)) {
+				at := day.Add(time.Duration(n*577%1400) * time.Minute)
+				if at.After(now) {
+					continue
+				}
+				ledger.Observe(event(from, at, ago, n))
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // Run writes what there is, and ends
+	ledger.Run(ctx)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// event is a call, a few of which do not go well. Half of the month native v1 answered half
+// of them.
+func event(from source, at time.Time, ago, n int) adapter.Event {
+	e := adapter.Event{
+		Method: from.method, Protocol: from.protocol, Route: adapter.RouteTranslated, Code: "ok", Caller: from.caller,
+		Organization: from.organization, UserAgent: from.client, Started: at,
+	}
+	if n%10 < (ago-8)/4 {
+		e.Route = adapter.RouteNative
+	}
+	switch {
+	case n%17 == 3:
+		e.Code = "permission_denied"
+	case ago == 5 && n%6 == 1:
+		e.Code, e.RefusedBy, e.Route = "unavailable", adapter.RefusedByBrownout, adapter.RouteTranslated
+	case ago == 3 && n%9 == 2, ago == 19 && n%5 == 2:
+		e.Code = "unavailable"
+	}
+	return e
+}

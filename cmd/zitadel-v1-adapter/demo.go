@@ -43,7 +43,7 @@ tokens and calls to try. It reads no configuration.`,
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
 	_ = command.MarkFlagFilename("fixture", "json") // the flag is there
 	flags.StringVar(&settings.Server.Listen, "listen", settings.Server.Listen, "`ADDR` for legacy clients")
-	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR` of /healthz, /readyz and /metrics")
+	flags.StringVar(&settings.Admin.Listen, "admin-listen", settings.Admin.Listen, "`ADDR` of /healthz, /readyz, /metrics, /usage and the page at /")
 	zitadelListen := flags.String("zitadel-listen", "127.0.0.1:0", "`ADDR` of the embedded ZITADEL itself, for serve and check")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		return runDemo(command, settings, *path, *zitadelListen)

@@ -46,7 +46,7 @@ func (s *source) addUpstreamFlags(command *cobra.Command) {
 
 // addAdminFlag adds the one that serve and health share.
 func (s *source) addAdminFlag(command *cobra.Command) {
-	s.addFlag(command, "admin-listen", "admin.listen", "`ADDR` of /healthz, /readyz and /metrics")
+	s.addFlag(command, "admin-listen", "admin.listen", "`ADDR` of /healthz, /readyz, /metrics, /usage and the page at /")
 }
 
 // load loads the configuration. A reload calls it again.

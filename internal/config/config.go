@@ -123,8 +123,8 @@ func (t ServerTLS) Files() listener.TLSFiles {
 // Admin is the section admin.
 type Admin struct {
 	// Listen is the address of /healthz (the process lives), /readyz (it accepts calls),
-	// /metrics (for Prometheus) and /usage (who called v1). It has the form of
-	// server.listen. All but the first two answer requests that come to a loopback address
+	// /metrics (for Prometheus) /usage (who called v1) and the migration page
+	// at /. It has the form of server.listen. All but the first two answer requests that come to a loopback address
 	// or a Unix socket; others need admin.tokenFile or admin.tls.clientCAFile. Flag
 	// --admin-listen. Needs a restart.
 	Listen string `yaml:"listen"`
@@ -137,7 +137,7 @@ type Admin struct {
 	// Pprof is whether Go's profiles are at /debug/pprof/. They show what the program does,
 	// and hold up nothing.
 	Pprof bool `yaml:"pprof"`
-	// Hosts are the names under which /metrics may be asked, besides localhost and
+	// Hosts are the names under which admin.listen may be asked, besides localhost and
 	// addresses, which always may: what a browser is made to ask under another name (DNS
 	// rebinding) is refused. /healthz and /readyz answer under any name.
 	Hosts []string `yaml:"hosts"`

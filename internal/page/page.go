@@ -113,7 +113,7 @@ func (p *Page) Set(settings config.Config) {
 
 // Observe notes how long a call took.
 func (p *Page) Observe(event adapter.Event) {
-	p.recent.add(call{at: p.config.Now(), took: event.Duration, way: event.Route})
+	p.recent.add(call{at: event.Started.Add(event.Duration), took: event.Duration, way: event.Route})
 }
 
 // Close ends all streams of events, and lets none begin, so that a shutdown need not wait for

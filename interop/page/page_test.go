@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,9 +60,7 @@ func fits(t *testing.T, program *program, look sight, name string) {
 	browser.do(t, look.in(), chromedp.Navigate(program.url("/")))
 	browser.until(t, `document.getElementById("live").dataset.mood === "good"`)
 	browser.until(t, `matchMedia("(prefers-color-scheme: `+look.theme+`)").matches`)
-	if got := browser.text(t, `document.documentElement.scrollWidth - innerWidth`); got[0] != '-' && got != "0" {
-		t.Errorf("the page is %s pixels too wide", got)
-	}
+	browser.fits(t)
 	if *screenshots != "" {
 		const best = 100 // a PNG
 		save(t, name, run(t, browser, chromedp.FullScreenshot(best)))
@@ -72,6 +71,37 @@ func fits(t *testing.T, program *program, look sight, name string) {
 		t.Errorf("axe finds:\n%s", strings.Join(found, "\n"))
 	}
 	browser.silent(t)
+}
+
+// fits fails the test if the page is wider than what shows it.
+func (b *tab) fits(t *testing.T) {
+	t.Helper()
+	if got := run(t, b, chromedp.Evaluate[int](`document.documentElement.scrollWidth - innerWidth`)); got > 0 {
+		t.Errorf("the page is %d pixels too wide", got)
+	}
+}
+
+// What clients call themselves neither runs nor makes the page wider than it is.
+func TestHostileTextsFit(t *testing.T) {
+	program := start(t, "")
+	hostile := []string{strings.Repeat("W", 100), `<script>window.bad=1</script>`, `"><img src=x onerror=window.bad=1>`, "\u202egnihtemos", strings.Repeat("\ufdfd", 30)}
+	for _, client := range hostile {
+		program.call(t, client, "token of "+client)
+	}
+	for _, look := range sights() {
+		t.Run(look.String(), func(t *testing.T) {
+			browser := newTab(t)
+			for _, query := range []string{"", "?q=" + url.QueryEscape(hostile[1]), "?q=" + strings.Repeat("W", 300)} {
+				browser.do(t, look.in(), chromedp.Navigate(program.url("/"+query)))
+				browser.until(t, `document.getElementById("live").dataset.mood === "good"`)
+				browser.fits(t)
+			}
+			if got := browser.text(t, "window.bad"); got != "undefined" {
+				t.Error("a client's text runs")
+			}
+			browser.silent(t)
+		})
+	}
 }
 
 // save writes a screenshot. docs/page.png is light-1440-top.

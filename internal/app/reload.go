@@ -113,11 +113,11 @@ func (a *App) reloadCertificates(ctx context.Context, name string, inUse *listen
 	a.metrics.CertificateReloaded(name, err)
 	if err != nil {
 		a.log.ErrorContext(ctx, "renewed certificate not taken over, the old one stays in use",
-			"certificate", name, "cause", err.Error(), "expires", inUse.Expires())
+			"cause", err.Error(), "expires", inUse.Expires(), "certificate", name)
 		return
 	}
 	a.showExpiry()
-	a.log.InfoContext(ctx, "certificate taken over", "certificate", name, "expires", inUse.Expires())
+	a.log.InfoContext(ctx, "certificate taken over", "expires", inUse.Expires(), "certificate", name)
 }
 
 // reloadConfig loads the configuration, and takes it over or leaves it.
@@ -184,14 +184,12 @@ func (a *App) keepUntilRestart(loaded config.Config) (config.Config, []string) {
 	kept, fixed := loaded, []string{
 		"server.listen", "admin.listen", "log.format", "usage.store", "usage.retention",
 		"limits.headerTimeout", "limits.idleTimeout", "limits.writeTimeout", "limits.headerBytes", "limits.connectionsPerPeer",
-		"usage.store", "usage.retention",
 	}
 	inUse := a.settings.Limits
 	kept.Limits.HeaderTimeout, kept.Limits.IdleTimeout, kept.Limits.WriteTimeout = inUse.HeaderTimeout, inUse.IdleTimeout, inUse.WriteTimeout
 	kept.Limits.HeaderBytes, kept.Limits.ConnectionsPerPeer = inUse.HeaderBytes, inUse.ConnectionsPerPeer
 	kept.Usage.Store, kept.Usage.Retention = a.settings.Usage.Store, a.settings.Usage.Retention
 	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = a.settings.Server.Listen, a.settings.Admin.Listen, a.settings.Log.Format
-	kept.Usage.Store, kept.Usage.Retention = a.settings.Usage.Store, a.settings.Usage.Retention
 	if loaded.Admin.TLS.Files().Enabled() != (a.adminCertificates != nil) {
 		fixed = append(fixed, "admin.tls.certFile", "admin.tls.keyFile", "admin.tls.clientCAFile")
 		kept.Admin.TLS = a.settings.Admin.TLS

@@ -84,7 +84,7 @@ func (a *App) v1Config(settings config.Config) adapter.Config {
 			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
 			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
 		},
-		Shadow: settings.Rollout.Shadow, ObserveShadow: a.metrics.Shadowed,
+		Shadow: settings.Rollout.Shadow, ObserveShadow: a.observeShadow,
 		Deprecation: adapter.Deprecation(settings.Deprecation),
 		Observe:     a.observe, Identify: settings.Usage.Identify,
 		CallerKey: a.callerKey, Tracer: a.traces.Tracer(), Log: a.log,
@@ -96,6 +96,12 @@ func (a *App) observe(event adapter.Event) {
 	a.metrics.Call(event)
 	a.usage.Observe(event)
 	a.page.Observe(event)
+}
+
+// observeShadow tells everybody who counts comparisons of one.
+func (a *App) observeShadow(found adapter.Shadow) {
+	a.metrics.Shadowed(found)
+	a.page.ObserveShadow(found)
 }
 
 // newUpstream is ZITADEL, and what the headers that go there tell, which must agree

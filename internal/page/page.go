@@ -2,7 +2,7 @@
 // and how the adapter does. It is whole without JavaScript, which only updates it.
 //
 // A section of the page is a type with a template of its own name, and a line in view and in
-// templates/page.html: what rollout.shadow finds will be one more.
+// templates/page.html.
 package page
 
 import (
@@ -56,6 +56,7 @@ type Page struct {
 	started  time.Time
 	settings atomic.Pointer[settingsInForce]
 	recent   recent
+	compared comparisons
 	echo     *echo.Echo
 	closing  context.Context //nolint:containedctx // of the Page, not of a request
 	close    context.CancelFunc
@@ -65,7 +66,7 @@ type Page struct {
 	next  time.Time // to read
 }
 
-// settingsInForce are settings, and the how manieth they are.
+// settingsInForce are settings, and how many there were before them.
 type settingsInForce struct {
 	config.Config
 
@@ -115,6 +116,9 @@ func (p *Page) Set(settings config.Config) {
 func (p *Page) Observe(event adapter.Event) {
 	p.recent.add(call{at: event.Started.Add(event.Duration), took: event.Duration, way: event.Route})
 }
+
+// ObserveShadow notes a comparison with native v1.
+func (p *Page) ObserveShadow(found adapter.Shadow) { p.compared.add(found) }
 
 // Close ends all streams of events, and lets none begin, so that a shutdown need not wait for
 // them.

@@ -362,3 +362,33 @@ func TestSettings(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// What shadow mode finds is there while it is on.
+func TestShadow(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) { s.settings.Rollout.Shadow = true })
+	section := func() element { return s.document(t, "").id(t, "shadow") }
+	if got := section().text(); !strings.Contains(got, "No call of native v1 has been compared yet.") {
+		t.Errorf("got %q, want that there is nothing", got)
+	}
+	for result, times := range map[string]int{adapter.ShadowAgrees: 1200, adapter.ShadowUndecided: 3, adapter.ShadowDropped: 2} {
+		for range times {
+			s.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: result})
+		}
+	}
+	if got := section().text(); !strings.Contains(got, "Agrees All 1,200 calls") || !strings.Contains(got, "only the write can know: 3.") || !strings.Contains(got, "ZITADEL failed: 2.") {
+		t.Errorf("got %q, want agreement", got)
+	}
+	for i := range 30 {
+		s.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: adapter.ShadowDiffers, Native: "ok", Verdict: fmt.Sprintf("COMMAND-%d", i%25)})
+	}
+	if got := section().text(); !strings.Contains(got, "Differs 30 of 1,230 calls") {
+		t.Errorf("got %q, want 30 that differ", got)
+	}
+	if got := section().rows(); len(got) != 20 || !slices.Equal(got[0], []string{"SetHumanPassword", "ok", "COMMAND-0", "2"}) {
+		t.Errorf("got %q, want 20 kinds of differences", got)
+	}
+	if got := newSite(t, nil).document(t, "").all(func(each element) bool { return each.attribute("id") == "shadow" }); len(got) > 0 {
+		t.Error("the section is there while shadow mode is off")
+	}
+}

@@ -21,6 +21,7 @@ type view struct {
 	Curve    curve
 	Callers  callers
 	Outcomes outcomes
+	Shadow   shadow
 	Now      present
 	End      end
 	Settings settings
@@ -42,6 +43,7 @@ func (p *Page) view(ctx context.Context, q question) view {
 		Curve:    newCurve(now, known.rows),
 		Callers:  newCallers(now, known, q),
 		Outcomes: newOutcomes(now, known.rows),
+		Shadow:   p.compared.section(inForce.Rollout.Shadow),
 		Now:      p.present(now),
 		End:      newEnd(now, inForce.Deprecation),
 		Settings: newSettings(inForce),

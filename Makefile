@@ -4,7 +4,7 @@ LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/listener/framing ./internal/passthrough ./internal/redact ./internal/rpcstatus ./internal/upstream
 SEED := $(shell date +%s)
 
-.PHONY: test race lint generate fuzz ledger interop bench ci
+.PHONY: test race lint generate fuzz ledger interop bench bench-compare ci
 
 test: # what the README says
 	go test ./...
@@ -41,6 +41,17 @@ interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real c
 bench: # our own functions; then the program, beside others
 	go test -run '^$$' -bench . -benchmem ./adapter ./v2client ./internal/...
 	cd bench && go run .
+
+BASE ?= HEAD~1
+BENCHES = go test -run '^$$' -bench 'Request|Decode|Append|Classification|OrganizationRule|Watch|WriteHead|Observe' -benchmem -count 6 ./adapter ./internal/app ./internal/upstream ./internal/listener/framing ./internal/usage
+
+bench-compare: # our own functions at the commit BASE and here, beside each other
+	rm -rf .bench && mkdir .bench
+	git worktree add --detach .bench/base $(BASE)
+	-cd .bench/base && $(BENCHES) > ../before.txt
+	git worktree remove --force .bench/base
+	$(BENCHES) > .bench/after.txt
+	go tool -modfile=tools/go.mod benchstat .bench/before.txt .bench/after.txt
 
 ci:
 	.ci/run

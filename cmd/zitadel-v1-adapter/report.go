@@ -63,11 +63,10 @@ adapter without usage.store knows begins with its start.`,
 		if err != nil {
 			return err
 		}
-		rows, err := readRows(ctx, source, *urls, token, from)
+		report, err := readReport(ctx, source, *urls, token, from)
 		if err != nil {
 			return err
 		}
-		report := usage.NewReport(from, rows)
 		if err := printReport(command.OutOrStdout(), report, *asJSON, *asCSV); err != nil {
 			return err
 		}
@@ -91,36 +90,39 @@ func parseQuiet(text string) (time.Duration, error) {
 	return quiet, nil
 }
 
-// readRows reads the ledger of the configuration's store, or of the adapters at urls.
-func readRows(ctx context.Context, source *source, urls []string, token string, since time.Time) ([]usage.Row, error) {
+// readReport reads the ledger of the configuration's store, or of the adapters at urls, which
+// know what shadow mode found.
+func readReport(ctx context.Context, source *source, urls []string, token string, since time.Time) (usage.Report, error) {
 	if len(urls) > 0 {
-		all := make([][]usage.Row, len(urls))
+		all, shadows := make([][]usage.Row, len(urls)), make([][]usage.ShadowRow, len(urls))
 		for i, base := range urls {
 			report, err := askUsage(ctx, base, token, since)
 			if err != nil {
-				return nil, fmt.Errorf("--url %s: %w", base, err)
+				return report, fmt.Errorf("--url %s: %w", base, err)
 			}
-			all[i] = report.Rows
+			all[i], shadows[i] = report.Rows, report.Shadow
 		}
-		return usage.Merge(all...), nil
+		report := usage.NewReport(since, usage.Merge(all...))
+		report.Shadow = usage.MergeShadows(shadows...)
+		return report, nil
 	}
 	settings, err := config.Read(source.file, source.environ, source.overrides)
 	switch {
 	case err != nil:
-		return nil, err
+		return usage.Report{}, err
 	case settings.Usage.Store == "":
-		return nil, errors.New("usage.store: not set: ask running adapters with --url http://HOST:9090, or name the store that they write to")
+		return usage.Report{}, errors.New("usage.store: not set: ask running adapters with --url http://HOST:9090, or name the store that they write to")
 	}
 	store, err := usage.OpenStore(settings.Usage.Store)
 	if err != nil {
-		return nil, fmt.Errorf("usage.store: %w", err)
+		return usage.Report{}, fmt.Errorf("usage.store: %w", err)
 	}
 	defer func() { _ = store.Close() }()
 	rows, err := store.Rows(ctx, since)
 	if err != nil {
-		return nil, fmt.Errorf("usage.store: %w", err)
+		return usage.Report{}, fmt.Errorf("usage.store: %w", err)
 	}
-	return usage.Merge(rows), nil
+	return usage.NewReport(since, usage.Merge(rows)), nil
 }
 
 // askUsage asks an adapter, with a token unless that is "".
@@ -172,7 +174,8 @@ func printReport(out io.Writer, report usage.Report, asJSON, asCSV bool) error {
 		}
 		writer.Flush()
 		return writer.Error()
-	case len(report.Rows) == 0:
+	}
+	if len(report.Rows) == 0 {
 		_, err := fmt.Fprintf(out, "nobody has called v1 since %s\n", report.Since)
 		return err
 	}
@@ -180,6 +183,12 @@ func printReport(out io.Writer, report usage.Report, asJSON, asCSV bool) error {
 	fmt.Fprintln(table, strings.ToUpper(strings.Join(columns, "\t")))
 	for _, row := range report.Rows {
 		fmt.Fprintln(table, strings.Join(cells(row), "\t"))
+	}
+	if len(report.Shadow) > 0 {
+		fmt.Fprintln(table, "\nSHADOW\tMETHOD\tNATIVE\tVERDICT\tCALLS")
+	}
+	for _, row := range report.Shadow {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", row.Result, row.Method, row.Native, row.Verdict, row.Calls)
 	}
 	return table.Flush()
 }

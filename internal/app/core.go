@@ -101,7 +101,7 @@ func (a *App) observe(event adapter.Event) {
 // observeShadow tells everybody who counts comparisons of one.
 func (a *App) observeShadow(found adapter.Shadow) {
 	a.metrics.Shadowed(found)
-	a.page.ObserveShadow(found)
+	a.usage.ObserveShadow(found)
 }
 
 // newUpstream is ZITADEL, and what the headers that go there tell, which must agree

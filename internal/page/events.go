@@ -64,5 +64,5 @@ func (p *Page) state(ctx context.Context) string {
 }
 
 func (p *Page) stateOf(known snapshot) string {
-	return fmt.Sprintf("%x.%d.%d.%d.%d.%d", p.started.UnixNano(), known.number, p.settings.Load().number, p.compared.changes(), p.config.Breaker(), p.config.Now().Unix()/60)
+	return fmt.Sprintf("%x.%d.%d.%d.%d.%d", p.started.UnixNano(), known.number, p.settings.Load().number, compared(p.config.Ledger.Shadows()), p.config.Breaker(), p.config.Now().Unix()/60)
 }

@@ -31,6 +31,7 @@ import (
 type Ledger interface {
 	Rows(ctx context.Context, since time.Time) ([]usage.Row, error)
 	Callers(ctx context.Context) (map[string]usage.Span, error)
+	Shadows() []usage.ShadowRow
 }
 
 // Config configures a Page.
@@ -56,7 +57,6 @@ type Page struct {
 	started  time.Time
 	settings atomic.Pointer[settingsInForce]
 	recent   recent
-	compared comparisons
 	echo     *echo.Echo
 	closing  context.Context //nolint:containedctx // of the Page, not of a request
 	close    context.CancelFunc
@@ -116,9 +116,6 @@ func (p *Page) Set(settings config.Config) {
 func (p *Page) Observe(event adapter.Event) {
 	p.recent.add(call{at: event.Started.Add(event.Duration), took: event.Duration, way: event.Route})
 }
-
-// ObserveShadow notes a comparison with native v1.
-func (p *Page) ObserveShadow(found adapter.Shadow) { p.compared.add(found) }
 
 // Close ends all streams of events, and lets none begin, so that a shutdown need not wait for
 // them.

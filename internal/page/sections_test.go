@@ -373,14 +373,14 @@ func TestShadow(t *testing.T) {
 	}
 	for result, times := range map[string]int{adapter.ShadowAgrees: 1200, adapter.ShadowUndecided: 3, adapter.ShadowDropped: 2} {
 		for range times {
-			s.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: result})
+			s.ledger.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: result})
 		}
 	}
 	if got := section().text(); !strings.Contains(got, "Agrees All 1,200 calls") || !strings.Contains(got, "only the write can know: 3.") || !strings.Contains(got, "ZITADEL failed: 2.") {
 		t.Errorf("got %q, want agreement", got)
 	}
 	for i := range 30 {
-		s.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: adapter.ShadowDiffers, Native: "ok", Verdict: fmt.Sprintf("COMMAND-%d", i%25)})
+		s.ledger.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: adapter.ShadowDiffers, Native: "ok", Verdict: fmt.Sprintf("COMMAND-%d", i%25)})
 	}
 	if got := section().text(); !strings.Contains(got, "Differs 30 of 1,230 calls") {
 		t.Errorf("got %q, want 30 that differ", got)

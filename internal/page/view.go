@@ -43,7 +43,7 @@ func (p *Page) view(ctx context.Context, q question) view {
 		Curve:    newCurve(now, known.rows),
 		Callers:  newCallers(now, known, q),
 		Outcomes: newOutcomes(now, known.rows),
-		Shadow:   p.compared.section(inForce.Rollout.Shadow),
+		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
 		Now:      p.present(now),
 		End:      newEnd(now, inForce.Deprecation),
 		Settings: newSettings(inForce),

@@ -17,6 +17,8 @@ type Report struct {
 	// LastCall is when a v1 call was made last, within the days; zero is never.
 	LastCall time.Time `json:"last_call,omitzero"`
 	Rows     []Row     `json:"rows"`
+	// Shadow is what shadow mode found, whatever the days.
+	Shadow []ShadowRow `json:"shadow,omitempty"`
 }
 
 // NewReport is the report of merged rows.
@@ -112,5 +114,7 @@ func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(NewReport(since, rows)) //nolint:errchkjson // a client that is gone needs no answer
+	report := NewReport(since, rows)
+	report.Shadow = l.Shadows()
+	_ = encoder.Encode(report) //nolint:errchkjson // a client that is gone needs no answer
 }

@@ -36,6 +36,7 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	rows    map[Key]*Row
+	shadows map[ShadowRow]int64
 	batch   []Row // taken out of rows, and perhaps written
 	number  int64 // of the batch
 	cleaned string
@@ -61,7 +62,7 @@ func NewLedger(config Config) *Ledger {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Ledger{config: config, log: log, wake: make(chan struct{}, 1), rows: map[Key]*Row{}}
+	return &Ledger{config: config, log: log, wake: make(chan struct{}, 1), rows: map[Key]*Row{}, shadows: map[ShadowRow]int64{}}
 }
 
 // Observe counts a call. It takes no time to speak of, whatever the store does.

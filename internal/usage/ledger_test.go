@@ -89,6 +89,28 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// What shadow mode finds is counted by what differs, and bounded.
+func TestShadowsAreCounted(t *testing.T) {
+	t.Parallel()
+	ledger := usage.NewLedger(usage.Config{})
+	for i := range 300 {
+		ledger.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: adapter.ShadowAgrees, Native: strconv.Itoa(i), RequestID: strconv.Itoa(i)})
+		ledger.ObserveShadow(adapter.Shadow{Method: "SetHumanPassword", Result: adapter.ShadowDiffers, Native: "ok", Verdict: "COMMAND-" + strconv.Itoa(i/2)})
+	}
+	rows := ledger.Shadows()
+	calls := int64(0)
+	for _, row := range rows {
+		calls += row.Calls
+	}
+	if len(rows) > 101 || calls != 600 || rows[0] != (usage.ShadowRow{Method: "SetHumanPassword", Result: adapter.ShadowAgrees, Calls: 300}) {
+		t.Errorf("got %d calls in %d rows, the first %+v, want 600 in at most 101", calls, len(rows), rows[0])
+	}
+	merged := usage.MergeShadows(rows, rows)
+	if len(merged) != len(rows) || merged[0].Calls != 600 {
+		t.Errorf("merged: got %d rows, the first %+v, want twice as many calls in each", len(merged), merged[0])
+	}
+}
+
 // A million callers take no more room than the bound allows; no call is forgotten.
 func TestMillionCallersStayWithinBound(t *testing.T) {
 	t.Parallel()

@@ -60,7 +60,7 @@ func drawGrowth(file, title string, rows []grown, figure func(grown) float64) er
 	var names, counts []string
 	var lines [][]float64
 	for _, row := range rows {
-		name := fmt.Sprintf("%s, %d cores", row.Name, row.Cores)
+		name := fmt.Sprintf("%s, GOMAXPROCS=%d", row.Name, row.Cores)
 		if len(names) == 0 || names[len(names)-1] != name {
 			names, lines = append(names, name), append(lines, nil)
 		}

@@ -90,6 +90,9 @@ func TestAnswersAnnounceDeprecation(t *testing.T) {
 		for protocol, header := range overEach(t, s) {
 			what := name + ", " + protocol
 			checkAnnounced(t, what, header)
+			if after := header.Get("Retry-After"); (after != "") != (name == "refused") {
+				t.Errorf("%s: Retry-After: got %q, want it in refusals alone", what, after)
+			}
 			exposed := strings.Join(header["Access-Control-Expose-Headers"], ", ")
 			if protocol != "gRPC" && !strings.Contains(exposed, "Deprecation, Sunset, Link, Warning") {
 				t.Errorf("%s: exposed headers: got %q, want the announcement's in them", what, exposed)

@@ -56,6 +56,7 @@ func (o *Writer) write(w http.ResponseWriter, r *http.Request, s *Status) {
 
 // WriteRPC answers a request of one of the protocols, without headers for other origins.
 func (o *Writer) WriteRPC(w http.ResponseWriter, r *http.Request, protocol Protocol, s *Status) {
+	setRetryAfter(w.Header(), s)
 	contentType := protocol.ContentType(r.Header.Get("Content-Type"))
 	if protocol == GRPCWebText {
 		text := NewTextWriter(w)
@@ -74,10 +75,16 @@ func (o *Writer) writeConnect(w http.ResponseWriter, r *http.Request, s *Status)
 
 // WriteJSON answers with a status as grpc-gateway writes it.
 func WriteJSON(w http.ResponseWriter, s *Status) {
-	if s.RetryAfter > 0 { // in whole seconds (RFC 9110 section 10.2.3)
-		w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(s.RetryAfter.Seconds())))}
-	}
+	setRetryAfter(w.Header(), s)
 	WriteBody(w, cmp.Or(s.HTTPStatus, HTTPStatus(s.Code)), s.AppendJSON(nil))
+}
+
+// setRetryAfter says when to try again, in whole seconds (RFC 9110 section 10.2.3); over gRPC
+// it is metadata.
+func setRetryAfter(header http.Header, s *Status) {
+	if s.RetryAfter > 0 {
+		header["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(s.RetryAfter.Seconds())))}
+	}
 }
 
 // WriteBody answers with JSON.

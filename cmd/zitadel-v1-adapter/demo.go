@@ -76,7 +76,7 @@ func runDemo(command *cobra.Command, settings config.Config, path, zitadelListen
 	if err != nil {
 		return err
 	}
-	printDemo(command.OutOrStdout(), fixture, running.Addr().String())
+	printDemo(command.OutOrStdout(), fixture, reachable(running.Addr().String()), reachable(running.AdminAddr().String()))
 	return running.Run(ctx, new(app.Changes))
 }
 
@@ -113,8 +113,7 @@ func startZITADEL(ctx context.Context, fixture v2test.Fixture, address string) (
 }
 
 // printDemo prints what there is, and commands to paste.
-func printDemo(out io.Writer, fixture v2test.Fixture, address string) {
-	address = reachable(address)
+func printDemo(out io.Writer, fixture v2test.Fixture, address, admin string) {
 	fmt.Fprintf(out, "zitadel-v1-adapter demo on http://%s, in front of an embedded ZITADEL v2\n\n", address)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	orgNames := map[string]string{}
@@ -134,6 +133,7 @@ func printDemo(out io.Writer, fixture v2test.Fixture, address string) {
 	}
 	_ = table.Flush()
 	printCommands(out, fixture, address)
+	fmt.Fprintf(out, "\nWho has called, and can v1 go? http://%s/\n\nCtrl-C ends the demo.\n", admin)
 }
 
 func printCommands(out io.Writer, fixture v2test.Fixture, address string) {
@@ -167,8 +167,6 @@ grpcurl -plaintext -H 'Authorization: Bearer %s' -d '{"user_id":"%s","password":
 A refusal, as v1 words it (the user is not in the caller's organization):
 
 %s
-
-Ctrl-C ends the demo.
 `, curl(user.ID), caller.Token, user.ID, address, curl(other))
 }
 

@@ -358,8 +358,8 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 }
 
 // withdrawn refuses a call because of a brownout, or because the method's time is over. If
-// that depends on who calls, a caller that is not known is asked for; one that cannot be
-// known is not refused here.
+// that depends on the caller, and the caller is not known yet, ZITADEL is asked; a caller whom
+// ZITADEL does not name is not refused here.
 func (a *Adapter) withdrawn(ctx context.Context, m *method, event *Event) *rpcstatus.Status {
 	now := time.Now()
 	if !a.deprecated.isDue(now) {
@@ -374,8 +374,8 @@ func (a *Adapter) withdrawn(ctx context.Context, m *method, event *Event) *rpcst
 	return a.deprecated.refusal(now, m.name(), event.Caller)
 }
 
-// identify asks who calls, once a token, for event's Caller, which stays "" if that cannot be
-// known.
+// identify sets event's Caller. It asks ZITADEL, once for each token, whose token it is; Caller
+// stays "" if ZITADEL does not say.
 func (a *Adapter) identify(ctx context.Context, event *Event) {
 	identity, known := a.identities.identity(event.token)
 	if !known {

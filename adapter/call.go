@@ -63,18 +63,23 @@ func (a *Adapter) answer(ctx context.Context, caller v2client.Caller, request re
 		zitadel: a.config.ZITADEL, identities: a.identities, event: event,
 		caller: caller, token: event.token, request: request,
 	}
-	answer := c.inOrganization
-	if a.config.OrgScope == OrgScopeOff {
-		answer = c.unscoped
-		if a.config.Identify {
-			a.identify(ctx, event)
-		}
+	if a.config.OrgScope == OrgScopeOff && a.config.Identify {
+		a.identify(ctx, event)
 	}
-	details, err := answer(ctx)
+	details, err := a.translate(ctx, &c)
 	if err != nil {
 		return nil, a.worded(ctx, c.zitadel, caller, event.language, statusOf(err))
 	}
 	return details, nil
+}
+
+// translate makes the v2 calls of c, and keeps to v1's organization unless OrgScope says
+// otherwise.
+func (a *Adapter) translate(ctx context.Context, c *call) (*objectv2.Details, error) {
+	if a.config.OrgScope == OrgScopeOff {
+		return c.unscoped(ctx)
+	}
+	return c.inOrganization(ctx)
 }
 
 // admit takes a slot, to be freed, and one of the caller's calls; nil means that it has.

@@ -182,7 +182,7 @@ func around(now time.Time) string {
 }
 
 // A brownout refuses the calls of those whom it concerns, in v1's shape and in every protocol,
-// whichever way they would have gone, and nothing reaches ZITADEL but the question who calls.
+// whichever way they would have gone. ZITADEL is asked whose token it is, and nothing else.
 func TestBrownoutRefusesCalls(t *testing.T) {
 	t.Parallel()
 	const caller = "400850337704971302" // of aCall

@@ -50,16 +50,7 @@ func TestSecretsReflectedByUpstreamStayOutOfLog(t *testing.T) {
 		for part, sent := range map[string]func(*http.Request) string{"token": tokenOf, "body": lineOf} {
 			t.Run(name+"/"+part, func(t *testing.T) {
 				t.Parallel()
-				reflect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					back := sent(r)
-					conn, _, err := http.NewResponseController(w).Hijack()
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					_, _ = fmt.Fprintf(conn, answer, back)
-					_ = conn.Close()
-				})
+				reflect := reflecting(t, answer, sent)
 				s := newStack(t, func(c *stackConfig) { c.upstream, c.native = reflect, reflect })
 				for _, path := range []string{userAPath, "/passes/through"} {
 					sendSecrets(t, "http://"+s.address+path)
@@ -67,6 +58,22 @@ func TestSecretsReflectedByUpstreamStayOutOfLog(t *testing.T) {
 				checkReflected(t, s.logged())
 			})
 		}
+	}
+}
+
+// reflecting is an upstream that answers every request with answer, a format for what sent
+// finds in the request.
+func reflecting(t *testing.T, answer string, sent func(*http.Request) string) http.HandlerFunc {
+	t.Helper()
+	return func(w http.ResponseWriter, r *http.Request) {
+		back := sent(r)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = fmt.Fprintf(conn, answer, back)
+		_ = conn.Close()
 	}
 }
 

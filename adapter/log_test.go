@@ -76,20 +76,21 @@ func TestLogNamesCallers(t *testing.T) {
 	}
 }
 
+// echo is the worst upstream there could be: it sends back all that it received.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := readAll(r)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = fmt.Fprintf(w, `{"code":"internal","message":%s}`, strconv.Quote(r.Header.Get("Authorization")+string(body)))
+}
+
 // Neither a password nor a token gets into the log, at any level, whichever recorded
 // request is sent and however ZITADEL answers.
 func TestLogHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
-	broken := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The worst upstream there could be sends back all that it received.
-		body, _ := readAll(r)
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		_, _ = fmt.Fprintf(w, `{"code":"internal","message":%s}`, strconv.Quote(r.Header.Get("Authorization")+string(body)))
-	})
 	for name, options := range map[string][]option{
 		"zitadel": nil,
-		"broken":  {func(c *stackConfig) { c.upstream = broken }},
+		"broken":  {func(c *stackConfig) { c.upstream = http.HandlerFunc(echo) }},
 		"reset": {func(c *stackConfig) {
 			c.upstream = wiretest.Reset(t)
 		}},

@@ -192,11 +192,7 @@ func (a *Adapter) verdictOf(ctx context.Context, s *shadowing, body []byte) verd
 		zitadel: readsOnly{a.config.ZITADEL}, identities: a.identities, event: new(Event),
 		caller: s.event.caller.WithObserver(nil).WithDeadline(time.Now().Add(a.config.Timeout)), token: s.event.token, request: request,
 	}
-	answer := c.inOrganization
-	if a.config.OrgScope == OrgScopeOff {
-		answer = c.unscoped
-	}
-	_, err := answer(ctx)
+	_, err := a.translate(ctx, &c)
 	refusal := statusOf(err)
 	if errors.Is(refusal.Cause, errWouldWrite) {
 		writes := verdict{shadowAnswer: shadowAnswer{id: ShadowWrites}, rolesUnknown: true}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -77,24 +76,17 @@ func checkHarmless(t *testing.T, spans tracetest.SpanStubs, secrets []string) {
 // translated or passes through.
 func TestSpansHoldNoSecrets(t *testing.T) {
 	t.Parallel()
-	broken := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The worst upstream there could be sends back all that it received.
-		body, _ := readAll(r)
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		_, _ = fmt.Fprintf(w, `{"code":"internal","message":%s}`, strconv.Quote(r.Header.Get("Authorization")+string(body)))
-	})
 	for name, options := range map[string][]option{
 		"zitadel":  nil,
 		"gRPC":     {func(c *stackConfig) { c.protocol = v2client.ProtocolGRPC }},
 		"unscoped": {func(c *stackConfig) { c.scope = adapter.OrgScopeOff }},
-		"broken":   {func(c *stackConfig) { c.upstream = broken }},
+		"broken":   {func(c *stackConfig) { c.upstream = http.HandlerFunc(echo) }},
 		"reset":    {func(c *stackConfig) { c.upstream = wiretest.Reset(t) }},
 		"id": {func(c *stackConfig) {
 			c.upstream = failWith(t, connect.CodePermissionDenied, "s3cret", &zitadelv1.ErrorDetail{Id: "s3cret-t0ken"})
 		}},
 		"native":        {func(c *stackConfig) { c.rollout, c.passes = 0, true }},
-		"broken native": {func(c *stackConfig) { c.rollout, c.native = 0, broken }},
+		"broken native": {func(c *stackConfig) { c.rollout, c.native = 0, http.HandlerFunc(echo) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -131,16 +123,7 @@ func TestSecretsReflectedByUpstreamStayOutOfSpans(t *testing.T) {
 		for part, sent := range map[string]func(*http.Request) string{"token": tokenOf, "body": lineOf} {
 			t.Run(name+"/"+part, func(t *testing.T) {
 				t.Parallel()
-				reflect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					back := sent(r)
-					conn, _, err := http.NewResponseController(w).Hijack()
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					_, _ = fmt.Fprintf(conn, answer, back)
-					_ = conn.Close()
-				})
+				reflect := reflecting(t, answer, sent)
 				s, kept := newTraced(t, sdktrace.AlwaysSample(), func(c *stackConfig) { c.upstream, c.native = reflect, reflect })
 				for _, path := range []string{userAPath, "/passes/through"} {
 					sendSecrets(t, "http://"+s.address+path)

@@ -21,7 +21,7 @@ type target struct {
 	name     string
 	command  command // nil is none: the load goes to the upstream
 	workload workload
-	download bool // takes so long that there is no latency at a rate, and few clients
+	download bool // long: measured with few clients, and without latency at a rate
 }
 
 // command is how a program is started that listens on an address and has an upstream.

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,8 +30,7 @@ the configuration has a mistake: then all mistakes are printed, and ZITADEL is n
 	source := newSource(command, environ)
 	source.addCommonFlags(command)
 	flags := command.Flags()
-	tokenFile := flags.String("token-file", "", "`FILE` with an access token, whose organization is to be found")
-	_ = command.RegisterFlagCompletionFunc("token-file", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // files
+	tokenFile := addTokenFileFlag(command, "`FILE` with an access token, whose organization is to be found")
 	host := flags.String("host", "", "`NAME` that clients dial; default: server.listen as it is dialed, and the host of upstream.url")
 	offline := flags.Bool("offline", false, "check the configuration alone, without ZITADEL")
 	asJSON := flags.Bool("json", false, "print JSON")
@@ -69,22 +66,6 @@ the configuration has a mistake: then all mistakes are printed, and ZITADEL is n
 		return nil
 	}
 	return command
-}
-
-// readToken reads the file of --token-file, if there is one.
-func readToken(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return "", fmt.Errorf("--token-file: %w", err)
-	}
-	token := strings.TrimSpace(string(content))
-	if token == "" {
-		return "", fmt.Errorf("--token-file: %q is empty", path)
-	}
-	return token, nil
 }
 
 func printResults(out io.Writer, results []check.Result, asJSON bool) error {

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"zitadel-v1-adapter/internal/app"
@@ -61,4 +65,27 @@ func (s *source) validated() (config.Config, error) {
 		err = app.Validate(settings)
 	}
 	return settings, err
+}
+
+// addTokenFileFlag adds --token-file, which is for readToken.
+func addTokenFileFlag(command *cobra.Command, usage string) *string {
+	path := command.Flags().String("token-file", "", usage)
+	_ = command.RegisterFlagCompletionFunc("token-file", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // files
+	return path
+}
+
+// readToken reads the file of --token-file, if there is one.
+func readToken(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return "", fmt.Errorf("--token-file: %q is empty", path)
+	}
+	return token, nil
 }

@@ -36,8 +36,7 @@ adapter without usage.store knows begins with its start.`,
 	source := newSource(command, environ)
 	flags := command.Flags()
 	urls := flags.StringArray("url", nil, "`URL` of an adapter's admin address, such as http://127.0.0.1:9090; several are added up")
-	tokenFile := flags.String("token-file", "", "`FILE` with the token of admin.tokenFile, for --url")
-	_ = command.RegisterFlagCompletionFunc("token-file", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // files
+	tokenFile := addTokenFileFlag(command, "`FILE` with the token of admin.tokenFile, for --url")
 	since := flags.String("since", "30d", "first `DAY`, such as 2027-01-31, or how far back, such as 30d")
 	quietFor := flags.String("quiet-for", "", "fail if anybody called within this time, such as 30d, a `DURATION`")
 	asJSON := flags.Bool("json", false, "print JSON")
@@ -162,10 +161,7 @@ func printReport(out io.Writer, report usage.Report, asJSON, asCSV bool) error {
 	}
 	switch {
 	case asJSON:
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return printJSON(out, report)
 	case asCSV:
 		writer := csv.NewWriter(out)
 		_ = writer.Write(columns) // the writer keeps the error

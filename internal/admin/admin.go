@@ -117,10 +117,10 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// authorized reports whether who asks may, and answers if not. A client certificate that was
-// verified may. With a token file, the token may. Without one, requests that come to a
-// loopback address or a Unix socket may: whoever sends them is on this machine, or in this
-// pod.
+// authorized reports whether a request may be answered, and refuses it if not. One with a
+// verified client certificate may. With a token file, one with the token may. Without a token
+// file, one that comes to a loopback address or a Unix socket may: whoever sends it is on this
+// machine, or in this pod.
 func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
 	file := s.settings.Load().TokenFile
 	switch {

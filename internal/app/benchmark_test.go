@@ -48,7 +48,7 @@ func BenchmarkRequest(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			exchange() // the first one opens a connection, and asks who calls
+			exchange() // the first one opens a connection, and asks whose token it is
 			b.ReportAllocs()
 			for b.Loop() {
 				exchange()

@@ -30,8 +30,8 @@ type Deprecation struct {
 	// 1 for 1h", each Monday from 9:00 to 10:00 UTC.
 	Brownouts []string `yaml:"brownouts"`
 	// BrownoutPercent is the share of callers whom brownouts refuse, from 0 to 100. A larger
-	// share only adds callers. Less than 100 needs to know who calls, which is a look-up
-	// once for each token.
+	// share only adds callers. Less than 100 takes one more call to ZITADEL for each
+	// token, which says whose it is.
 	BrownoutPercent adapter.Rollout `yaml:"brownoutPercent"`
 	// BrownoutCallers are the ids of the only users whose calls brownouts refuse, whatever
 	// deprecation.brownoutPercent says. An empty list means all.

@@ -10,7 +10,7 @@ import (
 	"zitadel-v1-adapter/internal/usage"
 )
 
-// callers is the section of who calls.
+// callers is the section with the table of callers.
 type callers struct {
 	Query   string
 	Sort    string // of the question

@@ -65,7 +65,7 @@ func newSite(t *testing.T, change func(*site)) *site {
 	return s
 }
 
-// call notes a call so many days ago.
+// call adds a call to the ledger that began daysAgo days ago.
 func (s *site) call(daysAgo int, change func(*adapter.Event)) {
 	event := adapter.Event{
 		Method: "SetHumanPassword", Protocol: "rest", Route: "v2", Code: "ok", Caller: "7", Organization: "1001", UserAgent: "okhttp/4",

@@ -27,7 +27,7 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// Ledger is who calls v1: a [usage.Ledger].
+// Ledger counts v1 calls by caller. A [usage.Ledger] is one.
 type Ledger interface {
 	Rows(ctx context.Context, since time.Time) ([]usage.Row, error)
 	Callers(ctx context.Context) (map[string]usage.Span, error)
@@ -36,7 +36,7 @@ type Ledger interface {
 
 // Config configures a Page.
 type Config struct {
-	// Ledger is who calls v1.
+	// Ledger has the calls that the page shows.
 	Ledger Ledger
 	// Breaker is the state of the breaker in force.
 	Breaker func() v2client.BreakerState

@@ -48,7 +48,7 @@ func (r *recent) took(way string, since time.Time) []time.Duration {
 	return took
 }
 
-// quantile is the smallest of sorted times that so many percent of them are not above.
+// quantile is the smallest of sorted times such that percent of them are at most that long.
 func quantile(sorted []time.Duration, percent int) time.Duration {
 	const all = 100
 	return sorted[(len(sorted)*percent+all-1)/all-1]

@@ -20,7 +20,7 @@ type snapshot struct {
 }
 
 const (
-	// days is how far back the page looks: so many whole days in UTC, and today.
+	// days is how far back the page looks, in whole UTC days before today.
 	days = 30
 	// fewDays is the same for what is new.
 	fewDays = 7

@@ -2,13 +2,11 @@ package deploy_test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,21 +20,7 @@ import (
 // binary is the path of the program.
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "deploy")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	binary = filepath.Join(dir, "zitadel-v1-adapter")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/zitadel-v1-adapter").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(wiretest.RunWithProgram(m, &binary, "../..")) }
 
 // With each recipe, the adapter's requests select the instance of a ZITADEL that knows the
 // names localhost and zitadel.example.com. In recipes that run the adapter next to an

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,21 +26,7 @@ import (
 // binary is the path of the program, built with the race detector.
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "page")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	binary = filepath.Join(dir, "zitadel-v1-adapter")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-race", "-o", binary, "./cmd/zitadel-v1-adapter").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(wiretest.RunWithProgram(m, &binary, "../..", "-race")) }
 
 const (
 	// patience is how long anything may take: machines are slow at times.

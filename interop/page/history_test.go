@@ -64,7 +64,7 @@ func sources() []source {
 	}
 }
 
-// fill writes forty days of calls to a store that become fewer, and end so many days ago.
+// fill writes forty days of calls to a store. They become fewer, and the last is ended days ago.
 func fill(t *testing.T, address string, ended int) {
 	t.Helper()
 	store, err := usage.OpenStore(address)

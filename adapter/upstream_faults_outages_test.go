@@ -227,7 +227,7 @@ func TestExpiredUpstreamCertificateSendsNothingUntilRenewed(t *testing.T) {
 		ca, dir := wiretest.NewCA(t), t.TempDir()
 		renew := func(certPEM, keyPEM []byte) listener.TLSFiles {
 			return listener.TLSFiles{
-				CertFile: wiretest.WriteFile(t, dir, "cert", certPEM), KeyFile: wiretest.WriteFile(t, dir, "key", keyPEM),
+				CertFiles: []string{wiretest.WriteFile(t, dir, "cert", certPEM)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", keyPEM)},
 			}
 		}
 		certificates, err := listener.LoadCertificates(renew(ca.IssueExpired(t)))

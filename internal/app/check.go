@@ -25,7 +25,7 @@ func NewCheckConfig(settings config.Config, version string) (check.Config, error
 	}
 	return check.Config{
 		Languages: languages, Deprecation: adapter.Deprecation(settings.Deprecation),
-		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.CertFile != "", Listen: settings.Server.Listen,
+		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.Files().Enabled(), Listen: settings.Server.Listen,
 		Protocol: settings.Upstream.Protocol, OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent,
 		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
 			clientConfig := newClientConfig(settings, to, version)

@@ -9,6 +9,7 @@ import (
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/pemfile"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -75,7 +76,7 @@ type Server struct {
 	// socket to which its group may connect. Passwords arrive here: keep it on loopback,
 	// or use TLS. Flag --listen. Needs a restart.
 	Listen string `yaml:"listen"`
-	// TLS is TLS for server.listen: TLS 1.2 at least, with HTTP/2 by ALPN. The files are
+	// TLS is TLS for server.listen, with HTTP/2 by ALPN. The files are
 	// PEM, and are loaded again when they change; an error in them is logged, and the old
 	// certificates stay in use. Turning TLS on or off needs a restart.
 	TLS ServerTLS `yaml:"tls"`
@@ -103,12 +104,15 @@ type Server struct {
 
 // ServerTLS is the section server.tls. See [listener.TLSFiles].
 type ServerTLS struct {
-	// CertFile is the file of the server's certificate, with its intermediate
-	// certificates after it. Set it together with server.tls.keyFile. "" means plain
+	// CertFile are the files of the server's certificates, each with its intermediate
+	// certificates after it. Of several, a client gets the one for the name that it asks for
+	// (SNI), else the first. Set it together with server.tls.keyFile. None means plain
 	// text.
-	CertFile string `yaml:"certFile"`
-	// KeyFile is the file of the private key of server.tls.certFile.
-	KeyFile string `yaml:"keyFile"`
+	CertFile []string `yaml:"certFile"`
+	// KeyFile are the files of the private keys of server.tls.certFile, in the same order.
+	KeyFile []string `yaml:"keyFile"`
+	// MinVersion is the lowest version of TLS: 1.2 (without the suites that use CBC) or 1.3.
+	MinVersion listener.TLSVersion `yaml:"minVersion"`
 	// ClientCAFile is the file of the CAs of client certificates: clients must show a
 	// certificate of one of them. It needs server.tls.certFile. "" asks for no client
 	// certificate.
@@ -117,7 +121,7 @@ type ServerTLS struct {
 
 // Files are the files, as the listener takes them.
 func (t ServerTLS) Files() listener.TLSFiles {
-	return listener.TLSFiles{CertFile: t.CertFile, KeyFile: t.KeyFile, ClientCAFile: t.ClientCAFile}
+	return listener.TLSFiles{CertFiles: t.CertFile, KeyFiles: t.KeyFile, ClientCAFile: t.ClientCAFile, MinVersion: t.MinVersion}
 }
 
 // Admin is the section admin.
@@ -161,7 +165,10 @@ type AdminTLS struct {
 
 // Files are the files, as the listener takes them.
 func (t AdminTLS) Files() listener.TLSFiles {
-	return listener.TLSFiles{CertFile: t.CertFile, KeyFile: t.KeyFile, ClientCAFile: t.ClientCAFile, ClientsMayBeUnknown: true, Key: "admin.tls"}
+	return listener.TLSFiles{
+		CertFiles: pemfile.Set(t.CertFile), KeyFiles: pemfile.Set(t.KeyFile), ClientCAFile: t.ClientCAFile,
+		ClientsMayBeUnknown: true, Key: "admin.tls",
+	}
 }
 
 // Upstream is the section upstream. See [upstream.Config] and [v2client.Config].
@@ -353,6 +360,7 @@ func Default() Config {
 	return Config{
 		Server: Server{
 			Listen: "127.0.0.1:8080", TrustedProxies: []string{},
+			TLS:        ServerTLS{CertFile: []string{}, KeyFile: []string{}, MinVersion: listener.TLS12},
 			GRPCHealth: grpcservices.AnswererUpstream, GRPCReflection: grpcservices.AnswererUpstream,
 			ShutdownTimeout: 15 * time.Second,
 		},

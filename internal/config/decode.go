@@ -82,6 +82,8 @@ func (m *mistakes) decode(node *yaml.Node, field reflect.Value, key string) {
 	case value.Style&yaml.TaggedStyle != 0:
 		m.addf(node.Line, key, "%q: leave this out: tags are not supported", value.Tag)
 	case value.Tag == "!!null": // the default stays
+	case want == yaml.SequenceNode && value.Kind == yaml.ScalarNode: // as in a variable
+		_ = setField(field, value.Value) // no text is wrong for a list
 	case value.Kind != want:
 		m.addf(node.Line, key, "use %s, not %s", describe(want), describe(value.Kind))
 	case want == yaml.MappingNode:

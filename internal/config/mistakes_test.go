@@ -53,7 +53,7 @@ func TestMistakesNameLineKeyAndValue(t *testing.T) {
 		url + "log: [level]":                             "c.yaml: line 2: log: use a section of keys, not a list",
 		"upstream: {url: [http://x]}":                    "c.yaml: line 1: upstream.url: use a single value, not a list",
 		"upstream: {url: {{ .Values.url }}}":             "c.yaml: line 1: upstream.url: use a single value, not a section of keys",
-		url + "server: {trustedProxies: 10.0.0.0/8}":     "c.yaml: line 2: server.trustedProxies: use a list, not a single value",
+		url + "server: {trustedProxies: {a: b}}":         "c.yaml: line 2: server.trustedProxies: use a list, not a section of keys",
 		url + "server:\n  trustedProxies:\n  - {unix: }": "c.yaml: line 4: server.trustedProxies: use single values in the list, not a section of keys",
 		"- upstream":                "c.yaml: line 1: use a section of keys, not a list",
 		"text":                      "c.yaml: line 1: use a section of keys, not a single value",
@@ -82,8 +82,10 @@ func TestMistakesNameLineKeyAndValue(t *testing.T) {
 		url + "log: {format: xml}":          `log.format: "xml": use "json" or "text"`,
 		url + "server: {listen: '8080'}":    `server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`,
 		url + "admin: {tokenFile: nowhere}": "admin.tokenFile: open nowhere: no such file or directory",
-		url + "admin: {tls: {certFile: c}}": "admin.tls.certFile, admin.tls.keyFile: one is set without the other: set both, or neither for plain text",
-		url + "limits: {headerTimeout: 0s}": "limits.headerTimeout: 0s: use a duration above 0, such as 10s",
+		url + "server: {tls: {certFile: [a, b], keyFile: a}}": "server.tls.certFile has 2 files, server.tls.keyFile has 1: name a key for each certificate, in the same order",
+		url + "server: {tls: {minVersion: 1.1}}":              `server.tls.minVersion: "1.1": use "1.2" or "1.3"`,
+		url + "admin: {tls: {certFile: c}}":                   "admin.tls.certFile, admin.tls.keyFile: one is set without the other: set both, or neither for plain text",
+		url + "limits: {headerTimeout: 0s}":                   "limits.headerTimeout: 0s: use a duration above 0, such as 10s",
 	} {
 		_, got := load(t, file, nil)
 		if got != want {
@@ -225,12 +227,13 @@ func valueOf(t *testing.T, of config.Config, key string) any {
 	return value.Interface()
 }
 
-// A list is a YAML list in a file, and is separated by commas elsewhere.
+// A list is a YAML list in a file, or is separated by commas, as elsewhere.
 func TestListsInFilesAndVariables(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]string{
 		"server: {trustedProxies: [10.0.0.0/8, '::1', unix]}":    {"10.0.0.0/8", "::1", "unix"},
 		"server: {trustedProxies: []}":                           {},
+		"server: {trustedProxies: '10.0.0.0/8,unix'}":            {"10.0.0.0/8", "unix"},
 		"server: {listen: &a ':1', trustedProxies: [*a, 'a,b']}": {":1", "a,b"},
 	} {
 		got, mistakes := load(t, file, []string{"V1ADAPTER_UPSTREAM_URL=x"})
@@ -262,8 +265,8 @@ func TestEmptyKeepsDefaults(t *testing.T) {
 // An alias has the value of its anchor, and the mistakes in it.
 func TestAliasesAreFollowed(t *testing.T) {
 	t.Parallel()
-	got, mistakes := load(t, "server: {tls: &tls {certFile: &pem /pem, keyFile: *pem}}\nupstream: {url: http://x, tls: *tls}", nil)
-	if wantMistakes(t, mistakes); got.Upstream.TLS.KeyFile != "/pem" || got.Server.TLS.KeyFile != "/pem" {
+	got, mistakes := load(t, "admin: {tls: &tls {certFile: &pem /pem, keyFile: *pem}}\nupstream: {url: http://x, tls: *tls}", nil)
+	if wantMistakes(t, mistakes); got.Upstream.TLS.KeyFile != "/pem" || got.Admin.TLS.KeyFile != "/pem" {
 		t.Errorf("%+v", got)
 	}
 	_, mistakes = load(t, "server: &server\n  tls: *server\nupstream: {url: http://x,\n  timeout: &ten 10}\nretry: {baseDelay: *ten}", nil)

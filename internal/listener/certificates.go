@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,10 +14,14 @@ import (
 
 // TLSFiles names the PEM files for a listener with TLS.
 type TLSFiles struct {
-	// CertFile contains the server's certificate, followed by the intermediate
-	// certificates; KeyFile contains its key. Set both or neither. Default: no TLS.
-	CertFile string
-	KeyFile  string
+	// CertFiles each contain a certificate of the server, followed by the intermediate
+	// certificates; KeyFiles contain their keys, in the same order. A client gets the
+	// first certificate that is for the name it asks for (SNI, RFC 6066 section 3) and
+	// that it understands, else the first. Set both or neither. Default: no TLS.
+	CertFiles []string
+	KeyFiles  []string
+	// MinVersion is the lowest version of TLS. Default: TLS12.
+	MinVersion TLSVersion
 	// ClientCAFile contains the CAs of client certificates. If it is set, handshakes
 	// without a valid client certificate are rejected. Default: client certificates
 	// are not requested.
@@ -30,23 +36,60 @@ type TLSFiles struct {
 func (f TLSFiles) key(name string) string { return cmp.Or(f.Key, "server.tls") + "." + name }
 
 // Enabled reports whether the listener uses TLS.
-func (f TLSFiles) Enabled() bool { return f.CertFile != "" }
+func (f TLSFiles) Enabled() bool { return len(f.CertFiles) > 0 }
 
 // List returns the paths that are set.
 func (f TLSFiles) List() []string {
-	return pemfile.Set(f.CertFile, f.KeyFile, f.ClientCAFile)
+	return pemfile.Set(slices.Concat(f.CertFiles, f.KeyFiles, []string{f.ClientCAFile})...)
 }
 
 // Validate checks that the right combination of files is set. It does not read them.
 // The error names the configuration keys.
 func (f TLSFiles) Validate() error {
-	if (f.CertFile == "") != (f.KeyFile == "") {
+	switch certificates, keys := len(f.CertFiles), len(f.KeyFiles); {
+	case (certificates == 0) != (keys == 0):
 		return fmt.Errorf("%s, %s: one is set without the other: set both, or neither for plain text", f.key("certFile"), f.key("keyFile"))
-	}
-	if f.ClientCAFile != "" && f.CertFile == "" {
+	case certificates != keys:
+		return fmt.Errorf("%s has %d files, %s has %d: name a key for each certificate, in the same order", f.key("certFile"), certificates, f.key("keyFile"), keys)
+	case f.ClientCAFile != "" && certificates == 0:
 		return fmt.Errorf("%s: client certificates need TLS: set %s and %s too", f.key("clientCAFile"), f.key("certFile"), f.key("keyFile"))
 	}
+	return f.MinVersion.validate(f.key("minVersion"))
+}
+
+// TLSVersion is the lowest version of TLS that a listener speaks.
+type TLSVersion string
+
+// The versions to choose from. Earlier ones are obsolete (RFC 8996).
+const (
+	TLS12 TLSVersion = "1.2"
+	TLS13 TLSVersion = "1.3"
+)
+
+func (v TLSVersion) validate(key string) error {
+	if v != "" && v != TLS12 && v != TLS13 {
+		return fmt.Errorf("%s: %q: use %q or %q", key, v, TLS12, TLS13)
+	}
 	return nil
+}
+
+func (v TLSVersion) number() uint16 {
+	if v == TLS13 {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
+}
+
+// cipherSuites are crypto/tls's for TLS 1.2, but for those with CBC (RFC 9325 section
+// 4.2.1), which scanners report. Those of TLS 1.3 are not configurable.
+func cipherSuites() []uint16 {
+	var suites []uint16
+	for _, suite := range tls.CipherSuites() {
+		if !strings.Contains(suite.Name, "_CBC_") {
+			suites = append(suites, suite.ID)
+		}
+	}
+	return suites
 }
 
 // Certificates holds the certificates that a listener currently uses. It is safe for
@@ -60,8 +103,8 @@ type loaded struct {
 	expires time.Time
 }
 
-// LoadCertificates reads the files. The minimum version is TLS 1.2. Errors name the
-// configuration key, the file and what is wrong with it.
+// LoadCertificates reads the files. Errors name the configuration key, the file and what is
+// wrong with it.
 func LoadCertificates(files TLSFiles) (*Certificates, error) {
 	c := new(Certificates)
 	return c, c.Reload(files)
@@ -74,16 +117,24 @@ func (c *Certificates) Reload(files TLSFiles) error {
 	if err := files.Validate(); err != nil {
 		return err
 	}
-	certificate, err := pemfile.Pair(files.key("certFile"), files.CertFile, files.KeyFile)
-	if err != nil {
-		return err
-	}
 	config := &tls.Config{
-		Certificates: []tls.Certificate{certificate},
-		MinVersion:   tls.VersionTLS12,
+		MinVersion:   files.MinVersion.number(),
+		CipherSuites: cipherSuites(),
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
+	var expires time.Time
+	for i, certFile := range files.CertFiles {
+		certificate, err := pemfile.Pair(files.key("certFile"), certFile, files.KeyFiles[i])
+		if err != nil {
+			return err
+		}
+		config.Certificates = append(config.Certificates, certificate)
+		if end := certificate.Leaf.NotAfter; i == 0 || end.Before(expires) {
+			expires = end
+		}
+	}
 	if files.ClientCAFile != "" {
+		var err error
 		if config.ClientCAs, err = pemfile.Pool(files.key("clientCAFile"), files.ClientCAFile); err != nil {
 			return err
 		}
@@ -92,14 +143,14 @@ func (c *Certificates) Reload(files TLSFiles) error {
 			config.ClientAuth = tls.VerifyClientCertIfGiven
 		}
 	}
-	c.current.Store(&loaded{config: config, expires: certificate.Leaf.NotAfter})
+	c.current.Store(&loaded{config: config, expires: expires})
 	return nil
 }
 
 // Adopt replaces the certificates by the ones that fresh currently holds.
 func (c *Certificates) Adopt(fresh *Certificates) { c.current.Store(fresh.current.Load()) }
 
-// Expires returns the end of validity of the server's current certificate.
+// Expires returns the end of validity of the current certificate that ends first.
 func (c *Certificates) Expires() time.Time { return c.current.Load().expires }
 
 // config returns the configuration for a listener. Each handshake uses the certificates

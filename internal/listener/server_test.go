@@ -91,7 +91,7 @@ func TestServesHTTP1AndHTTP2OnOnePort(t *testing.T) {
 	ca := wiretest.NewCA(t)
 	dir := t.TempDir()
 	cert, key := ca.Issue(t, 2)
-	files := listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
+	files := listener.TLSFiles{CertFiles: []string{wiretest.WriteFile(t, dir, "cert", cert)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", key)}}
 	certificates, err := listener.LoadCertificates(files)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestClientCertificatesAreRequired(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := ca.Issue(t, 2)
 	certificates, err := listener.LoadCertificates(listener.TLSFiles{
-		CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key),
+		CertFiles: []string{wiretest.WriteFile(t, dir, "cert", cert)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", key)},
 		ClientCAFile: wiretest.WriteFile(t, dir, "ca", ca.PEM),
 	})
 	if err != nil {
@@ -163,7 +163,7 @@ func TestInvalidRenewalKeepsOldCertificate(t *testing.T) {
 	dir := t.TempDir()
 	write := func(serial int64) listener.TLSFiles {
 		cert, key := ca.Issue(t, serial)
-		return listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)}
+		return listener.TLSFiles{CertFiles: []string{wiretest.WriteFile(t, dir, "cert", cert)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", key)}}
 	}
 	files := write(2)
 	certificates, err := listener.LoadCertificates(files)
@@ -188,7 +188,7 @@ func TestInvalidRenewalKeepsOldCertificate(t *testing.T) {
 		t.Errorf("after the renewal: got serial %d, %v, want 3 and a later expiry", serial(), err)
 	}
 	wiretest.WriteFile(t, dir, "cert", []byte("not a certificate"))
-	if err := certificates.Reload(files); err == nil || !strings.HasPrefix(err.Error(), `server.tls.certFile: "`+files.CertFile+`"`) || serial() != 3 {
+	if err := certificates.Reload(files); err == nil || !strings.HasPrefix(err.Error(), `server.tls.certFile: "`+files.CertFiles[0]+`"`) || serial() != 3 {
 		t.Errorf("after an invalid renewal: got serial %d, error %v, want 3 and an error with key and file", serial(), err)
 	}
 }
@@ -202,11 +202,11 @@ func TestInvalidCertificateFilesAreRejected(t *testing.T) {
 	certFile, keyFile := wiretest.WriteFile(t, dir, "cert", cert), wiretest.WriteFile(t, dir, "key", key)
 	other, empty := wiretest.WriteFile(t, dir, "other", otherKey), wiretest.WriteFile(t, dir, "empty", nil)
 	for want, files := range map[string]listener.TLSFiles{
-		"server.tls.certFile, server.tls.keyFile: one is set without the other":               {CertFile: certFile},
+		"server.tls.certFile, server.tls.keyFile: one is set without the other":               {CertFiles: []string{certFile}},
 		"server.tls.clientCAFile: client certificates need TLS":                               {ClientCAFile: certFile},
-		"private key does not match public key: use a PEM certificate and its key":            {CertFile: certFile, KeyFile: other},
-		"no such file or directory":                                                           {CertFile: "/none", KeyFile: keyFile},
-		`server.tls.clientCAFile: "` + empty + `" holds no certificate: use a PEM file of CA`: {CertFile: certFile, KeyFile: keyFile, ClientCAFile: empty},
+		"private key does not match public key: use a PEM certificate and its key":            {CertFiles: []string{certFile}, KeyFiles: []string{other}},
+		"no such file or directory":                                                           {CertFiles: []string{"/none"}, KeyFiles: []string{keyFile}},
+		`server.tls.clientCAFile: "` + empty + `" holds no certificate: use a PEM file of CA`: {CertFiles: []string{certFile}, KeyFiles: []string{keyFile}, ClientCAFile: empty},
 	} {
 		if _, err := listener.LoadCertificates(files); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

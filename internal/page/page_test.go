@@ -163,7 +163,7 @@ func TestPageShowsNoSecrets(t *testing.T) {
 	s := newSite(t, func(s *site) {
 		s.settings.Usage.Store = "postgres://v1adapter:s3cret@db.example.com/zitadel?sslpassword=s3cret"
 		s.settings.Upstream.URL = "https://s3cret:s3cret@zitadel.example.com"
-		s.settings.Server.TLS.KeyFile = "/etc/tls/key.pem"
+		s.settings.Server.TLS.KeyFile = []string{"/etc/tls/key.pem"}
 	})
 	page := s.get("/").Body.String()
 	if strings.Contains(page, "s3cret") {

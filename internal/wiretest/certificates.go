@@ -41,24 +41,28 @@ func (ca *CA) Pool() *x509.CertPool {
 	return pool
 }
 
-// Issue returns a certificate, and its key, for localhost, zitadel.example, 127.0.0.1 and
-// for clients. It expires in as many hours as its serial number says.
-func (ca *CA) Issue(tb testing.TB, serial int64) (certPEM, keyPEM []byte) {
+// Issue returns a certificate, and its key, for the names (default: localhost and
+// zitadel.example), 127.0.0.1 and for clients. It expires in as many hours as its serial
+// number says.
+func (ca *CA) Issue(tb testing.TB, serial int64, names ...string) (certPEM, keyPEM []byte) {
 	tb.Helper()
-	return ca.issue(tb, serial, time.Duration(serial)*time.Hour)
+	return ca.issue(tb, serial, time.Duration(serial)*time.Hour, names)
 }
 
 // IssueExpired is like Issue, but the certificate expired a minute ago.
 func (ca *CA) IssueExpired(tb testing.TB) (certPEM, keyPEM []byte) {
 	tb.Helper()
-	return ca.issue(tb, 1, -time.Minute)
+	return ca.issue(tb, 1, -time.Minute, nil)
 }
 
-func (ca *CA) issue(tb testing.TB, serial int64, validity time.Duration) (certPEM, keyPEM []byte) {
+func (ca *CA) issue(tb testing.TB, serial int64, validity time.Duration, names []string) (certPEM, keyPEM []byte) {
 	tb.Helper()
+	if names == nil {
+		names = []string{"localhost", "zitadel.example"}
+	}
 	_, _, certPEM, keyPEM = ca.sign(tb, &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "test"},
-		DNSNames: []string{"localhost", "zitadel.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(validity),
 	})

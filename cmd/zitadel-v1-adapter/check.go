@@ -43,7 +43,7 @@ the configuration has a mistake: then all mistakes are printed, and ZITADEL is n
 		if *offline {
 			return printResults(command.OutOrStdout(), []check.Result{{Name: "configuration", Status: check.OK}}, *asJSON)
 		}
-		checkConfig, err := app.NewCheckConfig(settings, buildVersion())
+		checkConfig, err := app.NewCheckConfig(settings, newBuild().Version)
 		if err != nil {
 			return err
 		}

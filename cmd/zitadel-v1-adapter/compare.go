@@ -19,9 +19,10 @@ import (
 
 // comparison is how compare was called.
 type comparison struct {
-	tokenFile, user, otherUser, adapter string
-	asJSON, dryRun                      bool
-	timeout                             time.Duration
+	tokenFile                *string
+	user, otherUser, adapter string
+	asJSON, dryRun           bool
+	timeout                  time.Duration
 }
 
 func newCompareCommand(environ []string) *cobra.Command {
@@ -40,10 +41,8 @@ answers differ otherwise than docs/differences.md says.`,
 	}
 	source := newSource(command, environ)
 	source.addUpstreamFlags(command)
-	var c comparison
+	c := comparison{tokenFile: addTokenFileFlag(command, "`FILE` with an access token of a caller who may set passwords")}
 	flags := command.Flags()
-	flags.StringVar(&c.tokenFile, "token-file", "", "`FILE` with an access token of a caller who may set passwords")
-	_ = command.RegisterFlagCompletionFunc("token-file", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // files
 	flags.StringVar(&c.user, "user", "", "`ID` of a user of the caller's organization; default: one that does not exist")
 	flags.StringVar(&c.otherUser, "other-user", "", "`ID` of a user of another organization")
 	flags.StringVar(&c.adapter, "adapter", "", "base `URL` of a running adapter; default: one is made for this")
@@ -63,7 +62,7 @@ answers differ otherwise than docs/differences.md says.`,
 func (c comparison) run(command *cobra.Command, settings config.Config) (failure error) {
 	ctx, cancel := context.WithTimeout(command.Context(), c.timeout)
 	defer cancel()
-	token, err := readToken(c.tokenFile)
+	token, err := readToken(*c.tokenFile)
 	if err != nil {
 		return err
 	}
@@ -75,7 +74,7 @@ func (c comparison) run(command *cobra.Command, settings config.Config) (failure
 			return fmt.Errorf("--adapter: not the base URL of an adapter: use one such as %q", "http://127.0.0.1:8080")
 		}
 	case !c.dryRun:
-		started, stop, err := app.StartCompared(command.Context(), settings, buildVersion())
+		started, stop, err := app.StartCompared(command.Context(), settings, newBuild().Version)
 		if err != nil {
 			return err
 		}

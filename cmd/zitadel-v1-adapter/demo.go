@@ -25,12 +25,13 @@ import (
 //go:embed demo.json
 var demoFixture []byte
 
-func newDemoCommand() *cobra.Command {
+func newDemoCommand(environ []string) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the adapter in front of an embedded in-memory ZITADEL",
 		Long: `Run the adapter in front of an embedded in-memory ZITADEL v2, and print users,
-tokens and calls to try. It reads no configuration.`,
+tokens and calls to try. Of the configuration it takes the two addresses alone, from
+the environment, as the image sets them.`,
 		Example: `  zitadel-v1-adapter demo
   zitadel-v1-adapter demo --fixture fixture.json --listen 127.0.0.1:8081`,
 		Args: noArguments,
@@ -39,6 +40,14 @@ tokens and calls to try. It reads no configuration.`,
 	// The embedded ZITADEL has neither, and grpcurl needs reflection.
 	settings.Server.GRPCHealth, settings.Server.GRPCReflection = grpcservices.AnswererOwn, grpcservices.AnswererOwn
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
+	for _, entry := range environ {
+		switch name, value, _ := strings.Cut(entry, "="); name {
+		case config.Variable("server.listen"):
+			settings.Server.Listen = value
+		case config.Variable("admin.listen"):
+			settings.Admin.Listen = value
+		}
+	}
 	flags := command.Flags()
 	path := flags.String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
 	_ = command.MarkFlagFilename("fixture", "json") // the flag is there
@@ -72,7 +81,7 @@ func runDemo(command *cobra.Command, settings config.Config, path, zitadelListen
 		return err
 	}
 	settings.Upstream.URL = "http://" + net.JoinHostPort("localhost", port)
-	running, err := app.Start(ctx, app.Config{Settings: settings, Version: buildVersion(), Stderr: command.ErrOrStderr()})
+	running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, Stderr: command.ErrOrStderr()})
 	if err != nil {
 		return err
 	}

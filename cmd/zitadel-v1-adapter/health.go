@@ -61,8 +61,6 @@ func askAdmin(ctx context.Context, admin config.Admin, path string) (string, err
 	network, address := "tcp", listen
 	if socket, ok := strings.CutPrefix(listen, "unix:"); ok {
 		network, address = "unix", socket
-	} else if host, port, err := net.SplitHostPort(listen); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
-		address = net.JoinHostPort("localhost", port) // what listens everywhere listens here
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)

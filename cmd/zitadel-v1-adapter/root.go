@@ -66,7 +66,7 @@ else through.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	makeServe(root, environ)
-	root.AddCommand(newServeCommand(environ), newDemoCommand(), newCheckCommand(environ), newCompareCommand(environ), newReportCommand(environ),
+	root.AddCommand(newServeCommand(environ), newDemoCommand(environ), newCheckCommand(environ), newCompareCommand(environ), newReportCommand(environ),
 		newHealthCommand(environ), newVersionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

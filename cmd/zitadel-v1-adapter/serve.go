@@ -52,7 +52,7 @@ func makeServe(command *cobra.Command, environ []string) {
 		changes.Hangup, changes.Tick = hangup, ticker.C
 		tuneMemory(environ)
 		running, err := app.Start(command.Context(), app.Config{
-			Settings: settings, Version: buildVersion(), Ignored: config.ServiceLinks(environ), Traces: true,
+			Settings: settings, Version: newBuild().Version, Ignored: config.ServiceLinks(environ), Traces: true,
 			Stderr: command.ErrOrStderr(),
 		})
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -9,36 +10,58 @@ import (
 )
 
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArguments,
-		RunE: func(command *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(command.OutOrStdout(), versionLine())
-			return err
-		},
 	}
+	asJSON := command.Flags().Bool("json", false, "print JSON: version, commit, its time, whether files differed from it, Go, and platform")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		if *asJSON {
+			return printJSON(command.OutOrStdout(), newBuild())
+		}
+		_, err := fmt.Fprintln(command.OutOrStdout(), versionLine())
+		return err
+	}
+	return command
 }
 
 // versionLine is what version and --version print.
 func versionLine() string {
-	return fmt.Sprintf("zitadel-v1-adapter %s %s %s/%s", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	b := newBuild()
+	return fmt.Sprintf("zitadel-v1-adapter %s %s %s/%s", b.Version, b.Go, b.OS, b.Arch)
 }
 
-// buildVersion is the module's version that the Go toolchain stamped into the
-// binary, or the commit, or "devel".
-func buildVersion() string {
+// build is what version --json prints. The Go toolchain has stamped it into the binary.
+type build struct {
+	Version  string `json:"version"`  // the tag, or a pseudo-version, or the commit, or "devel"
+	Commit   string `json:"commit"`   // "" if it was not built in a checkout
+	Time     string `json:"time"`     // the commit's, RFC 3339
+	Modified bool   `json:"modified"` // whether files differed from the commit's
+	Go       string `json:"go"`
+	OS       string `json:"os"`
+	Arch     string `json:"arch"`
+}
+
+func newBuild() build {
+	b := build{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "devel"
-	}
-	if version := info.Main.Version; version != "" && version != "(devel)" {
-		return version
+		info = new(debug.BuildInfo)
 	}
 	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" && setting.Value != "" {
-			return setting.Value
+		switch setting.Key {
+		case "vcs.revision":
+			b.Commit = setting.Value
+		case "vcs.time":
+			b.Time = setting.Value
+		case "vcs.modified":
+			b.Modified = setting.Value == "true"
 		}
 	}
-	return "devel"
+	if version := info.Main.Version; version != "(devel)" {
+		b.Version = version
+	}
+	b.Version = cmp.Or(b.Version, b.Commit, "devel")
+	return b
 }

@@ -3,7 +3,6 @@ package adapter
 import (
 	"errors"
 	"io"
-	"net/http"
 	"os"
 	"time"
 
@@ -66,14 +65,13 @@ func (h heldReader) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// limitBody gives a body the client's timeout, or what is left of it. Over HTTP/1.1 it may
-// come a little later, and v1's gateway waits for it: the answer to a client that is still
-// sending would come with a connection that is closed, and many then tell only of that.
-func (a *Adapter) limitBody(x *ingress.Exchange, r *http.Request, timeout time.Duration) {
-	if r.ProtoMajor == 1 {
-		timeout += lateBody
-	}
-	x.LimitBody(min(timeout, a.config.Limits.BodyTimeout))
+// limitBody gives a body the client's timeout, or what is left of it, and a moment more, as
+// v1's gateway waits for the body too. The answer to a client that is still sending would come with
+// a connection that is closed, or over HTTP/2 a stream that is reset, and many then tell
+// only of that.
+func (a *Adapter) limitBody(x *ingress.Exchange, timeout time.Duration) {
+	most := a.config.Limits.BodyTimeout
+	x.LimitBody(min(min(timeout, most)+lateBody, most)) // timeout+lateBody may be more than there is
 }
 
 const lateBody = 500 * time.Millisecond

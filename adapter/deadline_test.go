@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -120,5 +121,74 @@ func TestClientThatStillSendsKeepsItsConnection(t *testing.T) {
 	}
 	if calls := s.upstream.calls(t); len(calls) != 0 {
 		t.Errorf("upstream calls: got %v, want none", calls)
+	}
+}
+
+// Over HTTP/2 it is answered then too, and its stream is not reset, of which curl would tell
+// instead of the answer.
+func TestClientThatStillSendsKeepsItsStream(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	frame, err := base64.StdEncoding.DecodeString(*grpcCallBody(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range []struct{ path, contentType, body string }{
+		{userAPath, "application/json", good},
+		{procedure, "application/grpc-web+proto", string(frame)},
+	} {
+		body, send := io.Pipe()
+		sent := make(chan error, 1)
+		go func() {
+			time.Sleep(10 * time.Millisecond) // for an answer that comes too early
+			_, err := io.WriteString(send, call.body)
+			sent <- err
+			_ = send.Close()
+		}()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+call.path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = "localhost:8088"
+		request.Header.Set("Content-Type", call.contentType)
+		request.Header.Set("Authorization", "Bearer pat-org-owner-a")
+		request.Header.Set("Grpc-Timeout", "1n")
+		response, err := newTransport(t, true).RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := response.Header.Get("Grpc-Message") + bodyOf(t, response); !strings.Contains(got, "context deadline exceeded") {
+			t.Errorf("%s: got %q, want that the deadline is exceeded", call.path, got)
+		}
+		if err := <-sent; err != nil {
+			t.Errorf("%s: the answer came before the body: %v", call.path, err)
+		}
+	}
+}
+
+// The longest timeout that REST can name is none that has passed: with the moment that a body
+// may be late it is still the longest.
+func TestLongestTimeoutLeavesTimeForTheBody(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	body, send := io.Pipe()
+	go func() {
+		time.Sleep(10 * time.Millisecond) // for a read that waits
+		_, _ = io.WriteString(send, good)
+		_ = send.Close()
+	}()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+userAPath, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "localhost:8088"
+	request.Header.Set("Authorization", "Bearer pat-org-owner-a")
+	request.Header.Set("Grpc-Timeout", strconv.FormatInt(math.MaxInt64, 10)+"n")
+	response, err := newTransport(t, false).RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bodyOf(t, response); response.StatusCode != http.StatusOK {
+		t.Errorf("got HTTP %d, %s, want 200", response.StatusCode, got)
 	}
 }

@@ -102,7 +102,7 @@ func (a *Adapter) answerRPC(c *rpcCall, m *method) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, event.Started.Add(timeout))
 		defer cancel()
-		a.limitBody(c.Exchange, c.request, timeout)
+		a.limitBody(c.Exchange, timeout)
 	}
 	response, refusal := a.runRPC(ctx, c, m, event)
 	event.status = refusal

@@ -60,7 +60,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 	defer cancel()
 	refusal = cmp.Or(refusal, malformed)
 	if deadline, ok := ctx.Deadline(); ok {
-		a.limitBody(x, r, time.Until(deadline))
+		a.limitBody(x, time.Until(deadline))
 	}
 	request := called.method.newRequest()
 	if refusal == nil {

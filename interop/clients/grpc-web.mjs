@@ -1,40 +1,16 @@
-// Google's grpc-web, in both of its modes. It is made for browsers: xhr2 stands
-// in for XMLHttpRequest.
-import { fromBinary, toBinary, create } from "@bufbuild/protobuf";
-import {
-  SetHumanInitialPasswordRequestSchema as RequestSchema,
-  SetHumanInitialPasswordResponseSchema as ResponseSchema,
-} from "@zitadel/proto/zitadel/management_pb.js";
-import grpcWeb from "grpc-web";
+// Google's grpc-web in Node. It is made for browsers: xhr2 stands in for XMLHttpRequest,
+// while a call lasts, or else axios would use it too.
 import XMLHttpRequest from "xhr2";
-import { metadata } from "../scenarios.mjs";
-import { errorId } from "../details.mjs";
+import clients from "../browser/grpc-web.mjs";
 
-globalThis.XMLHttpRequest = XMLHttpRequest;
-
-const method = new grpcWeb.MethodDescriptor(
-  "/zitadel.management.v1.ManagementService/SetHumanInitialPassword", grpcWeb.MethodType.UNARY,
-  Object, Object,
-  (message) => toBinary(RequestSchema, create(RequestSchema, message)),
-  (bytes) => fromBinary(ResponseSchema, bytes),
-);
-
-function client(name, format) {
-  const base = new grpcWeb.GrpcWebClientBase({ format });
-  return {
-    name,
-    async call(address, scenario) {
-      const { userId, password } = scenario;
-      const url = `http://${address}${method.getName()}`;
-      try {
-        const response = await base.unaryCall(url, { userId, password }, metadata(scenario), method);
-        return { code: 0, resourceOwner: response.details.resourceOwner };
-      } catch (error) {
-        const bin = error.metadata?.["grpc-status-details-bin"];
-        return { code: error.code, message: error.message, id: errorId(bin && Buffer.from(bin, "base64")) };
-      }
-    },
-  };
-}
-
-export default [client("grpc-web text", "text"), client("grpc-web binary", "binary")];
+export default clients.map(({ name, call }) => ({
+  name,
+  async call(address, scenario) {
+    globalThis.XMLHttpRequest = XMLHttpRequest;
+    try {
+      return await call(address, scenario);
+    } finally {
+      delete globalThis.XMLHttpRequest;
+    }
+  },
+}));

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/page"
 )
 
@@ -23,6 +24,7 @@ import (
 //   - GET /readyz answers 200 while the adapter accepts calls, otherwise 503;
 //   - GET /metrics answers with the metrics in the format of Prometheus;
 //   - GET /usage answers who called v1, as JSON;
+//   - GET /openapi.json describes the REST calls of v1, in OpenAPI;
 //   - GET / and what belongs to it is the migration page;
 //   - POST /quitquitquit asks the program to shut down, so that a Job can end its
 //     sidecar. It answers 403 unless Settings allow it.
@@ -70,6 +72,7 @@ func New(metrics, usage, migration http.Handler, settings Settings) *Server {
 	})
 	s.mux.Handle("GET /metrics", s.guarded(metrics))
 	s.mux.Handle("GET /usage", s.guarded(usage))
+	s.mux.Handle("GET /openapi.json", s.guarded(http.HandlerFunc(describe)))
 	for _, pattern := range page.Patterns() {
 		s.mux.Handle(pattern, s.guarded(migration))
 	}
@@ -83,6 +86,12 @@ func New(metrics, usage, migration http.Handler, settings Settings) *Server {
 	})))
 	s.mux.Handle("/debug/pprof/", s.guarded(http.HandlerFunc(s.profile)))
 	return s
+}
+
+// describe answers with the description of the REST calls.
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(adapter.OpenAPI())) // fails if the client has closed the connection
 }
 
 // profile answers with one of Go's profiles.

@@ -72,10 +72,7 @@ func newDescription(t *testing.T) description {
 				"Everything else that the adapter is asked passes through to ZITADEL.",
 			"license": object{"name": "Apache License 2.0", "identifier": "Apache-2.0"},
 		},
-		Servers: []any{object{
-			"url": "{baseURL}", "description": "The adapter, at server.listen.",
-			"variables": object{"baseURL": object{"default": "http://127.0.0.1:8080"}},
-		}},
+		Servers:  []any{object{"url": "http://127.0.0.1:8080", "description": "The adapter at the default of server.listen. Yours may be elsewhere."}},
 		Security: []any{object{"token": []string{}}},
 		Paths:    paths,
 		Components: object{

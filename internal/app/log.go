@@ -10,7 +10,7 @@ import (
 	"zitadel-v1-adapter/internal/redact"
 )
 
-func newLogger(out io.Writer, format string, level slog.Leveler) *slog.Logger {
+func newLogger(out io.Writer, format config.Format, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == config.FormatText {
 		return slog.New(bounded{slog.NewTextHandler(out, options)})

@@ -14,7 +14,7 @@ import (
 func TestLinesAreBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 1<<20)
-	for _, format := range []string{config.FormatJSON, config.FormatText} {
+	for _, format := range []config.Format{config.FormatJSON, config.FormatText} {
 		var out bytes.Buffer
 		log := newLogger(&out, format, slog.LevelInfo)
 		for _, attribute := range []slog.Attr{slog.String("a", long), slog.Any("a", errors.New(long)), slog.Any("a", []string{long})} {

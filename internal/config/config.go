@@ -14,9 +14,9 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// Config is the whole configuration. docs/configuration.md is generated from the
-// comments of its fields, without "<Name> is", and from Default. config.yaml is the
-// annotated example.
+// Config is the whole configuration. docs/configuration.md and config.schema.json are
+// generated from the comments of its fields, without "<Name> is", from their types, and from
+// Default. config.yaml is the annotated example.
 type Config struct {
 	// Server is the listener for legacy clients.
 	Server Server `yaml:"server"`
@@ -127,10 +127,10 @@ func (t ServerTLS) Files() listener.TLSFiles {
 // Admin is the section admin.
 type Admin struct {
 	// Listen is the address of /healthz (the process lives), /readyz (it accepts calls),
-	// /metrics (for Prometheus) /usage (who called v1) and the migration page
-	// at /. It has the form of server.listen. All but the first two answer requests that come to a loopback address
-	// or a Unix socket; others need admin.tokenFile or admin.tls.clientCAFile. Flag
-	// --admin-listen. Needs a restart.
+	// /metrics (for Prometheus), /usage (who called v1), "/openapi.json" (the REST calls) and the
+	// migration page at /. It has the form of server.listen. All but the first two answer
+	// requests that come to a loopback address or a Unix socket; others need
+	// admin.tokenFile or admin.tls.clientCAFile. Flag --admin-listen. Needs a restart.
 	Listen string `yaml:"listen"`
 	// TokenFile is a file with a token that all but /healthz and /readyz ask for, as
 	// "Authorization: Bearer TOKEN", wherever requests come from. It is read at each
@@ -333,7 +333,7 @@ type Limits struct {
 	// counts. 0 means no limit.
 	CallerRate float64 `yaml:"callerRate"`
 	// CallerBurst is the number of translated calls with one token that may come at once.
-	// At least 1; without effect if limits.callerRate is 0.
+	// At least 1, if limits.callerRate is not 0.
 	CallerBurst int `yaml:"callerBurst"`
 }
 
@@ -345,13 +345,16 @@ type Log struct {
 	// token. Flag --log-level.
 	Level slog.Level `yaml:"level"`
 	// Format is "json" or "text". Needs a restart.
-	Format string `yaml:"format"`
+	Format Format `yaml:"format"`
 }
 
-// The values of Log.Format.
+// Format is how the log is written.
+type Format string
+
+// The values of Format.
 const (
-	FormatJSON = "json"
-	FormatText = "text"
+	FormatJSON Format = "json"
+	FormatText Format = "text"
 )
 
 // Default is the configuration in which no key is set. Only upstream.url has no

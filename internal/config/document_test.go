@@ -3,9 +3,6 @@ package config_test
 import (
 	"flag"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"log/slog"
 	"os"
 	"reflect"
@@ -18,9 +15,9 @@ import (
 	"zitadel-v1-adapter/internal/config"
 )
 
-//go:generate go test . -run TestConfigurationDocument -update
+//go:generate go test . -run TestConfiguration(Document|Schema) -update
 
-var update = flag.Bool("update", false, "write the generated part of docs/configuration.md")
+var update = flag.Bool("update", false, "write the generated part of docs/configuration.md, and config.schema.json")
 
 // docs/configuration.md says of every key what the comment of its field and the
 // default say. With -update, it is made to.
@@ -41,7 +38,7 @@ func TestConfigurationDocument(t *testing.T) {
 	if !begins || !ends {
 		t.Fatalf("%s lacks one of these lines:\n%s%s", path, begin, end)
 	}
-	document := keyDocument{comments: fieldComments(t)}
+	document := keyDocument{comments: readFieldComments(t)}
 	document.section(t, "", "", reflect.ValueOf(config.Default()))
 	for _, key := range config.Keys() {
 		if !strings.Contains(document.String(), "\n| `"+key+"` | ") {
@@ -60,45 +57,12 @@ func TestConfigurationDocument(t *testing.T) {
 	}
 }
 
-// fieldComments are the comments of the fields of the sections' structs, by type and
-// field ("Server.Listen"), on one line, with <br> between paragraphs.
-func fieldComments(t *testing.T) map[string]string {
-	t.Helper()
-	comments := map[string]string{}
-	for _, name := range []string{"config.go", "migration.go"} {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		addFieldComments(comments, file)
-	}
-	return comments
-}
-
-func addFieldComments(comments map[string]string, file *ast.File) {
-	ast.Inspect(file, func(node ast.Node) bool {
-		declared, ok := node.(*ast.TypeSpec)
-		if !ok {
-			return true
-		}
-		if fields, ok := declared.Type.(*ast.StructType); ok {
-			for _, field := range fields.Fields.List {
-				for _, name := range field.Names {
-					paragraphs := strings.ReplaceAll(strings.TrimSpace(field.Doc.Text()), "\n\n", "<br>")
-					comments[declared.Name.Name+"."+name.Name] = strings.ReplaceAll(paragraphs, "\n", " ")
-				}
-			}
-		}
-		return false
-	})
-}
-
 // keyDocument is the generated part: a heading, an introduction and a table for each
 // section, and for each key that is in none.
 type keyDocument struct {
 	strings.Builder
 
-	comments map[string]string
+	comments fieldComments
 }
 
 // section writes about a section, then about those in it. The path of the whole
@@ -113,7 +77,7 @@ func (d *keyDocument) section(t *testing.T, path, introduction string, fields re
 	var sections []func()
 	for field, value := range fields.Fields() {
 		key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
-		what := d.what(t, fields.Type().Name(), field.Name)
+		what := inMarkdown(d.comments.about(t, fields.Type().Name(), field.Name))
 		switch {
 		case value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]():
 			sections = append(sections, func() { d.section(t, key, what, value) })
@@ -140,27 +104,17 @@ func (d *keyDocument) row(key, what string, value reflect.Value) {
 	fmt.Fprintf(d, "| `%s` | %s | %s |\n", key, printed(value), what)
 }
 
-// what is the comment of a field in Markdown, without "<Name> is". Keys, flags, and what
-// has quotation marks, become code.
-func (d *keyDocument) what(t *testing.T, typeName, name string) string {
-	t.Helper()
-	comment := d.comments[typeName+"."+name]
-	what, ok := strings.CutPrefix(comment, name+" is ")
-	if !ok {
-		what, ok = strings.CutPrefix(comment, name+" are ")
-	}
-	if !ok || !strings.HasSuffix(what, ".") {
-		t.Errorf("%s.%s needs a comment of whole sentences that begins with %q", typeName, name, name+" is")
-		return comment
-	}
+// inMarkdown is a comment in a table of Markdown. Keys, flags, and what has quotation marks,
+// become code.
+func inMarkdown(comment string) string {
 	code := regexp.MustCompile(`"[^"]*"|--[a-z-]+[a-z]|\b[a-z][a-zA-Z0-9]*(\.[a-zA-Z0-9]+)+|\borgScope\b`)
-	what = code.ReplaceAllStringFunc(strings.ToUpper(what[:1])+what[1:], func(found string) string {
+	comment = code.ReplaceAllStringFunc(comment, func(found string) string {
 		if text := strings.Trim(found, `"`); text != "" {
 			found = text
 		}
 		return "`" + found + "`"
 	})
-	return strings.ReplaceAll(what, "|", `\|`)
+	return strings.NewReplacer("|", `\|`, "\n\n", "<br>").Replace(comment)
 }
 
 // printed is a default in Markdown.

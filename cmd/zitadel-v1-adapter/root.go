@@ -48,7 +48,8 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 // newRootCommand makes the whole command line. Without a command, it is serve.
 func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use: "zitadel-v1-adapter",
+		Use:   "zitadel-v1-adapter",
+		Short: "Answer the deprecated calls of ZITADEL's API v1 by way of its API v2",
 		Long: `zitadel-v1-adapter answers the calls SetHumanInitialPassword and SetHumanPassword of
 ZITADEL's deprecated Management API v1 by way of ZITADEL v2. It passes everything
 else through.`,

@@ -116,9 +116,10 @@ func fieldOf(m *method, name string) protoreflect.FieldDescriptor {
 // pathItem is what can be done under a method's path: call it, or, in a browser, ask first.
 func pathItem(t *testing.T, known schemas, m *method, docs map[string]string) object {
 	t.Helper()
-	var inPath []any
-	for _, name := range parameters(m) {
-		inPath = append(inPath, pathParameter(m, fieldOf(m, name)))
+	names := parameters(m)
+	inPath := make([]object, len(names))
+	for i, name := range names {
+		inPath[i] = pathParameter(m, fieldOf(m, name))
 	}
 	return object{
 		"parameters": inPath,

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	errorv2 "zitadel-v1-adapter/gen/zitadel/error/v2"
@@ -94,16 +95,16 @@ const refusalSchema = "google.rpc.Status"
 
 // addRefusal adds the schema of refusals, as rpcstatus writes them, and of ZITADEL's details.
 func (s schemas) addRefusal() {
-	types, details := []string{}, []any{}
-	for _, message := range []protoreflect.ProtoMessage{&zitadelv1.ErrorDetail{}, &zitadelv1.CredentialsCheckError{}, &errorv2.ErrorDetail{}} {
+	messages := []proto.Message{&zitadelv1.ErrorDetail{}, &zitadelv1.CredentialsCheckError{}, &errorv2.ErrorDetail{}}
+	types, details := make([]string, len(messages)), make([]object, len(messages), len(messages)+1)
+	for i, message := range messages {
 		descriptor := message.ProtoReflect().Descriptor()
-		s.addMessage(descriptor)
-		url := "type.googleapis.com/" + string(descriptor.FullName())
+		types[i], details[i] = "type.googleapis.com/"+string(descriptor.FullName()), s.addMessage(descriptor)
 		schema := s[string(descriptor.FullName())]
-		schema["properties"].(object)["@type"] = object{"const": url} //nolint:forcetypeassert // addMessage makes it so
+		schema["properties"].(object)["@type"] = object{"const": types[i]}
 		schema["required"] = []string{"@type"}
-		types, details = append(types, url), append(details, ref("schemas", string(descriptor.FullName())))
 	}
+	details = append(details, ref("schemas", "google.protobuf.Any"))
 	s["google.protobuf.Any"] = object{
 		"type": "object", "required": []string{"@type"}, "description": "A detail of another type, as ZITADEL sends it.",
 		"properties": object{"@type": object{"type": "string", "not": object{"enum": types}}},
@@ -113,7 +114,7 @@ func (s schemas) addRefusal() {
 		"properties": object{
 			"code":    object{"type": "integer", "description": "The gRPC code."},
 			"message": object{"type": "string", "description": "What was wrong, with ZITADEL's id of the error in brackets, if it has one."},
-			"details": object{"type": "array", "items": object{"anyOf": append(details, ref("schemas", "google.protobuf.Any"))}},
+			"details": object{"type": "array", "items": object{"anyOf": details}},
 		},
 	}
 }
@@ -136,24 +137,19 @@ func (s schemas) addMessage(message protoreflect.MessageDescriptor) object {
 	return ref("schemas", name)
 }
 
-// inJSON is the schema of a field that is no message of ZITADEL's (ProtoJSON's mapping).
+// inJSON is the schema of a field that is no message of ZITADEL's (ProtoJSON's mapping); nil if
+// it is one.
 func inJSON(field protoreflect.FieldDescriptor) object {
-	switch field.Kind() {
-	case protoreflect.BoolKind:
-		return object{"type": "boolean"}
-	case protoreflect.Int32Kind:
-		return object{"type": "integer", "format": "int32"}
-	case protoreflect.Uint64Kind:
-		return object{"type": "string", "pattern": "^[0-9]+$"}
-	case protoreflect.StringKind:
-		return object{"type": "string"}
-	case protoreflect.MessageKind:
-		switch field.Message().FullName() {
-		case "google.protobuf.Timestamp":
-			return object{"type": "string", "format": "date-time"}
-		case "google.protobuf.Struct":
-			return object{"type": "object"}
-		}
+	if message := field.Message(); message != nil {
+		return map[protoreflect.FullName]object{
+			"google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+			"google.protobuf.Struct":    {"type": "object"},
+		}[message.FullName()]
 	}
-	return nil
+	return map[protoreflect.Kind]object{
+		protoreflect.BoolKind:   {"type": "boolean"},
+		protoreflect.Int32Kind:  {"type": "integer", "format": "int32"},
+		protoreflect.Uint64Kind: {"type": "string", "pattern": "^[0-9]+$"},
+		protoreflect.StringKind: {"type": "string"},
+	}[field.Kind()]
 }

@@ -3,8 +3,8 @@
 package configuration_test
 
 import (
-	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -157,22 +157,9 @@ func TestBoundsAreThePrograms(t *testing.T) {
 		if len(property.AnyOf) == 0 {
 			continue
 		}
-		number := property.AnyOf[0]
-		within, beyond := []string{}, []string{}
-		if number.Minimum != nil {
-			least := number.Minimum.Num().Int64()
-			within, beyond = append(within, fmt.Sprint(least)), append(beyond, fmt.Sprint(least-1))
-		}
-		if number.ExclusiveMinimum != nil {
-			beyond = append(beyond, number.ExclusiveMinimum.Num().String())
-		}
-		if number.Maximum != nil {
-			most := number.Maximum.Num().Int64()
-			within, beyond = append(within, fmt.Sprint(most)), append(beyond, fmt.Sprint(most+1))
-		}
-		for _, value := range slices.Concat(within, beyond) {
+		for value, want := range onAndBeyondBounds(property.AnyOf[0]) {
 			bounds++
-			want, file := slices.Contains(within, value), nested(key, value)
+			file := nested(key, value)
 			if refusal := validate(t, schema, file); (refusal == nil) != want {
 				t.Errorf("%s: the schema says %v, want it taken: %v", file, refusal, want)
 			}
@@ -182,6 +169,22 @@ func TestBoundsAreThePrograms(t *testing.T) {
 		}
 	}
 	t.Logf("%d values on bounds and beyond", bounds)
+}
+
+// onAndBeyondBounds are the values on the bounds of a number, and those beyond; true are those that
+// are within.
+func onAndBeyondBounds(number *jsonschema.Schema) map[string]bool {
+	values := map[string]bool{}
+	set := func(bound *big.Rat, beyond int64, within bool) {
+		if bound != nil {
+			at := bound.Num().Int64()
+			values[strconv.FormatInt(at, 10)], values[strconv.FormatInt(at+beyond, 10)] = within, false
+		}
+	}
+	set(number.Minimum, -1, true)
+	set(number.ExclusiveMinimum, -1, false)
+	set(number.Maximum, 1, true)
+	return values
 }
 
 // compile compiles the schema, which its own schema checks.
@@ -242,21 +245,20 @@ func validate(t *testing.T, schema *jsonschema.Schema, file string) error {
 // inJSON is a YAML value as editors take it: times are text.
 func inJSON(t *testing.T, node *yaml.Node) any {
 	t.Helper()
-	switch node.Kind {
-	case yaml.MappingNode:
+	switch node.Tag {
+	case "!!map":
 		object := map[string]any{}
 		for pair := range slices.Chunk(node.Content, 2) {
 			object[pair[0].Value] = inJSON(t, pair[1])
 		}
 		return object
-	case yaml.SequenceNode:
+	case "!!seq":
 		list := make([]any, len(node.Content))
 		for i, element := range node.Content {
 			list[i] = inJSON(t, element)
 		}
 		return list
-	}
-	if node.Tag == "!!timestamp" {
+	case "!!timestamp":
 		return node.Value
 	}
 	var scalar any

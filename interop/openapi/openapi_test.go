@@ -185,13 +185,15 @@ func newRequest(t *testing.T, recorded recordings.Request) (*http.Request, error
 		return nil, errors.New("no path has two slashes together, which the validator takes for one")
 	}
 	body := recorded.Body(t)
-	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: %d\r\n", recorded.Method, recorded.Path, len(body))
+	var sent bytes.Buffer
+	fmt.Fprintf(&sent, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: %d\r\n", recorded.Method, recorded.Path, len(body))
 	for name, value := range recorded.Headers {
 		if name != "Host" && name != "Content-Length" {
-			head += name + ": " + value + "\r\n"
+			fmt.Fprintf(&sent, "%s: %s\r\n", name, value)
 		}
 	}
-	request, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head + "\r\n" + string(body))))
+	fmt.Fprintf(&sent, "\r\n%s", body)
+	request, err := http.ReadRequest(bufio.NewReader(&sent))
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func kinds() object {
 	pattern := func(pattern string) object { return object{"type": "string", "pattern": pattern} }
 	return object{
 		"text":     object{"type": text},
-		"list":     object{"type": []string{"array", "null"}, "items": object{"type": text}},
+		"list":     object{"type": append([]string{"array"}, text...), "items": object{"type": text}},
 		"boolean":  object{"enum": []any{true, false, "true", "false", nil}},
 		"duration": object{"anyOf": []any{pattern(`^[-+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`), null}},
 		"time": object{"anyOf": []any{
@@ -175,6 +175,9 @@ func constants(t *testing.T, of reflect.Type) []any {
 				if literal, ok := value.(*ast.BasicLit); ok {
 					text, _ := strconv.Unquote(literal.Value) // Go's own
 					values = append(values, text)
+					if number, err := strconv.ParseFloat(text, 64); err == nil { // it may stand without quotation marks
+						values = append(values, number)
+					}
 				}
 			}
 			return false

@@ -116,7 +116,7 @@ func TestSchemaAndProgramAgree(t *testing.T) {
 		"colour: red": false, "upstream: {uri: http://x}": false, "server: {tls: {cert: x}}": false, "Server: {listen: ':1'}": false,
 		// What kind of value.
 		"server: x": false, "log: [level]": false, "- upstream": false, "text": false, "42": false,
-		"server: {trustedProxies: 10.0.0.0/8}": false, "server: {trustedProxies: [{unix: }]}": false, "server: {trustedProxies: [10.0.0.0/8, unix]}": true,
+		"server: {trustedProxies: 10.0.0.0/8}": true, "server: {trustedProxies: '10.0.0.0/8,unix'}": true, "server: {trustedProxies: {a: b}}": false, "server: {trustedProxies: [{unix: }]}": false, "server: {trustedProxies: [10.0.0.0/8, unix]}": true,
 		"server: {listen: [':1']}": false, "admin: {hosts: [a, 1]}": true, "deprecation: {exempt: [401037506155383846]}": true,
 		// Durations.
 		"server: {shutdownDelay: 5s}": true, "server: {shutdownDelay: 1m30s}": true, "server: {shutdownDelay: 1.5h}": true, "server: {shutdownDelay: '0s'}": true,
@@ -131,6 +131,7 @@ func TestSchemaAndProgramAgree(t *testing.T) {
 		"orgScope: off": true, "orgScope: 'strict'": true, "orgScope: loose": false, "orgScope: Strict": false, "orgScope: true": false, "orgScope: ''": false,
 		"upstream: {protocol: connect}": true, "upstream: {protocol: rest}": false, "server: {grpcHealth: own}": true, "server: {grpcReflection: none}": false,
 		"deprecation: {afterSunset: serve}": true, "deprecation: {afterSunset: later}": false, "log: {format: text}": true, "log: {format: xml}": false,
+		"server: {tls: {minVersion: 1.3}}": true, "server: {tls: {minVersion: '1.2'}}": true, "server: {tls: {minVersion: 1.1}}": false,
 		"log: {level: WARN}": true, "log: {level: Debug}": true, "log: {level: loud}": false, "log: {level: info+2}": false, "log: {level: 0}": false,
 		// Times.
 		"deprecation: {since: 2025-11-03}": true, "deprecation: {since: '2025-11-03T12:00:00Z'}": true, "deprecation: {since: 2025-11-03T12:00:00+01:00}": true,

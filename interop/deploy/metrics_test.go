@@ -99,6 +99,12 @@ func hangUp(t *testing.T, adapter running, wanted ...string) {
 	if err := adapter.process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
+	awaitMetrics(t, adapter, wanted...)
+}
+
+// awaitMetrics returns when the adapter's metrics have all that is wanted.
+func awaitMetrics(t *testing.T, adapter running, wanted ...string) {
+	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		got, missing := metrics(t, adapter), ""
 		for _, want := range wanted {

@@ -1,0 +1,26 @@
+{{- define "zitadel-v1-adapter.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "zitadel-v1-adapter.fullname" -}}
+{{- $name := include "zitadel-v1-adapter.name" . }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- .Values.fullnameOverride | default $full | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "zitadel-v1-adapter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "zitadel-v1-adapter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "zitadel-v1-adapter.labels" -}}
+{{ include "zitadel-v1-adapter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "zitadel-v1-adapter.serviceAccountName" -}}
+{{- $default := .Values.serviceAccount.create | ternary (include "zitadel-v1-adapter.fullname" .) "default" }}
+{{- .Values.serviceAccount.name | default $default }}
+{{- end }}

@@ -1,0 +1,351 @@
+package deploy_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	podsecurityapi "k8s.io/pod-security-admission/api"
+	podsecurity "k8s.io/pod-security-admission/policy"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/internal/config"
+)
+
+// With each value set, the chart's objects have only fields that Kubernetes knows, belong
+// together, and hold a configuration that the adapter starts with.
+func TestChartValueSets(t *testing.T) {
+	t.Parallel()
+	secrets := clusterSecrets(t)
+	languages := corev1.ConfigMap{Data: map[string]string{"en.yaml": "Errors: {User: {Password: {NotFound: Password not found}}}\n"}}
+	languages.Name = "zitadel-messages"
+	for _, file := range valueSets(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			objects := parse(t, template(t, "--values", file))
+			checkHoldsNoSecret(t, objects.ConfigMaps, secrets)
+			if strings.HasPrefix(filepath.Base(file), "sidecar") {
+				if alone := (manifests{ConfigMaps: objects.ConfigMaps}); !reflect.DeepEqual(objects, alone) {
+					t.Errorf("got %+v, want a ConfigMap and nothing else", objects)
+				}
+				return
+			}
+			deployment := objects.Deployments[0]
+			pod := deployment.Spec.Template.Spec
+			in := adapterContainer(t, pod, append(objects.ConfigMaps, languages), secrets)
+			settings := in.settings(t)
+			checkPorts(t, in.Container, settings)
+			if name := portNumber(in.Container, "http"); settings.Server.Listen != fmt.Sprintf(":%d", name) {
+				t.Errorf("got the container port %d, want that of server.listen, %s", name, settings.Server.Listen)
+			}
+			checkGracePeriod(t, pod, settings)
+			checkRestricted(t, deployment.Spec.Template)
+			checkServiceAccount(t, objects, pod)
+			checkSelectors(t, objects)
+			checkService(t, objects, settings)
+			checkRoutes(t, objects)
+			checkMonitoring(t, objects, settings)
+		})
+	}
+}
+
+// portNumber is the number of a container's port; 0 is none.
+func portNumber(of corev1.Container, name string) int32 {
+	for _, port := range of.Ports {
+		if port.Name == name {
+			return port.ContainerPort
+		}
+	}
+	return 0
+}
+
+// checkHoldsNoSecret looks for the content of Secrets in ConfigMaps.
+func checkHoldsNoSecret(t *testing.T, configMaps []corev1.ConfigMap, secrets map[string]map[string]string) {
+	t.Helper()
+	for _, configMap := range configMaps {
+		for _, secret := range secrets {
+			for _, content := range secret {
+				if strings.Contains(fmt.Sprint(configMap), content) {
+					t.Errorf("the ConfigMap %s holds %q", configMap.Name, content)
+				}
+			}
+		}
+	}
+}
+
+// checkPorts checks that probes come to the admin listener, in the way that it speaks.
+func checkPorts(t *testing.T, in corev1.Container, settings config.Config) {
+	t.Helper()
+	if port := portNumber(in, "admin"); settings.Admin.Listen != fmt.Sprintf(":%d", port) {
+		t.Errorf("got the container port %d for probes, want that of admin.listen, %s", port, settings.Admin.Listen)
+	}
+	scheme := corev1.URIScheme("")
+	if settings.Admin.TLS.Files().Enabled() {
+		scheme = corev1.URISchemeHTTPS
+	}
+	probes := map[string]*corev1.Probe{"/readyz": in.ReadinessProbe, "/healthz": in.LivenessProbe}
+	for path, probe := range probes {
+		want := corev1.HTTPGetAction{Path: path, Port: intstr.FromString("admin"), Scheme: scheme}
+		if probe == nil || probe.HTTPGet == nil || !reflect.DeepEqual(*probe.HTTPGet, want) {
+			t.Errorf("got the probe %+v, want %+v", probe, want)
+		}
+	}
+}
+
+// checkGracePeriod checks that a pod may take as long as its end may take.
+func checkGracePeriod(t *testing.T, pod corev1.PodSpec, settings config.Config) {
+	t.Helper()
+	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
+	if needed := settings.Server.ShutdownDelay + settings.Server.ShutdownTimeout; grace < needed+10*time.Second {
+		t.Errorf("got a grace period of %v, want ten seconds more than the %v that a shutdown may take", grace, needed)
+	}
+	if settings.Server.ShutdownDelay == 0 {
+		t.Error("server.shutdownDelay: got 0s, want time in which the gateway notices")
+	}
+}
+
+// checkRestricted asks the judge of Kubernetes' own admission, and adds what the restricted
+// standard leaves open.
+func checkRestricted(t *testing.T, pod corev1.PodTemplateSpec) {
+	t.Helper()
+	evaluator, err := podsecurity.NewEvaluator(podsecurity.DefaultChecks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := podsecurityapi.LevelVersion{Level: podsecurityapi.LevelRestricted, Version: podsecurityapi.LatestVersion()}
+	if result := podsecurity.AggregateCheckResults(evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec)); !result.Allowed {
+		t.Errorf("not restricted: %s", result.ForbiddenDetail())
+	}
+	for _, each := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
+		if context := each.SecurityContext; context.ReadOnlyRootFilesystem == nil || !*context.ReadOnlyRootFilesystem {
+			t.Errorf("%s: the root file system can be written to", each.Name)
+		}
+	}
+}
+
+// checkServiceAccount checks that no pod has a token of Kubernetes.
+func checkServiceAccount(t *testing.T, objects manifests, pod corev1.PodSpec) {
+	t.Helper()
+	if token := pod.AutomountServiceAccountToken; token == nil || *token {
+		t.Error("the pod has a token of its service account")
+	}
+	for _, account := range objects.ServiceAccounts {
+		if token := account.AutomountServiceAccountToken; token == nil || *token || account.Name != pod.ServiceAccountName {
+			t.Errorf("got %+v, want one with the name %s and without token", account, pod.ServiceAccountName)
+		}
+	}
+}
+
+// checkSelectors checks that whatever selects pods selects the Deployment's.
+func checkSelectors(t *testing.T, objects manifests) {
+	t.Helper()
+	deployment := objects.Deployments[0]
+	selectors := map[string]map[string]string{
+		"Deployment":          deployment.Spec.Selector.MatchLabels,
+		"Service":             objects.Services[0].Spec.Selector,
+		"PodDisruptionBudget": objects.Budgets[0].Spec.Selector.MatchLabels,
+	}
+	for _, policy := range objects.NetworkPolicies {
+		selectors["NetworkPolicy"] = policy.Spec.PodSelector.MatchLabels
+	}
+	for _, constraint := range deployment.Spec.Template.Spec.TopologySpreadConstraints {
+		selectors["spread over "+constraint.TopologyKey] = constraint.LabelSelector.MatchLabels
+	}
+	if len(deployment.Spec.Template.Spec.TopologySpreadConstraints) == 0 {
+		t.Error("pods are not spread")
+	}
+	for name, selector := range selectors {
+		if len(selector) == 0 || !labels.SelectorFromSet(selector).Matches(labels.Set(deployment.Spec.Template.Labels)) {
+			t.Errorf("%s selects %v, want some of the pods' labels %v", name, selector, deployment.Spec.Template.Labels)
+		}
+	}
+	for _, autoscaler := range objects.Autoscalers {
+		if target := autoscaler.Spec.ScaleTargetRef; target.Name != deployment.Name || target.Kind != "Deployment" || deployment.Spec.Replicas != nil {
+			t.Errorf("got autoscaling of %+v, replicas %v, want %s, whose number it decides alone", target, deployment.Spec.Replicas, deployment.Name)
+		}
+	}
+}
+
+// checkService checks that the Service's ports lead to ports of the container.
+func checkService(t *testing.T, objects manifests, settings config.Config) {
+	t.Helper()
+	targets := map[string]string{"http": "http", "grpc": "http", "admin": "admin"}
+	for _, port := range objects.Services[0].Spec.Ports {
+		if port.TargetPort.StrVal != targets[port.Name] || portNumber(objects.Deployments[0].Spec.Template.Spec.Containers[0], port.TargetPort.StrVal) == 0 {
+			t.Errorf("the Service's port %s leads to %v, want %q of the container", port.Name, port.TargetPort, targets[port.Name])
+		}
+		if h2c := port.AppProtocol != nil && *port.AppProtocol == "kubernetes.io/h2c"; h2c && (port.Name != "grpc" || settings.Server.TLS.Files().Enabled()) {
+			t.Errorf("the Service's port %s says that it speaks h2c", port.Name)
+		}
+		delete(targets, port.Name)
+	}
+	if len(targets) > 0 {
+		t.Errorf("the Service lacks the ports %v", targets)
+	}
+}
+
+// checkRoutes checks that routes lead all methods to the Service, and gateways' TLS too.
+func checkRoutes(t *testing.T, objects manifests) {
+	t.Helper()
+	for _, route := range objects.Routes {
+		for _, rule := range route.Spec.Rules {
+			for _, backend := range rule.BackendRefs {
+				port := servicePort(objects.Services[0], func(port corev1.ServicePort) bool { return port.Port == *backend.Port })
+				if want := map[bool]string{true: "http", false: "grpc"}[*rule.Matches[0].Path.Type != gatewayv1.PathMatchExact]; string(backend.Name) != objects.Services[0].Name || port != want {
+					t.Errorf("the route leads to %s, port %q, want %s, port %q", backend.Name, port, objects.Services[0].Name, want)
+				}
+			}
+		}
+		checkRoutedPaths(t, route)
+	}
+	for _, policy := range objects.TLSPolicies {
+		for _, target := range policy.Spec.TargetRefs {
+			name := servicePort(objects.Services[0], func(port corev1.ServicePort) bool { return port.Name == string(*target.SectionName) })
+			if string(target.Name) != objects.Services[0].Name || name == "" {
+				t.Errorf("the policy is about %+v, want a port of %s", target, objects.Services[0].Name)
+			}
+		}
+		if len(policy.Spec.TargetRefs) != 2 || policy.Spec.Validation.Hostname == "" {
+			t.Errorf("got the policy %+v, want one for the ports http and grpc with a name", policy.Spec)
+		}
+	}
+}
+
+// servicePort is the name of the port for which a function is true.
+func servicePort(service corev1.Service, is func(corev1.ServicePort) bool) string {
+	for _, port := range service.Spec.Ports {
+		if is(port) {
+			return port.Name
+		}
+	}
+	return ""
+}
+
+// checkRoutedPaths checks that a route has the paths of all methods that the adapter
+// translates, in each protocol.
+func checkRoutedPaths(t *testing.T, route gatewayv1.HTTPRoute) {
+	t.Helper()
+	var exact []string
+	rest := func(string) bool { return false }
+	for _, rule := range route.Spec.Rules {
+		for _, match := range rule.Matches {
+			switch path := *match.Path.Value; *match.Path.Type {
+			case gatewayv1.PathMatchExact:
+				exact = append(exact, path)
+			case gatewayv1.PathMatchRegularExpression:
+				rest = regexp.MustCompile("^(?:" + path + ")$").MatchString
+			case gatewayv1.PathMatchPathPrefix:
+				rest = func(of string) bool { return strings.HasPrefix(of, path+"/") }
+			}
+		}
+	}
+	var procedures []string
+	service := managementv1.File_zitadel_management_v1_management_proto.Services().Get(0)
+	for i := range service.Methods().Len() {
+		procedures = append(procedures, fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(i).Name()))
+	}
+	slices.Sort(exact)
+	slices.Sort(procedures)
+	if !slices.Equal(exact, procedures) {
+		t.Errorf("the route has the paths %v, want those of the methods, %v", exact, procedures)
+	}
+	for path, want := range map[string]bool{
+		"/management/v1/users/3001/password": true, "/management/v1/users/3001/password/_initialize": true,
+		"/management/v1/orgs/me": false, "/oauth/v2/token": false,
+	} {
+		if rest(path) != want {
+			t.Errorf("%s is routed to the adapter: %v, want %v", path, !want, want)
+		}
+	}
+}
+
+// checkMonitoring checks that Prometheus asks the admin port as that wants to be asked, for
+// what the alerts are about, and gets the alerts as they are.
+func checkMonitoring(t *testing.T, objects manifests, settings config.Config) {
+	t.Helper()
+	for _, monitor := range objects.ServiceMonitors {
+		endpoint := monitor.Spec.Endpoints[0]
+		if !labels.SelectorFromSet(monitor.Spec.Selector.MatchLabels).Matches(labels.Set(objects.Services[0].Labels)) {
+			t.Errorf("the ServiceMonitor selects %v, want labels of the Service, %v", monitor.Spec.Selector.MatchLabels, objects.Services[0].Labels)
+		}
+		if secure := endpoint.Scheme == "https"; endpoint.Port != "admin" || endpoint.Path != "/metrics" || secure != settings.Admin.TLS.Files().Enabled() {
+			t.Errorf("got the endpoint %+v, want /metrics of the admin port, TLS: %v", endpoint, !secure)
+		}
+		if (endpoint.Authorization != nil) != (settings.Admin.TokenFile != "") {
+			t.Errorf("got the authorization %v, admin.tokenFile %q", endpoint.Authorization, settings.Admin.TokenFile)
+		}
+		if relabel := endpoint.RelabelConfigs[0]; relabel.TargetLabel != "job" || *relabel.Replacement != "zitadel-v1-adapter" {
+			t.Errorf("got %+v, want the job's name in the alerts", relabel)
+		}
+	}
+	for _, rule := range objects.PrometheusRules {
+		var got, want []string
+		for _, group := range rule.Spec.Groups {
+			for _, each := range group.Rules {
+				got = append(got, fmt.Sprint(each.Alert, each.Expr.String(), each.Annotations))
+			}
+		}
+		for _, each := range alerts(t) {
+			want = append(want, fmt.Sprint(each.Alert, each.Expr, each.Annotations))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got the rules\n%v\nwant\n%v", got, want)
+		}
+	}
+}
+
+// Pods are replaced when a key of the configuration changes that needs it, and when what
+// they mount does; not otherwise.
+func TestChartReplacesPods(t *testing.T) {
+	t.Parallel()
+	replaced := map[string]string{
+		"limits.headerTimeout": "5s", "limits.idleTimeout": "1m", "limits.writeTimeout": "30s", "limits.headerBytes": "5000", "limits.connectionsPerPeer": "7",
+		"usage.store": "sqlite:/data/usage.db", "usage.retention": "1h", "log.format": "text",
+	}
+	document, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var needed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` .*Needs a restart.*$").FindAllStringSubmatch(string(document), -1) {
+		if !slices.Contains(setByChart, row[1]) {
+			needed = append(needed, row[1])
+		}
+	}
+	slices.Sort(needed)
+	if got := slices.Sorted(maps.Keys(replaced)); !slices.Equal(got, needed) {
+		t.Fatalf("got %v, want the keys that need a restart, %v", got, needed)
+	}
+	sets := map[string]bool{
+		"config.rollout.percent=50": false, "config.log.level=debug": false, "config.server.grpcHealth=own": false,
+		"secrets.serverTLS.name=adapter-tls": true, "secrets.usageStore.name=adapter-usage": true,
+	}
+	for key, value := range replaced {
+		sets["config."+key+"="+value] = true
+	}
+	render := func(t *testing.T, set string) appsv1.Deployment {
+		t.Helper()
+		return parse(t, template(t, "--values", chart+"/ci/default-values.yaml", "--set", set)).Deployments[0]
+	}
+	before := render(t, "replicaCount=2")
+	for set, want := range sets {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			if got := !reflect.DeepEqual(before.Spec.Template, render(t, set).Spec.Template); got != want {
+				t.Errorf("pods are replaced: %v, want %v", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,306 @@
+package deploy_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"zitadel-v1-adapter/internal/config"
+)
+
+var update = flag.Bool("update", false, "write what is generated in deploy/: deploy/kubernetes, and parts of the chart's README.md and values.schema.json")
+
+// updateCommand is what to do about a file that is not as it should be.
+const updateCommand = "cd interop && go test ./deploy -run Chart -update"
+
+// wantFile compares a file with what it should be. With -update, it is made to.
+func wantFile(t *testing.T, path, want string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(content) != want {
+		t.Errorf("%s is not up to date: %s", path, updateCommand)
+	}
+}
+
+// value is one of values.yaml: not a section, but what is in it.
+type value struct {
+	path, comment, byDefault string
+}
+
+// documentedValues reads values.yaml. What has no comment fails the test, but for sections.
+func documentedValues(t *testing.T) []value {
+	t.Helper()
+	content, err := os.ReadFile(chart + "/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(content, &document); err != nil {
+		t.Fatal(err)
+	}
+	return valuesIn(t, document.Content[0], "")
+}
+
+// valuesIn reads a section. One whose keys have no comments is one value.
+func valuesIn(t *testing.T, section *yaml.Node, prefix string) []value {
+	t.Helper()
+	var all []value
+	for pair := range slices.Chunk(section.Content, 2) {
+		path, of := prefix+pair[0].Value, pair[1]
+		comment := strings.ReplaceAll(strings.ReplaceAll(pair[0].HeadComment, "\n# ", " "), "# ", "")
+		if hasComments(of) {
+			all = append(all, valuesIn(t, of, path+".")...)
+			continue
+		}
+		if !strings.HasSuffix(comment, ".") {
+			t.Errorf("values.yaml: %s: got the comment %q, want a sentence", path, comment)
+		}
+		var byDefault any
+		if err := of.Decode(&byDefault); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(byDefault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, value{path, comment, strings.Trim(string(text), `"`)})
+	}
+	return all
+}
+
+// hasComments tells whether a key in a section has a comment.
+func hasComments(section *yaml.Node) bool {
+	return slices.ContainsFunc(section.Content, func(in *yaml.Node) bool { return in.HeadComment != "" || hasComments(in) })
+}
+
+// README.md of the chart says of each value what values.yaml says. With -update, it is made to.
+func TestChartDocument(t *testing.T) {
+	t.Parallel()
+	const path, begin = chart + "/README.md", "<!-- Generated from values.yaml: " + updateCommand + " -->\n"
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	introduction, _, found := strings.Cut(string(content), begin)
+	if !found {
+		t.Fatalf("%s lacks the line %s", path, begin)
+	}
+	var table strings.Builder
+	for _, each := range documentedValues(t) {
+		byDefault := "none"
+		if each.byDefault != "" {
+			byDefault = "`" + each.byDefault + "`"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", each.path, byDefault, each.comment)
+	}
+	wantFile(t, path, introduction+begin+"\n| value | default | what |\n| --- | --- | --- |\n"+table.String())
+}
+
+// Each value is set in one of the value sets, so that the tests see what it does.
+func TestChartValueSetsUseEachValue(t *testing.T) {
+	t.Parallel()
+	used := map[string]bool{}
+	for _, file := range valueSets(t) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var set map[string]any
+		if err := sigsyaml.Unmarshal(content, &set); err != nil {
+			t.Fatal(err)
+		}
+		addPaths(used, set, "")
+	}
+	for _, each := range documentedValues(t) {
+		if !used[each.path] {
+			t.Errorf("no file in %s/ci sets %s", chart, each.path)
+		}
+	}
+}
+
+// addPaths adds the path of each key, those of sections included.
+func addPaths(to map[string]bool, section map[string]any, prefix string) {
+	for key, of := range section {
+		to[prefix+key] = true
+		if deeper, ok := of.(map[string]any); ok {
+			addPaths(to, deeper, prefix+key+".")
+		}
+	}
+}
+
+// schema is what the tests look at in a JSON Schema.
+type schema struct {
+	Properties           map[string]schema `json:"properties"`
+	AdditionalProperties any               `json:"additionalProperties"`
+}
+
+// values.schema.json has the values of values.yaml and no others, and those keys of the
+// configuration that the chart does not set itself, with their types. With -update, the part
+// about the configuration is made to.
+func TestChartSchema(t *testing.T) {
+	t.Parallel()
+	const path, begin = chart + "/values.schema.json", "  \"$defs\": "
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, _, _ := strings.Cut(string(content), begin)
+	definitions, err := json.MarshalIndent(map[string]any{"config": configSchema(reflect.ValueOf(config.Default()), "")}, "  ", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, path, values+begin+string(definitions)+"\n}\n")
+
+	var root schema
+	if err := json.Unmarshal(content, &root); err != nil {
+		t.Fatal(err)
+	}
+	inSchema, inValues := map[string]bool{}, map[string]bool{"global": true} // helm adds it to what dependencies get
+	addProperties(t, inSchema, root, "")
+	for _, each := range documentedValues(t) {
+		inValues[each.path] = true
+	}
+	if !maps.Equal(inSchema, inValues) {
+		t.Errorf("values.schema.json has %v, want the values of values.yaml, %v", slices.Sorted(maps.Keys(inSchema)), slices.Sorted(maps.Keys(inValues)))
+	}
+}
+
+// addProperties adds the path of each property that has none itself.
+func addProperties(t *testing.T, to map[string]bool, section schema, prefix string) {
+	t.Helper()
+	if section.AdditionalProperties != false {
+		t.Errorf("values.schema.json: %s: other properties are allowed", prefix)
+	}
+	for name, property := range section.Properties {
+		if len(property.Properties) == 0 {
+			to[prefix+name] = true
+			continue
+		}
+		addProperties(t, to, property, prefix+name+".")
+	}
+}
+
+// setByChart are the keys of the configuration that the chart always sets, or only together
+// with the Secret that they name a file of.
+var setByChart = []string{
+	"server.listen", "server.tls.certFile", "server.tls.keyFile", "server.tls.clientCAFile",
+	"admin.listen", "admin.tls.certFile", "admin.tls.keyFile", "admin.tls.clientCAFile", "admin.tokenFile",
+}
+
+// configSchema is the JSON Schema of a section of the configuration, or of a key.
+func configSchema(of reflect.Value, path string) map[string]any {
+	text := map[string]any{"type": "string"}
+	switch of.Interface().(type) {
+	case time.Duration:
+		return map[string]any{"type": "string", "pattern": "^([0-9.]+(ns|us|µs|ms|s|m|h))+$"}
+	case time.Time, slog.Level:
+		return text
+	}
+	switch of.Kind() {
+	case reflect.Struct:
+		properties := map[string]any{}
+		for field, value := range of.Fields() {
+			key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
+			if of := configSchema(value, key); !slices.Contains(setByChart, key) && !reflect.DeepEqual(of["properties"], map[string]any{}) {
+				properties[field.Tag.Get("yaml")] = of
+			}
+		}
+		return map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
+	case reflect.Slice:
+		return map[string]any{"type": "array", "items": text}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int:
+		return map[string]any{"type": "integer"}
+	case reflect.Float64:
+		return map[string]any{"type": "number"}
+	default:
+		return text
+	}
+}
+
+// What cannot work is refused before anything is changed in the cluster, with the value's path.
+func TestChartRefusesWrongValues(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]struct {
+		set  []string
+		want []string
+	}{
+		"no upstream":                    {[]string{"config.upstream.url="}, []string{"config.upstream.url: missing: set it to the base URL of ZITADEL"}},
+		"an unknown value":               {[]string{"replicas=3"}, []string{"additional properties 'replicas' not allowed"}},
+		"an unknown value in a section":  {[]string{"route.hosts={a}"}, []string{"/route", "'hosts' not allowed"}},
+		"another mode":                   {[]string{"mode=daemonset"}, []string{"/mode", "'gateway', 'sidecar'"}},
+		"an unknown key":                 {[]string{"config.upstream.uri=x"}, []string{"/config/upstream", "'uri' not allowed"}},
+		"a key that the chart sets":      {[]string{"config.server.listen=:80"}, []string{"/config/server", "'listen' not allowed"}},
+		"a file that the chart mounts":   {[]string{"config.admin.tokenFile=/x"}, []string{"/config/admin", "'tokenFile' not allowed"}},
+		"a duration without unit":        {[]string{"config.server.shutdownDelay=10"}, []string{"/config/server/shutdownDelay", "want string"}},
+		"a duration of nonsense":         {[]string{"config.server.shutdownDelay=soon"}, []string{"/config/server/shutdownDelay", "does not match pattern"}},
+		"a user's id as a number":        {[]string{"config.deprecation.exempt={400850336480234534}"}, []string{"/config/deprecation/exempt/0", "want string"}},
+		"a password of the usage store":  {[]string{"config.usage.store=postgres://v1adapter:secret@db/zitadel"}, []string{"config.usage.store: it has a password", "secrets.usageStore"}},
+		"same, as a parameter":           {[]string{"config.usage.store=postgres://v1adapter@db/zitadel?password=secret"}, []string{"config.usage.store: it has a password"}},
+		"the token itself":               {[]string{"secrets.adminToken=secret"}, []string{"/secrets/adminToken", "want object"}},
+		"a Secret's name that is none":   {[]string{"secrets.serverTLS.name=My Secret"}, []string{"/secrets/serverTLS/name", "does not match pattern"}},
+		"a port that is none":            {[]string{"ports.http=80800"}, []string{"/ports/http", "maximum"}},
+		"a digest that is none":          {[]string{"image.digest=latest"}, []string{"/image/digest", "does not match pattern"}},
+		"a tag as a number":              {[]string{"image.tag=7"}, []string{"/image/tag", "want string"}},
+		"a route from nowhere":           {[]string{"route.enabled=true"}, []string{"/route/parentRefs", "minItems"}},
+		"TLS to a listener without":      {[]string{"route.enabled=true", "route.parentRefs[0].name=g", "route.backendTLS.hostname=a"}, []string{"route.backendTLS.hostname: the adapter speaks plain text: set secrets.serverTLS.name"}},
+		"metrics without a token":        {[]string{"serviceMonitor.enabled=true"}, []string{"serviceMonitor.enabled: the adapter refuses /metrics", "secrets.adminToken.name"}},
+		"no pod that may be away":        {[]string{"podDisruptionBudget.maxUnavailable=0"}, []string{"/podDisruptionBudget/maxUnavailable", "minimum"}},
+		"a volume that is no object":     {[]string{"extraVolumes={data}"}, []string{"/extraVolumes/0", "want object"}},
+		"an annotation that is a number": {[]string{"podAnnotations.team=7"}, []string{"/podAnnotations/team", "want string"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"template", "x", chart, "--set", "config.upstream.url=http://zitadel"}
+			for _, set := range refused.set {
+				args = append(args, "--set", set)
+			}
+			out, err := helm(t, args...)
+			if err == nil {
+				t.Fatalf("got\n%s\nwant an error", out)
+			}
+			for _, want := range refused.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got the error %v, want one with %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "secret@") {
+				t.Errorf("the error %v has the password", err)
+			}
+		})
+	}
+}
+
+// The chart passes helm's own strict look, with each value set and as it is.
+func TestChartPassesLint(t *testing.T) {
+	t.Parallel()
+	for _, file := range append(valueSets(t), chart+"/values.yaml") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			if out, err := helm(t, "lint", "--strict", chart, "--values", file); err != nil {
+				t.Errorf("%s%v", out, err)
+			}
+		})
+	}
+}

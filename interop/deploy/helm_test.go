@@ -1,0 +1,140 @@
+package deploy_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// chart is the Helm chart's folder.
+const chart = "../../deploy/helm/zitadel-v1-adapter"
+
+// helmPath is the path of the helm that tools/go.mod names, which is built once.
+var helmPath = sync.OnceValues(func() (string, error) {
+	command := exec.Command("go", "tool", "-modfile=../../tools/go.mod", "-n", "helm")
+	command.Stderr = os.Stderr
+	path, err := command.Output()
+	return strings.TrimSpace(string(path)), err
+})
+
+// helm runs helm, and returns what it prints, and its messages as an error.
+func helm(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	path, err := helmPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), path, args...)
+	var out, messages bytes.Buffer
+	command.Stdout, command.Stderr = &out, &messages
+	if command.Run() != nil {
+		return out.String(), errors.New(messages.String())
+	}
+	return out.String(), nil
+}
+
+// template renders the chart as the release named zitadel-v1-adapter. The arguments are
+// helm's.
+func template(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := helm(t, append([]string{"template", "zitadel-v1-adapter", chart}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// valueSets are the files with values in the chart's folder ci.
+func valueSets(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(chart + "/ci/*-values.yaml")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("got the value sets %v, %v, want six or more", files, err)
+	}
+	return files
+}
+
+// manifests are the objects in a stream of YAML documents.
+type manifests struct {
+	Deployments      []appsv1.Deployment
+	Services         []corev1.Service
+	ConfigMaps       []corev1.ConfigMap
+	ServiceAccounts  []corev1.ServiceAccount
+	Budgets          []policyv1.PodDisruptionBudget
+	Autoscalers      []autoscalingv2.HorizontalPodAutoscaler
+	NetworkPolicies  []networkingv1.NetworkPolicy
+	Routes           []gatewayv1.HTTPRoute
+	TLSPolicies      []gatewayv1.BackendTLSPolicy
+	ServiceMonitors  []monitoringv1.ServiceMonitor
+	PrometheusRules  []monitoringv1.PrometheusRule
+}
+
+// parse reads a stream of YAML documents. Objects of a kind that manifests has not, and fields
+// that a kind has not, fail the test.
+func parse(t *testing.T, stream string) manifests {
+	t.Helper()
+	var all manifests
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(stream)))
+	for {
+		content, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		var header metav1.TypeMeta
+		if err := errors.Join(err, yaml.Unmarshal(content, &header)); err != nil {
+			t.Fatalf("%v in\n%s", err, content)
+		}
+		switch header.APIVersion + " " + header.Kind {
+		case "apps/v1 Deployment":
+			add(t, content, &all.Deployments)
+		case "v1 Service":
+			add(t, content, &all.Services)
+		case "v1 ConfigMap":
+			add(t, content, &all.ConfigMaps)
+		case "v1 ServiceAccount":
+			add(t, content, &all.ServiceAccounts)
+		case "policy/v1 PodDisruptionBudget":
+			add(t, content, &all.Budgets)
+		case "autoscaling/v2 HorizontalPodAutoscaler":
+			add(t, content, &all.Autoscalers)
+		case "networking.k8s.io/v1 NetworkPolicy":
+			add(t, content, &all.NetworkPolicies)
+		case "gateway.networking.k8s.io/v1 HTTPRoute":
+			add(t, content, &all.Routes)
+		case "gateway.networking.k8s.io/v1 BackendTLSPolicy":
+			add(t, content, &all.TLSPolicies)
+		case "monitoring.coreos.com/v1 ServiceMonitor":
+			add(t, content, &all.ServiceMonitors)
+		case "monitoring.coreos.com/v1 PrometheusRule":
+			add(t, content, &all.PrometheusRules)
+		default:
+			t.Errorf("got an object of the kind %q, %q", header.APIVersion, header.Kind)
+		}
+	}
+}
+
+// add decodes an object strictly.
+func add[Object any](t *testing.T, document []byte, to *[]Object) {
+	t.Helper()
+	var object Object
+	decode(t, document, &object)
+	*to = append(*to, object)
+}

@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -11,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	appsv1 "k8s.io/api/apps/v1"
 
 	"zitadel-v1-adapter/internal/wiretest"
 )
@@ -32,20 +29,18 @@ func TestRecipesSelectTheInstance(t *testing.T) {
 	fixture := wiretest.Fixture(t)
 	fixture.InstanceHosts = []string{"localhost", "zitadel.example.com"}
 	_, port, _ := net.SplitHostPort(wiretest.Listen(t, wiretest.NewZITADEL(t, fixture)))
-	var sidecar, gateway appsv1.Deployment
-	decode(t, read(t, "kubernetes/sidecar.yaml"), &sidecar)
-	decode(t, bytes.Split(read(t, "kubernetes/gateway.yaml"), []byte("\n---\n"))[0], &gateway)
+	sidecar, gateway := recipeContainer(t, "kubernetes/sidecar.yaml"), recipeContainer(t, "kubernetes/gateway.yaml")
 	for name, recipe := range map[string]struct {
 		environ []string
 		args    []string
 		hosts   map[string]int // status by the host that the client sends
 	}{
 		"kubernetes/sidecar.yaml": {
-			environ(sidecar.Spec.Template.Spec.InitContainers[0].Env), nil,
+			sidecar.environ, []string{"--config", sidecar.configFile(t)},
 			map[string]int{"127.0.0.1": 200, "localhost": 200, "legacy.internal": 200},
 		},
 		"kubernetes/gateway.yaml": {
-			environ(gateway.Spec.Template.Spec.Containers[0].Env), nil,
+			gateway.environ, []string{"--config", gateway.configFile(t)},
 			map[string]int{"zitadel.example.com": 200, "other.example": 404},
 		},
 		"compose.yaml": {composeEnviron(t), nil, map[string]int{"127.0.0.1": 200, "zitadel-v1-adapter": 200}},
@@ -74,6 +69,13 @@ func TestRecipesSelectTheInstance(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recipeContainer is the adapter's in a recipe for Kubernetes.
+func recipeContainer(t *testing.T, name string) container {
+	t.Helper()
+	objects := parse(t, string(read(t, name)))
+	return adapterContainer(t, objects.Deployments[0].Spec.Template.Spec, objects.ConfigMaps, nil)
 }
 
 // serve runs the adapter on free ports until the test ends, and returns its address for

@@ -81,7 +81,7 @@ the file in pods that are there already.
 {{- else -}}
 - {name: V1ADAPTER_SERVER_LISTEN, value: ":{{ .Values.ports.http }}"}
 {{- end }}
-# Probes come to the pod's address.
+# Probes come to the pod's address. /metrics there wants a token besides (admin.tokenFile).
 - {name: V1ADAPTER_ADMIN_LISTEN, value: ":{{ .Values.ports.admin }}"}
 {{- with .Values.secrets }}
 {{- if .serverTLS.name }}

@@ -1,0 +1,49 @@
+package deploy_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The plain manifests in deploy/kubernetes are what the charts render. With -update, they are
+// made to.
+func TestChartRendersPlainManifests(t *testing.T) {
+	t.Parallel()
+	gatewayValues := chart + "/ci/gateway-values.yaml"
+	wantFile(t, "../../deploy/kubernetes/gateway.yaml", plain(t, gatewayValues, template(t, "--values", gatewayValues)))
+
+	charts := t.TempDir()
+	if err := os.CopyFS(charts, os.DirFS("../../deploy/helm")); err != nil {
+		t.Fatal(err)
+	}
+	legacyApp := filepath.Join(charts, "legacy-app")
+	for _, args := range [][]string{{"dependency", "build", legacyApp}, {"lint", "--strict", legacyApp}} {
+		if out, err := helm(t, args...); err != nil {
+			t.Fatalf("helm %s: %s%v", args[0], out, err)
+		}
+	}
+	rendered, err := helm(t, "template", "legacy-app", legacyApp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, "../../deploy/kubernetes/sidecar.yaml", plain(t, legacyApp+"/values.yaml", rendered))
+}
+
+// plain is what helm has rendered without what is only helm's, below the comment with which
+// the file with the values begins.
+func plain(t *testing.T, values, rendered string) string {
+	t.Helper()
+	content, err := os.ReadFile(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := regexp.MustCompile(`^(#.*\n)+`).FindString(string(content))
+	if head == "" {
+		t.Errorf("%s does not begin with a comment", values)
+	}
+	rendered = regexp.MustCompile(`(?m)^(# Source:| +helm\.sh/chart:| +app\.kubernetes\.io/managed-by:).*\n`).ReplaceAllString(rendered, "")
+	return head + strings.ReplaceAll(strings.TrimPrefix(rendered, "---\n"), "\n\n---\n", "\n---\n")
+}

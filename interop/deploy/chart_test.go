@@ -251,8 +251,8 @@ func checkRoutedPaths(t *testing.T, route gatewayv1.HTTPRoute) {
 			}
 		}
 	}
-	var procedures []string
 	service := managementv1.File_zitadel_management_v1_management_proto.Services().Get(0)
+	procedures := make([]string, 0, service.Methods().Len())
 	for i := range service.Methods().Len() {
 		procedures = append(procedures, fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(i).Name()))
 	}
@@ -291,14 +291,16 @@ func checkMonitoring(t *testing.T, objects manifests, settings config.Config) {
 		}
 	}
 	for _, rule := range objects.PrometheusRules {
-		var got, want []string
+		all := alerts(t)
+		want := make([]string, 0, len(all))
+		for _, each := range all {
+			want = append(want, fmt.Sprint(each.Alert, each.Expr, each.Annotations))
+		}
+		var got []string
 		for _, group := range rule.Spec.Groups {
 			for _, each := range group.Rules {
 				got = append(got, fmt.Sprint(each.Alert, each.Expr.String(), each.Annotations))
 			}
-		}
-		for _, each := range alerts(t) {
-			want = append(want, fmt.Sprint(each.Alert, each.Expr, each.Annotations))
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got the rules\n%v\nwant\n%v", got, want)

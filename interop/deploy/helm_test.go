@@ -74,17 +74,17 @@ func valueSets(t *testing.T) []string {
 
 // manifests are the objects in a stream of YAML documents.
 type manifests struct {
-	Deployments      []appsv1.Deployment
-	Services         []corev1.Service
-	ConfigMaps       []corev1.ConfigMap
-	ServiceAccounts  []corev1.ServiceAccount
-	Budgets          []policyv1.PodDisruptionBudget
-	Autoscalers      []autoscalingv2.HorizontalPodAutoscaler
-	NetworkPolicies  []networkingv1.NetworkPolicy
-	Routes           []gatewayv1.HTTPRoute
-	TLSPolicies      []gatewayv1.BackendTLSPolicy
-	ServiceMonitors  []monitoringv1.ServiceMonitor
-	PrometheusRules  []monitoringv1.PrometheusRule
+	Deployments     []appsv1.Deployment
+	Services        []corev1.Service
+	ConfigMaps      []corev1.ConfigMap
+	ServiceAccounts []corev1.ServiceAccount
+	Budgets         []policyv1.PodDisruptionBudget
+	Autoscalers     []autoscalingv2.HorizontalPodAutoscaler
+	NetworkPolicies []networkingv1.NetworkPolicy
+	Routes          []gatewayv1.HTTPRoute
+	TLSPolicies     []gatewayv1.BackendTLSPolicy
+	ServiceMonitors []monitoringv1.ServiceMonitor
+	PrometheusRules []monitoringv1.PrometheusRule
 }
 
 // parse reads a stream of YAML documents. Objects of a kind that manifests has not, and fields

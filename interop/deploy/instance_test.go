@@ -36,11 +36,13 @@ func TestRecipesSelectTheInstance(t *testing.T) {
 		hosts   map[string]int // status by the host that the client sends
 	}{
 		"kubernetes/sidecar.yaml": {
-			sidecar.environ, []string{"--config", sidecar.configFile(t)},
+			sidecar.environ,
+			[]string{"--config", sidecar.configFile(t)},
 			map[string]int{"127.0.0.1": 200, "localhost": 200, "legacy.internal": 200},
 		},
 		"kubernetes/gateway.yaml": {
-			gateway.environ, []string{"--config", gateway.configFile(t)},
+			gateway.environ,
+			[]string{"--config", gateway.configFile(t)},
 			map[string]int{"zitadel.example.com": 200, "other.example": 404},
 		},
 		"compose.yaml": {composeEnviron(t), nil, map[string]int{"127.0.0.1": 200, "zitadel-v1-adapter": 200}},

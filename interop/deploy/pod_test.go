@@ -91,7 +91,7 @@ func (c container) mount(t *testing.T, mountPath string, files map[string]string
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.MkdirTemp(folder, "..2026_")
+	data, err := os.MkdirTemp(folder, "..2026_") //nolint:usetesting // the link leads to a folder beside it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,9 +166,9 @@ func (c container) settings(t *testing.T) config.Config {
 // nothing else, so that no pod is replaced.
 func TestChartConfigMapReloads(t *testing.T) {
 	t.Parallel()
-	values := []string{"--values", chart + "/ci/gateway-values.yaml"}
-	before := parse(t, template(t, values...))
-	after := parse(t, template(t, append(values, "--set", "config.rollout.percent=40,config.rollout.shadow=true")...))
+	const values = chart + "/ci/gateway-values.yaml"
+	before := parse(t, template(t, "--values", values))
+	after := parse(t, template(t, "--values", values, "--set", "config.rollout.percent=40,config.rollout.shadow=true"))
 	if !reflect.DeepEqual(before.Deployments, after.Deployments) || reflect.DeepEqual(before.ConfigMaps, after.ConfigMaps) {
 		t.Error("want a change of the ConfigMap, and none of the Deployment")
 	}

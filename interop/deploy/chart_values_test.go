@@ -265,7 +265,7 @@ func TestChartRefusesWrongValues(t *testing.T) {
 		"a tag as a number":              {[]string{"image.tag=7"}, []string{"/image/tag", "want string"}},
 		"a route from nowhere":           {[]string{"route.enabled=true"}, []string{"/route/parentRefs", "minItems"}},
 		"TLS to a listener without":      {[]string{"route.enabled=true", "route.parentRefs[0].name=g", "route.backendTLS.hostname=a"}, []string{"route.backendTLS.hostname: the adapter speaks plain text: set secrets.serverTLS.name"}},
-		"metrics without a token":        {[]string{"serviceMonitor.enabled=true"}, []string{"serviceMonitor.enabled: the adapter refuses /metrics", "secrets.adminToken.name"}},
+		"metrics without a token":        {[]string{"serviceMonitor.enabled=true", "secrets.adminTLS.clientCA=true"}, []string{"serviceMonitor.enabled: the adapter refuses /metrics", "secrets.adminToken.name"}},
 		"no pod that may be away":        {[]string{"podDisruptionBudget.maxUnavailable=0"}, []string{"/podDisruptionBudget/maxUnavailable", "minimum"}},
 		"a volume that is no object":     {[]string{"extraVolumes={data}"}, []string{"/extraVolumes/0", "want object"}},
 		"an annotation that is a number": {[]string{"podAnnotations.team=7"}, []string{"/podAnnotations/team", "want string"}},
@@ -287,6 +287,30 @@ func TestChartRefusesWrongValues(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "secret@") {
 				t.Errorf("the error %v has the password", err)
+			}
+		})
+	}
+}
+
+// Objects are named as users of helm's charts know it.
+func TestChartNames(t *testing.T) {
+	t.Parallel()
+	for name, named := range map[string]struct{ release, set, want string }{
+		"the release and the chart":      {"prod", "", "prod-zitadel-v1-adapter"},
+		"a release named like the chart": {"zitadel-v1-adapter-prod", "", "zitadel-v1-adapter-prod"},
+		"another name for the chart":     {"prod", "nameOverride=passwords", "prod-passwords"},
+		"another name altogether":        {"prod", "fullnameOverride=passwords", "passwords"},
+		"no more than 63 characters":     {strings.Repeat("a", 43) + "-bc", "", strings.Repeat("a", 43) + "-bc-zitadel-v1-adapt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, err := helm(t, "template", named.release, chart, "--values", chart+"/ci/default-values.yaml", "--set", named.set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects := parse(t, out)
+			if deployment, service := objects.Deployments[0].Name, objects.Services[0].Name; deployment != named.want || service != named.want {
+				t.Errorf("got the names %s and %s, want %s", deployment, service, named.want)
 			}
 		})
 	}

@@ -19,6 +19,7 @@ import (
 	podsecurityapi "k8s.io/pod-security-admission/api"
 	podsecurity "k8s.io/pod-security-admission/policy"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/internal/config"
@@ -47,8 +48,8 @@ func TestChartValueSets(t *testing.T) {
 			in := adapterContainer(t, pod, append(objects.ConfigMaps, languages), secrets)
 			settings := in.settings(t)
 			checkPorts(t, in.Container, settings)
-			if name := portNumber(in.Container, "http"); settings.Server.Listen != fmt.Sprintf(":%d", name) {
-				t.Errorf("got the container port %d, want that of server.listen, %s", name, settings.Server.Listen)
+			if port := portNumber(in.Container, "http"); settings.Server.Listen != fmt.Sprintf(":%d", port) {
+				t.Errorf("got the container port %d, want that of server.listen, %s", port, settings.Server.Listen)
 			}
 			checkGracePeriod(t, pod, settings)
 			checkRestricted(t, deployment.Spec.Template)
@@ -291,18 +292,14 @@ func checkMonitoring(t *testing.T, objects manifests, settings config.Config) {
 		}
 	}
 	for _, rule := range objects.PrometheusRules {
-		all := alerts(t)
-		want := make([]string, 0, len(all))
-		for _, each := range all {
-			want = append(want, fmt.Sprint(each.Alert, each.Expr, each.Annotations))
+		var got, want ruleFile
+		content, err := yaml.Marshal(rule.Spec)
+		if err != nil {
+			t.Fatal(err)
 		}
-		var got []string
-		for _, group := range rule.Spec.Groups {
-			for _, each := range group.Rules {
-				got = append(got, fmt.Sprint(each.Alert, each.Expr.String(), each.Annotations))
-			}
-		}
-		if !slices.Equal(got, want) {
+		decode(t, content, &got)
+		decode(t, read(t, rulesFile), &want)
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got the rules\n%v\nwant\n%v", got, want)
 		}
 	}

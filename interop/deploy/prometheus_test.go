@@ -39,6 +39,9 @@ type ruleGroup struct {
 	Rules []alert `json:"rules"`
 }
 
+// rulesFile is the file with the alerts, which the chart takes as it is.
+const rulesFile = "helm/zitadel-v1-adapter/files/rules.yaml"
+
 // ruleTests are the files with promtool's unit tests of the alerts.
 var ruleTests = []string{"prometheus/rules_test.yaml", "prometheus/rules_week_test.yaml"}
 
@@ -46,7 +49,7 @@ var ruleTests = []string{"prometheus/rules_test.yaml", "prometheus/rules_week_te
 func alerts(t *testing.T) []alert {
 	t.Helper()
 	var file ruleFile
-	decode(t, read(t, "helm/zitadel-v1-adapter/files/rules.yaml"), &file)
+	decode(t, read(t, rulesFile), &file)
 	var all []alert
 	for _, group := range file.Groups {
 		all = append(all, group.Rules...)
@@ -134,7 +137,7 @@ func promtool(t *testing.T, args ...string) {
 // The alerts are Prometheus rules, and fire when their tests say so.
 func TestAlertsFire(t *testing.T) {
 	t.Parallel()
-	promtool(t, "check", "rules", chart+"/files/rules.yaml")
+	promtool(t, "check", "rules", "../../deploy/"+rulesFile)
 	for _, file := range ruleTests {
 		promtool(t, "test", "rules", "../../deploy/"+file)
 	}

@@ -14,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	podsecurityapi "k8s.io/pod-security-admission/api"
@@ -55,6 +56,7 @@ func TestChartValueSets(t *testing.T) {
 			checkRestricted(t, deployment.Spec.Template)
 			checkServiceAccount(t, objects, pod)
 			checkSelectors(t, objects)
+			checkNetworkPolicies(t, objects.NetworkPolicies, in.Container)
 			checkService(t, objects, settings)
 			checkRoutes(t, objects)
 			checkMonitoring(t, objects, settings)
@@ -175,6 +177,24 @@ func checkSelectors(t *testing.T, objects manifests) {
 	for _, autoscaler := range objects.Autoscalers {
 		if target := autoscaler.Spec.ScaleTargetRef; target.Name != deployment.Name || target.Kind != "Deployment" || deployment.Spec.Replicas != nil {
 			t.Errorf("got autoscaling of %+v, replicas %v, want %s, whose number it decides alone", target, deployment.Spec.Replicas, deployment.Name)
+		}
+	}
+}
+
+// checkNetworkPolicies checks that they are about the container's ports, and that not everybody
+// gets to that of the admin listener.
+func checkNetworkPolicies(t *testing.T, policies []networkingv1.NetworkPolicy, in corev1.Container) {
+	t.Helper()
+	for _, policy := range policies {
+		for _, rule := range policy.Spec.Ingress {
+			for _, port := range rule.Ports {
+				if portNumber(in, port.Port.StrVal) == 0 || port.Port.StrVal == "admin" && len(rule.From) == 0 {
+					t.Errorf("the NetworkPolicy lets %v to the port %v, want a port of the container, and for admin not everybody", rule.From, port.Port)
+				}
+			}
+		}
+		if limited := slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress); limited != (len(policy.Spec.Egress) > 0) {
+			t.Errorf("the NetworkPolicy limits egress: %v, to %v", limited, policy.Spec.Egress)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"zitadel-v1-adapter/internal/wiretest"
 )
 
 // The plain manifests in deploy/kubernetes are what the charts render. With -update, they are
@@ -30,6 +32,24 @@ func TestChartRendersPlainManifests(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFile(t, "../../deploy/kubernetes/sidecar.yaml", plain(t, legacyApp+"/values.yaml", rendered))
+}
+
+// The values in the chart's README.md, for a gateway and for TLS, are what the chart takes.
+func TestChartDocumentsValues(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(chart + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var args []string
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(# values.yaml.*?)```").FindAllStringSubmatch(string(content), -1) {
+		if !strings.Contains(block[1], "mode: sidecar") {
+			args = append(args, "--values", wiretest.WriteFile(t, t.TempDir(), "values.yaml", []byte(block[1])))
+		}
+	}
+	if objects := parse(t, template(t, args...)); len(args) != 4 || len(objects.Routes) != 1 || len(objects.TLSPolicies) != 1 {
+		t.Errorf("got %d values and %+v, want a route and a policy for TLS", len(args)/2, objects)
+	}
 }
 
 // plain is what helm has rendered without what is only helm's, below the comment with which

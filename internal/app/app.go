@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -243,7 +244,8 @@ func (a *App) listen(ctx context.Context) error {
 		}),
 		Certificates:  a.certificates,
 		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, HeaderBytes: limits.HeaderBytes,
-		ConnectionsPerPeer: limits.ConnectionsPerPeer, Refusals: a.refusals, Log: a.log,
+		ConnectionsPerPeer: limits.ConnectionsPerPeer, IsProxy: func(peer netip.Addr) bool { return a.core.Load().proxies.Contain(peer) },
+		Refusals: a.refusals, Log: a.log,
 	})
 	a.private = listener.New(private, listener.Config{
 		Handler: a.admin, Certificates: a.adminCertificates, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: a.log,

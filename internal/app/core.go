@@ -22,7 +22,8 @@ type core struct {
 	handler     http.Handler
 	client      *v2client.Client
 	v1          *adapter.Adapter
-	passthrough *passthrough.Handler // nil: off
+	passthrough *passthrough.Handler     // nil: off
+	proxies     forwarded.TrustedProxies // that speak the PROXY protocol
 }
 
 // newCore makes a core. The error has a line for each mistake, with the configuration
@@ -31,6 +32,9 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	c := new(core)
 	to, forwarding, err := newUpstream(settings)
 	mistakes := []error{err}
+	if settings.Server.ProxyProtocol {
+		c.proxies = forwarding.Trusted
+	}
 	if to == nil { // another one, so that the mistakes in what needs it are found too
 		to, _ = upstream.New(upstream.Config{URL: "http://localhost", Host: upstream.HostUpstream})
 	}

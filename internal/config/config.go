@@ -88,6 +88,15 @@ type Server struct {
 	// scheme in them matter only if upstream.host is "client". An empty list trusts no
 	// peer.
 	TrustedProxies []string `yaml:"trustedProxies"`
+	// ProxyProtocol is whether connections from the addresses in server.trustedProxies must
+	// begin with a header of the PROXY protocol, version 1 or 2, before TLS, as HAProxy,
+	// Envoy and AWS's load balancers send it; it has limits.headerTimeout of its own. The
+	// client that it names is then the peer: in the log, for limits.connectionsPerPeer, and
+	// for server.trustedProxies, so that what it says in X-Forwarded-For and the like is
+	// believed only if its own address is there too. Health checks (LOCAL, UNKNOWN) keep the
+	// proxy's address. Connections without the header are closed; from other addresses, the
+	// header is a malformed request. It needs a server.listen that is no Unix socket.
+	ProxyProtocol bool `yaml:"proxyProtocol"`
 	// GRPCHealth is the program that answers grpc.health.v1.Health: "upstream" is
 	// ZITADEL, or the adapter if passthrough.enabled is false; "own" is the adapter.
 	GRPCHealth grpcservices.Answerer `yaml:"grpcHealth"`

@@ -107,7 +107,8 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	values := map[string]string{
 		"server.listen": ":1", "server.shutdownTimeout": "1s", "server.shutdownDelay": "2s",
 		"server.tls.certFile": "/c,/c2", "server.tls.keyFile": "/k,/k2", "server.tls.clientCAFile": "/a", "server.tls.minVersion": "1.3",
-		"server.trustedProxies": "10.0.0.0/8, unix", "server.grpcHealth": "own", "server.grpcReflection": "own",
+		"server.trustedProxies": "10.0.0.0/8, unix", "server.proxyProtocol": "true",
+		"server.grpcHealth": "own", "server.grpcReflection": "own",
 		"admin.listen": "unix:/admin", "admin.quitquitquit": "true", "admin.hosts": "prometheus.internal",
 		"admin.tokenFile": "config_test.go", "admin.pprof": "true", "admin.tls.certFile": "/ac", "admin.tls.keyFile": "/ak", "admin.tls.clientCAFile": "/aa",
 		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s", "upstream.readTimeout": "2s",
@@ -139,7 +140,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	want := config.Config{
 		Server: config.Server{
 			Listen: ":1", TLS: config.ServerTLS{CertFile: []string{"/c", "/c2"}, KeyFile: []string{"/k", "/k2"}, ClientCAFile: "/a", MinVersion: "1.3"},
-			TrustedProxies: []string{"10.0.0.0/8", "unix"}, GRPCHealth: "own", GRPCReflection: "own",
+			TrustedProxies: []string{"10.0.0.0/8", "unix"}, ProxyProtocol: true, GRPCHealth: "own", GRPCReflection: "own",
 			ShutdownDelay: 2 * time.Second, ShutdownTimeout: time.Second,
 		},
 		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true, Hosts: []string{"prometheus.internal"}, TokenFile: "config_test.go", Pprof: true, TLS: config.AdminTLS{CertFile: "/ac", KeyFile: "/ak", ClientCAFile: "/aa"}},

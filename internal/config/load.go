@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"zitadel-v1-adapter/internal/listener"
@@ -81,6 +82,7 @@ func (c Config) Validate() error {
 	return errors.Join(
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
 		checkAddress("server.listen", c.Server.Listen),
+		c.Server.checkProxyProtocol(),
 		checkAddress("admin.listen", c.Admin.Listen),
 		c.Server.TLS.Files().Validate(),
 		c.Admin.TLS.Files().Validate(),
@@ -94,6 +96,20 @@ func (c Config) Validate() error {
 		checkf(c.Limits.ConnectionsPerPeer >= 0, "limits.connectionsPerPeer: %d: use a number such as 100, or 0 for no limit", c.Limits.ConnectionsPerPeer),
 		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),
 	)
+}
+
+// checkProxyProtocol looks for proxies that could send its header.
+func (s Server) checkProxyProtocol() error {
+	isAddress := func(proxy string) bool { return proxy != "unix" }
+	switch {
+	case !s.ProxyProtocol:
+		return nil
+	case strings.HasPrefix(s.Listen, "unix:"):
+		return fmt.Errorf("server.proxyProtocol: true: server.listen is %q: use host:port there, or false here", s.Listen)
+	case !slices.ContainsFunc(s.TrustedProxies, isAddress):
+		return fmt.Errorf(`server.proxyProtocol: true: server.trustedProxies is %q: list there the load balancers that send the header, such as "10.0.0.0/8", or use false here`, s.TrustedProxies)
+	}
+	return nil
 }
 
 // checkf returns an error unless ok.

@@ -78,14 +78,17 @@ func TestMistakesNameLineKeyAndValue(t *testing.T) {
 		"log:\n  level: warn\n format: text": "c.yaml: line 3: not YAML: did not find expected key",
 		url + "log:\n\tlevel: warn":          "c.yaml: line 3: not YAML: found character that cannot start any token",
 		// Values that their types allow, and that cannot work.
-		"":                                  `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`,
-		url + "log: {format: xml}":          `log.format: "xml": use "json" or "text"`,
-		url + "server: {listen: '8080'}":    `server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`,
-		url + "admin: {tokenFile: nowhere}": "admin.tokenFile: open nowhere: no such file or directory",
 		url + "server: {tls: {certFile: [a, b], keyFile: a}}": "server.tls.certFile has 2 files, server.tls.keyFile has 1: name a key for each certificate, in the same order",
 		url + "server: {tls: {minVersion: 1.1}}":              `server.tls.minVersion: "1.1": use "1.2" or "1.3"`,
-		url + "admin: {tls: {certFile: c}}":                   "admin.tls.certFile, admin.tls.keyFile: one is set without the other: set both, or neither for plain text",
-		url + "limits: {headerTimeout: 0s}":                   "limits.headerTimeout: 0s: use a duration above 0, such as 10s",
+		"":                                                    `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`,
+		url + "log: {format: xml}":                            `log.format: "xml": use "json" or "text"`,
+		url + "server: {listen: '8080'}":                      `server.listen: "8080": use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`,
+		url + "server: {proxyProtocol: true}":                 `server.proxyProtocol: true: server.trustedProxies is []: list there the load balancers that send the header, such as "10.0.0.0/8", or use false here`,
+		url + "server: {proxyProtocol: true, trustedProxies: [unix]}":                     `server.proxyProtocol: true: server.trustedProxies is ["unix"]: list there the load balancers that send the header, such as "10.0.0.0/8", or use false here`,
+		url + "server: {proxyProtocol: true, trustedProxies: ['::1'], listen: 'unix:/s'}": `server.proxyProtocol: true: server.listen is "unix:/s": use host:port there, or false here`,
+		url + "admin: {tokenFile: nowhere}":                                               "admin.tokenFile: open nowhere: no such file or directory",
+		url + "admin: {tls: {certFile: c}}":                                               "admin.tls.certFile, admin.tls.keyFile: one is set without the other: set both, or neither for plain text",
+		url + "limits: {headerTimeout: 0s}":                                               "limits.headerTimeout: 0s: use a duration above 0, such as 10s",
 	} {
 		_, got := load(t, file, nil)
 		if got != want {

@@ -57,7 +57,7 @@ func gatewayHeaders() [5]string {
 func (p Policy) Apply(r *http.Request) {
 	peer := peerOf(r)
 	var client origin
-	if p.Trusted.contain(peer) {
+	if p.Trusted.Contain(peer) {
 		client = readOrigin(r.Header)
 	}
 	for _, name := range Headers() {

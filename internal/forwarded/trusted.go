@@ -33,7 +33,7 @@ func ParseTrustedProxies(list []string) (TrustedProxies, error) {
 			}
 			network = netip.PrefixFrom(address, address.BitLen())
 		}
-		if mapped := network.Addr(); mapped.Is4In6() && network.Bits() >= 96 { // contain compares IPv4 peers as IPv4
+		if mapped := network.Addr(); mapped.Is4In6() && network.Bits() >= 96 { // Contain compares IPv4 peers as IPv4
 			network = netip.PrefixFrom(mapped.Unmap(), network.Bits()-96)
 		}
 		trusted.networks = append(trusted.networks, network.Masked())
@@ -41,8 +41,8 @@ func ParseTrustedProxies(list []string) (TrustedProxies, error) {
 	return trusted, nil
 }
 
-// contain reports whether a peer is trusted. The zero Addr is a peer on a Unix socket.
-func (t TrustedProxies) contain(peer netip.Addr) bool {
+// Contain reports whether a peer is trusted. The zero Addr is a peer on a Unix socket.
+func (t TrustedProxies) Contain(peer netip.Addr) bool {
 	if !peer.IsValid() {
 		return t.unix
 	}

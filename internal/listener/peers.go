@@ -32,27 +32,39 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		peer, ok := peerOf(conn)
-		if !ok {
-			return conn, nil
+		if proxied, ok := conn.(*proxiedConn); ok { // whose it is stands in its header
+			proxied.admit = l.admit
+			return proxied, nil
 		}
-		if l.add(peer) {
-			return &peerConn{Conn: conn, remove: sync.OnceFunc(func() { l.remove(peer) })}, nil
+		if leave, ok := l.admit(conn.RemoteAddr()); ok {
+			return &peerConn{Conn: conn, leave: leave}, nil
 		}
-		// Before Close, so that a peer that sees the end is already counted.
-		l.refused.Add(refusals.Connections, conn.RemoteAddr().String(), "limits.connectionsPerPeer is reached")
 		_ = conn.Close()
 	}
 }
 
-// peerOf returns the peer of a connection. ok is false if the peer has no IP address.
-func peerOf(conn net.Conn) (peer netip.Prefix, ok bool) {
-	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
+// admit counts a connection until leave is called. ok is false, and the connection to be
+// closed, if its peer has as many as it may.
+func (l *peerListener) admit(from net.Addr) (leave func(), ok bool) {
+	peer, ok := peerOf(from)
+	if !ok {
+		return func() {}, true
+	}
+	if !l.add(peer) {
+		// Before Close, so that a peer that sees the end is already counted.
+		l.refused.Add(refusals.Connections, from.String(), "limits.connectionsPerPeer is reached")
+		return nil, false
+	}
+	return sync.OnceFunc(func() { l.remove(peer) }), true
+}
+
+// peerOf returns the peer at an address. ok is false if the address is not an IP address.
+func peerOf(from net.Addr) (peer netip.Prefix, ok bool) {
+	address, ok := addressOf(from)
+	if !ok {
 		return netip.Prefix{}, false
 	}
 	const ipv6Bits = 64
-	address := from.Addr().Unmap().WithZone("")
 	return netip.PrefixFrom(address, min(address.BitLen(), ipv6Bits)).Masked(), true
 }
 
@@ -80,11 +92,11 @@ func (l *peerListener) remove(peer netip.Prefix) {
 type peerConn struct {
 	net.Conn
 
-	remove func()
+	leave func()
 }
 
 func (c *peerConn) Close() error {
-	c.remove()
+	c.leave()
 	return c.Conn.Close()
 }
 

@@ -1,6 +1,7 @@
 // Package listener serves HTTP/1.1 and HTTP/2 on a TCP port or a Unix socket, with or
-// without TLS. It rejects ambiguous requests (package framing), limits the connections
-// of each peer, and shuts down without interrupting requests in flight.
+// without TLS, behind the PROXY protocol or not. It rejects ambiguous requests (package
+// framing), limits the connections of each peer, and shuts down without interrupting
+// requests in flight.
 package listener
 
 import (
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +44,10 @@ type Config struct {
 	// address or an IPv6 /64. Further connections are closed as soon as they have been
 	// accepted. Unix sockets are not limited. Default: no limit.
 	ConnectionsPerPeer int
+	// IsProxy says whether a peer is a proxy that begins connections with a header of the
+	// PROXY protocol, for which it has HeaderTimeout. The client that the header names then
+	// counts as the peer. It must be safe for concurrent use. Default: none is one.
+	IsProxy func(peer netip.Addr) bool
 	// Refusals records each connection and request refused before the Handler. Default:
 	// none.
 	Refusals *refusals.Recorder
@@ -64,6 +70,9 @@ type Server struct {
 // New returns a Server for listener. The Server owns the listener and closes it in Drain.
 func New(listener net.Listener, config Config) *Server {
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
+	if config.IsProxy != nil {
+		listener = &proxyListener{Listener: listener, isProxy: config.IsProxy, timeout: config.HeaderTimeout, refused: config.Refusals}
+	}
 	if config.ConnectionsPerPeer > 0 {
 		listener = newPeerListener(listener, config.ConnectionsPerPeer, config.Refusals)
 	}

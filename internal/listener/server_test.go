@@ -40,6 +40,12 @@ func startWith(t *testing.T, address string, config listener.Config) *listener.S
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, on, config)
+}
+
+// serveOn is startWith, on a listener made by the caller.
+func serveOn(t *testing.T, on net.Listener, config listener.Config) *listener.Server {
+	t.Helper()
 	s := listener.New(on, config)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve() }()

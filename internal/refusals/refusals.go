@@ -18,13 +18,14 @@ type Reason string
 const (
 	Connections Reason = "connections" // a connection: its peer had limits.connectionsPerPeer
 	TLS         Reason = "tls"         // a connection: its handshake failed
+	Proxy       Reason = "proxy"       // a connection: a proxy's, without a valid PROXY header
 	Framing     Reason = "framing"     // a request: malformed, or ambiguous
 	Headers     Reason = "headers"     // a request: larger than limits.headerBytes
 	Loop        Reason = "loop"        // a request: it has passed through this adapter before
 )
 
 // Reasons are all of them.
-func Reasons() []Reason { return []Reason{Connections, TLS, Framing, Headers, Loop} }
+func Reasons() []Reason { return []Reason{Connections, TLS, Proxy, Framing, Headers, Loop} }
 
 // sampleInterval is the time between two lines of the log with the same reason: what is
 // refused costs strangers nothing, and must not fill the log.

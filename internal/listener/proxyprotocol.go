@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,12 +67,11 @@ type proxiedConn struct {
 // readHeader reads the header. If the connection is to be closed, it tells those who count
 // refusals, and returns io.EOF, so that nothing is answered and nobody tells them again.
 func (c *proxiedConn) readHeader() error {
-	if c.timeout > 0 {
+	if c.timeout > 0 { // net/http sets another one before it reads on
 		_ = c.Conn.SetReadDeadline(time.Now().Add(c.timeout))
-		defer func() { _ = c.Conn.SetReadDeadline(time.Time{}) }()
 	}
-	if _, err := c.buffered.Peek(1); errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return io.EOF // without a word, as TCP probes do
+	if _, err := c.buffered.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return io.EOF // it is gone without a word, as TCP probes are
 	}
 	header, err := proxyproto.Read(c.buffered)
 	client := c.Conn.RemoteAddr()

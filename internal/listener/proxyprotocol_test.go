@@ -211,7 +211,7 @@ func TestEveryProtocolFollowsAPROXYHeader(t *testing.T) {
 func TestSlowPROXYHeadersEnd(t *testing.T) {
 	t.Parallel()
 	recorder, reasons := recorded()
-	config := listener.Config{Handler: http.HandlerFunc(tellPeer), IsProxy: isLoopback, HeaderTimeout: time.Minute, Refusals: recorder}
+	config := listener.Config{Handler: http.HandlerFunc(tellPeer), IsProxy: isLoopback, HeaderTimeout: time.Minute, ConnectionsPerPeer: 100, Refusals: recorder}
 	patient := startWith(t, "127.0.0.1:0", config)
 	for _, begun := range []string{"", "PRO", signature[:5]} {
 		_, _ = io.WriteString(dialFrom(t, "127.0.0.1", patient), begun)
@@ -221,6 +221,9 @@ func TestSlowPROXYHeadersEnd(t *testing.T) {
 	if answer, err := io.ReadAll(probe); len(answer) > 0 || err != nil {
 		t.Errorf("probe: got %q, %v, want the end", answer, err)
 	}
+	probe = dialFrom(t, "127.0.0.1", patient) // as HAProxy does
+	_ = probe.(*net.TCPConn).SetLinger(0)
+	_ = probe.Close()
 	other := dialFrom(t, "127.0.0.1", patient)
 	_, _ = io.WriteString(other, fromIPv4+lastRequest)
 	if answer, err := io.ReadAll(other); !strings.HasSuffix(string(answer), "203.0.113.7:40000") || len(reasons) > 0 {

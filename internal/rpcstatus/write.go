@@ -65,6 +65,10 @@ func (o *Writer) WriteRPC(w http.ResponseWriter, r *http.Request, protocol Proto
 	}
 	// connect-go looks at no more of a request than its protocol.
 	o.writeConnect(w, &http.Request{Method: http.MethodPost, ProtoMajor: r.ProtoMajor, Header: http.Header{"Content-Type": {contentType}}}, s)
+	if protocol == GRPC {
+		// Or net/http adds Content-Length: 0, after which nginx and HAProxy send no trailers.
+		_ = http.NewResponseController(w).Flush()
+	}
 }
 
 func (o *Writer) writeConnect(w http.ResponseWriter, r *http.Request, s *Status) {

@@ -39,11 +39,18 @@ const terminate = syscall.SIGTERM
 // httpOrigin. certificates is nil for plain text.
 func newOrigin(tb testing.TB, certificates *tls.Config) string {
 	tb.Helper()
+	return newWatchedOrigin(tb, certificates, func(*http.Request) {})
+}
+
+// newWatchedOrigin is newOrigin; watch is told of each request.
+func newWatchedOrigin(tb testing.TB, certificates *tls.Config, watch func(*http.Request)) string {
+	tb.Helper()
 	grpcServer := grpc.NewServer(grpc.StreamInterceptor(failWithDetails))
 	testgrpc.RegisterTestServiceServer(grpcServer, interop.NewTestServer())
 	zitadel := wiretest.NewZITADEL(tb, wiretest.Fixture(tb))
 	mux := httpOrigin()
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		watch(r)
 		switch contentType := r.Header.Get("Content-Type"); {
 		case isZITADEL(r.URL.Path):
 			zitadel.ServeHTTP(w, r)

@@ -2,7 +2,7 @@
 // one that Kubernetes, the Gateway API or the operator of Prometheus knows, every field for docker
 // compose one that compose knows, and the adapter accepts their configuration; the manifests for
 // Kubernetes are the chart's; alerts fire when they should, and the metrics that they and the dashboard
-// ask for exist. The recipe for nginx is tested by interop/passthrough, that for systemd by
+// ask for exist. The recipes for proxies are tested by interop/passthrough, those for systemd by
 // .ci/run.
 package deploy_test
 

@@ -68,7 +68,7 @@ type proxiedConn struct {
 // refusals, and returns io.EOF, so that nothing is answered and nobody tells them again.
 func (c *proxiedConn) readHeader() error {
 	if c.timeout > 0 { // net/http sets another one before it reads on
-		_ = c.Conn.SetReadDeadline(time.Now().Add(c.timeout))
+		_ = c.SetReadDeadline(time.Now().Add(c.timeout))
 	}
 	if _, err := c.buffered.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return io.EOF // it is gone without a word, as TCP probes are

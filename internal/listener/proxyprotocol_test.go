@@ -92,7 +92,7 @@ func TestPROXYHeaderNamesThePeer(t *testing.T) {
 		"v1, IPv4":              {header: "PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\n", peer: "203.0.113.7:40000"},
 		"v1, IPv6":              {header: "PROXY TCP6 2001:db8::7 2001:db8::1 40000 443\r\n", peer: "[2001:db8::7]:40000"},
 		"v1, health check":      {header: "PROXY UNKNOWN\r\n", peer: proxy},
-		"v1, unknown client":    {header: "PROXY UNKNOWN ffff:: ffff:: 1 1\r\n", peer: proxy},
+		"v1, unknown client":    {header: "PROXY UNKNOWN ffff:: ::1 1 1\r\n", peer: proxy},
 		"v2, IPv4":              {header: fromIPv4, peer: "203.0.113.7:40000"},
 		"v2, IPv6":              {header: fromIPv6, peer: "[2001:db8::7]:40000"},
 		"v2, with TLVs":         {header: strings.Replace(fromIPv4, "\x00\x0c", "\x00\x13", 1) + "\x01\x00\x04host", peer: "203.0.113.7:40000"},

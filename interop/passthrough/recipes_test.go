@@ -285,10 +285,7 @@ func (c *caller) grpcWeb(t *testing.T, password string) string {
 
 func (c *caller) grpc(t *testing.T, password string) string {
 	t.Helper()
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer pat-org-owner-a")
-	for name, value := range lies() {
-		ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
-	}
+	ctx := metadata.NewOutgoingContext(t.Context(), metadata.Join(metadata.New(lies()), metadata.Pairs("authorization", "Bearer pat-org-owner-a")))
 	err := c.conn.Invoke(ctx, v1Procedure, &managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: password}, new(managementv1.SetHumanInitialPasswordResponse))
 	failed := status.Convert(err)
 	return fmt.Sprintf("%v %s %v", failed.Code(), failed.Message(), failed.Details())

@@ -156,7 +156,7 @@ func TestEveryProtocolFollowsAPROXYHeader(t *testing.T) {
 	t.Parallel()
 	ca, dir := wiretest.NewCA(t), t.TempDir()
 	cert, key := ca.Issue(t, 2)
-	certificates, err := listener.LoadCertificates(listener.TLSFiles{CertFile: wiretest.WriteFile(t, dir, "cert", cert), KeyFile: wiretest.WriteFile(t, dir, "key", key)})
+	certificates, err := listener.LoadCertificates(listener.TLSFiles{CertFiles: []string{wiretest.WriteFile(t, dir, "cert", cert)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", key)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,17 @@ func Listen(tb testing.TB, handler http.Handler) string {
 	return on.Addr().String()
 }
 
+// FreeAddress returns an address of 127.0.0.1 whose port is currently free.
+func FreeAddress(tb testing.TB) string {
+	tb.Helper()
+	on, err := listener.Listen(tb.Context(), "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = on.Close() }()
+	return on.Addr().String()
+}
+
 // Serve is like Listen, on a listener made by the caller.
 func Serve(tb testing.TB, on net.Listener, handler http.Handler) {
 	tb.Helper()

@@ -96,7 +96,7 @@ type running struct {
 // start is serve that tells more.
 func start(t *testing.T, environ, args []string) running {
 	t.Helper()
-	address, admin := freeAddress(t), freeAddress(t)
+	address, admin := wiretest.FreeAddress(t), wiretest.FreeAddress(t)
 	log := new(wiretest.Buffer)
 	command := exec.Command(binary, append(append([]string{"serve"}, args...), "--listen", address, "--admin-listen", admin)...)
 	command.Env, command.Stderr = environ, log
@@ -119,15 +119,4 @@ func start(t *testing.T, environ, args []string) running {
 			t.Fatalf("not ready after 20s: %v, log:\n%s", err, log.String())
 		}
 	}
-}
-
-// freeAddress returns an address of 127.0.0.1 whose port is currently free.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -62,7 +61,7 @@ func startContainer(t *testing.T, image v1.Image, files map[string]file, argumen
 	}
 	c := &container{
 		state: t.TempDir(), bundle: t.TempDir(), name: "adapter-" + strconv.Itoa(os.Getpid()),
-		output: new(wiretest.Buffer), address: freeAddress(t), admin: freeAddress(t),
+		output: new(wiretest.Buffer), address: wiretest.FreeAddress(t), admin: wiretest.FreeAddress(t),
 	}
 	unpack(t, files, filepath.Join(c.bundle, "rootfs"))
 	var uid, gid int
@@ -224,15 +223,4 @@ func readFile(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return content
-}
-
-// freeAddress is one that nothing listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

@@ -49,7 +49,7 @@ func start(t *testing.T, config string) *program {
 	fixture := wiretest.Fixture(t)
 	fixture.InstanceHosts = []string{"localhost"}
 	_, port, _ := net.SplitHostPort(wiretest.Listen(t, wiretest.NewZITADEL(t, fixture)))
-	p := &program{address: freeAddress(t), admin: freeAddress(t), log: new(wiretest.Buffer), exited: make(chan struct{})}
+	p := &program{address: wiretest.FreeAddress(t), admin: wiretest.FreeAddress(t), log: new(wiretest.Buffer), exited: make(chan struct{})}
 	p.command = exec.Command(binary, "serve", "--config", wiretest.WriteFile(t, t.TempDir(), "config.yaml", []byte(config)),
 		"--upstream-url", "http://localhost:"+port, "--listen", p.address, "--admin-listen", p.admin)
 	p.command.Stderr = p.log
@@ -108,16 +108,6 @@ func (p *program) call(t *testing.T, client, token string) {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // tab is one in a browser, and what it complains of.

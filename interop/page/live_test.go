@@ -10,6 +10,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"zitadel-v1-adapter/internal/wiretest"
 )
 
 // names is an expression: the callers as the table has them.
@@ -124,7 +126,7 @@ func TestPageOutlivesTheAdapter(t *testing.T) {
 	before := browser.text(t, `document.documentElement.dataset.state`)
 	program.stop(t)
 	browser.until(t, `document.getElementById("live").dataset.mood === "bad"`)
-	again := exec.Command(binary, "demo", "--listen", freeAddress(t), "--admin-listen", program.admin)
+	again := exec.Command(binary, "demo", "--listen", wiretest.FreeAddress(t), "--admin-listen", program.admin)
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}

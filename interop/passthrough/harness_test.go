@@ -65,7 +65,7 @@ type program struct {
 func start(tb testing.TB, binary, config string) *program {
 	tb.Helper()
 	p := &program{
-		address: freeAddress(tb), admin: freeAddress(tb), log: new(wiretest.Buffer), exited: make(chan struct{}),
+		address: wiretest.FreeAddress(tb), admin: wiretest.FreeAddress(tb), log: new(wiretest.Buffer), exited: make(chan struct{}),
 		config: wiretest.WriteFile(tb, tb.TempDir(), "config.yaml", []byte(config)),
 	}
 	p.command = exec.Command(binary, "serve", "--config", p.config, "--listen", p.address, "--admin-listen", p.admin)
@@ -140,17 +140,6 @@ func (p *program) metrics(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	return string(body)
-}
-
-// freeAddress returns an address of 127.0.0.1 whose port is currently free.
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // dial connects until the test ends, with a deadline of a minute for everything on the

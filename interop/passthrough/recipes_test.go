@@ -83,7 +83,7 @@ func (r recipe) start(t *testing.T, dir string, adapter *program, origin string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := wiretest.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	_, adminPort, _ := net.SplitHostPort(adapter.admin)
 	proxy := r.command(t, dir, wiretest.WriteFile(t, dir, "recipe", []byte(strings.NewReplacer(

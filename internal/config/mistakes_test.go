@@ -50,11 +50,12 @@ func TestMistakesNameLineKeyAndValue(t *testing.T) {
 		url + "log: {{a: b}: c}":         "c.yaml: line 2: log: use a name as key, not a section of keys",
 		// What kind of value.
 		"server: x\n" + url:                              "c.yaml: line 1: server: use a section of keys, not a single value",
+		url + "server: {trustedProxies: {a: b}}":         "c.yaml: line 2: server.trustedProxies: use a list, not a section of keys",
 		url + "log: [level]":                             "c.yaml: line 2: log: use a section of keys, not a list",
 		"upstream: {url: [http://x]}":                    "c.yaml: line 1: upstream.url: use a single value, not a list",
 		"upstream: {url: {{ .Values.url }}}":             "c.yaml: line 1: upstream.url: use a single value, not a section of keys",
-		url + "server: {trustedProxies: {a: b}}":         "c.yaml: line 2: server.trustedProxies: use a list, not a section of keys",
 		url + "server:\n  trustedProxies:\n  - {unix: }": "c.yaml: line 4: server.trustedProxies: use single values in the list, not a section of keys",
+		// Of the whole file, and of a tag.
 		"- upstream":                "c.yaml: line 1: use a section of keys, not a list",
 		"text":                      "c.yaml: line 1: use a section of keys, not a single value",
 		"upstream: {url: !env URL}": `c.yaml: line 1: upstream.url: "!env": leave this out: tags are not supported`,

@@ -148,7 +148,8 @@ var ErrShutdown = errors.New("the adapter was shut down, and server.shutdownTime
 // Drain shuts the Server down gracefully: it closes the listener, sends GOAWAY to HTTP/2
 // clients, and returns when all requests have been answered and all hijacked connections
 // (WebSockets) have been closed. If ctx ends first, Drain closes all connections, cancels
-// the contexts of all requests, and returns ctx's error.
+// the contexts of all requests, gives their handlers a second to tell of it, and returns
+// ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
 	defer s.cancel(ErrShutdown)
 	err := s.http.Shutdown(ctx)
@@ -158,6 +159,9 @@ func (s *Server) Drain(ctx context.Context) error {
 	if err != nil {
 		s.cancel(ErrShutdown)
 		_ = s.http.Close()
+		aborting, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = s.wait(aborting)
 	}
 	return err
 }

@@ -345,3 +345,28 @@ func TestDrainWaitsForHijackedConnections(t *testing.T) {
 		t.Errorf("got %q, %v, want the connection closed without further data", rest, err)
 	}
 }
+
+// The handler of a request that is aborted can still tell of it, in the log: Drain waits for
+// it.
+func TestDrainWaitsForAbortedHandlers(t *testing.T) {
+	t.Parallel()
+	began, told := make(chan struct{}), make(chan struct{})
+	s := start(t, "127.0.0.1:0", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		time.Sleep(20 * time.Millisecond) // for a Drain that does not wait
+		close(told)
+	}), nil, io.Discard)
+	go func() { _, _, _ = get(t, "http://"+s.Addr().String(), false, nil) }()
+	<-began
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Drain(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("Drain: got %v, want %v", err, context.Canceled)
+	}
+	select {
+	case <-told:
+	default:
+		t.Error("Drain has returned before the handler")
+	}
+}

@@ -9,7 +9,7 @@ SEED := $(shell date +%s)
 test: # what the README says
 	go test ./...
 
-race: # with a quarter of the organization rule's callers, all of which `make test` has
+race: # with a quarter of the organization rule's callers; `make test` has all of them
 	go test -race -short -shuffle=on ./...
 
 lint: # vet, linters, tidy modules, generated code up to date

@@ -36,24 +36,7 @@ func TestClientTimeoutIncludesTheBody(t *testing.T) {
 			t.Run(name+"/"+string(protocol), func(t *testing.T) {
 				t.Parallel()
 				s := newStack(t, func(c *stackConfig) { c.protocol, c.timeout = protocol, 10*timeout })
-				body, send := io.Pipe()
-				go func() {
-					time.Sleep(delay)
-					_, _ = io.WriteString(send, call.body)
-					_ = send.Close()
-				}()
-				request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+call.path, body)
-				if err != nil {
-					t.Fatal(err)
-				}
-				request.Host = "localhost:8088"
-				request.Header.Set("Content-Type", call.contentType)
-				request.Header.Set("Authorization", "Bearer pat-org-owner-a")
-				request.Header.Set("Grpc-Timeout", "100S")
-				response, err := newTransport(t, true).RoundTrip(request)
-				if err != nil {
-					t.Fatal(err)
-				}
+				response, _ := sendLate(t, s, true, delay, "100S", call.path, call.contentType, call.body)
 				_ = response.Body.Close()
 				for _, arrived := range s.upstream.takeRequests(t) {
 					if left, ok := timeLeft(t, arrived); ok && left > timeout-delay/2 {
@@ -137,26 +120,7 @@ func TestClientThatStillSendsKeepsItsStream(t *testing.T) {
 		{userAPath, "application/json", good},
 		{procedure, "application/grpc-web+proto", string(frame)},
 	} {
-		body, send := io.Pipe()
-		sent := make(chan error, 1)
-		go func() {
-			time.Sleep(10 * time.Millisecond) // for an answer that comes too early
-			_, err := io.WriteString(send, call.body)
-			sent <- err
-			_ = send.Close()
-		}()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+call.path, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Host = "localhost:8088"
-		request.Header.Set("Content-Type", call.contentType)
-		request.Header.Set("Authorization", "Bearer pat-org-owner-a")
-		request.Header.Set("Grpc-Timeout", "1n")
-		response, err := newTransport(t, true).RoundTrip(request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		response, sent := sendLate(t, s, true, 10*time.Millisecond, "1n", call.path, call.contentType, call.body) // the answer could come too early
 		if got := response.Header.Get("Grpc-Message") + bodyOf(t, response); !strings.Contains(got, "context deadline exceeded") {
 			t.Errorf("%s: got %q, want that the deadline is exceeded", call.path, got)
 		}
@@ -171,24 +135,33 @@ func TestClientThatStillSendsKeepsItsStream(t *testing.T) {
 func TestLongestTimeoutLeavesTimeForTheBody(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
+	response, _ := sendLate(t, s, false, 10*time.Millisecond, strconv.FormatInt(math.MaxInt64, 10)+"n", userAPath, "application/json", good)
+	if got := bodyOf(t, response); response.StatusCode != http.StatusOK {
+		t.Errorf("got HTTP %d, %s, want 200", response.StatusCode, got)
+	}
+}
+
+// sendLate makes a call whose body comes after a delay. sent is told what became of the body.
+func sendLate(t *testing.T, s *stack, http2 bool, delay time.Duration, timeout, path, contentType, text string) (response *http.Response, sent <-chan error) {
+	t.Helper()
 	body, send := io.Pipe()
+	written := make(chan error, 1)
 	go func() {
-		time.Sleep(10 * time.Millisecond) // for a read that waits
-		_, _ = io.WriteString(send, good)
+		time.Sleep(delay)
+		_, err := io.WriteString(send, text)
+		written <- err
 		_ = send.Close()
 	}()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+userAPath, body)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Host = "localhost:8088"
+	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("Authorization", "Bearer pat-org-owner-a")
-	request.Header.Set("Grpc-Timeout", strconv.FormatInt(math.MaxInt64, 10)+"n")
-	response, err := newTransport(t, false).RoundTrip(request)
-	if err != nil {
+	request.Header.Set("Grpc-Timeout", timeout)
+	if response, err = newTransport(t, http2).RoundTrip(request); err != nil {
 		t.Fatal(err)
 	}
-	if got := bodyOf(t, response); response.StatusCode != http.StatusOK {
-		t.Errorf("got HTTP %d, %s, want 200", response.StatusCode, got)
-	}
+	return response, written
 }

@@ -47,14 +47,8 @@ type wire struct {
 // wires returns three ways to the same adapter: HTTP/1.1, HTTP/2 without TLS, and TLS.
 func wires(t *testing.T, s *stack) []wire {
 	t.Helper()
-	ca, dir := wiretest.NewCA(t), t.TempDir()
-	cert, key := ca.Issue(t, 2)
-	certificates, err := listener.LoadCertificates(listener.TLSFiles{
-		CertFiles: []string{wiretest.WriteFile(t, dir, "cert", cert)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", key)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := wiretest.NewCA(t)
+	certificates := ca.Certificates(t)
 	on, err := listener.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -61,7 +61,11 @@ func answerHeaders(t *testing.T) object {
 	t.Helper()
 	text := func(description string, required bool, schema object) object {
 		schema["type"] = "string"
-		return object{"description": description, "required": required, "schema": schema}
+		header := object{"required": required, "schema": schema}
+		if description != "" {
+			header["description"] = description
+		}
+		return header
 	}
 	all := object{
 		"Cache-Control":    text("", true, object{"const": "no-store"}),
@@ -86,12 +90,6 @@ func answerHeaders(t *testing.T) object {
 	for _, name := range deprecationHeaders() {
 		if all[name] == nil {
 			t.Errorf("the header %s is not described", name)
-		}
-	}
-	for name, header := range all {
-		if about, ok := header.(object); ok && about["description"] == "" {
-			delete(about, "description")
-			all[name] = about
 		}
 	}
 	return all

@@ -154,12 +154,8 @@ func TestPROXYHeaderNamesThePeer(t *testing.T) {
 // connection.
 func TestEveryProtocolFollowsAPROXYHeader(t *testing.T) {
 	t.Parallel()
-	ca, dir := wiretest.NewCA(t), t.TempDir()
-	cert, key := ca.Issue(t, 2)
-	certificates, err := listener.LoadCertificates(listener.TLSFiles{CertFiles: []string{wiretest.WriteFile(t, dir, "cert", cert)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", key)}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := wiretest.NewCA(t)
+	certificates := ca.Certificates(t)
 	config := listener.Config{Handler: http.HandlerFunc(tellPeer), IsProxy: isLoopback, HeaderTimeout: time.Minute}
 	plain := startWith(t, "127.0.0.1:0", config)
 	config.Certificates = certificates

@@ -20,12 +20,8 @@ import (
 // answers. HTTP/1.1 where ALPN has chosen h2 is refused.
 func TestRefusedRequestsAreRecorded(t *testing.T) {
 	t.Parallel()
-	ca, dir := wiretest.NewCA(t), t.TempDir()
-	cert, key := ca.Issue(t, 2)
-	certificates, err := listener.LoadCertificates(listener.TLSFiles{CertFiles: []string{wiretest.WriteFile(t, dir, "cert", cert)}, KeyFiles: []string{wiretest.WriteFile(t, dir, "key", key)}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := wiretest.NewCA(t)
+	certificates := ca.Certificates(t)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && r.TLS != nil {
 			t.Error("HTTP/1.1 on a connection of HTTP/2 was handled")

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"zitadel-v1-adapter/internal/listener"
 )
 
 // CA is a certificate authority for tests.
@@ -47,6 +49,20 @@ func (ca *CA) Pool() *x509.CertPool {
 func (ca *CA) Issue(tb testing.TB, serial int64, names ...string) (certPEM, keyPEM []byte) {
 	tb.Helper()
 	return ca.issue(tb, serial, time.Duration(serial)*time.Hour, names)
+}
+
+// Certificates returns those of a listener with one that the CA issues.
+func (ca *CA) Certificates(tb testing.TB) *listener.Certificates {
+	tb.Helper()
+	dir := tb.TempDir()
+	cert, key := ca.Issue(tb, 2)
+	certificates, err := listener.LoadCertificates(listener.TLSFiles{
+		CertFiles: []string{WriteFile(tb, dir, "cert", cert)}, KeyFiles: []string{WriteFile(tb, dir, "key", key)},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return certificates
 }
 
 // IssueExpired is like Issue, but the certificate expired a minute ago.

@@ -181,8 +181,8 @@ func checkSelectors(t *testing.T, objects manifests) {
 	}
 }
 
-// checkNetworkPolicies checks that they are about the container's ports, and that not everybody
-// gets to that of the admin listener.
+// checkNetworkPolicies checks that the policies name ports of the container, and that one which
+// opens the admin listener's port says to whom.
 func checkNetworkPolicies(t *testing.T, policies []networkingv1.NetworkPolicy, in corev1.Container) {
 	t.Helper()
 	for _, policy := range policies {

@@ -92,6 +92,16 @@ type manifests struct {
 func parse(t *testing.T, stream string) manifests {
 	t.Helper()
 	var all manifests
+	kinds := map[string]func(*testing.T, []byte){
+		"apps/v1 Deployment": to(&all.Deployments), "v1 Service": to(&all.Services), "v1 ConfigMap": to(&all.ConfigMaps),
+		"v1 ServiceAccount": to(&all.ServiceAccounts), "policy/v1 PodDisruptionBudget": to(&all.Budgets),
+		"autoscaling/v2 HorizontalPodAutoscaler":        to(&all.Autoscalers),
+		"networking.k8s.io/v1 NetworkPolicy":            to(&all.NetworkPolicies),
+		"gateway.networking.k8s.io/v1 HTTPRoute":        to(&all.Routes),
+		"gateway.networking.k8s.io/v1 BackendTLSPolicy": to(&all.TLSPolicies),
+		"monitoring.coreos.com/v1 ServiceMonitor":       to(&all.ServiceMonitors),
+		"monitoring.coreos.com/v1 PrometheusRule":       to(&all.PrometheusRules),
+	}
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(stream)))
 	for {
 		content, err := documents.Read()
@@ -102,39 +112,21 @@ func parse(t *testing.T, stream string) manifests {
 		if err := errors.Join(err, yaml.Unmarshal(content, &header)); err != nil {
 			t.Fatalf("%v in\n%s", err, content)
 		}
-		switch header.APIVersion + " " + header.Kind {
-		case "apps/v1 Deployment":
-			add(t, content, &all.Deployments)
-		case "v1 Service":
-			add(t, content, &all.Services)
-		case "v1 ConfigMap":
-			add(t, content, &all.ConfigMaps)
-		case "v1 ServiceAccount":
-			add(t, content, &all.ServiceAccounts)
-		case "policy/v1 PodDisruptionBudget":
-			add(t, content, &all.Budgets)
-		case "autoscaling/v2 HorizontalPodAutoscaler":
-			add(t, content, &all.Autoscalers)
-		case "networking.k8s.io/v1 NetworkPolicy":
-			add(t, content, &all.NetworkPolicies)
-		case "gateway.networking.k8s.io/v1 HTTPRoute":
-			add(t, content, &all.Routes)
-		case "gateway.networking.k8s.io/v1 BackendTLSPolicy":
-			add(t, content, &all.TLSPolicies)
-		case "monitoring.coreos.com/v1 ServiceMonitor":
-			add(t, content, &all.ServiceMonitors)
-		case "monitoring.coreos.com/v1 PrometheusRule":
-			add(t, content, &all.PrometheusRules)
-		default:
+		add := kinds[header.APIVersion+" "+header.Kind]
+		if add == nil {
 			t.Errorf("got an object of the kind %q, %q", header.APIVersion, header.Kind)
+			continue
 		}
+		add(t, content)
 	}
 }
 
-// add decodes an object strictly.
-func add[Object any](t *testing.T, document []byte, to *[]Object) {
-	t.Helper()
-	var object Object
-	decode(t, document, &object)
-	*to = append(*to, object)
+// to returns a function that decodes an object strictly and adds it to a list.
+func to[Object any](list *[]Object) func(*testing.T, []byte) {
+	return func(t *testing.T, document []byte) {
+		t.Helper()
+		var object Object
+		decode(t, document, &object)
+		*list = append(*list, object)
+	}
 }

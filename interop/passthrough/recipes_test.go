@@ -232,8 +232,9 @@ func (c *caller) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext(ctx, "tcp", c.address)
 }
 
-// lies are what the client says of itself, which nobody is to believe.
-func lies() map[string]string {
+// forgedHeaders are forwarding headers that the client itself sends. Proxies and the adapter
+// must replace or drop them.
+func forgedHeaders() map[string]string {
 	return map[string]string{
 		"Forwarded": "for=203.0.113.9;host=forged.example;proto=http", "X-Zitadel-Forwarded": "host=forged.example",
 		"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": "forged.example", "X-Forwarded-Proto": "http",
@@ -249,7 +250,7 @@ func (c *caller) do(t *testing.T, method, path, contentType string, body io.Read
 	}
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("Authorization", "Bearer pat-org-owner-a")
-	for name, value := range lies() {
+	for name, value := range forgedHeaders() {
 		request.Header.Set(name, value)
 	}
 	response, err := c.http.Do(request)
@@ -285,7 +286,7 @@ func (c *caller) grpcWeb(t *testing.T, password string) string {
 
 func (c *caller) grpc(t *testing.T, password string) string {
 	t.Helper()
-	ctx := metadata.NewOutgoingContext(t.Context(), metadata.Join(metadata.New(lies()), metadata.Pairs("authorization", "Bearer pat-org-owner-a")))
+	ctx := metadata.NewOutgoingContext(t.Context(), metadata.Join(metadata.New(forgedHeaders()), metadata.Pairs("authorization", "Bearer pat-org-owner-a")))
 	err := c.conn.Invoke(ctx, v1Procedure, &managementv1.SetHumanInitialPasswordRequest{UserId: userA, Password: password}, new(managementv1.SetHumanInitialPasswordResponse))
 	failed := status.Convert(err)
 	return fmt.Sprintf("%v %s %v", failed.Code(), failed.Message(), failed.Details())

@@ -45,15 +45,21 @@ func TestConfigurationDocument(t *testing.T) {
 			t.Errorf("no row for %s", key)
 		}
 	}
-	want := introduction + begin + document.String() + "\n" + end + after
+	wantFile(t, path, string(content), introduction+begin+document.String()+"\n"+end+after, command)
+}
+
+// wantFile compares the content of a generated file with what it should be. With -update, the
+// file is made to be that.
+func wantFile(t *testing.T, path, content, want, command string) {
+	t.Helper()
 	switch {
-	case want == string(content):
+	case want == content:
 	case *update:
 		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s is not what internal/config says:\n%s\nTo update it: %s", path, lineDiff(string(content), want), command)
+		t.Errorf("%s is not what internal/config says:\n%s\nTo update it: %s", path, lineDiff(content, want), command)
 	}
 }
 

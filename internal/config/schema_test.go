@@ -35,16 +35,7 @@ func TestConfigurationSchema(t *testing.T) {
 	if err != nil && !*update {
 		t.Fatal(err)
 	}
-	switch want := string(made) + "\n"; {
-	case want == string(content):
-	case *update:
-		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	default:
-		t.Errorf("%s is not what internal/config says:\n%s\nTo update it: go test ./internal/config -run TestConfigurationSchema -update",
-			path, lineDiff(string(content), want))
-	}
+	wantFile(t, path, string(content), string(made)+"\n", "go test ./internal/config -run TestConfigurationSchema -update")
 }
 
 // object is one in JSON.

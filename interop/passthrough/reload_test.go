@@ -58,7 +58,7 @@ func TestReloadLosesNothing(t *testing.T) {
 	p.trust = &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	clients := clientsInFlight(p)
+	clients := g.clients(p)
 	failures := g.fill(ctx, t, p, clients)
 
 	stopped, others := make(chan struct{}), new(sync.WaitGroup)

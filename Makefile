@@ -30,8 +30,9 @@ generate: # gen/ from proto/; docs/configuration.md, config.schema.json, adapter
 fuzz: # every target, briefly
 	.ci/fuzz $(FUZZED)
 
-ledger: # 100,000 calls through random faults, to either upstream protocol
-	go test ./adapter -run '^TestLedger$$' -ledger 100000 -ledger-seed $(SEED) -v
+CALLS ?= 100000
+ledger: # calls through random faults, to either upstream protocol
+	go test ./adapter -run '^TestLedger$$' -ledger $(CALLS) -ledger-seed $(SEED) -v
 
 interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real clients; the page
 	cd interop && go test -count=1 ./passthrough -skip '^TestDeadPeer$$'

@@ -39,7 +39,6 @@ interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real c
 	cd interop && go test -count=1 -v ./openapi ./configuration
 	cd interop && go test -count=1 ./deploy ./usage
 	cd interop && go test -count=1 ./passthrough -run '^TestSoak$$' -soak 30s -soak-seed $(SEED) -v
-	cd interop && go test -run '^$$' -bench TransferMemory -benchtime 1x ./passthrough
 	cd interop/reference && go test -count=1 ./...
 	cd interop && npm ci --no-audit --no-fund && npm test
 	cd interop && go test -count=1 ./page
@@ -59,8 +58,9 @@ manpages: # into man/, checked by man and mandoc
 vulnerabilities: # known ones; asks Go's database
 	go tool -modfile=tools/go.mod govulncheck ./...
 
-bench: # our own functions; then the program, beside others
+bench: # our own functions; the program's memory; then the program, beside others
 	go test -run '^$$' -bench . -benchmem ./adapter ./v2client ./internal/...
+	cd interop && go test -run '^$$' -bench TransferMemory -benchtime 1x ./passthrough
 	cd bench && go run .
 
 BASE ?= HEAD~1

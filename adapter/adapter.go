@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -142,6 +141,10 @@ type Adapter struct {
 	largeBody  ingress.Slots
 	shadows    ingress.Slots
 	clock      clock
+	// What never changes is made once: the status of a call that has no answer yet, and
+	// the value of X-Robots-Tag.
+	brokenDown *rpcstatus.Status
+	noRobots   []string
 }
 
 // grpcWebMaxAge is how long v1 lets a browser remember a gRPC-Web preflight;
@@ -179,6 +182,8 @@ func New(config Config) (*Adapter, error) {
 		inFlight:   ingress.Slots{Limit: int64(config.Limits.CallsInFlight)},
 		largeBody:  ingress.Slots{Limit: largeBodies},
 		shadows:    ingress.Slots{Limit: shadowsAtOnce},
+		brokenDown: rpcstatus.New(connect.CodeInternal, "internal error"),
+		noRobots:   []string{"none"},
 	}
 	for _, m := range methods() {
 		a.procedures[m.procedure], a.patterns[m.pattern] = &m, &m
@@ -245,12 +250,16 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// maxParameters is the number of parameters that a method's REST path may have.
+const maxParameters = 2
+
 // found is the method whose path a request has.
 type found struct {
 	method *method // nil: none
 	// names and values are the parameters of a REST path.
-	names, values []string
-	overREST      bool
+	names    []string
+	values   [maxParameters]string
+	overREST bool
 }
 
 // find looks for the method with a path, decoded, so that "%2F" is a slash and "%30" a
@@ -267,7 +276,9 @@ func (a *Adapter) find(path string) found {
 	if m == nil {
 		return found{}
 	}
-	return found{method: m, names: c.ParamNames(), values: slices.Clone(c.ParamValues()), overREST: true}
+	result := found{method: m, names: c.ParamNames(), overREST: true}
+	copy(result.values[:], c.ParamValues())
+	return result
 }
 
 // serve answers a call, or what only looks like one.
@@ -289,7 +300,7 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 		a.serveNative(x, r, protocolREST, &shadowing{method: called.method, called: called}, userID)
 		return
 	}
-	x.Header()["X-Robots-Tag"] = []string{"none"}
+	x.Header()["X-Robots-Tag"] = a.noRobots
 	switch {
 	case crossorigin.IsGRPCWebPreflight(r):
 		a.webCORS.Serve(x, r, func() { x.WriteHeader(http.StatusNoContent) })
@@ -301,7 +312,7 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 // value is the value of a path parameter; "" if there is none of that name.
 func (f found) value(name string) string {
 	for i, known := range f.names {
-		if known == name && i < len(f.values) {
+		if known == name {
 			return f.values[i]
 		}
 	}

@@ -20,11 +20,20 @@ const (
 	largeBodies    = 8
 )
 
-// heldBody counts what one request holds of its body in memory.
+// heldBody reads a request's body, and counts what the request holds of it in memory.
 type heldBody struct {
+	from  io.Reader
 	slots *ingress.Slots // for large bodies
 	bytes int
 	taken bool // one of the slots
+}
+
+func (b *heldBody) Read(into []byte) (int, error) {
+	n, err := b.from.Read(into)
+	if refusal := b.hold(n); refusal != nil {
+		return n, refusal
+	}
+	return n, err
 }
 
 // errTooManyLarge is the error of a large body for which there is no slot.
@@ -47,22 +56,6 @@ func (b *heldBody) release() {
 	if b.taken {
 		b.slots.Free()
 	}
-}
-
-// reader is a reader whose bytes are held.
-func (b *heldBody) reader(from io.Reader) io.Reader { return heldReader{from, b} }
-
-type heldReader struct {
-	from io.Reader
-	body *heldBody
-}
-
-func (h heldReader) Read(into []byte) (int, error) {
-	n, err := h.from.Read(into)
-	if refusal := h.body.hold(n); refusal != nil {
-		return n, refusal
-	}
-	return n, err
 }
 
 // limitBody gives a body the client's timeout, or what is left of it, and a moment more, as

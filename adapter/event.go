@@ -68,10 +68,11 @@ type Event struct {
 
 	caller   v2client.Caller
 	token    tokenHash
-	status   *rpcstatus.Status // nil: success
-	movedTo  string            // the user's organization, if it is not the one remembered
-	language string            // the languages that the client accepts
-	span     *tracing.Span     // nil: none
+	usual    [1]v2client.Attempt // of Upstream
+	status   *rpcstatus.Status   // nil: success
+	movedTo  string              // the user's organization, if it is not the one remembered
+	language string              // the languages that the client accepts
+	span     *tracing.Span       // nil: none
 }
 
 // The routes that a v1 call may take.
@@ -106,8 +107,9 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
 		// The edge has decided what X-Forwarded-For says. Only a peer on a Unix socket has none.
 		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
-		status: rpcstatus.New(connect.CodeInternal, "internal error"),
+		status: a.brokenDown,
 	}
+	event.Upstream = event.usual[:0]
 	if m != nil {
 		event.Method = m.name()
 	}
@@ -137,7 +139,8 @@ func (a *Adapter) end(ctx context.Context, event *Event, httpStatus int) {
 		a.config.Observe(*event)
 	}
 	if a.log.Enabled(ctx, level) {
-		a.log.LogAttrs(ctx, level, event.Method, event.attributes(cause)...)
+		const most = 17 // attributes, with those that stand there only sometimes
+		a.log.LogAttrs(ctx, level, event.Method, event.appendAttributes(make([]slog.Attr, 0, most), cause)...)
 	}
 	if event.span != nil {
 		event.endSpan(httpStatus)
@@ -163,15 +166,14 @@ func (e *Event) conclude(cut error) (cause error, failed bool) {
 	return cause, cause != nil && e.status.Code != connect.CodeCanceled && (e.RefusedBy == "" || e.RefusedBy == RefusedByBreaker)
 }
 
-// attributes are those of a call's line in the log; docs/operations.md says what they
-// mean.
-func (e *Event) attributes(cause error) []slog.Attr {
+// appendAttributes appends those of a call's line in the log; docs/operations.md says what
+// they mean.
+func (e *Event) appendAttributes(attributes []slog.Attr, cause error) []slog.Attr {
 	var upstream time.Duration
 	for _, attempt := range e.Upstream {
 		upstream += attempt.Duration
 	}
-	const most = 17 // with what stands there only sometimes
-	attributes := append(make([]slog.Attr, 0, most),
+	attributes = append(attributes,
 		slog.String("protocol", e.Protocol),
 		slog.String("way", e.Route),
 		slog.String("code", e.Code),

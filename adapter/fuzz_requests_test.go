@@ -272,8 +272,9 @@ func FuzzRolloutReadsTheMessage(f *testing.F) {
 			}),
 		})
 		a.ServeHTTP(httptest.NewRecorder(), newRequest())
-		whole := &rpcCall{request: newRequest(), held: &heldBody{slots: new(ingress.Slots)}}
-		whole.protocol, whole.body = rpcstatus.ProtocolOf(whole.request), whole.request.Body
+		whole := &rpcCall{request: newRequest()}
+		whole.protocol = rpcstatus.ProtocolOf(whole.request)
+		whole.body = &heldBody{from: whole.request.Body, slots: new(ingress.Slots)}
 		whole.read()
 		var request managementv1.SetHumanInitialPasswordRequest
 		if whole.refusal == nil && proto.Unmarshal(whole.message, &request) == nil && event.UserID != request.GetUserId() {

@@ -25,8 +25,7 @@ type rpcCall struct {
 
 	request  *http.Request
 	protocol rpcstatus.Protocol
-	body     io.Reader
-	held     *heldBody
+	body     *heldBody
 	// message is the call's one message, unpacked, once it is read, and refusal why it
 	// is not one.
 	message []byte
@@ -37,12 +36,12 @@ type rpcCall struct {
 // serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
 // know.
 func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *method) {
-	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: r.Body, held: &heldBody{slots: &a.largeBody}}
-	defer c.held.release()
+	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: &heldBody{from: r.Body, slots: &a.largeBody}}
+	defer c.body.release()
 	if a.config.Rollout != RolloutAll && !a.translatesRPC(c, m) {
 		return
 	}
-	x.Header()["X-Robots-Tag"] = []string{"none"}
+	x.Header()["X-Robots-Tag"] = a.noRobots
 	if protocol == rpcstatus.GRPC {
 		a.answerRPC(c, m)
 		return
@@ -54,7 +53,7 @@ func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcsta
 // if the rollout has not reached that one.
 func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
 	var raw bytes.Buffer
-	c.body = io.TeeReader(c.request.Body, &raw)
+	c.body.from = io.TeeReader(c.request.Body, &raw)
 	c.read()
 	if c.refusal != nil && c.refusal.Code == connect.CodeUnavailable {
 		return true // there was no room to read it: by its user, it might go the other way
@@ -140,11 +139,11 @@ func (c *rpcCall) read() {
 	if c.refusal = checkEncoding(encoding); c.refusal != nil {
 		return
 	}
-	body := c.held.reader(c.body)
+	var frame io.Reader = c.body
 	if c.protocol == rpcstatus.GRPCWebText {
-		body = decodeText(body)
+		frame = decodeText(frame)
 	}
-	c.message, c.refusal = readFrame(body, encoding, c.held)
+	c.message, c.refusal = readFrame(frame, encoding, c.body)
 }
 
 // write answers with a response. v1 does not compress answers, and these are tens of

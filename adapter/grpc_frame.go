@@ -29,11 +29,11 @@ func checkEncoding(encoding string) *rpcstatus.Status {
 }
 
 // readFrame reads the one message of a unary gRPC call and unpacks it; what it unpacks
-// is held too. encoding is a grpc-encoding header that checkEncoding allows. Errors are
-// those of v1's server, grpc-go (recordings cut-frame, no-frame).
-func readFrame(body io.Reader, encoding string, held *heldBody) ([]byte, *rpcstatus.Status) {
+// is held too, as more of the body. encoding is a grpc-encoding header that checkEncoding
+// allows. Errors are those of v1's server, grpc-go (recordings cut-frame, no-frame).
+func readFrame(frame io.Reader, encoding string, body *heldBody) ([]byte, *rpcstatus.Status) {
 	var prefix [framePrefixBytes]byte
-	if _, err := io.ReadFull(body, prefix[:]); err != nil {
+	if _, err := io.ReadFull(frame, prefix[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			err = io.EOF // grpc-go makes no difference between no prefix and a part of one
 		}
@@ -45,7 +45,7 @@ func readFrame(body io.Reader, encoding string, held *heldBody) ([]byte, *rpcsta
 	}
 	// The stated size is not believed before the bytes are there.
 	var message bytes.Buffer
-	if _, err := io.CopyN(&message, body, size); err != nil {
+	if _, err := io.CopyN(&message, frame, size); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
@@ -59,15 +59,16 @@ func readFrame(body io.Reader, encoding string, held *heldBody) ([]byte, *rpcsta
 	case encoding != "gzip":
 		return nil, rpcstatus.New(connect.CodeInternal, "grpc: compressed flag set with identity or empty encoding")
 	}
-	return unpack(&message, held)
+	return unpack(&message, body)
 }
 
-func unpack(packed io.Reader, held *heldBody) ([]byte, *rpcstatus.Status) {
+func unpack(packed io.Reader, body *heldBody) ([]byte, *rpcstatus.Status) {
 	reader, err := gzip.NewReader(packed)
 	if err != nil {
 		return nil, rpcstatus.New(connect.CodeInternal, "grpc: failed to decompress the message: "+err.Error())
 	}
-	message, err := io.ReadAll(io.LimitReader(held.reader(reader), maxMessageBytes+1))
+	body.from = reader
+	message, err := io.ReadAll(io.LimitReader(body, maxMessageBytes+1))
 	if refusal := bodyRefusal(err); refusal != nil {
 		return nil, refusal
 	}

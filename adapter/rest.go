@@ -40,10 +40,9 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		return
 	}
 	event := a.newEvent(protocolREST, called.method, r)
-	body := &heldBody{slots: &a.largeBody}
+	body := &heldBody{from: r.Body, slots: &a.largeBody}
 	defer body.release()
-	content := body.reader(r.Body)
-	verb, refusal := gatewayMethod(r, content)
+	verb, refusal := gatewayMethod(r, body)
 	if refusal == nil && verb != http.MethodPost {
 		rpcstatus.WriteMethodNotAllowed(x)
 		return
@@ -64,10 +63,11 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 	}
 	request := called.method.newRequest()
 	if refusal == nil {
-		refusal = readRequest(ctx, content, r.ContentLength, request)
+		refusal = readRequest(ctx, body, r.ContentLength, request)
 		called.bind(request)
 	}
 	if refusal == nil {
+		_ = r.Body.Close() // all of it was read; or net/http would look for more
 		refusal = checkGRPCRequest(ctx, r, request)
 	}
 	if refusal != nil { // before v1's gRPC server, which adds headers, has the call
@@ -221,26 +221,26 @@ func isPrintable(value string) bool {
 
 // setNoStore adds what v1's gRPC server adds to every answer of a method.
 func (a *Adapter) setNoStore(header http.Header) {
-	values := [...]string{"no-store", a.clock.date(), "no-cache"}
-	header["Cache-Control"], header["Expires"], header["Pragma"] = values[0:1:1], values[1:2:2], values[2:]
+	values := a.clock.noStore()
+	header["Cache-Control"], header["Expires"], header["Pragma"] = values[0:1:1], values[1:2:2], values[2:3:3]
 }
 
-// clock tells the date for headers, which is the same for a second.
+// clock makes the values of setNoStore, which are the same for a second.
 type clock struct{ last atomic.Pointer[dated] }
 
 type dated struct {
 	second int64 // Unix time
-	text   string
+	values [3]string
 }
 
-func (c *clock) date() string {
+func (c *clock) noStore() *[3]string {
 	now := time.Now()
 	last := c.last.Load()
 	if last == nil || last.second != now.Unix() {
-		last = &dated{now.Unix(), now.UTC().Format(http.TimeFormat)}
+		last = &dated{now.Unix(), [...]string{"no-store", now.UTC().Format(http.TimeFormat), "no-cache"}}
 		c.last.Store(last)
 	}
-	return last.text
+	return &last.values
 }
 
 // headerText makes an error message fit for a header value.

@@ -82,7 +82,7 @@ func newAuthAPI() (*authAPI, error) {
 
 // expected reports whether a caller's instance is to be asked.
 func (a *authAPI) expected(caller Caller) bool {
-	until, known := a.gone.Get(caller.Instance())
+	until, known := a.gone.Get(string(caller.AppendInstance(nil)))
 	return !known || a.now().After(until)
 }
 
@@ -91,6 +91,6 @@ func (a *authAPI) missing(caller Caller, err error) bool {
 	if !isMissing(err) {
 		return false
 	}
-	a.gone.Add(caller.Instance(), a.now().Add(authAPIRetry))
+	a.gone.Add(string(caller.AppendInstance(nil)), a.now().Add(authAPIRetry))
 	return true
 }

@@ -3,7 +3,6 @@ package v2client
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"time"
 
@@ -76,14 +75,10 @@ func unary[Req, Res any](
 	})
 }
 
-// header is that of an attempt at a call, in which Host is where connect-go looks for it.
+// header is that of an attempt at a call.
 func (c *Client) header(caller Caller, to target) http.Header {
-	const added = 6 // here, and by the lane
-	header := make(http.Header, len(caller.header)+added)
-	maps.Copy(header, caller.header)
-	header["User-Agent"] = c.userAgent
-	header["Host"] = []string{to.host}
-	return header
+	const lane = 4 // fields that it adds
+	return caller.header(to.host, c.userAgent, lane)
 }
 
 // guarded makes an attempt unless the breaker is open.
@@ -127,9 +122,8 @@ func (c *call[Res]) attempt(ctx context.Context, retry bool) (*Res, *Error) {
 		}
 		endSpan(span, failure, outcome)
 	}()
-	ctx, made := withAttempt(ctx)
-	made.span = span
-	response, err := c.send(ctx, c.to)
+	made := &note{Context: ctx, span: span}
+	response, err := c.send(made, c.to)
 	if err == nil {
 		outcome = healthy
 		c.client.verified.add(c.to.host)
@@ -146,8 +140,8 @@ func (c *Client) probe(to target) health {
 	deadline := time.Now().Add(probeTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	ctx, made := withAttempt(ctx)
-	if _, err := ask(ctx, c, (*service).getUserByID, Caller{}, to, new(userv2.GetUserByIDRequest)); err != nil {
+	made := &note{Context: ctx}
+	if _, err := ask(made, c, (*service).getUserByID, Caller{}, to, new(userv2.GetUserByIDRequest)); err != nil {
 		return classify(err, read, made.known(), to, endingOf(ctx, deadline, time.Now())).health
 	}
 	return healthy

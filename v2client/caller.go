@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"zitadel-v1-adapter/internal/upstream"
 )
 
 // isForwarded reports whether the header with this canonical name is sent on. Whatever does
@@ -34,19 +32,22 @@ func isForwarded(name string) bool {
 // Caller is the client on whose behalf, and with whose token, ZITADEL is
 // called. The zero Caller has no token.
 type Caller struct {
-	host     string
-	header   http.Header
-	deadline time.Time
-	noToken  bool
-	observe  func(Attempt)
+	host      string
+	fields    []field // of the header that goes upstream
+	requestID string
+	deadline  time.Time
+	noToken   bool
+	observe   func(Attempt)
 }
+
+// field is one of a header. Few are looked up, and a list costs less than a map.
+type field struct{ name, value string }
 
 // NewCaller makes the Caller of a request that arrived for host, with the first value of
 // each header that may be sent on. The names in header are canonical.
 func NewCaller(host string, header http.Header) Caller {
 	const usual = 8 // headers
-	c := Caller{host: host, header: make(http.Header, usual)}
-	values := make([]string, 0, usual)
+	c := Caller{host: host, fields: make([]field, 0, usual)}
 	for name, sent := range header {
 		if len(sent) == 0 || !isForwarded(name) {
 			continue
@@ -54,8 +55,7 @@ func NewCaller(host string, header http.Header) Caller {
 		// Over HTTP/2 a space may stand at an end, and would make of a request one that
 		// the upstream must reset (RFC 9113 section 8.2.1).
 		if value := strings.Trim(sent[0], " \t"); value != "" {
-			values = append(values, value)
-			c.header[name] = values[len(values)-1 : len(values) : len(values)]
+			c.fields = append(c.fields, field{name, value})
 		}
 		c.noToken = c.noToken || name == "Authorization" && strings.HasSuffix(sent[0], "Bearer ")
 	}
@@ -64,7 +64,7 @@ func NewCaller(host string, header http.Header) Caller {
 
 // WithRequestID is the caller with an X-Request-Id of the adapter's.
 func (c Caller) WithRequestID(id string) Caller {
-	c.header["X-Request-Id"] = []string{id}
+	c.requestID = id
 	return c
 }
 
@@ -83,23 +83,64 @@ func (c Caller) WithObserver(observe func(Attempt)) Caller {
 	return c
 }
 
+// get is the value of a header's field, or "".
+func (c Caller) get(name string) string {
+	for _, field := range c.fields {
+		if field.name == name {
+			return field.value
+		}
+	}
+	return ""
+}
+
 // Authorization is the Authorization header as the client sent it, or "".
-func (c Caller) Authorization() string { return c.header.Get("Authorization") }
+func (c Caller) Authorization() string { return c.get("Authorization") }
 
 // NoToken reports whether the Authorization header ended in "Bearer ", which only HTTP/2
 // can bring. It goes to ZITADEL without the space.
 func (c Caller) NoToken() bool { return c.noToken }
 
 // Organization is the x-zitadel-orgid header, or "" when the client sent none.
-func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
+func (c Caller) Organization() string { return c.get("X-Zitadel-Orgid") }
 
-// Instance distinguishes the ZITADEL instances that one upstream serves: equal
-// ids under different Instance values may name different things.
-func (c Caller) Instance() string {
-	return c.host + "\x00" + c.header.Get("X-Zitadel-Instance-Host") + "\x00" + c.header.Get("X-Zitadel-Public-Host")
+// AppendInstance appends what distinguishes the ZITADEL instances that one upstream
+// serves: equal ids under different ones may name different things.
+func (c Caller) AppendInstance(to []byte) []byte {
+	for i, name := range [...]string{c.host, c.get("X-Zitadel-Instance-Host"), c.get("X-Zitadel-Public-Host")} {
+		if i > 0 {
+			to = append(to, 0)
+		}
+		to = append(to, name...)
+	}
+	return to
 }
 
-// size is the length of all that goes upstream on the caller's behalf.
-func (c Caller) size() int {
-	return len(c.host) + upstream.HeaderBytes(c.header)
+// header is the caller's header with that of a request for host and a User-Agent, and room
+// for some fields more. Host is where connect-go looks for it.
+func (c Caller) header(host, userAgent string, more int) http.Header {
+	const own = 3 // fields
+	header := make(http.Header, len(c.fields)+own+more)
+	values := make([]string, 0, len(c.fields)+own)
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	for _, field := range c.fields {
+		set(field.name, field.value)
+	}
+	if c.requestID != "" {
+		set("X-Request-Id", c.requestID)
+	}
+	set("User-Agent", userAgent)
+	set("Host", host)
+	return header
+}
+
+// headerBytes is the length of the header that goes upstream on the caller's behalf.
+func (c Caller) headerBytes() int {
+	total := 0
+	for _, field := range c.fields {
+		total += len(field.name) + len(field.value)
+	}
+	return total
 }

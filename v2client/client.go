@@ -60,7 +60,7 @@ type Config struct {
 type Client struct {
 	base        string
 	upstream    *upstream.Upstream
-	userAgent   []string   // the header's value
+	userAgent   string
 	services    []*service // more than one for ProtocolAuto
 	spoken      atomic.Int32
 	authAPI     *authAPI
@@ -111,7 +111,7 @@ func New(config Config) (*Client, error) {
 	c := &Client{
 		base:        config.Upstream.Base().String(),
 		upstream:    config.Upstream,
-		userAgent:   []string{config.UserAgent},
+		userAgent:   config.UserAgent,
 		authAPI:     authAPI,
 		verified:    verified,
 		openFor:     config.Breaker.OpenFor,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 // connect-go sends (TestLaneSendsWhatConnectGoSends), and understands one answer: HTTP 200
 // with a message. It hands any other to connect-go, which judges it as its own.
 type lane struct {
-	to        *url.URL
+	request   *http.Request // without what differs from call to call
 	transport transport
 	judge     userv2connect.UserServiceClient
 }
@@ -34,8 +33,9 @@ func newLane(to *upstream.Upstream, transport transport, options []connect.Clien
 		procedure.RawPath += userv2connect.UserServiceSetPasswordProcedure
 	}
 	return &lane{
-		to: &procedure, transport: transport,
-		judge: userv2connect.NewUserServiceClient(handedOver{}, to.Base().String(), options...),
+		request:   &http.Request{Method: http.MethodPost, URL: &procedure, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
+		transport: transport,
+		judge:     userv2connect.NewUserServiceClient(handedOver{}, to.Base().String(), options...),
 	}
 }
 
@@ -46,12 +46,10 @@ func (l *lane) setPassword(ctx context.Context, header http.Header, request *use
 	if err != nil { // text that is not UTF-8: connect-go says so
 		return byConnect(ctx, l.judge.SetPassword, header, request)
 	}
-	sent := (&http.Request{
-		Method: http.MethodPost, URL: l.to, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Host: header["Host"][0], Header: header, ContentLength: int64(len(message)),
-		Body:    io.NopCloser(bytes.NewReader(message)),
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(message)), nil },
-	}).WithContext(ctx)
+	sent := l.request.WithContext(ctx)
+	sent.Host, sent.Header, sent.ContentLength = header["Host"][0], header, int64(len(message))
+	sent.GetBody = func() (io.ReadCloser, error) { return newMessageBody(message), nil }
+	sent.Body = newMessageBody(message)
 	delete(header, "Host")
 	values := [...]string{"identity", contentTypeProto, "1", ""}
 	header["Accept-Encoding"], header["Content-Type"], header["Connect-Protocol-Version"] = values[0:1:1], values[1:2:2], values[2:3:3]
@@ -68,6 +66,18 @@ func (l *lane) setPassword(ctx context.Context, header http.Header, request *use
 	}
 	return byConnect(context.WithValue(ctx, handedOverKey{}, response), l.judge.SetPassword, nil, request)
 }
+
+// messageBody is a message as a request's body.
+type messageBody struct{ bytes.Reader }
+
+func newMessageBody(message []byte) *messageBody {
+	body := new(messageBody)
+	body.Reset(message)
+	return body
+}
+
+// Close implements [io.Closer].
+func (*messageBody) Close() error { return nil }
 
 // understood is the message in an answer, which is closed; or nil, and the answer as it
 // came.

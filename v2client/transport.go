@@ -61,18 +61,23 @@ func (t transport) Do(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// note is where an attempt is written down. It travels in the context, because
-// connect-go stands between the call and its transport.
+// note is where an attempt is written down. It is the attempt's context, because connect-go
+// stands between the call and its transport.
 type note struct {
+	context.Context //nolint:containedctx // it is one
+
 	attempt atomic.Pointer[attempt]
 	span    *tracing.Span // nil: none
 }
 
 type noteKey struct{}
 
-func withAttempt(ctx context.Context) (context.Context, *note) {
-	made := new(note)
-	return context.WithValue(ctx, noteKey{}, made), made
+// Value implements [context.Context].
+func (n *note) Value(key any) any {
+	if key == (noteKey{}) {
+		return n
+	}
+	return n.Context.Value(key)
 }
 
 // known is what is known of the attempt. One that is still under way may have been

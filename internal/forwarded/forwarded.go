@@ -50,6 +50,14 @@ func gatewayHeaders() [5]string {
 	}
 }
 
+// Adds is the number of headers that Apply may add to a request.
+func (p Policy) Adds() int {
+	if p.TellHost {
+		return 4
+	}
+	return 2
+}
+
 // Apply makes the forwarded headers of a request those that go upstream: the
 // addresses that trusted proxies name and the peer's own, and with TellHost the
 // client's host and scheme. With TellHost, r.Host becomes the client's host too: a
@@ -66,15 +74,22 @@ func (p Policy) Apply(r *http.Request) {
 	for _, name := range gatewayHeaders() {
 		delete(r.Header, name)
 	}
+	values := make([]string, 0, p.Adds())
+	set := func(name, value string) {
+		values = append(values, value)
+		r.Header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
 	address := ""
+	addresses := append(make([]string, 0, 1), client.addresses...)
 	if peer.IsValid() {
 		address = peer.String()
-		client.addresses = append(client.addresses, address)
+		addresses = append(addresses, address)
 	}
-	if len(client.addresses) > 0 {
-		r.Header[headerForwardedFor] = []string{strings.Join(client.addresses, ", ")}
+	if len(addresses) > 0 {
+		set(headerForwardedFor, strings.Join(addresses, ", "))
 	}
-	path := append(client.path, Element{For: node(peer, address)}) //nolint:gocritic // origin is not used after this
+	path := append(make([]Element, 0, 1), client.path...)
+	path = append(path, Element{For: node(peer, address)})
 	if p.TellHost {
 		if client.host != "" {
 			r.Host = client.host
@@ -84,12 +99,12 @@ func (p Policy) Apply(r *http.Request) {
 		}
 		if isPlainHost(r.Host) { // an upstream is not asked under any other
 			path[0].Host = r.Host
-			r.Header[headerForwardedHost] = []string{r.Host}
+			set(headerForwardedHost, r.Host)
 		}
 		path[0].Proto = client.proto
-		r.Header[headerForwardedProto] = []string{client.proto}
+		set(headerForwardedProto, client.proto)
 	}
-	r.Header[headerForwarded] = []string{join(path)}
+	set(headerForwarded, join(path))
 }
 
 // origin is what trusted proxies say of where a request came from.

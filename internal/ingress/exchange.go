@@ -18,7 +18,7 @@ import (
 // holds up a call, and over HTTP/2 could hold up as many as it likes.
 type Exchange struct {
 	writer       http.ResponseWriter
-	controller   *http.ResponseController
+	controller   http.ResponseController
 	http2        bool
 	writeTimeout time.Duration // 0 is for ever
 
@@ -51,21 +51,21 @@ type BodyState struct {
 }
 
 // newExchange makes the Exchange of a request that net/http serves, and the request's
-// copy, whose header may be changed.
-func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*Exchange, *http.Request) {
-	x := &Exchange{
-		writer: w, controller: http.NewResponseController(w), http2: r.ProtoMajor == 2, writeTimeout: writeTimeout,
-		from: r.Body, body: BodyState{Whole: r.ContentLength == 0},
-	}
-	request := *r
-	request.Header = make(http.Header, len(r.Header)+forwardedHeaders)
+// copy, whose header may be changed and has room for some more.
+func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration, more int) (*Exchange, *http.Request) {
+	made := &struct {
+		Exchange
+
+		request http.Request
+	}{request: *r}
+	x, request := &made.Exchange, &made.request
+	x.writer, x.controller, x.http2, x.writeTimeout = w, *http.NewResponseController(w), r.ProtoMajor == 2, writeTimeout
+	x.from, x.body.Whole = r.Body, r.ContentLength == 0
+	request.Header = make(http.Header, len(r.Header)+more)
 	maps.Copy(request.Header, r.Header)
 	request.Body = bodyReader{x}
-	return x, &request
+	return x, request
 }
-
-// forwardedHeaders is the number of headers that the edge may add.
-const forwardedHeaders = 5
 
 // ExchangeOf is the Exchange that w is, or one made for w and r where no Handler has
 // made it.
@@ -73,7 +73,7 @@ func ExchangeOf(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Reques
 	if x, ok := w.(*Exchange); ok {
 		return x, r
 	}
-	return newExchange(w, r, 0)
+	return newExchange(w, r, 0, 0)
 }
 
 // Status is the answer's final HTTP status; 0 before it is known. Of a connection that

@@ -58,7 +58,7 @@ func New(config Config, next http.Handler) (*Handler, error) {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, request := newExchange(w, r, h.config.WriteTimeout)
+	x, request := newExchange(w, r, h.config.WriteTimeout, h.config.Forwarding.Adds())
 	defer x.end()
 	defer h.recoverPanic(x, request)
 	switch {

@@ -24,6 +24,7 @@ type http1Conn struct {
 	writer    *bufio.Writer
 	isOpen    func() bool // looks whether the other side is silent, as it should be
 	idleSince time.Time
+	onCancel  func()      // abort
 	written   atomic.Bool // something of the request at hand was written
 	headLeft  int64       // what may still be read of an answer's head
 
@@ -33,6 +34,7 @@ type http1Conn struct {
 
 func newHTTP1Conn(conn net.Conn) *http1Conn {
 	c := &http1Conn{Conn: conn, isOpen: silence(conn), headLeft: math.MaxInt64}
+	c.onCancel = c.abort
 	c.reader, c.writer = bufio.NewReader(connReader{c}), bufio.NewWriter(connWriter{c})
 	return c
 }

@@ -21,7 +21,7 @@ func (p *http1Pool) exchange(conn *http1Conn, request *http.Request) (*http.Resp
 	conn.headLeft = p.maxHeaderBytes
 	release := func() bool { return true }
 	if ctx.Done() != nil {
-		release = context.AfterFunc(ctx, conn.abort)
+		release = context.AfterFunc(ctx, conn.onCancel)
 	}
 	x := &http1Exchange{pool: p, conn: conn, request: request, release: release}
 	if err := x.send(); err != nil {

@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"errors"
 	"net"
 	"syscall"
 
@@ -24,13 +23,11 @@ func silence(conn net.Conn) func() bool {
 	if err != nil {
 		return func() bool { return false }
 	}
-	var (
-		silent bool
-		peeked [1]byte
-	)
+	silent := false
 	look := func(descriptor uintptr) bool {
-		_, _, err := unix.Recvfrom(int(descriptor), peeked[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		silent = errors.Is(err, unix.EAGAIN)
+		waiting := [...]unix.PollFd{{Fd: int32(descriptor), Events: unix.POLLIN}} //nolint:gosec // descriptors are small
+		ready, err := unix.Poll(waiting[:], 0)
+		silent = err == nil && ready == 0
 		return true
 	}
 	return func() bool { return raw.Read(look) == nil && silent }

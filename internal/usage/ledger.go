@@ -80,7 +80,8 @@ func (l *Ledger) Observe(event adapter.Event) {
 		known.add(row)
 		return
 	}
-	l.rows[row.Key] = &row
+	fresh := row
+	l.rows[row.Key] = &fresh
 	if l.config.Store != nil && len(l.rows) == maxBatch {
 		select {
 		case l.wake <- struct{}{}:

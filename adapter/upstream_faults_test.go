@@ -142,7 +142,10 @@ func faultNames(protocol v2client.Protocol) []string {
 // once than there are processors.
 func eachFault(t *testing.T, test func(t *testing.T, f *faulty, fault string, call v1Call)) {
 	t.Helper()
-	const atOnce = 12
+	const (
+		atOnce  = 12
+		timeout = 3 * time.Second // also of the healthy call after a fault, on a machine that may be busy
+	)
 	slots := make(chan struct{}, atOnce)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -153,7 +156,7 @@ func eachFault(t *testing.T, test func(t *testing.T, f *faulty, fault string, ca
 				running.Go(func() {
 					defer func() { <-slots }()
 					t.Run(string(protocol)+"/"+fault+"/"+name, func(t *testing.T) {
-						test(t, newFaulty(t, protocol, time.Second, neverOpens()), fault, call)
+						test(t, newFaulty(t, protocol, timeout, neverOpens()), fault, call)
 					})
 				})
 			}

@@ -10,7 +10,7 @@ import (
 
 // gcPercent is GOGC for the adapter: it holds little memory, so that Go's default of 100
 // would collect garbage hundreds of times a second under load, for a few megabytes.
-const gcPercent = 400
+const gcPercent = 300
 
 // tuneMemory sets how much memory the Go runtime may use, unless the environment says:
 // GOGC, and GOMEMLIMIT from nine tenths of the container's limit, if there is one, near

@@ -301,12 +301,13 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 		return
 	}
 	x.Header()["X-Robots-Tag"] = a.noRobots
-	switch {
-	case crossorigin.IsGRPCWebPreflight(r):
-		a.webCORS.Serve(x, r, func() { x.WriteHeader(http.StatusNoContent) })
-	default:
-		a.restCORS.Serve(x, r, func() { a.serveREST(x, r, called) })
+	if crossorigin.IsGRPCWebPreflight(r) {
+		a.webCORS.Allow(x, r)
+		x.WriteHeader(http.StatusNoContent)
+		return
 	}
+	a.restCORS.Allow(x, r)
+	a.serveREST(x, r, called)
 }
 
 // value is the value of a path parameter; "" if there is none of that name.

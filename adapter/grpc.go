@@ -42,11 +42,10 @@ func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcsta
 		return
 	}
 	x.Header()["X-Robots-Tag"] = a.noRobots
-	if protocol == rpcstatus.GRPC {
-		a.answerRPC(c, m)
-		return
+	if protocol != rpcstatus.GRPC {
+		a.webCORS.Allow(x, r)
 	}
-	a.webCORS.Serve(x, r, func() { a.answerRPC(c, m) })
+	a.answerRPC(c, m)
 }
 
 // translatesRPC reads the call's message for the user in it, and lets native v1 answer

@@ -37,9 +37,9 @@ func New(maxAge time.Duration, exposed ...string) *Policy {
 	})}
 }
 
-// Serve sets the policy's headers and calls next, which answers, preflights too.
-func (p *Policy) Serve(w http.ResponseWriter, r *http.Request, next func()) {
-	p.cors.ServeHTTP(w, r, func(http.ResponseWriter, *http.Request) { next() })
+// Allow sets the policy's headers, for preflights too, and answers nothing.
+func (p *Policy) Allow(w http.ResponseWriter, r *http.Request) {
+	p.cors.ServeHTTP(w, r, func(http.ResponseWriter, *http.Request) {})
 }
 
 // IsPreflight reports whether a browser asks what it may send.

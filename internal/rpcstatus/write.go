@@ -33,13 +33,8 @@ func NewWriter(log *slog.Logger) *Writer {
 // application no error without them.
 func (o *Writer) Write(w http.ResponseWriter, r *http.Request, s *Status) {
 	if r.Header.Get("Origin") != "" {
-		o.cors.Serve(w, r, func() { o.write(w, r, s) })
-		return
+		o.cors.Allow(w, r)
 	}
-	o.write(w, r, s)
-}
-
-func (o *Writer) write(w http.ResponseWriter, r *http.Request, s *Status) {
 	protocol := ProtocolOf(r)
 	if protocol == "" && IsGRPC(r) { // a codec that only ZITADEL may know
 		protocol = GRPC

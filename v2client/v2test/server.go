@@ -109,7 +109,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Grpc-Status", "12")
 		w.Header().Set("Grpc-Message", "unknown service "+strings.Trim(path.Dir(r.URL.Path), "/"))
 	case pattern == "", isRPC && !isGRPC && !s.release.SpeaksConnect():
-		s.cors.Serve(w, r, func() { notFound(w, r) })
+		s.cors.Allow(w, r)
+		notFound(w, r)
 	default:
 		s.mux.ServeHTTP(w, r)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,13 +99,15 @@ func (s *stack) logged() string {
 	return s.log.String()
 }
 
-// calls returns the v1 calls observed since calls was last called.
+// calls returns the v1 calls observed since calls was last called, in the order in which
+// they began: a REST call is observed when its client may be making the next one.
 func (s *stack) calls() []adapter.Event {
 	s.settle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	calls := s.observed
 	s.observed = nil
+	slices.SortStableFunc(calls, func(a, b adapter.Event) int { return a.Started.Compare(b.Started) })
 	return calls
 }
 

@@ -75,10 +75,27 @@ func unary[Req, Res any](
 	})
 }
 
-// header is that of an attempt at a call.
+// header is that of an attempt at a call, in which Host is where connect-go looks for it.
 func (c *Client) header(caller Caller, to target) http.Header {
-	const lane = 4 // fields that it adds
-	return caller.header(to.host, c.userAgent, lane)
+	const (
+		own  = 3 // fields
+		lane = 4 // that it adds
+	)
+	header := make(http.Header, len(caller.fields)+own+lane)
+	values := make([]string, 0, len(caller.fields)+own)
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	for _, field := range caller.fields {
+		set(field.name, field.value)
+	}
+	if caller.requestID != "" {
+		set(requestIDHeader, caller.requestID)
+	}
+	set("User-Agent", c.userAgent)
+	set("Host", to.host)
+	return header
 }
 
 // guarded makes an attempt unless the breaker is open.

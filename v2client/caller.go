@@ -33,7 +33,7 @@ func isForwarded(name string) bool {
 // called. The zero Caller has no token.
 type Caller struct {
 	host      string
-	fields    []field // of the header that goes upstream
+	fields    []field // of the header that goes upstream, without X-Request-Id
 	requestID string
 	deadline  time.Time
 	noToken   bool
@@ -54,13 +54,19 @@ func NewCaller(host string, header http.Header) Caller {
 		}
 		// Over HTTP/2 a space may stand at an end, and would make of a request one that
 		// the upstream must reset (RFC 9113 section 8.2.1).
-		if value := strings.Trim(sent[0], " \t"); value != "" {
+		switch value := strings.Trim(sent[0], " \t"); {
+		case value == "":
+		case name == requestIDHeader:
+			c.requestID = value
+		default:
 			c.fields = append(c.fields, field{name, value})
 		}
 		c.noToken = c.noToken || name == "Authorization" && strings.HasSuffix(sent[0], "Bearer ")
 	}
 	return c
 }
+
+const requestIDHeader = "X-Request-Id"
 
 // WithRequestID is the caller with an X-Request-Id of the adapter's.
 func (c Caller) WithRequestID(id string) Caller {
@@ -115,30 +121,12 @@ func (c Caller) AppendInstance(to []byte) []byte {
 	return to
 }
 
-// header is the caller's header with that of a request for host and a User-Agent, and room
-// for some fields more. Host is where connect-go looks for it.
-func (c Caller) header(host, userAgent string, more int) http.Header {
-	const own = 3 // fields
-	header := make(http.Header, len(c.fields)+own+more)
-	values := make([]string, 0, len(c.fields)+own)
-	set := func(name, value string) {
-		values = append(values, value)
-		header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	for _, field := range c.fields {
-		set(field.name, field.value)
-	}
-	if c.requestID != "" {
-		set("X-Request-Id", c.requestID)
-	}
-	set("User-Agent", userAgent)
-	set("Host", host)
-	return header
-}
-
 // headerBytes is the length of the header that goes upstream on the caller's behalf.
 func (c Caller) headerBytes() int {
 	total := 0
+	if c.requestID != "" {
+		total = len(requestIDHeader) + len(c.requestID)
+	}
 	for _, field := range c.fields {
 		total += len(field.name) + len(field.value)
 	}

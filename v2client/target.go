@@ -39,14 +39,15 @@ func (t target) mayBeWhy(origin Origin, made attempt) bool {
 // targetOf says where a caller's calls go. It refuses what net/http would not send: a
 // caller must not be able to fail calls in a way that looks like the upstream's fault.
 func (c *Client) targetOf(caller Caller) (target, error) {
-	if len(caller.host)+caller.headerBytes() > maxForwardedBytes {
+	bytes := caller.headerBytes()
+	if len(caller.host)+bytes > maxForwardedBytes {
 		return target{}, &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
 	}
 	host, ok := c.upstream.HostFor(caller.host)
 	if !ok {
 		return target{}, &Error{Code: connect.CodeNotFound, Message: "Instance not found: the request's host is not a host name", Origin: OriginSelf}
 	}
-	return target{host: host, largeHeaders: caller.headerBytes() > upstream.UsualHeaderBytes, unverifiedHost: !c.verified.contain(host)}, nil
+	return target{host: host, largeHeaders: bytes > upstream.UsualHeaderBytes, unverifiedHost: !c.verified.contain(host)}, nil
 }
 
 // verifiedHosts are those under which the upstream has answered as ZITADEL, where

@@ -127,15 +127,6 @@ func readRequest(ctx context.Context, content io.Reader, contentLength int64, in
 	return decodeJSON(body, err, into)
 }
 
-// bind sets the fields that the path's parameters name.
-func (f found) bind(into request) {
-	for i, name := range f.names {
-		if field := into.text(name); field != nil {
-			*field = f.values[i]
-		}
-	}
-}
-
 // checkGRPCRequest refuses, in grpc-go's order and words, what v1's gateway
 // cannot send on over gRPC: a token that is not printable ASCII (of all headers
 // the only one that grpc-gateway passes on unchecked), a call whose time is up, text

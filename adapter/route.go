@@ -1,0 +1,70 @@
+package adapter
+
+import (
+	"net/http"
+	"path"
+	"strings"
+)
+
+// maxParameters is the number of parameters that a method's REST path may have.
+const maxParameters = 2
+
+// found is the method whose path a request has.
+type found struct {
+	method *method // nil: none
+	// names and values are the parameters of a REST path.
+	names    []string
+	values   [maxParameters]string
+	overREST bool
+}
+
+// find looks for the method with a path, decoded, so that "%2F" is a slash and "%30" a
+// zero (recordings percent-encoded-*).
+func (a *Adapter) find(path string) found {
+	if m := a.procedures[path]; m != nil {
+		return found{method: m}
+	}
+	c := a.router.AcquireContext()
+	defer a.router.ReleaseContext(c)
+	c.Reset(nil, nil) // it comes from a pool, and goes back there with its values
+	a.router.Router().Find(http.MethodPost, path, c)
+	m := a.patterns[c.Path()]
+	if m == nil {
+		return found{}
+	}
+	result := found{method: m, names: c.ParamNames(), overREST: true}
+	copy(result.values[:], c.ParamValues())
+	return result
+}
+
+// value is the value of a path parameter; "" if there is none of that name.
+func (f found) value(name string) string {
+	for i, known := range f.names {
+		if known == name {
+			return f.values[i]
+		}
+	}
+	return ""
+}
+
+// bind sets the fields that the path's parameters name.
+func (f found) bind(into request) {
+	for i, name := range f.names {
+		if field := into.text(name); field != nil {
+			*field = f.values[i]
+		}
+	}
+}
+
+// cleanPath is where a path with empty or dot segments is redirected to; others
+// stay as they are. The path is taken decoded, so "%2E" counts as a dot.
+func cleanPath(decoded string) string {
+	if !strings.HasPrefix(decoded, "/") {
+		decoded = "/" + decoded
+	}
+	clean := path.Clean(decoded)
+	if strings.HasSuffix(decoded, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
+}

@@ -100,15 +100,10 @@ func noWait() {}
 
 // clients returns more than 500 clients, of all protocols and kinds of exchanges.
 func (g *gate) clients(p *program) []client {
-	gated := func(do client) client { // stops in the upstream, not in the client
+	// What stops in the upstream is counted there. Of an upload, a client does not know how
+	// much has arrived, and drain may refuse a request that has not.
+	gated := func(do client) client {
 		return func(ctx context.Context, p *program, _ func()) error { return do(ctx, p, noWait) }
-	}
-	// Its upstream counts it: a client does not know how much of a body has arrived, and
-	// drain may refuse a request that has not.
-	upload := func(httpClient *http.Client) client {
-		return func(ctx context.Context, p *program, _ func()) error {
-			return put(ctx, httpClient, p, func() { <-g.open })
-		}
 	}
 	http1, http2 := p.newHTTPClient(false), p.newHTTPClient(true)
 	return slices.Concat(
@@ -118,8 +113,8 @@ func (g *gate) clients(p *program) []client {
 		slices.Repeat([]client{gated(callGRPC)}, 50),
 		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error { return get(ctx, http1, p, "/download") })}, 80),
 		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error { return get(ctx, http2, p, "/download") })}, 80),
-		slices.Repeat([]client{upload(http1)}, 60),
-		slices.Repeat([]client{upload(http2)}, 40),
+		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error { return put(ctx, http1, p, g.open) })}, 60),
+		slices.Repeat([]client{gated(func(ctx context.Context, p *program, _ func()) error { return put(ctx, http2, p, g.open) })}, 40),
 		slices.Repeat([]client{streamGRPC}, 60),
 		slices.Repeat([]client{echoWebSocket}, 10),
 	)
@@ -178,12 +173,12 @@ func get(ctx context.Context, client *http.Client, p *program, path string) erro
 	return do(client, request, func(_ *http.Response, body []byte) bool { return len(body) == 2*len(block) })
 }
 
-// put uploads a body of two blocks.
-func put(ctx context.Context, client *http.Client, p *program, half func()) error {
+// put uploads a body of two blocks, the second when open is closed.
+func put(ctx context.Context, client *http.Client, p *program, open <-chan struct{}) error {
 	reader, writer := io.Pipe()
 	go func() {
 		_, _ = writer.Write(block)
-		half()
+		<-open
 		_, _ = writer.Write(block)
 		_ = writer.Close()
 	}()

@@ -80,7 +80,7 @@ func (p Policy) Apply(r *http.Request) {
 		r.Header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	address := ""
-	addresses := append(make([]string, 0, 1), client.addresses...)
+	addresses := append(make([]string, 0, 1), client.addresses...) // client's own would be on the heap
 	if peer.IsValid() {
 		address = peer.String()
 		addresses = append(addresses, address)

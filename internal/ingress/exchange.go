@@ -53,7 +53,7 @@ type BodyState struct {
 // newExchange makes the Exchange of a request that net/http serves, and the request's
 // copy, whose header may be changed and has room for some more.
 func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration, more int) (*Exchange, *http.Request) {
-	made := &struct {
+	made := &struct { // one piece of memory
 		Exchange
 
 		request http.Request

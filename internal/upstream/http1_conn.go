@@ -24,7 +24,7 @@ type http1Conn struct {
 	writer    *bufio.Writer
 	isOpen    func() bool // looks whether the other side is silent, as it should be
 	idleSince time.Time
-	onCancel  func()      // abort
+	onCancel  func()      // abort, made a value once
 	written   atomic.Bool // something of the request at hand was written
 	headLeft  int64       // what may still be read of an answer's head
 

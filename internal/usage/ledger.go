@@ -80,7 +80,7 @@ func (l *Ledger) Observe(event adapter.Event) {
 		known.add(row)
 		return
 	}
-	fresh := row
+	fresh := row // row itself would be on the heap for every call
 	l.rows[row.Key] = &fresh
 	if l.config.Store != nil && len(l.rows) == maxBatch {
 		select {

@@ -26,6 +26,7 @@
 package framing
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -65,10 +66,11 @@ type Conn struct {
 	onRefused func(net.Conn, string) // nil: none
 
 	watch   watch
-	poison  string      // what Read returns next, instead of what made a request ambiguous
-	off     atomic.Bool // Unwatch was called
-	hungUp  atomic.Bool // HangUp was called
-	closing atomic.Bool // Close was called after HangUp
+	poison  string        // what Read returns next, instead of what made a request ambiguous
+	ahead   *bufio.Reader // what was read too much, once nothing is inspected any more
+	off     atomic.Bool   // Unwatch was called
+	hungUp  atomic.Bool   // HangUp was called
+	closing atomic.Bool   // Close was called after HangUp
 }
 
 type contextKey struct{}
@@ -101,7 +103,7 @@ func (c *Conn) Read(into []byte) (int, error) {
 		c.poison = c.poison[n:]
 		return n, nil
 	}
-	n, err := c.Conn.Read(into)
+	n, err := c.read(into)
 	if c.hungUp.Load() {
 		return 0, io.EOF
 	}
@@ -114,6 +116,21 @@ func (c *Conn) Read(into []byte) (int, error) {
 		return good + added, nil
 	}
 	return n, err
+}
+
+// readAhead is the room for what is read at once over HTTP/2, in bytes: some requests.
+const readAhead = 2 << 10
+
+// read reads from the connection; over HTTP/2, where net/http asks for each frame in two pieces,
+// all that has come.
+func (c *Conn) read(into []byte) (int, error) {
+	if c.watch.state != opaque {
+		return c.Conn.Read(into)
+	}
+	if c.ahead == nil {
+		c.ahead = bufio.NewReaderSize(c.Conn, readAhead)
+	}
+	return c.ahead.Read(into)
 }
 
 // What net/http writes, in one piece, when it refuses a request itself: a status line, and

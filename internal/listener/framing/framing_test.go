@@ -235,3 +235,42 @@ func TestOtherProtocolsAreNotChecked(t *testing.T) {
 		t.Errorf("got %q, %v, want %q", echo, err, sent)
 	}
 }
+
+// countedConn counts what is read, and has it all at once.
+type countedConn struct {
+	net.Conn
+
+	sent  *bytes.Reader
+	reads int
+}
+
+func (c *countedConn) Read(into []byte) (int, error) {
+	c.reads++
+	return c.sent.Read(into)
+}
+
+// Over HTTP/2, of which net/http reads each frame in two pieces, all that has come is read at once.
+func TestFramesAreReadAtOnce(t *testing.T) {
+	t.Parallel()
+	const preface, frames = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 20
+	counted := &countedConn{sent: bytes.NewReader([]byte(preface + strings.Repeat("frame header", frames)))}
+	conn := &framing.Conn{Conn: counted}
+	read := func(size int) string {
+		piece := make([]byte, size)
+		if _, err := io.ReadFull(conn, piece); err != nil {
+			t.Fatal(err)
+		}
+		return string(piece)
+	}
+	if got := read(len(preface)); got != preface {
+		t.Errorf("got preface %q", got)
+	}
+	for range frames {
+		if got := read(len("frame ")) + read(len("header")); got != "frame header" {
+			t.Errorf("got frame %q", got)
+		}
+	}
+	if counted.reads != 2 {
+		t.Errorf("read %d times, want once for the preface, and once for the frames", counted.reads)
+	}
+}

@@ -28,7 +28,7 @@ import (
 // nothing that the two would not take, and understands it as they do. It is eleven
 // times as fast (BenchmarkDecodeJSON).
 func decodeJSON(body []byte, readErr error, into request) *rpcstatus.Status {
-	if scanRequest(body, into) {
+	if len(body) <= smallBodyBytes && scanRequest(string(body), into) {
 		return nil
 	}
 	message := into.message()
@@ -72,7 +72,7 @@ func stableProtoText(err error) string {
 // scanRequest reads a body that is one flat object of the request's text fields,
 // each at most once and without escapes, and whatever after it. It reports false,
 // having perhaps written into the request, for anything else.
-func scanRequest(body []byte, into request) bool {
+func scanRequest(body string, into request) bool {
 	s := scanner{rest: body}
 	if !s.take('{') {
 		return false
@@ -83,7 +83,7 @@ func scanRequest(body []byte, into request) bool {
 		if !ok || !s.take(':') {
 			return false
 		}
-		field := into.text(string(name))
+		field := into.text(name)
 		if field == nil || slices.Contains(seen[:n], field) {
 			return false
 		}
@@ -91,7 +91,7 @@ func scanRequest(body []byte, into request) bool {
 		if !ok {
 			return false
 		}
-		*field, seen[n] = string(value), field
+		*field, seen[n] = value, field
 		if s.take('}') {
 			return true
 		}
@@ -103,7 +103,7 @@ func scanRequest(body []byte, into request) bool {
 }
 
 // scanner reads JSON tokens (RFC 8259) from the front of rest.
-type scanner struct{ rest []byte }
+type scanner struct{ rest string }
 
 // take skips white space, and then c if it is next.
 func (s *scanner) take(c byte) bool {
@@ -123,21 +123,21 @@ func (s *scanner) take(c byte) bool {
 
 // text reads a string that stands for itself: valid UTF-8 without escapes and
 // control characters.
-func (s *scanner) text() ([]byte, bool) {
+func (s *scanner) text() (string, bool) {
 	if !s.take('"') {
-		return nil, false
+		return "", false
 	}
-	for i, c := range s.rest {
-		switch {
+	for i := range len(s.rest) {
+		switch c := s.rest[i]; {
 		case c == '"':
 			text := s.rest[:i]
 			s.rest = s.rest[i+1:]
-			return text, utf8.Valid(text)
+			return text, utf8.ValidString(text)
 		case c == '\\' || c < ' ':
-			return nil, false
+			return "", false
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // appendResponse appends a v1 response as protojson prints it, without the spaces that

@@ -190,7 +190,7 @@ func (a *Adapter) verdictOf(ctx context.Context, s *shadowing, body []byte) verd
 	}
 	c := call{
 		zitadel: readsOnly{a.config.ZITADEL}, identities: a.identities, event: new(Event),
-		caller: s.event.caller.WithObserver(nil).WithDeadline(time.Now().Add(a.config.Timeout)), token: s.event.token, request: request,
+		caller: s.event.caller.WithAttempts(nil).WithDeadline(time.Now().Add(a.config.Timeout)), token: s.event.token, request: request,
 	}
 	_, err := a.translate(ctx, &c)
 	refusal := statusOf(err)

@@ -73,7 +73,7 @@ func refuses(ctx context.Context, _ target) (*int, error) {
 // noteAttempt reports an attempt as the transport does.
 func noteAttempt(ctx context.Context, made attempt) {
 	if note, ok := ctx.Value(noteKey{}).(*note); ok {
-		note.attempt.Store(&made)
+		note.write(made)
 	}
 }
 

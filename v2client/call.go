@@ -32,11 +32,11 @@ type Attempt struct {
 type call[Res any] struct {
 	operation
 
-	client  *Client
-	observe func(Attempt) // nil: none
-	to      target
-	own     time.Time // the adapter's deadline; zero is none
-	traces  int       // spans made
+	client   *Client
+	attempts *[]Attempt // nil: nobody wants to know
+	to       target
+	own      time.Time // the adapter's deadline; zero is none
+	traces   int       // spans made
 	// send makes one attempt.
 	send func(ctx context.Context, to target) (*Res, error)
 }
@@ -53,7 +53,7 @@ func do[Res any](ctx context.Context, c *Client, does operation, caller Caller, 
 		ctx, cancel = context.WithDeadline(ctx, caller.deadline)
 		defer cancel()
 	}
-	pending := call[Res]{operation: does, client: c, observe: caller.observe, to: to, own: caller.deadline, send: send}
+	pending := call[Res]{operation: does, client: c, attempts: caller.attempts, to: to, own: caller.deadline, send: send}
 	response, failure := pending.withRetry(ctx)
 	if failure != nil {
 		return nil, failure
@@ -134,8 +134,8 @@ func (c *call[Res]) attempt(ctx context.Context, retry bool) (*Res, *Error) {
 	began := c.client.breaker.begin(c.to)
 	defer func() {
 		c.client.breaker.end(began, outcome)
-		if c.observe != nil {
-			c.observe(Attempt{Method: c.name, Duration: time.Since(began), Retry: retry})
+		if c.attempts != nil {
+			*c.attempts = append(*c.attempts, Attempt{Method: c.name, Duration: time.Since(began), Retry: retry})
 		}
 		endSpan(span, failure, outcome)
 	}()

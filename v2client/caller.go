@@ -37,7 +37,7 @@ type Caller struct {
 	requestID string
 	deadline  time.Time
 	noToken   bool
-	observe   func(Attempt)
+	attempts  *[]Attempt // nil: nobody wants to know
 }
 
 // field is one of a header. Few are looked up, and a list costs less than a map.
@@ -82,10 +82,10 @@ func (c Caller) WithDeadline(deadline time.Time) Caller {
 	return c
 }
 
-// WithObserver is the caller with what is told of each attempt at a call on its behalf,
-// when it has ended. It is called on the goroutine of the call.
-func (c Caller) WithObserver(observe func(Attempt)) Caller {
-	c.observe = observe
+// WithAttempts is the caller with a list to which each attempt at a call on its behalf is
+// appended when it has ended, on the goroutine of the call; nil is none.
+func (c Caller) WithAttempts(made *[]Attempt) Caller {
+	c.attempts = made
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -41,17 +42,31 @@ func newLane(to *upstream.Upstream, transport transport, options []connect.Clien
 
 const contentTypeProto = "application/proto"
 
+// laneCall is most of what one call needs, in one piece of memory.
+type laneCall struct {
+	request        http.Request
+	body           messageBody
+	values         [4]string // of the header
+	answer         userv2.SetPasswordResponse
+	sent, received [96]byte // room for usual messages
+}
+
 func (l *lane) setPassword(ctx context.Context, header http.Header, request *userv2.SetPasswordRequest) (*userv2.SetPasswordResponse, error) {
-	message, err := proto.Marshal(request)
+	call := &laneCall{request: *l.request.WithContext(ctx), values: [...]string{"identity", contentTypeProto, "1", ""}}
+	message, err := proto.MarshalOptions{}.MarshalAppend(call.sent[:0], request)
 	if err != nil { // text that is not UTF-8: connect-go says so
 		return byConnect(ctx, l.judge.SetPassword, header, request)
 	}
-	sent := l.request.WithContext(ctx)
+	sent, values := &call.request, call.values[:]
 	sent.Host, sent.Header, sent.ContentLength = header["Host"][0], header, int64(len(message))
-	sent.GetBody = func() (io.ReadCloser, error) { return newMessageBody(message), nil }
-	sent.Body = newMessageBody(message)
+	call.body.Reset(message)
+	sent.Body = &call.body
+	sent.GetBody = func() (io.ReadCloser, error) {
+		again := new(messageBody)
+		again.Reset(message)
+		return again, nil
+	}
 	delete(header, "Host")
-	values := [...]string{"identity", contentTypeProto, "1", ""}
 	header["Accept-Encoding"], header["Content-Type"], header["Connect-Protocol-Version"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	if deadline, ok := ctx.Deadline(); ok {
 		values[3] = strconv.FormatInt(max(time.Until(deadline).Milliseconds(), 0), 10)
@@ -61,7 +76,7 @@ func (l *lane) setPassword(ctx context.Context, header http.Header, request *use
 	if err != nil {
 		return nil, err
 	}
-	if answer := understood(response); answer != nil {
+	if answer := call.understood(response); answer != nil {
 		return answer, nil
 	}
 	return byConnect(context.WithValue(ctx, handedOverKey{}, response), l.judge.SetPassword, nil, request)
@@ -70,31 +85,24 @@ func (l *lane) setPassword(ctx context.Context, header http.Header, request *use
 // messageBody is a message as a request's body.
 type messageBody struct{ bytes.Reader }
 
-func newMessageBody(message []byte) *messageBody {
-	body := new(messageBody)
-	body.Reset(message)
-	return body
-}
-
 // Close implements [io.Closer].
 func (*messageBody) Close() error { return nil }
 
 // understood is the message in an answer, which is closed; or nil, and the answer as it
 // came.
-func understood(response *http.Response) *userv2.SetPasswordResponse {
+func (c *laneCall) understood(response *http.Response) *userv2.SetPasswordResponse {
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != contentTypeProto ||
 		response.Header["Content-Encoding"] != nil || response.ContentLength < 0 || response.ContentLength > maxAnswerBytes {
 		return nil
 	}
-	body := make([]byte, response.ContentLength)
+	body := slices.Grow(c.received[:0], int(response.ContentLength))[:response.ContentLength]
 	n, err := io.ReadFull(response.Body, body)
 	if err == nil {
 		_, err = response.Body.Read(nil) // the end
 	}
-	answer := new(userv2.SetPasswordResponse)
-	if (err == nil || err == io.EOF) && proto.Unmarshal(body, answer) == nil {
+	if (err == nil || err == io.EOF) && proto.Unmarshal(body, &c.answer) == nil {
 		_ = response.Body.Close()
-		return answer
+		return &c.answer
 	}
 	unread(response, body[:n])
 	return nil

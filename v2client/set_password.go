@@ -23,10 +23,13 @@ func (c *Client) SetPassword(ctx context.Context, caller Caller, userID, passwor
 	if password == "" {
 		return nil, &Error{Code: connect.CodeInvalidArgument, Message: errEmptyPassword.Error(), Origin: OriginSelf}
 	}
-	response, err := unary(ctx, c, operation{"SetPassword", write}, caller, (*service).setPassword, &userv2.SetPasswordRequest{
-		UserId:      userID,
-		NewPassword: &userv2.Password{Password: password, ChangeRequired: changeRequired},
-	})
+	var message struct { // one piece of memory
+		request  userv2.SetPasswordRequest
+		password userv2.Password
+	}
+	message.password.Password, message.password.ChangeRequired = password, changeRequired
+	message.request.UserId, message.request.NewPassword = userID, &message.password
+	response, err := unary(ctx, c, operation{"SetPassword", write}, caller, (*service).setPassword, &message.request)
 	if err != nil {
 		return nil, err
 	}

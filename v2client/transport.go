@@ -7,7 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"sync/atomic"
+	"sync"
 
 	"connectrpc.com/connect"
 
@@ -53,7 +53,7 @@ func (t transport) Do(request *http.Request) (*http.Response, error) {
 		}
 	}
 	if noted {
-		note.attempt.Store(&made)
+		note.write(made)
 		if err == nil {
 			note.span.HTTPStatus(response.StatusCode)
 		}
@@ -66,8 +66,11 @@ func (t transport) Do(request *http.Request) (*http.Response, error) {
 type note struct {
 	context.Context //nolint:containedctx // it is one
 
-	attempt atomic.Pointer[attempt]
-	span    *tracing.Span // nil: none
+	span *tracing.Span // nil: none
+
+	mu      sync.Mutex // a transport may still be at work when its call has ended
+	written bool
+	attempt attempt
 }
 
 type noteKey struct{}
@@ -80,13 +83,21 @@ func (n *note) Value(key any) any {
 	return n.Context.Value(key)
 }
 
+func (n *note) write(made attempt) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.attempt, n.written = made, true
+}
+
 // known is what is known of the attempt. One that is still under way may have been
 // handled.
 func (n *note) known() attempt {
-	if made := n.attempt.Load(); made != nil {
-		return *made
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.written {
+		return attempt{Outcome: upstream.Outcome{Dialed: true, Sent: true}}
 	}
-	return attempt{Outcome: upstream.Outcome{Dialed: true, Sent: true}}
+	return n.attempt
 }
 
 // isConnectError looks whether an answer is an error as the Connect protocol has it: its

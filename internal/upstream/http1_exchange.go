@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,19 +65,7 @@ type http1Exchange struct {
 // send writes the request, or begins to.
 func (x *http1Exchange) send() error {
 	request := x.request
-	var data []byte
-	switch {
-	case request.Body == nil, request.Body == http.NoBody:
-	case request.GetBody != nil && request.ContentLength > 0 && request.ContentLength <= maxBodyInMemory:
-		// It can be read again, so it is in memory. net/http writes a body that it does not
-		// know to be apart from the head.
-		data = make([]byte, request.ContentLength)
-		_, err := io.ReadFull(request.Body, data)
-		_ = request.Body.Close()
-		if err != nil {
-			return err
-		}
-	default:
+	if hasBody(request) && !isInMemory(request) {
 		x.body = &notedBody{ReadCloser: request.Body}
 		streamed := *request
 		streamed.Body = x.body
@@ -86,7 +73,7 @@ func (x *http1Exchange) send() error {
 		go x.stream(&streamed)
 		return nil
 	}
-	if err := x.writeWhole(request, data); err != nil {
+	if err := x.writeWhole(request); err != nil {
 		return err
 	}
 	if x.pool.headerTimeout > 0 {
@@ -95,17 +82,30 @@ func (x *http1Exchange) send() error {
 	return nil
 }
 
-// writeWhole writes a request with a body that is in memory.
-func (x *http1Exchange) writeWhole(request *http.Request, body []byte) error {
-	if writeHead(x.conn.writer, request, int64(len(body))) {
-		_, _ = x.conn.writer.Write(body) // bufio keeps an error
-		return x.conn.writer.Flush()
+func hasBody(request *http.Request) bool { return request.Body != nil && request.Body != http.NoBody }
+
+// isInMemory reports whether a request's body is, because it can be read again.
+func isInMemory(request *http.Request) bool {
+	return request.GetBody != nil && request.ContentLength > 0 && request.ContentLength <= maxBodyInMemory
+}
+
+// writeWhole writes a request without a body, or with one that is in memory, in one piece if
+// that is short. net/http writes a body that it does not know to be in memory apart from the head.
+func (x *http1Exchange) writeWhole(request *http.Request) error {
+	if !writeHead(x.conn.writer, request) {
+		return x.write(request)
 	}
-	whole := *request
-	if body != nil {
-		whole.Body = io.NopCloser(bytes.NewReader(body))
+	if hasBody(request) {
+		defer func() { _ = request.Body.Close() }()
+		written, err := io.Copy(x.conn.writer, request.Body)
+		if err != nil {
+			return err
+		}
+		if written != request.ContentLength {
+			return fmt.Errorf("a body of %d bytes has a Content-Length of %d", written, request.ContentLength)
+		}
 	}
-	return x.write(&whole)
+	return x.conn.writer.Flush()
 }
 
 func (x *http1Exchange) write(request *http.Request) error {

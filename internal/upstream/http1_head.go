@@ -13,15 +13,15 @@ import (
 // maxSortedHeaders is the number of headers that are sorted without an allocation.
 const maxSortedHeaders = 32
 
-// writeHead writes the head of a request whose body is in memory, bodyLength bytes of it,
-// as [http.Request.Write] does, at half of the cost (FuzzWriteHead compares them). It
-// reports false, and has written nothing, if that has to do something special: then it
-// must write the request.
-func writeHead(w *bufio.Writer, request *http.Request, bodyLength int64) bool {
+// writeHead writes the head of a request without a body, or with one of a known length, as
+// [http.Request.Write] does, at half of the cost (FuzzWriteHead compares them). It reports
+// false, and has written nothing, if that has to do something special: then it must write the
+// request.
+func writeHead(w *bufio.Writer, request *http.Request) bool {
 	var room [maxSortedHeaders]string
 	names, usual := sortedNames(room[:0], request.Header)
 	target := request.URL.RequestURI()
-	if !usual || !isOrdinary(request, target, bodyLength) {
+	if !usual || !isOrdinary(request, target) {
 		return false
 	}
 	for _, part := range [...]string{request.Method, " ", target, " HTTP/1.1\r\nHost: ", request.Host, "\r\n"} {
@@ -33,8 +33,8 @@ func writeHead(w *bufio.Writer, request *http.Request, bodyLength int64) bool {
 	if request.Close {
 		writeField(w, "Connection", "close")
 	}
-	if bodyLength > 0 || request.Method == http.MethodPost || request.Method == http.MethodPut || request.Method == http.MethodPatch {
-		writeField(w, "Content-Length", strconv.FormatInt(bodyLength, 10))
+	if hasBody(request) || request.Method == http.MethodPost || request.Method == http.MethodPut || request.Method == http.MethodPatch {
+		writeField(w, "Content-Length", strconv.FormatInt(request.ContentLength, 10))
 	}
 	for _, name := range names {
 		for _, value := range request.Header[name] {
@@ -83,12 +83,12 @@ func writeField(w *bufio.Writer, name, value string) {
 
 // isOrdinary reports whether a request has nothing that net/http treats in a way of its
 // own, besides its headers.
-func isOrdinary(request *http.Request, target string, bodyLength int64) bool {
+func isOrdinary(request *http.Request, target string) bool {
 	const plain = "abcdefghijklmnopqrstuvwxyz0123456789-._:[]"
 	switch {
 	case request.Method == "", request.Method == http.MethodConnect,
 		len(request.TransferEncoding) > 0, len(request.Trailer) > 0,
-		request.ContentLength != bodyLength,
+		request.ContentLength < 0, hasBody(request) != (request.ContentLength > 0),
 		request.Close && request.Header["Connection"] != nil,
 		request.Host == "", strings.Trim(request.Host, plain) != "":
 		return false

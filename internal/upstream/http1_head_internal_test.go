@@ -32,7 +32,7 @@ func FuzzWriteHead(f *testing.F) {
 		}
 		var got, want bytes.Buffer
 		w := bufio.NewWriter(&got)
-		if !writeHead(w, request, int64(len(body))) {
+		if !writeHead(w, request) {
 			if w.Buffered() > 0 {
 				t.Errorf("%+v: left to net/http after %d bytes", request, w.Buffered())
 			}
@@ -58,7 +58,7 @@ func BenchmarkWriteHead(b *testing.B) {
 		request.Header.Set(name, strings.Repeat("x", 30))
 	}
 	for name, write := range map[string]func(*bufio.Writer){
-		"own":      func(w *bufio.Writer) { writeHead(w, request, 0) },
+		"own":      func(w *bufio.Writer) { writeHead(w, request) },
 		"net/http": func(w *bufio.Writer) { _ = request.Write(w) },
 	} {
 		b.Run(name, func(b *testing.B) {

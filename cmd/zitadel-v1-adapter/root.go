@@ -58,13 +58,12 @@ else through.`,
 		Args: noUnknownCommand,
 		// Two edits, as where cobra itself suggests.
 		SuggestionsMinimumDistance: 2,
-		Version:                    versionLine(),
+		Version:                    newBuild().String(),
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	makeServe(root, environ)
 	root.AddCommand(newServeCommand(environ), newDemoCommand(environ), newCheckCommand(environ), newCompareCommand(environ), newReportCommand(environ),

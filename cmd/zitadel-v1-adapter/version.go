@@ -20,16 +20,10 @@ func newVersionCommand() *cobra.Command {
 		if *asJSON {
 			return printJSON(command.OutOrStdout(), newBuild())
 		}
-		_, err := fmt.Fprintln(command.OutOrStdout(), versionLine())
+		_, err := fmt.Fprintln(command.OutOrStdout(), command.Root().Name(), "version", newBuild()) // as --version does
 		return err
 	}
 	return command
-}
-
-// versionLine is what version and --version print.
-func versionLine() string {
-	b := newBuild()
-	return fmt.Sprintf("zitadel-v1-adapter %s %s %s/%s", b.Version, b.Go, b.OS, b.Arch)
 }
 
 // build is what version --json prints. The Go toolchain has stamped it into the binary.
@@ -42,6 +36,9 @@ type build struct {
 	OS       string `json:"os"`
 	Arch     string `json:"arch"`
 }
+
+// String is what version and --version print of it.
+func (b build) String() string { return fmt.Sprintf("%s %s %s/%s", b.Version, b.Go, b.OS, b.Arch) }
 
 func newBuild() build {
 	b := build{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}

@@ -12,8 +12,8 @@ import (
 
 // callers is the section with the table of callers.
 type callers struct {
-	Query   string
-	Sort    string // of the question
+	question
+
 	Columns []header
 	Rows    []caller
 	Found   int64 // those that the question asks for
@@ -27,6 +27,17 @@ type header struct {
 	ID, Name, Link string
 	Sort           string // aria-sort, or ""
 	Number         bool
+}
+
+// arrow shows the order.
+func (h header) arrow() string {
+	switch h.Sort {
+	case "ascending":
+		return " ↑"
+	case "descending":
+		return " ↓"
+	}
+	return ""
 }
 
 // caller is one row.
@@ -124,7 +135,7 @@ func headers(q question) []header {
 }
 
 func newCallers(now time.Time, known snapshot, q question) callers {
-	section := callers{Query: q.query, Sort: q.sort, Columns: headers(q)}
+	section := callers{question: q, Columns: headers(q)}
 	rows := callersOf(known, startOf(now, days))
 	section.All = int64(len(rows))
 	for _, each := range rows {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,8 +142,11 @@ func (e element) attribute(name string) string {
 func (e element) text() string {
 	var text strings.Builder
 	for node := range e.Descendants() {
-		if node.Type == html.TextNode {
+		switch {
+		case node.Type == html.TextNode:
 			text.WriteString(node.Data)
+		case !slices.Contains([]string{"a", "abbr", "bdi", "code", "span", "strong", "time"}, node.Data): // not inline
+			text.WriteByte(' ')
 		}
 	}
 	return strings.Join(strings.Fields(text.String()), " ")

@@ -192,7 +192,7 @@ func TestCallers(t *testing.T) {
 		}
 	}
 	section := s.document(t, "").id(t, "callers")
-	want := []string{"7", "1001", "client 0client 1client 2and 3 more", "SetHumanPassword", "native v1v2", "6", "2027-01-24 12:00", "2027-02-23 12:00"}
+	want := []string{"7", "1001", "client 0 client 1 client 2 and 3 more", "SetHumanPassword", "native v1 v2", "6", "2027-01-24 12:00", "2027-02-23 12:00"}
 	if got := section.rows()[0]; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/config"
 )
@@ -51,11 +53,17 @@ func (p *Page) view(ctx context.Context, q question) view {
 	}
 }
 
+// scope says what is counted.
+func (v view) scope() string {
+	who := ", by this adapter alone since it was started: without `usage.store` it counts in memory."
+	if v.Shared {
+		who = ", by all adapters that share `usage.store`."
+	}
+	return "Counted are calls of `" + strings.Join(v.Methods, "` and `") + "`" + who + " Other v1 calls pass through and are not counted."
+}
+
 // moment is a time for people and for machines.
 type moment struct{ Machine, Text string }
-
-// Short is a moment in a table that says that its times are in UTC.
-func (m moment) Short() moment { return moment{m.Machine, strings.TrimSuffix(m.Text, " UTC")} }
 
 func momentOf(at time.Time) moment {
 	if at.IsZero() {
@@ -118,20 +126,16 @@ func count(n int64) string {
 	return text.String()
 }
 
-// piece is part of a text: words, or code.
-type piece struct {
-	Code bool
-	Text string
-}
-
 // prose is a text of the page's own, in which code stands between backticks.
-func prose(text string) []piece {
-	parts := strings.Split(text, "`")
-	pieces := make([]piece, len(parts))
-	for i, part := range parts {
-		pieces[i] = piece{i%2 == 1, part}
+func prose(text string) templ.Component {
+	var html strings.Builder
+	for i, part := range strings.Split(text, "`") {
+		if part = templ.EscapeString(part); i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		html.WriteString(part)
 	}
-	return pieces
+	return templ.Raw(html.String())
 }
 
 // settings is the section of the configuration in force.

@@ -22,12 +22,7 @@ import (
 // A request that cannot reach ZITADEL is answered in the protocol of its client.
 func TestPassthroughFailureIsAnsweredInClientsProtocol(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refusing := newPassing(t, "http://"+closed.Addr().String(), nil)
-	_ = closed.Close()
+	refusing := newPassing(t, "http://"+wiretest.RefusingAddress(t), nil)
 	silent := newPassing(t, "http://"+wiretest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
@@ -69,7 +64,7 @@ func TestPassthroughFailureIsAnsweredInClientsProtocol(t *testing.T) {
 	if got, want := response.Header.Get("Access-Control-Allow-Origin"), "https://a.example"; got != want {
 		t.Errorf("Access-Control-Allow-Origin: got %q, want %q", got, want)
 	}
-	err = callOtherMethod(t, refusing, connect.WithGRPC())
+	err := callOtherMethod(t, refusing, connect.WithGRPC())
 	failure := new(connect.Error)
 	if !errors.As(err, &failure) || failure.Code() != connect.CodeUnavailable || failure.Message() != unreachable {
 		t.Errorf("gRPC: got %v, want unavailable: %s", err, unreachable)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -144,7 +143,7 @@ func TestTransportErrorsAreUnavailable(t *testing.T) {
 	reset := wiretest.Reset(t)
 	client := newClient(t, reset, nil)
 	refused := newClient(t, reset, func(c *v2client.Config) {
-		c.Upstream = wiretest.Upstream(t, "http://"+closedPort(t), upstream.HostUpstream)
+		c.Upstream = wiretest.Upstream(t, "http://"+wiretest.RefusingAddress(t), upstream.HostUpstream)
 	})
 	for name, client := range map[string]*v2client.Client{"reset": client, "refused": refused} {
 		_, setErr := client.SetPassword(t.Context(), callerWith("t"), userA, "x", true)
@@ -157,17 +156,6 @@ func TestTransportErrorsAreUnavailable(t *testing.T) {
 			}
 		}
 	}
-}
-
-// closedPort returns an address on which no server listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = listener.Close()
-	return listener.Addr().String()
 }
 
 // The origin of a context's error says whether the caller canceled it or its deadline

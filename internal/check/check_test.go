@@ -152,8 +152,7 @@ func TestProblemsAreFoundWithAHint(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	}
-	closed := httptest.NewServer(nil)
-	closed.Close()
+	nobody := "http://" + wiretest.RefusingAddress(t)
 	bad := wiretest.Listen(t, zitadel(t))
 	for name, test := range map[string]struct {
 		to     upstream.Config
@@ -162,7 +161,7 @@ func TestProblemsAreFoundWithAHint(t *testing.T) {
 		status check.Status
 		texts  []string
 	}{
-		"nobody listens":                {upstream.Config{URL: closed.URL, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "does upstream.url have the right port"}},
+		"nobody listens":                {upstream.Config{URL: nobody, Host: host}, nil, "upstream reachable", check.Failed, []string{"connection refused", "does upstream.url have the right port"}},
 		"another host":                  {upstream.Config{URL: "http://" + bad, Host: "other.example"}, nil, "instance, for all clients", check.Failed, []string{"host other.example: 404", "Instance not found", "set upstream.host"}},
 		"the client's host":             {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost (under upstream.url's own name: http://127.0.0.1:"}},
 		"before v4":                     {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: auto"}},

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -202,8 +201,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			_, _ = io.WriteString(w, `{"code":5,"message":"ID=QUERY-1kIjX Message=Instance not found."}`)
 		})
 	}
-	closed := httptest.NewServer(nil)
-	closed.Close()
+	nobody := "http://" + wiretest.RefusingAddress(t)
 	at := func(address string) *upstream.Upstream { return wiretest.Upstream(t, address, "localhost") }
 	for name, test := range map[string]struct {
 		native between
@@ -214,9 +212,9 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"a proxy keeps it":    {none, nil, "does a proxy between keep back /management/v1"},
 		"no instance":         {unknown, nil, "set upstream.host"},
 		"the token ended":     {nil, func(w *world) { w.config.Token = "ended" }, "use an access token that is still valid"},
-		"nobody listens":      {nil, func(w *world) { w.config.Native = at(closed.URL) }, "ZITADEL did not answer"},
+		"nobody listens":      {nil, func(w *world) { w.config.Native = at(nobody) }, "ZITADEL did not answer"},
 		"ZITADEL is adapter":  {nil, func(w *world) { w.config.Native = w.config.Adapter }, "upstream.url is an adapter"},
-		"no adapter listens":  {nil, func(w *world) { w.config.Adapter = at(closed.URL) }, "the adapter did not answer"},
+		"no adapter listens":  {nil, func(w *world) { w.config.Adapter = at(nobody) }, "the adapter did not answer"},
 		"adapter is ZITADEL":  {nil, func(w *world) { w.config.Adapter = w.config.Native }, "is no zitadel-v1-adapter"},
 		"user that is none":   {nil, func(w *world) { w.config.User = "../3001" }, "--user: not a user id"},
 		"other user likewise": {nil, func(w *world) { w.config.OtherUser = "3001/x" }, "--other-user: not a user id"},

@@ -216,8 +216,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // growStack gives a goroutine the stack that a request needs, at once. Over HTTP/2 each request has
-// a new goroutine, and its stack would be doubled and copied three times on the way down, which is
-// a tenth of a call over gRPC.
+// a new goroutine, and its stack would be doubled and copied three times on the way down: 8 % of
+// what a call over gRPC took.
 //
 //go:noinline
 func growStack() {

@@ -230,17 +230,12 @@ func TestCollectorAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = nobody.Close()
 	refuses := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprintf(w, "no: %s, %q", r.Header.Get("Authorization"), r.Header)
 	}))
 	for name, test := range map[string]struct{ address, want string }{
-		"away":    {nobody.Addr().String(), "connection refused"},
+		"away":    {wiretest.RefusingAddress(t), "connection refused"},
 		"silent":  {silent.Addr().String(), "context deadline exceeded"},
 		"refuses": {refuses, "401 Unauthorized"},
 	} {

@@ -12,6 +12,7 @@ import (
 // faultListener is a TCP server that a test can stop and start again.
 type faultListener struct {
 	address     string
+	stopped     *takenPort // the address after Stop
 	resets      atomic.Bool
 	serve       func(net.Conn)
 	listener    net.Listener
@@ -25,7 +26,10 @@ func newFaultListener(tb testing.TB, serve func(net.Conn)) *faultListener {
 	tb.Helper()
 	l := &faultListener{address: "127.0.0.1:0", serve: serve}
 	l.Start(tb)
-	tb.Cleanup(l.Stop)
+	tb.Cleanup(func() {
+		l.Stop()
+		l.stopped.free()
+	})
 	return l
 }
 
@@ -39,6 +43,8 @@ func (l *faultListener) ResetConnections(resets bool) { l.resets.Store(resets) }
 // Start listens again, at the same address. It must not be called before Stop.
 func (l *faultListener) Start(tb testing.TB) {
 	tb.Helper()
+	l.stopped.free()
+	l.stopped = nil
 	on, err := listener.Listen(tb.Context(), l.address)
 	if err != nil {
 		tb.Fatal(err)
@@ -60,9 +66,11 @@ func (l *faultListener) Start(tb testing.TB) {
 	})
 }
 
-// Stop closes the listener and all connections, and waits until none is served.
+// Stop closes the listener and all connections, and waits until none is served. From then on
+// connections are refused.
 func (l *faultListener) Stop() {
 	_ = l.listener.Close()
+	l.stopped, _ = takePort(l.address) // nobody else, who could answer in its place, gets it
 	l.accepting.Wait()
 	l.connections.close()
 }

@@ -8,11 +8,8 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/netip"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/recordings"
@@ -42,26 +39,6 @@ func FreeAddress(tb testing.TB) string {
 	}
 	defer func() { _ = on.Close() }()
 	return on.Addr().String()
-}
-
-// RefusingAddress returns an address of 127.0.0.1 where connections are refused: its port is taken
-// until the test ends, so that no other test gets it, and nobody listens.
-func RefusingAddress(tb testing.TB) string {
-	tb.Helper()
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = unix.Close(socket) })
-	if err := unix.Bind(socket, &unix.SockaddrInet4{Addr: [...]byte{127, 0, 0, 1}}); err != nil {
-		tb.Fatal(err)
-	}
-	bound, err := unix.Getsockname(socket)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	address, _ := bound.(*unix.SockaddrInet4)
-	return netip.AddrPortFrom(netip.AddrFrom4(address.Addr), uint16(address.Port)).String()
 }
 
 // Serve is like Listen, on a listener made by the caller.

@@ -83,11 +83,10 @@ func (x *Exchange) Status() int { return x.status }
 // Header is the answer's.
 func (x *Exchange) Header() http.Header { return x.writer.Header() }
 
-// WriteHeader sends the headers.
+// WriteHeader says what the headers are. net/http sends them with what follows, or at the end.
 func (x *Exchange) WriteHeader(status int) {
 	if status >= http.StatusOK {
-		x.status = status
-		defer x.limitWrite()()
+		x.status, x.begun = status, true
 	}
 	x.writer.WriteHeader(status)
 }

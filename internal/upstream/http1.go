@@ -153,14 +153,14 @@ func (p *http1Pool) do(request *http.Request) (response *http.Response, sent boo
 func isSafe(request *http.Request) bool {
 	switch request.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return request.Body == nil || request.Body == http.NoBody
+		return !hasBody(request)
 	}
 	return false
 }
 
 // rewound is a request whose body is at its beginning again; false if it cannot be.
 func rewound(request *http.Request) (*http.Request, bool) {
-	if request.Body == nil || request.Body == http.NoBody {
+	if !hasBody(request) {
 		return request, true
 	}
 	if request.GetBody == nil {
@@ -174,6 +174,8 @@ func rewound(request *http.Request) (*http.Request, bool) {
 	again.Body = body
 	return &again, true
 }
+
+func hasBody(request *http.Request) bool { return request.Body != nil && request.Body != http.NoBody }
 
 func closeBody(request *http.Request) {
 	if request.Body != nil {

@@ -82,8 +82,6 @@ func (x *http1Exchange) send() error {
 	return nil
 }
 
-func hasBody(request *http.Request) bool { return request.Body != nil && request.Body != http.NoBody }
-
 // isInMemory reports whether a request's body is, because it can be read again.
 func isInMemory(request *http.Request) bool {
 	return request.GetBody != nil && request.ContentLength > 0 && request.ContentLength <= maxBodyInMemory
@@ -96,7 +94,7 @@ func (x *http1Exchange) writeWhole(request *http.Request) error {
 		return x.write(request)
 	}
 	if hasBody(request) {
-		defer func() { _ = request.Body.Close() }()
+		defer closeBody(request)
 		written, err := io.Copy(x.conn.writer, request.Body)
 		if err != nil {
 			return err

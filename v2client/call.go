@@ -139,7 +139,7 @@ func (c *call[Res]) attempt(ctx context.Context, retry bool) (*Res, *Error) {
 		}
 		endSpan(span, failure, outcome)
 	}()
-	made := &note{Context: ctx, span: span}
+	made := newNote(ctx, span)
 	response, err := c.send(made, c.to)
 	if err == nil {
 		outcome = healthy
@@ -157,7 +157,7 @@ func (c *Client) probe(to target) health {
 	deadline := time.Now().Add(probeTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	made := &note{Context: ctx}
+	made := newNote(ctx, nil)
 	if _, err := ask(made, c, (*service).getUserByID, Caller{}, to, new(userv2.GetUserByIDRequest)); err != nil {
 		return classify(err, read, made.known(), to, endingOf(ctx, deadline, time.Now())).health
 	}

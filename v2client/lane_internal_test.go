@@ -38,7 +38,7 @@ func laneBeside(t *testing.T, handler http.Handler) map[string]func() (*userv2.S
 		both[name] = func() (*userv2.SetPasswordResponse, attempt, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			made := &note{Context: ctx}
+			made := newNote(ctx, nil)
 			header := http.Header{"Authorization": {"Bearer t"}, "User-Agent": {"test"}, "Host": {"zitadel.example.com"}}
 			response, err := service.setPassword(made, header, &userv2.SetPasswordRequest{UserId: "1", NewPassword: &userv2.Password{Password: "x"}})
 			return response, made.known(), err

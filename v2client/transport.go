@@ -69,8 +69,12 @@ type note struct {
 	span *tracing.Span // nil: none
 
 	mu      sync.Mutex // a transport may still be at work when its call has ended
-	written bool
 	attempt attempt
+}
+
+// newNote begins an attempt. While it is under way, it may have been handled.
+func newNote(ctx context.Context, span *tracing.Span) *note {
+	return &note{Context: ctx, span: span, attempt: attempt{Outcome: upstream.Outcome{Dialed: true, Sent: true}}}
 }
 
 type noteKey struct{}
@@ -86,17 +90,13 @@ func (n *note) Value(key any) any {
 func (n *note) write(made attempt) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.attempt, n.written = made, true
+	n.attempt = made
 }
 
-// known is what is known of the attempt. One that is still under way may have been
-// handled.
+// known is what is known of the attempt.
 func (n *note) known() attempt {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.written {
-		return attempt{Outcome: upstream.Outcome{Dialed: true, Sent: true}}
-	}
 	return n.attempt
 }
 

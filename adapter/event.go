@@ -69,7 +69,7 @@ type Event struct {
 	caller   v2client.Caller
 	token    tokenHash
 	usual    [1]v2client.Attempt // of Upstream
-	answered [1]string           // RequestID, as a header's values
+	answerID [1]string           // RequestID, as a header's values
 	status   *rpcstatus.Status   // nil: success
 	movedTo  string              // the user's organization, if it is not the one remembered
 	language string              // the languages that the client accepts
@@ -110,7 +110,7 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
 		status: a.brokenDown,
 	}
-	event.Upstream = event.usual[:0]
+	event.Upstream, event.answerID[0] = event.usual[:0], event.RequestID
 	if m != nil {
 		event.Method = m.name()
 	}
@@ -122,12 +122,6 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	event.caller = v2client.NewCaller(r.Host, header).WithRequestID(event.RequestID).WithAttempts(&event.Upstream)
 	event.token = hashToken(event.caller)
 	return event
-}
-
-// answerID is the answer's X-Request-Id.
-func (e *Event) answerID() []string {
-	e.answered[0] = e.RequestID
-	return e.answered[:]
 }
 
 // end is called when a call has its answer, with this HTTP status. It logs one line, tells

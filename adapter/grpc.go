@@ -80,7 +80,7 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
 // answerRPC answers by translation.
 func (a *Adapter) answerRPC(c *rpcCall, m *method) {
 	event := a.newEvent(string(c.protocol), m, c.request)
-	c.Header()["X-Request-Id"] = event.answerID()
+	c.Header()["X-Request-Id"] = event.answerID[:]
 	if m != nil {
 		c.request = a.traced(event, m, c.request)
 		defer func() { a.end(c.request.Context(), event, c.Status()) }()

@@ -47,7 +47,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called found) 
 		rpcstatus.WriteMethodNotAllowed(x)
 		return
 	}
-	x.Header()["X-Request-Id"] = event.answerID()
+	x.Header()["X-Request-Id"] = event.answerID[:]
 	r = a.traced(event, called.method, r)
 	defer func() {
 		if x.Status() != 0 { // or else it broke down

@@ -20,7 +20,8 @@ func newVersionCommand() *cobra.Command {
 		if *asJSON {
 			return printJSON(command.OutOrStdout(), newBuild())
 		}
-		_, err := fmt.Fprintln(command.OutOrStdout(), command.Root().Name(), "version", newBuild()) // as --version does
+		root := command.Root()
+		_, err := fmt.Fprintln(command.OutOrStdout(), root.Name(), "version", root.Version) // as --version does
 		return err
 	}
 	return command

@@ -527,7 +527,7 @@ func (c *caller) row() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = c.First.short().Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = c.First.short().html().Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -535,7 +535,7 @@ func (c *caller) row() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = c.Last.short().Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = c.Last.short().html().Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

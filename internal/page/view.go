@@ -65,6 +65,9 @@ func (v view) scope() string {
 // moment is a time for people and for machines.
 type moment struct{ Machine, Text string }
 
+// short is a moment in a table that says that its times are in UTC.
+func (m moment) short() moment { return moment{m.Machine, strings.TrimSuffix(m.Text, " UTC")} }
+
 func momentOf(at time.Time) moment {
 	if at.IsZero() {
 		return moment{}

@@ -1,7 +1,7 @@
 # What must hold. `make ci` is all of it, as .ci/run does it after it has installed
 # what is missing. `make hosts` and `make image` need root; nothing else does.
 LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
-FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/listener/framing ./internal/passthrough ./internal/redact ./internal/rpcstatus ./internal/upstream
+FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/listener/framing ./internal/passthrough ./internal/redact ./internal/rpcstatus ./internal/upstream ./internal/v1wire
 SEED := $(shell date +%s)
 
 .PHONY: test race lint generate fuzz ledger interop hosts image snapshot manpages vulnerabilities bench bench-compare ci

@@ -10,6 +10,7 @@ package adapter
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,10 +28,20 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// ZITADEL is what the adapter needs of ZITADEL v2. *v2client.Client is one; its
-// methods say what each does. Errors are [*v2client.Error].
+// ZITADEL is what the adapter needs of ZITADEL v2. *v2client.Client is one; its methods say
+// what each does. Errors are [*v2client.Error].
 type ZITADEL interface {
+	Reads
+	Writes
+}
+
+// Writes are the calls that change something.
+type Writes interface {
 	SetPassword(ctx context.Context, caller v2client.Caller, userID, password string, changeRequired bool) (*objectv2.Details, error)
+}
+
+// Reads are the calls that change nothing. Shadow mode has no others.
+type Reads interface {
 	UserOrganization(ctx context.Context, caller v2client.Caller, userID string) (string, error)
 	IsHuman(ctx context.Context, caller v2client.Caller, userID string) (bool, error)
 	Identify(ctx context.Context, caller v2client.Caller) (v2client.Identity, error)
@@ -42,10 +53,10 @@ type ZITADEL interface {
 type Messages interface {
 	// Has reports whether native v1 words the error with this id in other languages.
 	Has(id string) bool
-	// Word is the error's text in the nearest there is to a language wanted, each one
-	// language or in Accept-Language's syntax, the most wanted first; or else in the
-	// instance's default. false: it has no text.
-	Word(id, instanceDefault string, wanted ...string) (text string, ok bool)
+	// Lookup returns the error's text in the language nearest to one that is wanted, each one
+	// language or in Accept-Language's syntax, the most wanted first; or else in the instance's
+	// default. ok is false if there is no text.
+	Lookup(id, instanceDefault string, wanted ...string) (text string, ok bool)
 }
 
 // OrgScope is how the organization of a call is treated.
@@ -137,12 +148,13 @@ type Adapter struct {
 	rates      *ingress.Rates
 	inFlight   ingress.Slots
 	largeBody  ingress.Slots
-	shadows    ingress.Slots
-	clock      clock
+	shadow     *shadowMode
 	// What never changes is made once: the status of a call that has no answer yet, and
 	// the value of X-Robots-Tag.
-	brokenDown *rpcstatus.Status
-	noRobots   []string
+	internalError *rpcstatus.Status
+	noRobots      []string
+	// nobody is a random text: no token, and no organization's id.
+	nobody string
 }
 
 // grpcWebMaxAge is how long v1 lets a browser remember a gRPC-Web preflight;
@@ -166,23 +178,24 @@ func New(config Config) (*Adapter, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	a := &Adapter{
-		config:     config,
-		procedures: map[string]*method{},
-		patterns:   map[string]*method{},
-		router:     echo.New(),
-		restCORS:   crossorigin.New(0, deprecated.headers()...),
-		webCORS:    crossorigin.New(grpcWebMaxAge, deprecated.headers()...),
-		deprecated: deprecated,
-		status:     rpcstatus.NewWriter(log),
-		log:        log,
-		identities: identities,
-		rates:      rates,
-		inFlight:   ingress.Slots{Limit: int64(config.Limits.CallsInFlight)},
-		largeBody:  ingress.Slots{Limit: largeBodies},
-		shadows:    ingress.Slots{Limit: shadowsAtOnce},
-		brokenDown: rpcstatus.New(connect.CodeInternal, "internal error"),
-		noRobots:   []string{"none"},
+		config:        config,
+		procedures:    map[string]*method{},
+		patterns:      map[string]*method{},
+		router:        echo.New(),
+		restCORS:      crossorigin.New(0, deprecated.headers()...),
+		webCORS:       crossorigin.New(grpcWebMaxAge, deprecated.headers()...),
+		deprecated:    deprecated,
+		status:        rpcstatus.NewWriter(log),
+		log:           log,
+		identities:    identities,
+		rates:         rates,
+		inFlight:      ingress.Slots{Limit: int64(config.Limits.CallsInFlight)},
+		largeBody:     ingress.Slots{Limit: largeBodies},
+		internalError: rpcstatus.New(connect.CodeInternal, "internal error"),
+		noRobots:      []string{"none"},
+		nobody:        rand.Text(),
 	}
+	a.shadow = newShadowMode(config, identities, log)
 	for _, m := range methods() {
 		a.procedures[m.procedure], a.patterns[m.pattern] = &m, &m
 		a.router.POST(m.pattern, func(echo.Context) error { return nil }) // it says which method, and no more
@@ -232,28 +245,37 @@ func (a *Adapter) Sunset() time.Time { return a.deprecated.Sunset }
 func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	clean := cleanPath(r.URL.Path)
 	called := a.find(clean)
+	hasPath := r.URL.Path != "" || r.URL.Host != ""
 	switch {
 	// Whatever has a method's path stays here: what is no call to this router may
 	// be one to ZITADEL's, for example by a second Content-Type.
-	case called.method == nil && a.config.Passthrough != nil:
+	case called.method == nil && hasPath && a.config.Passthrough != nil:
 		a.config.Passthrough.ServeHTTP(w, r)
 	case clean != r.URL.Path:
-		// As gorilla/mux in ZITADEL does it (recordings double-slash, empty-user).
-		to := *r.URL
-		to.Path = clean
-		w.Header()["Location"] = []string{to.String()}
-		w.WriteHeader(http.StatusMovedPermanently)
+		redirect(w, r, clean)
 	default:
 		a.serve(w, r, called)
 	}
 }
 
+// redirect answers as gorilla/mux in ZITADEL does (recordings double-slash, empty-user). A
+// target without a slash, such as "a:b", has no path to net/http, and is redirected to "/".
+func redirect(w http.ResponseWriter, r *http.Request, path string) {
+	to := *r.URL
+	to.Path = path
+	w.Header()["Location"] = []string{to.String()}
+	w.WriteHeader(http.StatusMovedPermanently)
+}
+
 // serve answers a call, or what only looks like one.
-func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
+func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 	x, r := ingress.ExchangeOf(w, r)
 	x.LimitBody(a.config.Limits.BodyTimeout)
 	protocol := rpcstatus.ProtocolOf(r)
-	if called.overREST == (protocol != "") {
+	if called.isREST && protocol != rpcstatus.GRPC {
+		protocol = "" // ZITADEL's router asks for REST's paths before gRPC-Web's content types
+	}
+	if called.isREST == (protocol != "") {
 		called.method = nil // the path is another protocol's
 	}
 	if called.method != nil && !crossorigin.IsPreflight(r) {
@@ -264,7 +286,7 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 		return
 	}
 	if userID := called.value("user_id"); !a.config.Rollout.translates(userID) {
-		a.serveNative(x, r, protocolREST, &shadowing{method: called.method, called: called}, userID)
+		a.serveNative(x, r, protocolREST, &shadowCall{method: called.method, called: called}, userID)
 		return
 	}
 	x.Header()["X-Robots-Tag"] = a.noRobots
@@ -278,11 +300,11 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called found) {
 }
 
 // serveNative lets native v1 answer a call for a user whom the rollout has not reached.
-func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, s *shadowing, userID string) {
+func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, s *shadowCall, userID string) {
 	m := s.method
 	event := a.newEvent(protocol, m, r)
 	s.event = event
-	event.Route, event.UserID, event.Organization = RouteNative, userID, event.caller.Organization()
+	event.Route, event.UserID, event.Organization = RouteNative, userID, event.organization
 	if identity, known := a.identities.identity(event.token); known {
 		event.Caller = identity.UserID
 	}
@@ -298,7 +320,7 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 	if a.config.Identify {
 		a.identify(r.Context(), event)
 	}
-	if event.status = a.withdrawn(r.Context(), m, event); event.status != nil {
+	if event.status = a.deprecationRefusal(r.Context(), m, event); event.status != nil {
 		a.status.Write(x, r, event.status)
 		return
 	}
@@ -310,13 +332,13 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol str
 		return
 	}
 	a.config.Passthrough.ServeHTTP(x, s.observe(x, r))
-	a.judge(r, x, s)
+	a.shadow.judge(r, x, s)
 }
 
-// withdrawn refuses a call because of a brownout, or because the method's time is over. If
+// deprecationRefusal refuses a call because of a brownout, or because the method's time is over. If
 // that depends on the caller, and the caller is not known yet, ZITADEL is asked; a caller whom
 // ZITADEL does not name is not refused here.
-func (a *Adapter) withdrawn(ctx context.Context, m *method, event *Event) *rpcstatus.Status {
+func (a *Adapter) deprecationRefusal(ctx context.Context, m *method, event *Event) *rpcstatus.Status {
 	now := time.Now()
 	if !a.deprecated.isDue(now) {
 		return nil

@@ -1,19 +1,12 @@
 package adapter
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
-	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -54,7 +47,9 @@ func BenchmarkOrganizationRule(b *testing.B) {
 					a.identities.callers.Purge()
 					a.identities.organizations.Purge()
 				}
-				c := call{zitadel: a.config.ZITADEL, identities: a.identities, event: new(Event), caller: caller, token: token, request: request}
+				c := call{reads: a.config.ZITADEL, write: func(ctx context.Context) (*objectv2.Details, error) {
+					return request.execute(ctx, a.config.ZITADEL, caller)
+				}, identities: a.identities, event: new(Event), caller: caller, token: token, request: request}
 				if _, err := c.inOrganization(b.Context()); err != nil {
 					b.Fatal(err)
 				}
@@ -97,46 +92,4 @@ func (promptZITADEL) IsHuman(context.Context, v2client.Caller, string) (bool, er
 
 func (promptZITADEL) DefaultLanguage(context.Context, v2client.Caller) (string, error) {
 	return "en", nil
-}
-
-func BenchmarkDecodeJSON(b *testing.B) {
-	body := []byte(`{"password":"Sup3rPassw0rd!"}`)
-	b.Run("scanner", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if refusal := decodeJSON(body, nil, &initialPassword{}); refusal != nil {
-				b.Fatal(refusal)
-			}
-		}
-	})
-	b.Run("reference", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := referenceDecode(body, &managementv1.SetHumanInitialPasswordRequest{}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func BenchmarkAppendResponse(b *testing.B) {
-	response := &managementv1.SetHumanInitialPasswordResponse{Details: &zitadelv1.ObjectDetails{
-		Sequence: 12, ChangeDate: timestamppb.Now(), ResourceOwner: "400849858564525094",
-	}}
-	b.Run("by hand", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			appendResponse(nil, response)
-		}
-	})
-	b.Run("protojson", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			printed, err := protojson.Marshal(response)
-			var out bytes.Buffer
-			if err != nil || json.Compact(&out, printed) != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }

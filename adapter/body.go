@@ -1,18 +1,13 @@
 package adapter
 
 import (
-	"errors"
 	"io"
-	"os"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"zitadel-v1-adapter/internal/ingress"
-	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// v1 takes messages of up to maxMessageBytes. None that has a meaning is longer than a
+// v1 takes messages of up to 4 MiB. None that has a meaning is longer than a
 // kilobyte, but calls under way with as much as v1 takes would fill the memory: only
 // largeBodies bodies over smallBodyBytes are held at once.
 const (
@@ -20,46 +15,46 @@ const (
 	largeBodies    = 8
 )
 
-// heldBody reads a request's body, and counts what the request holds of it in memory.
-type heldBody struct {
-	from  io.Reader
-	slots *ingress.Slots // for large bodies
-	bytes int
-	taken bool // one of the slots
+// meteredBody is a request's body that accounts for what the request holds of it in memory.
+type meteredBody struct {
+	from    io.Reader
+	slots   *ingress.Slots // for large bodies
+	bytes   int
+	hasSlot bool
 }
 
-func (b *heldBody) Read(into []byte) (int, error) {
-	n, err := b.from.Read(into)
-	if refusal := b.hold(n); refusal != nil {
-		return n, refusal
+func (b *meteredBody) Read(into []byte) (int, error) { return b.account(b.from.Read(into)) }
+
+// Unpacked implements [v1wire.Body].
+func (b *meteredBody) Unpacked(from io.Reader) io.Reader { return unpackedBody{b, from} }
+
+type unpackedBody struct {
+	body *meteredBody
+	from io.Reader
+}
+
+func (u unpackedBody) Read(into []byte) (int, error) { return u.body.account(u.from.Read(into)) }
+
+// account takes a slot when the body turns out to be a large one.
+func (b *meteredBody) account(n int, err error) (int, error) {
+	b.bytes += n
+	if b.bytes > smallBodyBytes && !b.hasSlot {
+		if b.hasSlot = b.slots.Take(); !b.hasSlot {
+			return n, overloaded()
+		}
 	}
 	return n, err
 }
 
-// errTooManyLarge is the error of a large body for which there is no slot.
-var errTooManyLarge = errors.New("large-body slots exhausted")
-
-// hold is called when that many bytes more are in memory.
-func (b *heldBody) hold(bytes int) error {
-	b.bytes += bytes
-	if b.bytes <= smallBodyBytes || b.taken {
-		return nil
-	}
-	if b.taken = b.slots.Take(); !b.taken {
-		return errTooManyLarge
-	}
-	return nil
-}
-
-// release is called when nothing is in memory any more.
-func (b *heldBody) release() {
-	if b.taken {
+// release gives the slot back when nothing is in memory any more.
+func (b *meteredBody) release() {
+	if b.hasSlot {
 		b.slots.Free()
 	}
 }
 
-// limitBody gives a body the client's timeout, or what is left of it, and a moment more, as
-// v1's gateway waits for the body too. The answer to a client that is still sending would come with
+// limitBody sets the body's deadline: the client's timeout and 500 ms, as v1's gateway waits
+// for the body too. The answer to a client that is still sending would come with
 // a connection that is closed, or over HTTP/2 a stream that is reset, and many then tell
 // only of that.
 func (a *Adapter) limitBody(x *ingress.Exchange, timeout time.Duration) {
@@ -68,15 +63,3 @@ func (a *Adapter) limitBody(x *ingress.Exchange, timeout time.Duration) {
 }
 
 const lateBody = 500 * time.Millisecond
-
-// bodyRefusal is the status of a call whose body did not arrive in time, or for which
-// there is no room, nil if err says something else.
-func bodyRefusal(err error) *rpcstatus.Status {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return rpcstatus.New(connect.CodeDeadlineExceeded, "the request's body did not arrive in time")
-	case errors.Is(err, errTooManyLarge):
-		return overloaded()
-	}
-	return nil
-}

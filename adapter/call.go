@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -10,17 +9,20 @@ import (
 
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
 // call is one v1 call, whatever protocol it came in.
 type call struct {
-	zitadel    ZITADEL
+	reads      Reads
 	identities *identityCache
 	event      *Event
 	caller     v2client.Caller
 	token      tokenHash
 	request    request
+	// write makes the call's one write. Shadow mode's makes none.
+	write func(context.Context) (*objectv2.Details, error)
 	// identity is the caller's, as far as it is known, and grant what it may do in the
 	// organization of the call, once that has been asked.
 	identity v2client.Identity
@@ -31,15 +33,11 @@ type call struct {
 // run answers a v1 call and notes in event what became of it. It gives up, with
 // v1's words, when ctx or the upstream timeout ends.
 func (a *Adapter) run(ctx context.Context, m *method, request request, event *Event) (response, *rpcstatus.Status) {
-	caller := event.caller
-	event.UserID, event.Organization = request.userID(), caller.Organization()
-	refusal := a.withdrawn(ctx, m, event)
+	event.UserID, event.Organization = request.userID(), event.organization
+	refusal := a.deprecationRefusal(ctx, m, event)
 	var details *objectv2.Details
 	if refusal == nil {
-		details, refusal = a.answer(ctx, caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
-	}
-	if refusal != nil && refusal.ID == idNoBearer && caller.NoToken() {
-		refusal = noToken()
+		details, refusal = a.execute(ctx, event.caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
 	}
 	event.status = refusal
 	if refusal != nil {
@@ -48,35 +46,40 @@ func (a *Adapter) run(ctx context.Context, m *method, request request, event *Ev
 	return m.newResponse(objectDetails(details)), nil
 }
 
-func (a *Adapter) answer(ctx context.Context, caller v2client.Caller, request request, event *Event) (*objectv2.Details, *rpcstatus.Status) {
-	if late := ended(ctx); late != nil { // as v1: no look at anything once it is too late
+func (a *Adapter) execute(ctx context.Context, caller v2client.Caller, request request, event *Event) (*objectv2.Details, *rpcstatus.Status) {
+	if late := v1wire.Ended(ctx); late != nil { // as v1: no look at anything once it is too late
 		return nil, late
 	}
 	if refusal := a.admit(caller); refusal != nil {
 		return nil, refusal
 	}
 	defer a.inFlight.Free()
-	if userID := request.text("userId"); userID != nil {
+	if event.otherHost {
+		return nil, otherHost()
+	}
+	if userID := request.field("user_id"); userID != nil {
 		*userID = bounded(*userID)
 	}
 	c := call{
-		zitadel: a.config.ZITADEL, identities: a.identities, event: event,
-		caller: caller, token: event.token, request: request,
+		reads: a.config.ZITADEL, identities: a.identities, event: event, caller: caller, token: event.token, request: request,
+		write: func(ctx context.Context) (*objectv2.Details, error) {
+			return request.execute(ctx, a.config.ZITADEL, caller)
+		},
 	}
 	if a.config.OrgScope == OrgScopeOff && a.config.Identify {
 		a.identify(ctx, event)
 	}
-	details, err := a.translate(ctx, &c)
+	details, err := c.translate(ctx, a.config.OrgScope)
 	if err != nil {
-		return nil, a.worded(ctx, c.zitadel, caller, event.language, statusOf(err))
+		return nil, a.localized(ctx, caller, event.language, statusOf(err))
 	}
 	return details, nil
 }
 
-// translate makes the v2 calls of c, and keeps to v1's organization unless OrgScope says
+// translate makes the v2 calls of c, and keeps to v1's organization unless scope says
 // otherwise.
-func (a *Adapter) translate(ctx context.Context, c *call) (*objectv2.Details, error) {
-	if a.config.OrgScope == OrgScopeOff {
+func (c *call) translate(ctx context.Context, scope OrgScope) (*objectv2.Details, error) {
+	if scope == OrgScopeOff {
 		return c.unscoped(ctx)
 	}
 	return c.inOrganization(ctx)
@@ -103,8 +106,8 @@ func (a *Adapter) admit(caller v2client.Caller) *rpcstatus.Status {
 // maxUserIDRunes is the longest user id that v2 takes, and so that anybody has.
 const maxUserIDRunes = 200
 
-// bounded cuts a user id that nobody has down to one rune too many, which v2
-// refuses just the same: no stranger's megabytes go upstream.
+// bounded cuts a user id that nobody has down to one rune too many, which v2 refuses just the
+// same. Oversized ids are never sent upstream.
 func bounded(userID string) string {
 	runes := 0
 	for at := range userID {
@@ -114,28 +117,6 @@ func bounded(userID string) string {
 		runes++
 	}
 	return userID
-}
-
-// ended is the status of a call whose time is up before it began (recording
-// expired-grpc-timeout), nil if there is time left.
-func ended(ctx context.Context) *rpcstatus.Status {
-	switch err := ctx.Err(); {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.Canceled):
-		return rpcstatus.New(connect.CodeCanceled, err.Error())
-	default:
-		return rpcstatus.New(connect.CodeDeadlineExceeded, err.Error())
-	}
-}
-
-// expired is ended for a deadline alone: a body that does not come may end a call's
-// context too.
-func expired(ctx context.Context) *rpcstatus.Status {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil
-	}
-	return ended(ctx)
 }
 
 // unscoped is the plain translation, for OrgScopeOff. Without further calls
@@ -148,7 +129,7 @@ func (c *call) unscoped(ctx context.Context) (*objectv2.Details, error) {
 		}
 		return nil, invalid
 	}
-	details, err := c.request.work(ctx, c.zitadel, c.caller)
+	details, err := c.write(ctx)
 	if err == nil {
 		return details, nil
 	}

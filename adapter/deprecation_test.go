@@ -137,8 +137,14 @@ func (w *unannounced) begin() {
 	for _, name := range []string{"Deprecation", "Sunset", "Link", "Warning"} {
 		delete(header, name)
 	}
-	for i, exposed := range header["Access-Control-Expose-Headers"] {
-		header["Access-Control-Expose-Headers"][i] = strings.TrimSuffix(exposed, ", Deprecation, Sunset, Link, Warning, Retry-After")
+	if exposed := header.Get("Access-Control-Expose-Headers"); exposed != "" {
+		names := slices.DeleteFunc(strings.Split(exposed, ", "), func(name string) bool {
+			return slices.Contains([]string{"Deprecation", "Sunset", "Link", "Warning", "Retry-After"}, name)
+		})
+		header.Set("Access-Control-Expose-Headers", strings.Join(names, ", "))
+		if header.Get("Content-Type") == "application/grpc-web+proto" && slices.Contains(names, "Location") {
+			header.Del("Access-Control-Expose-Headers") // exposed for the announcement alone
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/tracing"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -66,14 +67,16 @@ type Event struct {
 	// Upstream are the calls to ZITADEL that were made, in order.
 	Upstream []v2client.Attempt
 
-	caller   v2client.Caller
-	token    tokenHash
-	usual    [1]v2client.Attempt // of Upstream
-	answerID [1]string           // RequestID, as a header's values
-	status   *rpcstatus.Status   // nil: success
-	movedTo  string              // the user's organization, if it is not the one remembered
-	language string              // the languages that the client accepts
-	span     *tracing.Span       // nil: none
+	caller       v2client.Caller
+	token        tokenHash
+	usual        [1]v2client.Attempt // of Upstream
+	answerID     [1]string           // RequestID, as a header's values
+	status       *rpcstatus.Status   // nil: success
+	movedTo      string              // the user's organization, if it is not the one remembered
+	language     string              // the languages that the client accepts
+	organization string              // of the x-zitadel-orgid header, as the client sent it
+	otherHost    bool                // over REST: see otherHost
+	span         *tracing.Span       // nil: none
 }
 
 // The routes that a v1 call may take.
@@ -108,7 +111,7 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
 		// The edge has decided what X-Forwarded-For says. Only a peer on a Unix socket has none.
 		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
-		status: a.brokenDown,
+		status: a.internalError,
 	}
 	event.Upstream, event.answerID[0] = event.usual[:0], event.RequestID
 	if m != nil {
@@ -116,10 +119,12 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	}
 	header := r.Header
 	if protocol == protocolREST {
-		header = gatewayHeader(header)
+		header = v1wire.RESTMetadata(header)
+		host := first(header, "Host")
+		event.otherHost = host != "" && host != r.Host
 	}
-	event.language = header.Get("Accept-Language")
-	event.caller = v2client.NewCaller(r.Host, header).WithRequestID(event.RequestID).WithAttempts(&event.Upstream)
+	event.language, event.organization = header.Get("Accept-Language"), first(header, "X-Zitadel-Orgid")
+	event.caller = a.newCaller(r.Host, header).WithRequestID(event.RequestID).WithAttempts(&event.Upstream)
 	event.token = hashToken(event.caller)
 	return event
 }
@@ -273,7 +278,7 @@ func nativeCode(x *ingress.Exchange) string {
 func requestID(r *http.Request) string {
 	const most = 128
 	id := r.Header.Get("X-Request-ID")
-	if id == "" || len(id) > most || !isPrintable(id) || strings.Contains(id, " ") {
+	if id == "" || len(id) > most || !v1wire.IsPrintable(id) || strings.Contains(id, " ") {
 		return rand.Text()
 	}
 	return id

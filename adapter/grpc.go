@@ -3,10 +3,9 @@ package adapter
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -15,9 +14,8 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1wire"
 )
-
-// gRPC and gRPC-Web are read as v1's grpc-go reads them.
 
 // rpcCall is a request in one of the RPC protocols.
 type rpcCall struct {
@@ -25,7 +23,7 @@ type rpcCall struct {
 
 	request  *http.Request
 	protocol rpcstatus.Protocol
-	body     *heldBody
+	body     *meteredBody
 	// message is the call's one message, unpacked, once it is read, and refusal why it
 	// is not one.
 	message []byte
@@ -36,7 +34,7 @@ type rpcCall struct {
 // serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
 // know.
 func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *method) {
-	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: &heldBody{from: r.Body, slots: &a.largeBody}}
+	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: &meteredBody{from: r.Body, slots: &a.largeBody}}
 	defer c.body.release()
 	if a.config.Rollout != RolloutAll && !a.translatesRPC(c, m) {
 		return
@@ -57,7 +55,7 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
 	if c.refusal != nil && c.refusal.Code == connect.CodeUnavailable {
 		return true // there was no room to read it: by its user, it might go the other way
 	}
-	userID, shadowed := "", &shadowing{method: m}
+	userID, shadowed := "", &shadowCall{method: m}
 	if m != nil && c.refusal == nil {
 		request := m.newRequest()
 		if proto.Unmarshal(c.message, request.message()) == nil {
@@ -85,14 +83,16 @@ func (a *Adapter) answerRPC(c *rpcCall, m *method) {
 		c.request = a.traced(event, m, c.request)
 		defer func() { a.end(c.request.Context(), event, c.Status()) }()
 	}
-	timeout, limited, err := grpcTimeout(c.request.Header.Get("Grpc-Timeout"))
-	if err != nil {
-		event.status = rpcstatus.New(connect.CodeInternal, "malformed grpc-timeout: "+err.Error())
-		http.Error(c, event.status.Message, http.StatusBadRequest)
-		return
+	timeout, limited, refusal := v1wire.AcceptRPC(c.request, c.protocol)
+	if refusal == nil && m == nil {
+		refusal = v1wire.UnknownMethod(c.request.URL.Path, managementv1connect.ManagementServiceName)
 	}
-	if m == nil {
-		a.status.WriteRPC(c, c.request, c.protocol, unknownMethod(c.request.URL.Path))
+	if refusal == nil {
+		refusal = v1wire.CheckEncoding(c.request, c.Header())
+	}
+	if refusal != nil {
+		event.status = refusal
+		c.refuse(refusal)
 		return
 	}
 	ctx := c.request.Context()
@@ -105,26 +105,29 @@ func (a *Adapter) answerRPC(c *rpcCall, m *method) {
 	response, refusal := a.runRPC(ctx, c, m, event)
 	event.status = refusal
 	if refusal != nil {
-		a.status.WriteRPC(c, c.request, c.protocol, refusal)
+		c.refuse(refusal)
 		return
 	}
-	c.write(response)
+	if a.deprecated.headers() == nil {
+		delete(c.Header(), "Access-Control-Expose-Headers") // the status is in the body (recording cors-post)
+	}
+	v1wire.WriteRPC(c, c.request, c.protocol, response)
 }
 
 // runRPC reads the request and makes the call.
 func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Event) (response, *rpcstatus.Status) {
 	c.read()
-	if late := expired(ctx); late != nil { // whatever came in the meantime
+	if late := v1wire.Expired(ctx); late != nil { // whatever came in the meantime
 		return nil, late
 	}
 	if c.refusal != nil {
 		return nil, c.refusal
 	}
 	request := m.newRequest()
-	if err := proto.Unmarshal(c.message, request.message()); err != nil { // before v1's interceptors (recording garbage-message)
-		return nil, rpcstatus.New(connect.CodeInternal, "grpc: error unmarshalling request: "+stableProtoText(err))
+	if refusal := v1wire.DecodeRPC(c.message, request.message()); refusal != nil {
+		return nil, refusal
 	}
-	a.setNoStore(c.Header())
+	setNoStore(c.Header())
 	return a.run(ctx, m, request, event)
 }
 
@@ -134,67 +137,27 @@ func (c *rpcCall) read() {
 		return
 	}
 	c.isRead = true
-	encoding := c.request.Header.Get("Grpc-Encoding")
-	if c.refusal = checkEncoding(encoding); c.refusal != nil {
-		return
-	}
-	var frame io.Reader = c.body
-	if c.protocol == rpcstatus.GRPCWebText {
-		frame = decodeText(frame)
-	}
-	c.message, c.refusal = readFrame(frame, encoding, c.body)
+	c.message, c.refusal = v1wire.ReadRPC(c.request, c.protocol, c.body)
 }
 
-// write answers with a response. v1 does not compress answers, and these are tens of
-// bytes.
-func (c *rpcCall) write(response proto.Message) {
-	var w http.ResponseWriter = c
-	web := c.protocol != rpcstatus.GRPC
-	if c.protocol == rpcstatus.GRPCWebText {
-		text := rpcstatus.NewTextWriter(c)
-		defer text.Close()
-		w = text
+// refuse answers with a status. Before v1's interceptors have a call, gRPC-Web's wrapper lets
+// a browser's page read all headers (recording unknown-method).
+func (c *rpcCall) refuse(refusal *rpcstatus.Status) {
+	if header := c.Header(); c.protocol != rpcstatus.GRPC && header["Pragma"] == nil {
+		names := slices.Clone(header["Access-Control-Expose-Headers"]) // crossorigin's, for another origin
+		names = append(names, "Content-Type")
+		if refusal.Plain {
+			names = append(names, "X-Content-Type-Options")
+		} else {
+			names = append(names, "Date", "Grpc-Message", "Grpc-Status")
+		}
+		for name := range header {
+			if name != "X-Request-Id" { // which v1 does not send
+				names = append(names, name)
+			}
+		}
+		names = append(names, "grpc-status", "grpc-message")
+		header["Access-Control-Expose-Headers"] = []string{strings.Join(names, ", ")}
 	}
-	header := w.Header()
-	header["Content-Type"] = []string{c.binary().ContentType(c.request.Header.Get("Content-Type"))}
-	if !web {
-		header["Trailer"] = []string{"Grpc-Status"}
-	}
-	body := make([]byte, framePrefixBytes, 128)
-	body, err := proto.MarshalOptions{}.MarshalAppend(body, response)
-	if err != nil { // only text that is not UTF-8, which v2 does not send
-		panic(err) //nolint:forbidigo // answered and logged at the edge
-	}
-	binary.BigEndian.PutUint32(body[1:], uint32(len(body)-framePrefixBytes)) //nolint:gosec // tens of bytes
-	if web {
-		const trailer = "grpc-status: 0\r\n"
-		body = append(body, 1<<7, 0, 0, 0, byte(len(trailer)))
-		body = append(body, trailer...)
-	}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(body) // a client that is gone needs no answer
-	if !web {
-		header["Grpc-Status"] = []string{"0"}
-	}
-}
-
-// binary is the call's protocol, text mode being gRPC-Web in base64.
-func (c *rpcCall) binary() rpcstatus.Protocol {
-	if c.protocol == rpcstatus.GRPCWebText {
-		return rpcstatus.GRPCWeb
-	}
-	return c.protocol
-}
-
-// unknownMethod is grpc-go's status for a path that no service has.
-func unknownMethod(path string) *rpcstatus.Status {
-	path = strings.TrimPrefix(path, "/")
-	at := strings.LastIndexByte(path, '/')
-	switch {
-	case at < 0:
-		return rpcstatus.New(connect.CodeUnimplemented, fmt.Sprintf("malformed method name: %q", "/"+path))
-	case path[:at] == managementv1connect.ManagementServiceName:
-		return rpcstatus.New(connect.CodeUnimplemented, fmt.Sprintf("unknown method %s for service %s", path[at+1:], path[:at]))
-	}
-	return rpcstatus.New(connect.CodeUnimplemented, "unknown service "+path[:at])
+	rpcstatus.WriteRPC(c, c.request, c.protocol, refusal)
 }

@@ -219,20 +219,67 @@ func exchangeRaw(tb testing.TB, address, method string, request []byte) *http.Re
 // returns the HTTP status, or "reset".
 func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]string) string {
 	t.Helper()
+	framer := newFramer(t, address, body, append([][2]string{
+		{":method", http.MethodPost}, {":scheme", "http"}, {":authority", authority}, {":path", path},
+		{"authorization", "Bearer pat-org-owner-a"},
+	}, extra...))
+	for {
+		frame, err := framer.ReadFrame()
+		if errors.Is(err, io.EOF) {
+			return "reset"
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch answer := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			return answer.PseudoValue("status")
+		case *http2.RSTStreamFrame:
+			return "reset"
+		}
+	}
+}
+
+// exchangeFrames makes a gRPC call, and returns its answer's frames in order: the fields of a
+// HEADERS frame, nil for a DATA frame.
+func exchangeFrames(t *testing.T, address, body string) []map[string]string {
+	t.Helper()
+	framer := newFramer(t, address, body, [][2]string{
+		{":method", http.MethodPost}, {":scheme", "http"}, {":authority", "localhost:8088"}, {":path", procedure},
+		{"content-type", "application/grpc"}, {"te", "trailers"}, {"authorization", "Bearer pat-org-owner-a"},
+	})
+	var frames []map[string]string
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch answer := frame.(type) {
+		case *http2.DataFrame:
+			frames = append(frames, nil)
+		case *http2.MetaHeadersFrame:
+			fields := map[string]string{}
+			for _, field := range answer.Fields {
+				fields[field.Name] = field.Value
+			}
+			if frames = append(frames, fields); answer.StreamEnded() {
+				return frames
+			}
+		}
+	}
+}
+
+// newFramer sends a request over HTTP/2, field by field, and returns what reads its answer.
+func newFramer(t *testing.T, address, body string, fields [][2]string) *http2.Framer {
+	t.Helper()
 	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = connection.Close() }()
+	t.Cleanup(func() { _ = connection.Close() })
 	var headers bytes.Buffer
 	encoder := hpack.NewEncoder(&headers)
-	for _, field := range append([][2]string{
-		{":method", http.MethodPost},
-		{":scheme", "http"},
-		{":authority", authority},
-		{":path", path},
-		{"authorization", "Bearer pat-org-owner-a"},
-	}, extra...) {
+	for _, field := range fields {
 		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
 			t.Fatal(err)
 		}
@@ -250,21 +297,7 @@ func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]st
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		frame, err := framer.ReadFrame()
-		if errors.Is(err, io.EOF) {
-			return "reset"
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch answer := frame.(type) {
-		case *http2.MetaHeadersFrame:
-			return answer.PseudoValue("status")
-		case *http2.RSTStreamFrame:
-			return "reset"
-		}
-	}
+	return framer
 }
 
 // sendGRPC sends a recorded request over HTTP/2.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/internal/wiretest"
 )
 
 // What tests compare of an answer: without what differs from call to call.
@@ -100,8 +101,12 @@ func newOutcome(tb testing.TB, trailer http.Header, body []byte) outcome {
 	if len(body) == 0 {
 		return o
 	}
+	message := body[5:]
+	if body[0] == 1 {
+		message = wiretest.Gunzip(tb, message)
+	}
 	var response managementv1.SetHumanInitialPasswordResponse
-	if err := proto.Unmarshal(body[5:], &response); err != nil {
+	if err := proto.Unmarshal(message, &response); err != nil {
 		tb.Fatal(err)
 	}
 	if response.GetDetails().GetSequence() == 0 || response.GetDetails().GetChangeDate() == nil {

@@ -42,14 +42,15 @@ func (m *method) name() string { return path.Base(m.procedure) }
 type request interface {
 	// message is the request as protobuf.
 	message() proto.Message
-	// text finds a text field by one of its names in JSON; nil is no such field.
-	text(name string) *string
+	// field finds a text field by its name in proto, as a path's parameters name it; nil is
+	// no such field.
+	field(name string) *string
 	// userID is the user that the method changes.
 	userID() string
 	// validate is v1's validation of the request; nil means valid.
 	validate() *rpcstatus.Status
-	// work does with ZITADEL v2 what the method does, by one write.
-	work(ctx context.Context, zitadel ZITADEL, caller v2client.Caller) (*objectv2.Details, error)
+	// execute does with ZITADEL v2 what the method does, by one write.
+	execute(ctx context.Context, zitadel Writes, caller v2client.Caller) (*objectv2.Details, error)
 }
 
 // methods are all of them.
@@ -74,10 +75,10 @@ func invalid(message string) *rpcstatus.Status {
 	return rpcstatus.New(connect.CodeInvalidArgument, message)
 }
 
-// passwordText is request.text for a request with these text fields and no others.
-func passwordText(name string, userID, password *string) *string {
+// passwordField is request.field for a request with these text fields and no others.
+func passwordField(name string, userID, password *string) *string {
 	switch name {
-	case "userId", "user_id":
+	case "user_id":
 		return userID
 	case "password":
 		return password

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1wire"
 )
 
 func sortedKeys(of object) []string { return slices.Sorted(maps.Keys(of)) }
@@ -107,7 +108,7 @@ func refusals() object {
 		http.StatusMethodNotAllowed: "The path takes POST alone.",
 		http.StatusGone:             "v1 has ended (deprecation.sunset, with deprecation.afterSunset: refuse).",
 		http.StatusTooManyRequests: "The caller calls too often (limits.callerRate), or the request is larger than " +
-			strconv.Itoa(maxMessageBytes>>20) + " MiB.", //nolint:mnd // bytes
+			strconv.Itoa(v1wire.MaxMessageBytes>>20) + " MiB.", //nolint:mnd // bytes
 		http.StatusInternalServerError: "ZITADEL failed, or cannot hash the password: it has more than 72 bytes (COMMAND-CahN2).",
 		http.StatusServiceUnavailable:  "ZITADEL is unavailable, the adapter has too much to do (limits.callsInFlight), or v1 is refused for a while (deprecation.brownouts).",
 		http.StatusGatewayTimeout:      "The call took longer than the Grpc-Timeout header or upstream.timeout allow. The password may have been set.",

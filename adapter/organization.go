@@ -45,6 +45,8 @@ func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 	switch {
 	case err != nil && !isNotVisible(err):
 		return nil, err
+	case err != nil && isPermissionRefusal(statusOf(err)):
+		return nil, c.refuseUnreadable(ctx)
 	case owner != organization: // "" if the user cannot be seen
 		return nil, c.refuse(ctx, passwordNotFound())
 	}
@@ -52,11 +54,11 @@ func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 		if err := c.authorize(ctx); err != nil {
 			return nil, err
 		}
-		if c.grant != v2client.GrantUserWrite {
+		if c.grant < v2client.GrantUserWriteOnly {
 			return nil, noPermission()
 		}
 	}
-	details, err := c.request.work(ctx, c.zitadel, c.caller)
+	details, err := c.write(ctx)
 	if err == nil {
 		c.checkOwner(userID, organization, details)
 		return details, nil
@@ -67,33 +69,39 @@ func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 	return nil, err
 }
 
-// identify finds out whose token the caller holds. A caller that is not remembered is
-// first asked what it may do: that settles what v1 settles first, in the same words.
+// identify finds out whose token the caller holds. A caller that is not remembered is first
+// asked what it may do: that settles what v1 settles first, in the same words. A caller that is
+// refused for its roles is identified too: the log and the ledger name users.
 func (c *call) identify(ctx context.Context) error {
 	var remembered bool
 	if c.identity, remembered = c.identities.identity(c.token); remembered {
 		c.event.Caller = c.identity.UserID
 		return nil
 	}
-	if err := c.authorize(ctx); err != nil {
-		return err
+	refusal := c.authorize(ctx)
+	if refusal != nil && !c.asked { // ZITADEL takes no token, or does not answer
+		return refusal
 	}
 	if c.identity.UserID == "" {
-		var err error
-		if c.identity, err = c.zitadel.Identify(ctx, c.caller); err != nil {
+		identity, err := c.reads.Identify(ctx, c.caller)
+		switch {
+		case err != nil && refusal != nil:
+			return refusal
+		case err != nil:
 			return c.tokenRefusal(ctx, err)
 		}
+		c.identity = identity
 	}
 	c.event.Caller = c.identity.UserID
 	c.identities.keepIdentity(c.token, c.identity)
-	return nil
+	return refusal
 }
 
 // authorize asks once what the caller may do in the organization of the call, and says
 // what v1 says if that is too little; nil lets the call go on.
 func (c *call) authorize(ctx context.Context) error {
 	if !c.asked {
-		grant, identity, err := c.zitadel.Authorize(ctx, c.caller, c.identity)
+		grant, identity, err := c.reads.Authorize(ctx, c.caller, c.identity)
 		if err != nil {
 			return c.tokenRefusal(ctx, err)
 		}
@@ -104,7 +112,7 @@ func (c *call) authorize(ctx context.Context) error {
 		return membershipNotFound()
 	case v2client.GrantOther:
 		return noPermission()
-	case v2client.GrantUnknown, v2client.GrantUserWrite:
+	case v2client.GrantUnknown, v2client.GrantUserWriteOnly, v2client.GrantUserWrite:
 	}
 	return nil
 }
@@ -119,7 +127,7 @@ func (c *call) tokenRefusal(ctx context.Context, cause error) error {
 	if !errors.Is(cause, v2client.ErrTokenRefused) {
 		return cause
 	}
-	if _, err := c.zitadel.UserOrganization(ctx, c.caller, c.request.userID()); err != nil && !isNotVisible(err) {
+	if _, err := c.reads.UserOrganization(ctx, c.caller, c.request.userID()); err != nil && !isNotVisible(err) {
 		return err
 	}
 	refusal := noPermission()
@@ -147,7 +155,7 @@ func (c *call) organizationOf(ctx context.Context, userID string) (string, error
 	if organization, ok := c.identities.organization(c.token, userID); ok {
 		return organization, nil
 	}
-	organization, err := c.zitadel.UserOrganization(ctx, c.caller, userID)
+	organization, err := c.reads.UserOrganization(ctx, c.caller, userID)
 	if err != nil {
 		return "", err
 	}
@@ -177,6 +185,16 @@ func (c *call) refuse(ctx context.Context, refusal *rpcstatus.Status) error {
 		return noPermission()
 	}
 	return refusal
+}
+
+// refuseUnreadable refuses a call for a user whom the caller may not read. One who may read the
+// organization's users is told that the user is not among them. For others it may be: native v1
+// would write, but without the user's organization the adapter must not.
+func (c *call) refuseUnreadable(ctx context.Context) error {
+	if err := c.refuse(ctx, passwordNotFound()); c.grant != v2client.GrantUserWriteOnly {
+		return err
+	}
+	return noPermission()
 }
 
 // isNotVisible reports whether GetUserByID would not show a user: it does not

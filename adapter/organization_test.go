@@ -190,7 +190,7 @@ func TestLookupsAreRememberedForTheirCallerOnly(t *testing.T) {
 		{"unknown user again", named, "", "later", "Sup3rPassw0rd!", "9 COMMAND-G8dh3", []string{"GetUserByID", "_search"}},
 		{"another caller", unnamed, "", "user-1active", "Sup3rPassw0rd!", "ok", []string{"_search", "me", "GetUserByID", "SetPassword"}},
 		{"another caller, again", unnamed, "", "user-1active", "Sup3rPassw0rd!", "ok", []string{"SetPassword"}},
-		{"caller without a role", "token-no-role-true", "1", "user-1active", "Sup3rPassw0rd!", "5 AUTHZ-cdgFk", []string{"_search"}},
+		{"caller without a role", "token-no-role-true", "1", "user-1active", "Sup3rPassw0rd!", "5 AUTHZ-cdgFk", []string{"_search", "_search", "me"}},
 		{"no token", "", "", "user-1active", "Sup3rPassw0rd!", "16 ", []string{"_search"}},
 		{"bad token", "bad", "", "user-1active", "Sup3rPassw0rd!", "16 AUTH-7fs1e", []string{"_search"}},
 	}

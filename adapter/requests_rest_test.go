@@ -40,7 +40,7 @@ func TestUnusualRESTRequestsAreAnsweredAsByV1(t *testing.T) {
 		{
 			name: "invalid UTF-8 in the user id", path: "/management/v1/users/%ff/password/_initialize", body: good,
 			status: 500,
-			want:   `{"code":13,"message":"grpc: error while marshaling: string field contains invalid UTF-8"}`,
+			want:   `{"code":13,"message":"header key \"zitadel-activity-path\" contains value with non-printable ASCII characters"}`,
 		},
 		{
 			name: "invalid UTF-8 in the body", path: userAPath, body: "{\"password\":\"\xff\"}",
@@ -127,7 +127,7 @@ func TestUnusualRESTRequestsAreAnsweredAsByV1(t *testing.T) {
 			name: "deadline passed, and invalid UTF-8", path: "/management/v1/users/%ff/password/_initialize",
 			body:    good,
 			headers: map[string]string{"Grpc-Timeout": "1n"},
-			status:  504, want: `{"code":4,"message":"context deadline exceeded"}`,
+			status:  500, want: `{"code":13,"message":"header key \"zitadel-activity-path\" contains value with non-printable ASCII characters"}`,
 		},
 		{
 			name: "two organizations, the first of which gRPC cannot carry", path: userAPath, body: good,

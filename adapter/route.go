@@ -9,20 +9,20 @@ import (
 // maxParameters is the number of parameters that a method's REST path may have.
 const maxParameters = 2
 
-// found is the method whose path a request has.
-type found struct {
+// match is the method whose path a request has.
+type match struct {
 	method *method // nil: none
 	// names and values are the parameters of a REST path.
-	names    []string
-	values   [maxParameters]string
-	overREST bool
+	names  []string
+	values [maxParameters]string
+	isREST bool
 }
 
 // find looks for the method with a path, decoded, so that "%2F" is a slash and "%30" a
 // zero (recordings percent-encoded-*).
-func (a *Adapter) find(path string) found {
+func (a *Adapter) find(path string) match {
 	if m := a.procedures[path]; m != nil {
-		return found{method: m}
+		return match{method: m}
 	}
 	c := a.router.AcquireContext()
 	defer a.router.ReleaseContext(c)
@@ -30,28 +30,28 @@ func (a *Adapter) find(path string) found {
 	a.router.Router().Find(http.MethodPost, path, c)
 	m := a.patterns[c.Path()]
 	if m == nil {
-		return found{}
+		return match{}
 	}
-	result := found{method: m, names: c.ParamNames(), overREST: true}
+	result := match{method: m, names: c.ParamNames(), isREST: true}
 	copy(result.values[:], c.ParamValues())
 	return result
 }
 
 // value is the value of a path parameter; "" if there is none of that name.
-func (f found) value(name string) string {
-	for i, known := range f.names {
-		if known == name {
-			return f.values[i]
+func (m match) value(name string) string {
+	for i, parameter := range m.names {
+		if parameter == name {
+			return m.values[i]
 		}
 	}
 	return ""
 }
 
 // bind sets the fields that the path's parameters name.
-func (f found) bind(into request) {
-	for i, name := range f.names {
-		if field := into.text(name); field != nil {
-			*field = f.values[i]
+func (m match) bind(into request) {
+	for i, name := range m.names {
+		if field := into.field(name); field != nil {
+			*field = m.values[i]
 		}
 	}
 }

@@ -32,14 +32,14 @@ type initialPassword struct {
 func (r *initialPassword) message() proto.Message { return &r.SetHumanInitialPasswordRequest }
 func (r *initialPassword) userID() string         { return r.GetUserId() }
 
-func (r *initialPassword) text(name string) *string {
-	return passwordText(name, &r.UserId, &r.Password)
+func (r *initialPassword) field(name string) *string {
+	return passwordField(name, &r.UserId, &r.Password)
 }
 
 func (r *initialPassword) validate() *rpcstatus.Status {
 	return validatePassword("SetHumanInitialPasswordRequest", r.GetUserId(), r.GetPassword())
 }
 
-func (r *initialPassword) work(ctx context.Context, zitadel ZITADEL, caller v2client.Caller) (*objectv2.Details, error) {
+func (r *initialPassword) execute(ctx context.Context, zitadel Writes, caller v2client.Caller) (*objectv2.Details, error) {
 	return zitadel.SetPassword(ctx, caller, r.GetUserId(), r.GetPassword(), true)
 }

@@ -33,14 +33,14 @@ type humanPassword struct {
 func (r *humanPassword) message() proto.Message { return &r.SetHumanPasswordRequest }
 func (r *humanPassword) userID() string         { return r.GetUserId() }
 
-func (r *humanPassword) text(name string) *string {
-	return passwordText(name, &r.UserId, &r.Password)
+func (r *humanPassword) field(name string) *string {
+	return passwordField(name, &r.UserId, &r.Password)
 }
 
 func (r *humanPassword) validate() *rpcstatus.Status {
 	return validatePassword("SetHumanPasswordRequest", r.GetUserId(), r.GetPassword())
 }
 
-func (r *humanPassword) work(ctx context.Context, zitadel ZITADEL, caller v2client.Caller) (*objectv2.Details, error) {
+func (r *humanPassword) execute(ctx context.Context, zitadel Writes, caller v2client.Caller) (*objectv2.Details, error) {
 	return zitadel.SetPassword(ctx, caller, r.GetUserId(), r.GetPassword(), !r.GetNoChangeRequired())
 }

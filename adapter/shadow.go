@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -15,6 +16,7 @@ import (
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -57,44 +59,64 @@ const (
 	shadowBytes = 16 << 10
 )
 
-// shadowing is a call that native v1 answers, and that is judged when it has.
-type shadowing struct {
+// shadowCall is a call that native v1 answers, and that is judged when it has.
+type shadowCall struct {
 	event  *Event
 	method *method
-	called found // over REST
+	called match // over REST
 	body   keptBody
 	// request is the call's over the RPC protocols, nil if it cannot be read.
 	request request
-	// refusal is v1's gateway's, over REST: a malformed Grpc-Timeout.
+	// refusal is that of v1's gateway, over REST, before it reads the body.
 	refusal *rpcstatus.Status
+	http    *http.Request // without its body
 }
 
-// readsOnly is ZITADEL without its one write.
-type readsOnly struct{ ZITADEL }
+// shadowMode judges calls. It has no way to write: v2's writes are another interface.
+type shadowMode struct {
+	reads      Reads
+	identities *identityCache
+	orgScope   OrgScope
+	timeout    time.Duration
+	slots      ingress.Slots
+	observe    func(Shadow)
+	log        *slog.Logger
+}
+
+func newShadowMode(config Config, identities *identityCache, log *slog.Logger) *shadowMode {
+	return &shadowMode{
+		reads: config.ZITADEL, identities: identities, orgScope: config.OrgScope, timeout: config.Timeout,
+		slots: ingress.Slots{Limit: shadowsAtOnce}, observe: config.ObserveShadow, log: log,
+	}
+}
 
 // errWouldWrite is what a call comes to that would write.
 var errWouldWrite = errors.New(ShadowWrites)
 
-// SetPassword makes no call.
-func (readsOnly) SetPassword(context.Context, v2client.Caller, string, string, bool) (*objectv2.Details, error) {
-	return nil, errWouldWrite
-}
-
 // observe makes r one whose body is kept, as far as there is room, and has the answer kept.
-func (s *shadowing) observe(x *ingress.Exchange, r *http.Request) *http.Request {
+func (s *shadowCall) observe(x *ingress.Exchange, r *http.Request) *http.Request {
 	x.Keep(shadowBytes)
 	if s.event.Protocol == protocolREST {
 		var cancel context.CancelFunc
-		_, cancel, s.refusal = withGatewayTimeout(r)
+		_, cancel, s.refusal = v1wire.RESTContext(r)
 		defer cancel()
 	}
-	kept := *r
+	captured, kept := *r, *r
+	captured.Body, s.http = http.NoBody, &captured
 	kept.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.TeeReader(r.Body, &s.body), r.Body}
 	return &kept
 }
+
+// wouldWrite takes the place of a call's write.
+func wouldWrite(context.Context) (*objectv2.Details, error) { return nil, errWouldWrite }
+
+// capturedBody is a complete body, as [v1wire.Body].
+type capturedBody struct{ *bytes.Reader }
+
+func (capturedBody) Unpacked(from io.Reader) io.Reader { return from }
 
 // keptBody is the beginning of a body. A transport may still read it when the answer is there.
 type keptBody struct {
@@ -111,7 +133,7 @@ func (b *keptBody) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// whole is the body of a request that has come and was kept as a whole.
+// whole returns the complete captured body; ok is false if it is not complete.
 func (b *keptBody) whole(x *ingress.Exchange, r *http.Request) (body []byte, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,34 +143,48 @@ func (b *keptBody) whole(x *ingress.Exchange, r *http.Request) (body []byte, ok 
 
 // judge compares native v1's answer with what the adapter would have answered, in its own
 // time: the answer is on its way.
-func (a *Adapter) judge(r *http.Request, x *ingress.Exchange, s *shadowing) {
+func (m *shadowMode) judge(r *http.Request, x *ingress.Exchange, s *shadowCall) {
 	native, ok := nativeAnswer(x, s.event.Protocol)
 	body, whole := s.body.whole(x, r)
 	readable := s.request != nil || s.event.Protocol == protocolREST && whole
-	if !ok || !readable || !a.shadows.Take() {
-		a.compared(s, ShadowDropped, "", "")
+	if !ok || !readable || !m.slots.Take() {
+		m.report(s, ShadowDropped, "", "")
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.config.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), m.timeout)
 	go func() {
-		defer a.shadows.Free()
+		defer m.slots.Free()
 		defer cancel()
-		verdict := a.verdictOf(ctx, s, body)
-		a.compared(s, verdict.result(native), native.name(), verdict.name())
+		verdict := m.verdictOf(ctx, s, body)
+		m.report(s, verdict.result(native), native.name(), verdict.name())
 	}()
 }
 
-func (a *Adapter) compared(s *shadowing, result, native, verdict string) {
+// report hands a comparison to the observer and the log.
+func (m *shadowMode) report(s *shadowCall, result, native, verdict string) {
 	shadow := Shadow{Method: s.method.name(), Protocol: s.event.Protocol, Result: result, Native: native, Verdict: verdict, RequestID: s.event.RequestID}
-	if a.config.ObserveShadow != nil {
-		a.config.ObserveShadow(shadow)
+	if m.observe != nil {
+		m.observe(shadow)
 	}
 	level := slog.LevelDebug
 	if result == ShadowDiffers {
 		level = slog.LevelWarn
 	}
-	a.log.LogAttrs(context.Background(), level, "shadow", slog.String("method", shadow.Method), slog.String("protocol", shadow.Protocol),
+	m.log.LogAttrs(context.Background(), level, "shadow", slog.String("method", shadow.Method), slog.String("protocol", shadow.Protocol),
 		slog.String("result", result), slog.String("native", native), slog.String("verdict", verdict), slog.String("request_id", shadow.RequestID))
+}
+
+// nativeAnswer returns the code and the error id of native v1's answer, as far as it was kept;
+// ok is false if it cannot be read.
+func nativeAnswer(x *ingress.Exchange, protocol string) (answer shadowAnswer, ok bool) {
+	trailer := http.Header{}
+	for name, values := range x.Header() {
+		if name, isTrailer := strings.CutPrefix(name, http.TrailerPrefix); isTrailer {
+			trailer[name] = values
+		}
+	}
+	native, err := v1wire.DecodeAnswer(rpcstatus.Protocol(protocol), x.Status(), x.Header(), trailer, x.Kept())
+	return shadowAnswer{native.Code, native.ID()}, err == nil
 }
 
 // shadowAnswer is as much of an answer as is compared.
@@ -176,27 +212,30 @@ type verdict struct {
 }
 
 // verdictOf judges a call, over REST by its body.
-func (a *Adapter) verdictOf(ctx context.Context, s *shadowing, body []byte) verdict {
+func (m *shadowMode) verdictOf(ctx context.Context, s *shadowCall, body []byte) verdict {
 	if s.refusal != nil {
 		return verdict{shadowAnswer: shadowAnswer{code: s.refusal.Code}}
 	}
 	request := s.request
 	if request == nil {
 		request = s.method.newRequest()
-		if refusal := decodeJSON(body, nil, request); refusal != nil {
+		refusal := v1wire.ReadREST(ctx, s.http, capturedBody{bytes.NewReader(body)}, request.message(), func() { s.called.bind(request) })
+		if refusal != nil {
 			return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}}
 		}
-		s.called.bind(request)
+	}
+	if s.event.otherHost {
+		return verdict{shadowAnswer: shadowAnswer{code: otherHost().Code}}
 	}
 	c := call{
-		zitadel: readsOnly{a.config.ZITADEL}, identities: a.identities, event: new(Event),
-		caller: s.event.caller.WithAttempts(nil).WithDeadline(time.Now().Add(a.config.Timeout)), token: s.event.token, request: request,
+		reads: m.reads, identities: m.identities, event: new(Event), write: wouldWrite,
+		caller: s.event.caller.WithAttempts(nil).WithDeadline(time.Now().Add(m.timeout)), token: s.event.token, request: request,
 	}
-	_, err := a.translate(ctx, &c)
+	_, err := c.translate(ctx, m.orgScope)
 	refusal := statusOf(err)
 	if errors.Is(refusal.Cause, errWouldWrite) {
 		writes := verdict{shadowAnswer: shadowAnswer{id: ShadowWrites}, rolesUnknown: true}
-		if a.config.OrgScope == OrgScopeOff {
+		if m.orgScope == OrgScopeOff {
 			return writes
 		}
 		if err = c.wouldBeRefused(ctx); err == nil {
@@ -204,9 +243,6 @@ func (a *Adapter) verdictOf(ctx context.Context, s *shadowing, body []byte) verd
 			return writes
 		}
 		refusal = statusOf(err)
-	}
-	if refusal.ID == idNoBearer && c.caller.NoToken() {
-		refusal = noToken()
 	}
 	return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}, failed: refusal.Cause != nil}
 }
@@ -217,7 +253,7 @@ func (c *call) wouldBeRefused(ctx context.Context) error {
 	if err := c.authorize(ctx); err != nil {
 		return err
 	}
-	human, err := c.zitadel.IsHuman(ctx, c.caller, c.request.userID())
+	human, err := c.reads.IsHuman(ctx, c.caller, c.request.userID())
 	if err == nil && !human {
 		return passwordNotFound()
 	}

@@ -43,9 +43,11 @@ func noPermission() *rpcstatus.Status {
 	return newRefusal(connect.CodePermissionDenied, "AUTH-5mWD2", "No matching permissions found")
 }
 
-// noToken: an Authorization header that ends in "Bearer ", which v1 takes for an empty token.
-func noToken() *rpcstatus.Status {
-	return newRefusal(connect.CodeUnauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid")
+// otherHost: a REST call whose Grpc-Metadata-Host names another host than the request's. v1
+// looks for that one's instance. The adapter takes hosts from nowhere but the request's own, so
+// that upstream.host decides.
+func otherHost() *rpcstatus.Status {
+	return rpcstatus.New(connect.CodeNotFound, "Instance not found: Grpc-Metadata-Host is not the request's host")
 }
 
 // The ids of v2's errors that decide how a call goes on.

@@ -45,7 +45,7 @@ var spanAttributes = map[attribute.Key]string{
 	"v1adapter.refused_by":       `breaker`,
 }
 
-var spanName = regexp.MustCompile(`^(` + methods + `|HTTP|SetHumanInitialPassword|SetHumanPassword|SetPassword|GetUserByID|ListAdministrators|permissions|me|userinfo|settings)$`)
+var spanName = regexp.MustCompile(`^(` + methods + `|HTTP|SetHumanInitialPassword|SetHumanPassword|SetPassword|GetUserByID|ListAdministrators|permissions|memberships|me|userinfo|settings)$`)
 
 // checkHarmless checks that spans tell nothing but what they may, and none of the secrets.
 func checkHarmless(t *testing.T, spans tracetest.SpanStubs, secrets []string) {

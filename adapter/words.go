@@ -21,15 +21,15 @@ const (
 	unknownInstance   = "ID=" + idUnknownInstance + " Message="
 )
 
-// worded is a refusal in the language that v1 chooses: the one that the caller, a human,
+// localized is a refusal in the language that v1 chooses: the one that the caller, a human,
 // has chosen, or the request's, or the instance's default. ZITADEL is asked for the first
 // and the last each time, since they may change. If it does not tell, they do not count.
-func (a *Adapter) worded(ctx context.Context, zitadel ZITADEL, caller v2client.Caller, accepted string, refusal *rpcstatus.Status) *rpcstatus.Status {
+func (a *Adapter) localized(ctx context.Context, caller v2client.Caller, accepted string, refusal *rpcstatus.Status) *rpcstatus.Status {
 	if a.config.Messages == nil {
 		return refusal
 	}
 	if before, _, ok := strings.Cut(refusal.Message, unknownInstance); ok {
-		if text, ok := a.config.Messages.Word(idUnknownInstance, "", accepted); ok {
+		if text, ok := a.config.Messages.Lookup(idUnknownInstance, "", accepted); ok {
 			return withMessage(refusal, before+unknownInstance+text)
 		}
 		return refusal
@@ -37,15 +37,15 @@ func (a *Adapter) worded(ctx context.Context, zitadel ZITADEL, caller v2client.C
 	if refusal.ID == "" || !a.config.Messages.Has(refusal.ID) {
 		return refusal
 	}
-	identity, err := zitadel.Identify(ctx, caller)
+	identity, err := a.config.ZITADEL.Identify(ctx, caller)
 	if err != nil {
 		identity = v2client.Identity{}
 	}
-	instanceDefault, err := zitadel.DefaultLanguage(ctx, caller)
+	instanceDefault, err := a.config.ZITADEL.DefaultLanguage(ctx, caller)
 	if err != nil {
 		instanceDefault = ""
 	}
-	text, ok := a.config.Messages.Word(refusal.ID, instanceDefault, identity.Language, accepted)
+	text, ok := a.config.Messages.Lookup(refusal.ID, instanceDefault, identity.Language, accepted)
 	if !ok {
 		return refusal
 	}

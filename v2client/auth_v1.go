@@ -1,19 +1,22 @@
 package v2client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// The two calls of the Auth API v1, over REST (recordings auth_v1_*.jsonl).
+// The calls of the Auth API v1, over REST (recordings auth_v1_*.jsonl).
 const (
 	mePath          = "/auth/v1/users/me"
 	permissionsPath = "/auth/v1/permissions/zitadel/me/_search"
+	membershipsPath = "/auth/v1/memberships/me/_search"
 )
 
 // me is whose token the caller holds, of whatever kind the token is.
@@ -43,24 +46,62 @@ func (c *Client) me(ctx context.Context, caller Caller) (Identity, error) {
 	}, nil
 }
 
-// permissions is what the caller may do in the organization of the call, by the
-// instance's own mapping of roles. A permission on single resources, such as
-// "user.write:123", is one for native v1's check too.
-func (c *Client) permissions(ctx context.Context, caller Caller) (Grant, error) {
+// permissions tells what the caller may do in the organization of the call, by the instance's
+// own mapping of roles. A permission to write a single resource, such as "user.write:123", is
+// one for native v1's check too. The identity returned may say more than known.
+func (c *Client) permissions(ctx context.Context, caller Caller, known Identity) (Grant, Identity, error) {
 	var answer struct {
 		Result []string `json:"result"`
 	}
 	if err := c.restCall(ctx, caller, "permissions", http.MethodPost, permissionsPath, "{}", &answer); err != nil {
-		return GrantUnknown, err
+		return GrantUnknown, known, err
 	}
-	grant := GrantNone
-	for _, permission := range answer.Result {
-		grant = max(grant, GrantOther)
-		if name, _, _ := strings.Cut(permission, ":"); name == "user.write" {
-			grant = GrantUserWrite
+	write := slices.ContainsFunc(answer.Result, func(permission string) bool {
+		name, _, _ := strings.Cut(permission, ":")
+		return name == "user.write"
+	})
+	switch {
+	case write && slices.Contains(answer.Result, "user.read"):
+		return GrantUserWrite, known, nil
+	case write:
+		return GrantUserWriteOnly, known, nil
+	case len(answer.Result) > 0:
+		return GrantOther, known, nil
+	}
+	var err error
+	if caller.Organization() == "" && known.Organization == "" {
+		if known, err = c.me(ctx, caller); err != nil {
+			return GrantUnknown, known, err
 		}
 	}
-	return grant, nil
+	grant, err := c.membership(ctx, caller, cmp.Or(caller.Organization(), known.Organization))
+	return grant, known, err
+}
+
+// membership tells a caller without any permission in an organization from one whose roles
+// there, by an own mapping, have none.
+func (c *Client) membership(ctx context.Context, caller Caller, organization string) (Grant, error) {
+	var answer struct {
+		Result []struct {
+			Instance bool `json:"iam"`
+			Details  struct {
+				ResourceOwner string `json:"resourceOwner"`
+			} `json:"details"`
+		} `json:"result"`
+	}
+	err := c.restCall(ctx, caller, "memberships", http.MethodPost, membershipsPath, "{}", &answer)
+	if isMissing(err) {
+		return GrantNone, nil
+	}
+	if err != nil {
+		return GrantUnknown, err
+	}
+	for _, membership := range answer.Result {
+		if membership.Instance || membership.Details.ResourceOwner == organization {
+			return GrantOther, nil
+		}
+	}
+	return GrantNone, nil
 }
 
 // authAPI remembers under which instances the Auth API v1 is gone, for a while: it may

@@ -30,7 +30,9 @@ const (
 	GrantNone
 	// GrantOther means that it has roles, but none with user.write.
 	GrantOther
-	// GrantUserWrite means that it may write users.
+	// GrantUserWriteOnly means that it may write users, but not read them.
+	GrantUserWriteOnly
+	// GrantUserWrite means that it may write and read users.
 	GrantUserWrite
 )
 
@@ -53,9 +55,9 @@ func (c *Client) Identify(ctx context.Context, caller Caller) (Identity, error) 
 // knows it; the Identity returned may say more.
 func (c *Client) Authorize(ctx context.Context, caller Caller, known Identity) (Grant, Identity, error) {
 	if c.authAPI.expected(caller) {
-		grant, err := c.permissions(ctx, caller)
+		grant, identity, err := c.permissions(ctx, caller, known)
 		if !c.authAPI.missing(caller, err) {
-			return grant, known, err
+			return grant, identity, err
 		}
 	}
 	return c.authorizeByV2(ctx, caller, known)

@@ -111,20 +111,13 @@ func keepWebSocket(header http.Header) {
 	}
 }
 
-// isValidTarget reports whether a request's target has one of the forms of RFC 9112
-// section 3.2 (but CONNECT's), and no space or control character, which HTTP/2
-// could bring: written into a request line, it would mean another one.
+// isValidTarget reports whether a request's target has no space or control character, which
+// HTTP/2 could bring: written into a request line, it would mean another one.
 func isValidTarget(r *http.Request) bool {
 	for i := range len(r.RequestURI) {
 		if c := r.RequestURI[i]; c <= ' ' || c == 0x7F {
 			return false
 		}
 	}
-	switch {
-	case r.RequestURI == "*", r.Method == http.MethodConnect:
-		return true
-	case r.URL.Scheme == "":
-		return strings.HasPrefix(r.RequestURI, "/")
-	}
-	return r.URL.Opaque == "" && strings.HasPrefix(r.RequestURI[len(r.URL.Scheme):], "://")
+	return true
 }

@@ -117,11 +117,11 @@ func (c *Catalog) Languages() []string {
 // Has reports whether an error is one that native v1 words.
 func (*Catalog) Has(id string) bool { return keys[id] != "" }
 
-// Word is an error's text in the language that ZITADEL chooses: of those wanted, each a
+// Lookup is an error's text in the language that ZITADEL chooses: of those wanted, each a
 // language or in Accept-Language's syntax (RFC 9110 section 12.5.4) and in order of
 // preference, the nearest there is, or else the instance's default, "" if it is not
 // known. false: there is no text.
-func (c *Catalog) Word(id, instanceDefault string, wanted ...string) (text string, ok bool) {
+func (c *Catalog) Lookup(id, instanceDefault string, wanted ...string) (text string, ok bool) {
 	var desired []language.Tag
 	for _, each := range wanted {
 		if tags, _, err := language.ParseAcceptLanguage(each); err == nil {

@@ -36,7 +36,7 @@ func TestWordChoosesAsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range recordings.Languages(t) {
-		if got, ok := catalog.Word("COMMAND-G8dh3", "en", row.AcceptLanguage); !ok || got != row.AnsweredIn {
+		if got, ok := catalog.Lookup("COMMAND-G8dh3", "en", row.AcceptLanguage); !ok || got != row.AnsweredIn {
 			t.Errorf("%q: got %s, %v, want %s", row.AcceptLanguage, got, ok, row.AnsweredIn)
 		}
 	}
@@ -52,11 +52,11 @@ func TestWordChoosesAsRecorded(t *testing.T) {
 		{"", []string{"", "xx"}, ""},
 		{"xx", []string{"", "xx"}, ""},
 	} {
-		if got, _ := catalog.Word("COMMAND-G8dh3", test.instanceDefault, test.wanted...); got != test.want {
+		if got, _ := catalog.Lookup("COMMAND-G8dh3", test.instanceDefault, test.wanted...); got != test.want {
 			t.Errorf("default %q, wanted %q: got %q, want %q", test.instanceDefault, test.wanted, got, test.want)
 		}
 	}
-	if text, ok := catalog.Word("COMMAND-M9dse", "en", "en"); ok {
+	if text, ok := catalog.Lookup("COMMAND-M9dse", "en", "en"); ok {
 		t.Errorf("an error without a text: got %q, want none", text)
 	}
 	if catalog.Has("AUTH-5mWD2") {

@@ -61,12 +61,15 @@ func targetURL(base *url.URL, host string, in *http.Request) *url.URL {
 	return target
 }
 
-// originForm is a request's target in origin-form (RFC 9112 section 3.2.1). The edge has
-// refused the targets that have none.
+// originForm is a request's target in origin-form (RFC 9112 section 3.2.1). net/http's server
+// takes an absolute one without an authority too, such as "http:/path".
 func originForm(r *http.Request) string {
-	target, absolute := strings.CutPrefix(r.RequestURI[len(r.URL.Scheme):], "://")
-	if !absolute {
+	if r.URL.Scheme == "" {
 		return r.RequestURI
+	}
+	target, hasAuthority := strings.CutPrefix(r.RequestURI[len(r.URL.Scheme)+len(":"):], "//")
+	if !hasAuthority {
+		return target
 	}
 	switch at := strings.IndexAny(target, "/?"); {
 	case at < 0:

@@ -40,13 +40,3 @@ func IsGRPC(r *http.Request) bool {
 	contentType := r.Header.Get("Content-Type")
 	return r.ProtoMajor == 2 && strings.HasPrefix(contentType, "application/grpc") && !strings.HasPrefix(contentType, "application/grpc-web")
 }
-
-// ContentType is the Content-Type of an answer to a request with the Content-Type sent:
-// the only codec is protobuf, with or without the suffix that names it.
-func (p Protocol) ContentType(sent string) string {
-	base := "application/" + string(p)
-	if strings.Contains(sent, "+") {
-		return base + "+proto"
-	}
-	return base
-}

@@ -23,6 +23,9 @@ type Status struct { //nolint:errname // gRPC's name for it
 	RetryAfter time.Duration
 	// HTTPStatus is that of a JSON answer; 0 is the one that belongs to Code.
 	HTTPStatus int
+	// Plain says that an answer in an RPC protocol is HTTPStatus with Message as text: grpc-go
+	// refuses so what it does not take for a call.
+	Plain bool
 	// Cause is for logs alone.
 	Cause error
 }

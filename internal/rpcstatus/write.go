@@ -41,28 +41,11 @@ func (o *Writer) Write(w http.ResponseWriter, r *http.Request, s *Status) {
 	}
 	switch {
 	case protocol != "":
-		o.WriteRPC(w, r, protocol, s)
+		WriteRPC(w, r, protocol, s)
 	case r.Header.Get("Connect-Protocol-Version") != "" && o.connect.IsSupported(r):
 		o.writeConnect(w, r, s)
 	default:
 		WriteJSON(w, s)
-	}
-}
-
-// WriteRPC answers a request of one of the protocols, without headers for other origins.
-func (o *Writer) WriteRPC(w http.ResponseWriter, r *http.Request, protocol Protocol, s *Status) {
-	setRetryAfter(w.Header(), s)
-	contentType := protocol.ContentType(r.Header.Get("Content-Type"))
-	if protocol == GRPCWebText {
-		text := NewTextWriter(w)
-		defer text.Close()
-		w, contentType = text, GRPCWeb.ContentType(r.Header.Get("Content-Type"))
-	}
-	// connect-go looks at no more of a request than its protocol.
-	o.writeConnect(w, &http.Request{Method: http.MethodPost, ProtoMajor: r.ProtoMajor, Header: http.Header{"Content-Type": {contentType}}}, s)
-	if protocol == GRPC {
-		// Or net/http adds Content-Length: 0, after which nginx and HAProxy send no trailers.
-		_ = http.NewResponseController(w).Flush()
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -34,13 +33,12 @@ type NativeV1 struct {
 	fixture v2test.Fixture
 	// recorded are the answers by method, protocol and name.
 	recorded map[string]recordings.Response
-	rpc      *rpcstatus.Writer
 }
 
 // NewNativeV1 returns a NativeV1 in the state of a fixture; next answers what is not v1's.
 func NewNativeV1(tb testing.TB, fixture v2test.Fixture, next http.Handler) *NativeV1 {
 	tb.Helper()
-	n := &NativeV1{tb, next, fixture, map[string]recordings.Response{}, rpcstatus.NewWriter(slog.New(slog.DiscardHandler))}
+	n := &NativeV1{tb, next, fixture, map[string]recordings.Response{}}
 	for _, set := range recordings.Methods() {
 		for protocol, files := range map[rpcstatus.Protocol][]string{"": {set.RESTMatrix, set.RESTEdges}, rpcstatus.GRPC: {set.GRPC}, rpcstatus.GRPCWeb: {set.GRPCWeb}} {
 			for _, file := range files {
@@ -161,14 +159,16 @@ func (n *NativeV1) serveRPC(w http.ResponseWriter, r *http.Request, method strin
 		if protocol == rpcstatus.GRPCWeb {
 			w.Header().Set("Vary", "Origin")
 		}
-		n.rpc.WriteRPC(w, r, protocol, rpcstatus.New(connect.CodeUnimplemented, "unknown method "+method+" for service zitadel.management.v1.ManagementService"))
+		rpcstatus.WriteRPC(w, r, protocol, rpcstatus.New(connect.CodeUnimplemented, "unknown method "+method+" for service zitadel.management.v1.ManagementService"))
 		return
 	case r.Header.Get("Grpc-Timeout") == "x": // grpc-go's answer, with the headers that ZITADEL sets before it
 		w.Header().Set("X-Robots-Tag", "none")
 		if protocol == rpcstatus.GRPCWeb {
 			w.Header().Set("Vary", "Origin")
 		}
-		http.Error(w, `malformed grpc-timeout: transport: timeout string is too short: "x"`, http.StatusBadRequest)
+		refusal := rpcstatus.New(connect.CodeInternal, `malformed grpc-timeout: transport: timeout string is too short: "x"`)
+		refusal.Plain, refusal.HTTPStatus = true, http.StatusBadRequest
+		rpcstatus.WriteRPC(w, r, protocol, refusal)
 		return
 	case len(body) == 0:
 		name = "no-frame"
@@ -222,7 +222,7 @@ func (n *NativeV1) refuseRPC(w http.ResponseWriter, r *http.Request, method stri
 		}
 	}
 	w.Header().Set("Expires", time.Now().UTC().Format(http.TimeFormat))
-	n.rpc.WriteRPC(w, r, protocol, refusal)
+	rpcstatus.WriteRPC(w, r, protocol, refusal)
 }
 
 // find is a recorded answer, of the other method if this one has none.

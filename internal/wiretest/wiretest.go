@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -141,4 +142,18 @@ func Gzip(tb testing.TB, data []byte) []byte {
 		tb.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// Gunzip decompresses data.
+func Gunzip(tb testing.TB, data []byte) []byte {
+	tb.Helper()
+	reader, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	unpacked, err := io.ReadAll(reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return unpacked
 }

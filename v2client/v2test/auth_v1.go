@@ -11,11 +11,12 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// The two calls of the Auth API v1 that say who a caller is and what it may do, over REST
+// The calls of the Auth API v1 that say who a caller is and what it may do, over REST
 // (recordings auth_v1_*.jsonl).
 const (
 	MePath          = "/auth/v1/users/me"
 	PermissionsPath = "/auth/v1/permissions/zitadel/me/_search"
+	MembershipsPath = "/auth/v1/memberships/me/_search"
 )
 
 // forCaller serves a REST call whose caller has a good token.
@@ -60,7 +61,9 @@ func (s *Server) permissions(w http.ResponseWriter, r *http.Request, caller *Cal
 			suffix = ":" + administrator.Project
 		}
 		for _, role := range administrator.Roles {
-			granted = append(granted, "org.read"+suffix)
+			if role != RoleWithoutPermissions && role != RoleUserWriteOnly {
+				granted = append(granted, "org.read"+suffix)
+			}
 			for _, p := range []permission{userRead, userWrite} {
 				if p.grantedBy(role) {
 					granted = append(granted, string(p)+suffix)
@@ -73,6 +76,26 @@ func (s *Server) permissions(w http.ResponseWriter, r *http.Request, caller *Cal
 		answer["result"] = granted
 	}
 	writeJSON(w, answer)
+}
+
+// memberships lists where the caller has roles, whatever the organization of the call.
+func (s *Server) memberships(w http.ResponseWriter, _ *http.Request, caller *Caller) {
+	result := []map[string]any{}
+	for _, administrator := range caller.AdministratorOf {
+		membership := map[string]any{"userId": caller.UserID, "roles": administrator.Roles}
+		switch {
+		case administrator.Instance:
+			membership["iam"] = true
+		case administrator.Organization != "":
+			membership["orgId"] = administrator.Organization
+			membership["details"] = map[string]any{"resourceOwner": administrator.Organization}
+		default:
+			membership["projectId"] = administrator.Project
+			membership["details"] = map[string]any{"resourceOwner": administrator.ProjectOrganization}
+		}
+		result = append(result, membership)
+	}
+	writeJSON(w, map[string]any{"result": result})
 }
 
 // withHost is a request's header with its Host, as connect-go puts it there.

@@ -13,9 +13,19 @@ const (
 	userWrite permission = "user.write"
 )
 
-// grantedBy reports whether a role includes the permission, in ZITADEL's default roles.
+// The roles of an instance's own mapping, besides ZITADEL's default roles.
+const (
+	// RoleWithoutPermissions has no permission at all.
+	RoleWithoutPermissions = "OWN_NOTHING"
+	// RoleUserWriteOnly may write users, but not read them.
+	RoleUserWriteOnly = "OWN_USER_WRITER"
+)
+
+// grantedBy reports whether a role includes the permission.
 func (p permission) grantedBy(role string) bool {
 	switch role {
+	case RoleUserWriteOnly:
+		return p == userWrite
 	case "IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER":
 		return true
 	case "IAM_OWNER_VIEWER", "ORG_OWNER_VIEWER", "ORG_USER_PERMISSION_EDITOR", "ORG_PROJECT_PERMISSION_EDITOR":

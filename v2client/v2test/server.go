@@ -88,6 +88,7 @@ func New(fixture Fixture, config Config) (*Server, error) {
 	if !config.WithoutAuthAPI {
 		s.mux.HandleFunc("GET "+MePath, s.forCaller(s.me))
 		s.mux.HandleFunc("POST "+PermissionsPath, s.forCaller(s.permissions))
+		s.mux.HandleFunc("POST "+MembershipsPath, s.forCaller(s.memberships))
 	}
 	s.mux.HandleFunc("GET "+SettingsPath, s.forCaller(s.settings))
 	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)

@@ -1,4 +1,4 @@
-package adapter
+package v1wire
 
 import (
 	"bytes"
@@ -17,30 +17,19 @@ import (
 // four bytes of length.
 const framePrefixBytes = 5
 
-// checkEncoding refuses a grpc-encoding header other than gzip's, before
-// anything is read.
-func checkEncoding(encoding string) *rpcstatus.Status {
-	switch encoding {
-	case "", "identity", "gzip":
-		return nil
-	}
-	return rpcstatus.New(connect.CodeUnimplemented,
-		fmt.Sprintf("grpc: Decompressor is not installed for grpc-encoding %q", encoding))
-}
-
 // readFrame reads the one message of a unary gRPC call and unpacks it; what it unpacks
-// is held too, as more of the body. encoding is a grpc-encoding header that checkEncoding
+// is held too, as more of the body. encoding is a grpc-encoding header that CheckEncoding
 // allows. Errors are those of v1's server, grpc-go (recordings cut-frame, no-frame).
-func readFrame(frame io.Reader, encoding string, body *heldBody) ([]byte, *rpcstatus.Status) {
+func readFrame(frame io.Reader, encoding string, body Body) ([]byte, *rpcstatus.Status) {
 	var prefix [framePrefixBytes]byte
 	if _, err := io.ReadFull(frame, prefix[:]); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = io.EOF // grpc-go makes no difference between no prefix and a part of one
+		if errors.Is(err, io.ErrUnexpectedEOF) { // to grpc-go a part of a prefix is none, unless the body was cut
+			_, err = frame.Read(prefix[:1])
 		}
 		return nil, readFailure(err)
 	}
 	size := int64(binary.BigEndian.Uint32(prefix[1:]))
-	if size > maxMessageBytes {
+	if size > MaxMessageBytes {
 		return nil, tooLarge(size)
 	}
 	// The stated size is not believed before the bytes are there.
@@ -62,22 +51,21 @@ func readFrame(frame io.Reader, encoding string, body *heldBody) ([]byte, *rpcst
 	return unpack(&message, body)
 }
 
-func unpack(packed io.Reader, body *heldBody) ([]byte, *rpcstatus.Status) {
+func unpack(packed io.Reader, body Body) ([]byte, *rpcstatus.Status) {
 	reader, err := gzip.NewReader(packed)
 	if err != nil {
 		return nil, rpcstatus.New(connect.CodeInternal, "grpc: failed to decompress the message: "+err.Error())
 	}
-	body.from = reader
-	message, err := io.ReadAll(io.LimitReader(body, maxMessageBytes+1))
+	message, err := io.ReadAll(io.LimitReader(body.Unpacked(reader), MaxMessageBytes+1))
 	if refusal := bodyRefusal(err); refusal != nil {
 		return nil, refusal
 	}
 	if err != nil {
 		return nil, rpcstatus.New(connect.CodeInternal, "grpc: failed to read decompressed data: "+err.Error())
 	}
-	if len(message) > maxMessageBytes {
+	if len(message) > MaxMessageBytes {
 		return nil, rpcstatus.New(connect.CodeResourceExhausted,
-			fmt.Sprintf("grpc: received message after decompression larger than max %d", maxMessageBytes))
+			fmt.Sprintf("grpc: received message after decompression larger than max %d", MaxMessageBytes))
 	}
 	return message, nil
 }

@@ -1,7 +1,8 @@
-package adapter
+package v1wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -32,10 +33,10 @@ func timeoutUnit(letter byte) (time.Duration, bool) {
 	return 0, false
 }
 
-// withGatewayTimeout gives the context of a REST request the deadline of its
-// Grpc-Timeout header, read as grpc-gateway reads it: any number that fits 64
-// bits, with whatever deadline comes of it.
-func withGatewayTimeout(r *http.Request) (context.Context, context.CancelFunc, *rpcstatus.Status) {
+// RESTContext returns the context of a REST request with the deadline of its Grpc-Timeout
+// header, read as grpc-gateway reads it: any number that fits 64 bits, with whatever deadline
+// comes of it.
+func RESTContext(r *http.Request) (context.Context, context.CancelFunc, *rpcstatus.Status) {
 	text := r.Header.Get("Grpc-Timeout")
 	if text == "" {
 		return r.Context(), func() {}, nil
@@ -53,10 +54,10 @@ func withGatewayTimeout(r *http.Request) (context.Context, context.CancelFunc, *
 	return ctx, cancel, nil
 }
 
-// grpcTimeout reads a grpc-timeout header by gRPC's own, stricter rules; false
-// means that there is none. The error is grpc-go's. (connect-go applies the
-// timeout, but has other words for a malformed one.)
-func grpcTimeout(text string) (timeout time.Duration, ok bool, err error) {
+// rpcTimeout reads a grpc-timeout header by gRPC's own, stricter rules; false means that there
+// is none. The error is grpc-go's. (connect-go applies the timeout, but has other words for a
+// malformed one.)
+func rpcTimeout(text string) (timeout time.Duration, ok bool, err error) {
 	const most = 9 // eight digits and the unit
 	switch {
 	case text == "":
@@ -80,4 +81,26 @@ func grpcTimeout(text string) (timeout time.Duration, ok bool, err error) {
 		return 0, false, nil // longer than Go can say: as good as none
 	}
 	return time.Duration(count) * unit, true, nil //nolint:gosec // at most eight digits
+}
+
+// Ended returns the status of a call whose context ended before it began (recording
+// expired-grpc-timeout), nil if it goes on.
+func Ended(ctx context.Context) *rpcstatus.Status {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return rpcstatus.New(connect.CodeCanceled, err.Error())
+	default:
+		return rpcstatus.New(connect.CodeDeadlineExceeded, err.Error())
+	}
+}
+
+// Expired is [Ended] for a deadline alone: a body that does not come may end a call's context
+// too.
+func Expired(ctx context.Context) *rpcstatus.Status {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil
+	}
+	return Ended(ctx)
 }

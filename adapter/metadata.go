@@ -1,0 +1,58 @@
+package adapter
+
+import (
+	"maps"
+	"net/http"
+	"strings"
+
+	"zitadel-v1-adapter/internal/v1wire"
+	"zitadel-v1-adapter/v2client"
+)
+
+// What ZITADEL's interceptors read of a call's metadata they read byte by byte. HTTP on the way
+// to v2 would trim it, or refuse it: a token that ends in a space is another token to native v1,
+// and an organization that begins with one another organization. Since neither can exist, one
+// that nobody has is sent in its place, and ZITADEL refuses it in v1's order and words.
+
+// newCaller returns the caller with this metadata: a request's header, over REST as
+// grpc-gateway passes it on.
+func (a *Adapter) newCaller(host string, metadata http.Header) v2client.Caller {
+	token, organization := first(metadata, "Authorization"), first(metadata, "X-Zitadel-Orgid")
+	sentToken, sentOrganization := a.sentAuthorization(token), organization
+	if !isCarried(organization) {
+		sentOrganization = a.nobody
+	}
+	if sentToken != token || sentOrganization != organization {
+		metadata = maps.Clone(metadata)
+		metadata["Authorization"], metadata["X-Zitadel-Orgid"] = []string{sentToken}, []string{sentOrganization}
+	}
+	return v2client.NewCaller(host, metadata)
+}
+
+// sentAuthorization returns what goes to ZITADEL for an Authorization header. ZITADEL splits it
+// at "Bearer ", whatever stands before that, and takes what follows for the token.
+func (a *Adapter) sentAuthorization(value string) string {
+	parts := strings.Split(value, "Bearer ")
+	switch {
+	case len(parts) == 2 && parts[1] != "" && isCarried(parts[1]):
+		return "Bearer " + parts[1]
+	case len(parts) == 2:
+		return "Bearer " + a.nobody
+	case isCarried(value):
+		return value
+	}
+	return a.nobody // no Bearer either
+}
+
+// isCarried reports whether HTTP carries a value to ZITADEL as it is.
+func isCarried(value string) bool {
+	return v1wire.IsPrintable(value) && value == strings.Trim(value, " ")
+}
+
+// first returns the first value of a header, or "".
+func first(header http.Header, name string) string {
+	if values := header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}

@@ -1,0 +1,88 @@
+package rpcstatus
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	rpc "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// WriteRPC answers a request of one of the RPC protocols as grpc-go does behind net/http,
+// without headers for other origins: the status stands in trailers over gRPC, and in headers
+// over gRPC-Web.
+func WriteRPC(w http.ResponseWriter, r *http.Request, protocol Protocol, s *Status) {
+	if s.Plain {
+		s.writePlain(w, protocol)
+		return
+	}
+	header := w.Header()
+	setRetryAfter(header, s)
+	header["Content-Type"] = []string{r.Header.Get("Content-Type")}
+	header["Date"] = nil // grpc-go leaves it out
+	if protocol != GRPC {
+		s.setTrailers(header, "")
+	}
+	w.WriteHeader(http.StatusOK)
+	// Or net/http adds Content-Length: 0, after which nginx and HAProxy send no trailers.
+	_ = http.NewResponseController(w).Flush() // fails only for a client that is gone
+	if protocol == GRPC {
+		s.setTrailers(header, http.TrailerPrefix)
+	}
+}
+
+// setTrailers sets gRPC's trailers, their names after prefix.
+func (s *Status) setTrailers(header http.Header, prefix string) {
+	header[prefix+"Grpc-Status"] = []string{strconv.FormatUint(uint64(s.Code), 10)}
+	if s.Message != "" {
+		header[prefix+"Grpc-Message"] = []string{percentEncode(s.Message)}
+	}
+	if len(s.Details) == 0 {
+		return
+	}
+	whole := &rpc.Status{Code: int32(s.Code), Message: s.Message, Details: s.Details} //nolint:gosec // 16 at most
+	encoded, err := proto.Marshal(whole)
+	if err != nil { // only text that is not UTF-8, which New replaces
+		return
+	}
+	header[prefix+"Grpc-Status-Details-Bin"] = []string{base64.RawStdEncoding.EncodeToString(encoded)}
+}
+
+// percentEncode encodes a grpc-message (gRPC over HTTP/2, "Status-Message").
+func percentEncode(message string) string {
+	var encoded strings.Builder
+	for _, r := range message {
+		if r >= ' ' && r <= '~' && r != '%' {
+			encoded.WriteByte(byte(r))
+			continue
+		}
+		for _, b := range utf8.AppendRune(nil, r) {
+			fmt.Fprintf(&encoded, "%%%02X", b)
+		}
+	}
+	return encoded.String()
+}
+
+// writePlain answers as http.Error does. gRPC-Web's wrapper puts a frame of no trailers behind
+// the text, and text mode encodes all of it.
+func (s *Status) writePlain(w http.ResponseWriter, protocol Protocol) {
+	text := s.Message + "\n"
+	if protocol != GRPC {
+		text += "\x80\x00\x00\x00\x00"
+	}
+	if protocol == GRPCWebText {
+		text = base64.StdEncoding.EncodeToString([]byte(text))
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(s.HTTPStatus)
+	_, _ = w.Write([]byte(text)) // a client that is gone needs no answer
+	if protocol != GRPC {
+		_ = http.NewResponseController(w).Flush() // same
+	}
+}

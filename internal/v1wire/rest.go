@@ -1,0 +1,165 @@
+package v1wire
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// REST is grpc-gateway v2's dialect of it. Any Content-Type is JSON. The gateway is a gRPC
+// client: what its own gRPC library refuses to send is refused here too, with code 13.
+
+// RESTMethod returns the HTTP method that a request means. By grpc-gateway's "path length
+// fallback" a POST of a form may name another one; the form is read, and with it the body.
+func RESTMethod(r *http.Request, body Body) (string, *rpcstatus.Status) {
+	override := r.Header.Get("X-Http-Method-Override")
+	if override == "" || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		return r.Method, nil
+	}
+	form := *r // which ParseForm writes into
+	form.Body = io.NopCloser(body)
+	if err := form.ParseForm(); err != nil {
+		if refusal := bodyRefusal(err); refusal != nil {
+			return "", refusal
+		}
+		return "", rpcstatus.New(connect.CodeInvalidArgument, err.Error())
+	}
+	return strings.ToUpper(override), nil
+}
+
+// ReadREST reads the body of a REST call into a message. Then bind sets the fields that the
+// path's parameters name, over what the body says. The client's timeout, the deadline of ctx,
+// goes before the time that a body may take.
+func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Message, bind func()) *rpcstatus.Status {
+	if refusal := checkBinaryHeaders(r.Header); refusal != nil {
+		return refusal
+	}
+	document, err := io.ReadAll(io.LimitReader(body, MaxMessageBytes+1))
+	if refusal := bodyRefusal(err); refusal != nil {
+		return cmp.Or(Expired(ctx), refusal)
+	}
+	if len(document) > MaxMessageBytes {
+		return tooLarge(max(r.ContentLength, int64(len(document))))
+	}
+	if refusal := decodeJSON(document, err, into); refusal != nil {
+		return refusal
+	}
+	bind()
+	_ = r.Body.Close() // all of it was read; or net/http would look for more
+	if refusal := checkMetadata(r); refusal != nil {
+		return refusal
+	}
+	if ended := Ended(ctx); ended != nil {
+		return ended
+	}
+	if size := proto.Size(into); size > MaxMessageBytes { // rarely longer than its JSON
+		return tooLarge(int64(size))
+	}
+	return nil
+}
+
+// metadataPrefix makes of a header's name one that grpc-gateway passes on.
+const metadataPrefix = "Grpc-Metadata-"
+
+// metadataKey returns the name under which ZITADEL's gateway passes a header on as metadata:
+// x-zitadel-* as it is, and what has metadataPrefix without it.
+func metadataKey(name string) (key string, ok bool) {
+	if key, ok = strings.CutPrefix(name, metadataPrefix); !ok {
+		key, ok = name, strings.HasPrefix(name, "X-Zitadel-")
+	}
+	return key, ok && strings.IndexFunc(key, isNotKeyRune) < 0
+}
+
+// isNotKeyRune reports whether grpc-gateway skips headers whose names have this character.
+func isNotKeyRune(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_'
+}
+
+// checkBinaryHeaders refuses binary metadata that is not base64, as grpc-gateway does before
+// it reads the body. Of several bad headers native v1 names any; here it is the first by name.
+func checkBinaryHeaders(header http.Header) *rpcstatus.Status {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if _, passed := metadataKey(name); !passed || !strings.HasSuffix(name, "-Bin") {
+			continue
+		}
+		for _, value := range header[name] {
+			if _, err := decodeBinary(value); err != nil {
+				return rpcstatus.New(connect.CodeInvalidArgument, "invalid binary header "+name+": "+err.Error())
+			}
+		}
+	}
+	return nil
+}
+
+// checkMetadata refuses what grpc-go's client refuses to send: a header named
+// "Grpc-Metadata-" and nothing else, a token that is not printable ASCII (of all headers the
+// only one that grpc-gateway passes on unchecked), and a path that is not, which ZITADEL's
+// gateway adds as zitadel-activity-path.
+func checkMetadata(r *http.Request) *rpcstatus.Status {
+	const notPrintable = " contains value with non-printable ASCII characters"
+	switch {
+	case slices.ContainsFunc(r.Header[metadataPrefix], IsPrintable):
+		return rpcstatus.New(connect.CodeInternal, "there is an empty key in the header")
+	case slices.ContainsFunc(r.Header["Authorization"], func(value string) bool { return !IsPrintable(value) }):
+		return rpcstatus.New(connect.CodeInternal, `header key "authorization"`+notPrintable)
+	case !IsPrintable(r.URL.Path):
+		return rpcstatus.New(connect.CodeInternal, `header key "zitadel-activity-path"`+notPrintable)
+	}
+	return nil
+}
+
+// RESTMetadata returns a REST request's header as grpc-gateway passes it on: each one's first
+// value that gRPC can carry, and by its name rather than with metadataPrefix, but for
+// Accept-Language, for which the gateway has a name of its own, asked last.
+func RESTMetadata(header http.Header) http.Header {
+	if !needsTranslation(header) {
+		return header
+	}
+	passed := make(http.Header, len(header))
+	for name := range header {
+		name = strings.TrimPrefix(name, metadataPrefix)
+		value, prefixed := firstPrintable(header[name]), firstPrintable(header[metadataPrefix+name])
+		if name == "Accept-Language" {
+			value, prefixed = prefixed, value
+		}
+		passed[name] = []string{cmp.Or(value, prefixed)}
+	}
+	return passed
+}
+
+// needsTranslation reports whether the gateway changes anything of a header.
+func needsTranslation(header http.Header) bool {
+	for name, values := range header {
+		if strings.HasPrefix(name, metadataPrefix) || len(values) == 0 || !IsPrintable(values[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+func firstPrintable(values []string) string {
+	for _, value := range values {
+		if IsPrintable(value) {
+			return value
+		}
+	}
+	return ""
+}
+
+// WriteREST answers a REST call with its response.
+func WriteREST(w http.ResponseWriter, response proto.Message) {
+	body, err := encodeJSON(response)
+	if err != nil { // only text that is not UTF-8, which v2 does not send
+		panic(err) //nolint:forbidigo // answered and logged at the edge
+	}
+	rpcstatus.WriteBody(w, http.StatusOK, body)
+}

@@ -1,0 +1,82 @@
+// Package v1wire is the wire of ZITADEL's v1 APIs. One file is one protocol: REST as
+// grpc-gateway v2 speaks it (rest.go), gRPC as grpc-go speaks it behind net/http (grpc.go),
+// and gRPC-Web as improbable-eng's wrapper of grpc-go does (grpcweb.go).
+//
+// The package knows no method, no rule and no ZITADEL. It reads a request into a protobuf
+// message, and writes a response or a status. Its errors have the words of the libraries that
+// native v1 is made of.
+package v1wire
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// MaxMessageBytes is grpc-go's default limit for a received message. v1 never raised it.
+const MaxMessageBytes = 4 << 20
+
+// Body is a request's body. An error that is a [*rpcstatus.Status] answers the call.
+type Body interface {
+	io.Reader
+	// Unpacked returns a reader of from, the same body decompressed. What it reads counts as
+	// part of the body.
+	Unpacked(from io.Reader) io.Reader
+}
+
+// bodyRefusal returns the status of a call whose body could not be read for a reason of the
+// adapter's own; nil if err is the sender's fault.
+func bodyRefusal(err error) *rpcstatus.Status {
+	if refusal, ok := errors.AsType[*rpcstatus.Status](err); ok {
+		return refusal
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return rpcstatus.New(connect.CodeDeadlineExceeded, "the request's body did not arrive in time")
+	}
+	return nil
+}
+
+// tooLarge returns grpc-go's refusal of a message of size bytes.
+func tooLarge(size int64) *rpcstatus.Status {
+	return rpcstatus.New(connect.CodeResourceExhausted,
+		fmt.Sprintf("grpc: received message larger than max (%d vs. %d)", size, MaxMessageBytes))
+}
+
+// stableProtoText returns the text of a protobuf-go error, in which the space after "proto:"
+// is a no-break space in some builds.
+func stableProtoText(err error) string {
+	return strings.ReplaceAll(err.Error(), "\u00a0", " ")
+}
+
+// decodeBinary decodes the value of a header whose name ends in "-bin", as grpc-go and
+// grpc-gateway do: with or without padding.
+func decodeBinary(value string) ([]byte, error) {
+	if len(value)%4 == 0 {
+		return base64.StdEncoding.DecodeString(value)
+	}
+	return base64.RawStdEncoding.DecodeString(value)
+}
+
+// IsPrintable reports whether gRPC can carry value as metadata: printable ASCII and spaces.
+func IsPrintable(value string) bool {
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// flush sends what is there. Then net/http adds no Content-Length, after which some clients
+// and proxies would not wait for trailers (recording v1_grpc.jsonl, ok).
+func flush(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).Flush() // fails only for a client that is gone
+}

@@ -13,6 +13,7 @@ import (
 
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/check"
+	"zitadel-v1-adapter/internal/printable"
 )
 
 func newCheckCommand(environ []string) *cobra.Command {
@@ -74,9 +75,9 @@ func printResults(out io.Writer, results []check.Result, asJSON bool) error {
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, result := range results {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", result.Status, result.Name, result.Detail)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", result.Status, printable.Text(result.Name), printable.Text(result.Detail))
 		if result.Hint != "" {
-			fmt.Fprintf(table, "\t\t→ %s\n", result.Hint)
+			fmt.Fprintf(table, "\t\t→ %s\n", printable.Text(result.Hint))
 		}
 	}
 	return table.Flush()

@@ -14,6 +14,7 @@ import (
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/compare"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/printable"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -137,9 +138,9 @@ func (c comparison) print(out io.Writer, rows []compare.Row) error {
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", row.Status, row.Protocol, row.Method, row.What, row.Native)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", row.Status, row.Protocol, row.Method, row.What, printable.Text(row.Native))
 		if row.Adapter != "" {
-			fmt.Fprintf(table, "\t\t\tadapter:\t%s\n", row.Adapter)
+			fmt.Fprintf(table, "\t\t\tadapter:\t%s\n", printable.Text(row.Adapter))
 		}
 		if row.Reason != "" {
 			fmt.Fprintf(table, "\t\t\t→\t%s\n", row.Reason)

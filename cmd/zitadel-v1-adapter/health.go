@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/printable"
 )
 
 func newHealthCommand(environ []string) *cobra.Command {
@@ -79,7 +80,7 @@ func askAdmin(ctx context.Context, admin config.Admin, path string) (string, err
 	if err != nil {
 		return "", err
 	}
-	answer := strings.TrimSpace(string(body))
+	answer := printable.Excerpt(string(body))
 	if response.StatusCode != http.StatusOK {
 		return "", errors.New(answer)
 	}

@@ -38,12 +38,15 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"collector": collectSpans,
-			"exitcode":  exitCode,
-			"freeport":  freePort,
-			"metrics":   metrics,
-			"request":   request,
-			"upstream":  rawUpstream,
+			"collector":    collectSpans,
+			"exitcode":     exitCode,
+			"freeport":     freePort,
+			"harmless":     harmless,
+			"hostile":      hostileUpstream,
+			"hostilecalls": hostileCalls,
+			"metrics":      metrics,
+			"request":      request,
+			"upstream":     rawUpstream,
 		},
 	})
 }

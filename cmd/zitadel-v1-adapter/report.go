@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/printable"
 	"zitadel-v1-adapter/internal/usage"
 )
 
@@ -141,9 +142,9 @@ func askUsage(ctx context.Context, base, token string, since time.Time) (usage.R
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		const most = 200
+		const most = 1 << 10
 		said, _ := io.ReadAll(io.LimitReader(response.Body, most))
-		return report, fmt.Errorf("answered %s: %s", response.Status, strings.TrimSpace(string(said)))
+		return report, fmt.Errorf("answered %s: %s", response.Status, printable.Excerpt(string(said)))
 	}
 	if err := json.NewDecoder(response.Body).Decode(&report); err != nil {
 		return report, fmt.Errorf("is this the admin address of an adapter? %w", err)
@@ -153,11 +154,15 @@ func askUsage(ctx context.Context, base, token string, since time.Time) (usage.R
 
 func printReport(out io.Writer, report usage.Report, asJSON, asCSV bool) error {
 	columns := []string{"day", "caller", "organization", "client", "method", "protocol", "way", "outcome", "calls", "last"}
-	cells := func(row usage.Row) []string {
-		return []string{
+	cells := func(row usage.Row, harmless func(string) string) []string { // clients choose their names
+		texts := []string{
 			row.Day, row.Caller, row.Organization, row.Client, row.Method, row.Protocol, row.Way, row.Outcome,
 			strconv.FormatInt(row.Calls, 10), row.Last.Format(time.RFC3339),
 		}
+		for i, text := range texts {
+			texts[i] = harmless(text)
+		}
+		return texts
 	}
 	switch {
 	case asJSON:
@@ -166,7 +171,7 @@ func printReport(out io.Writer, report usage.Report, asJSON, asCSV bool) error {
 		writer := csv.NewWriter(out)
 		_ = writer.Write(columns) // the writer keeps the error
 		for _, row := range report.Rows {
-			_ = writer.Write(cells(row))
+			_ = writer.Write(cells(row, printable.Cell))
 		}
 		writer.Flush()
 		return writer.Error()
@@ -178,13 +183,16 @@ func printReport(out io.Writer, report usage.Report, asJSON, asCSV bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, strings.ToUpper(strings.Join(columns, "\t")))
 	for _, row := range report.Rows {
-		fmt.Fprintln(table, strings.Join(cells(row), "\t"))
+		fmt.Fprintln(table, strings.Join(cells(row, printable.Text), "\t"))
 	}
 	if len(report.Shadow) > 0 {
 		fmt.Fprintln(table, "\nSHADOW\tMETHOD\tNATIVE\tVERDICT\tCALLS")
 	}
 	for _, row := range report.Shadow {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", row.Result, row.Method, row.Native, row.Verdict, row.Calls)
+		for _, text := range []string{row.Result, row.Method, row.Native, row.Verdict} {
+			fmt.Fprint(table, printable.Text(text), "\t")
+		}
+		fmt.Fprintln(table, row.Calls)
 	}
 	return table.Flush()
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"zitadel-v1-adapter/internal/printable"
 )
 
 // Exit codes.
@@ -23,6 +25,8 @@ const (
 
 // run is main, with the world as parameters. It returns the exit code.
 func run(args, environ []string, stdout, stderr io.Writer) int {
+	// Clients and upstreams choose some of what is printed. Nothing is printed but by these.
+	stdout, stderr = printable.NewWriter(stdout), printable.NewWriter(stderr)
 	log.SetOutput(io.Discard) // net/http's client writes there; app.Start gives it a log
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/printable"
 )
 
 // What answers may not be ZITADEL.
@@ -34,15 +35,15 @@ func (a answer) isPage() bool {
 func (a answer) String() string {
 	text := a.status
 	if server := a.header.Get("Server"); server != "" {
-		text += ", Server: " + excerpt([]byte(server))
+		text += ", Server: " + printable.Excerpt(server)
 	}
 	if location := a.header.Get("Location"); location != "" {
-		return text + ", Location: " + excerpt([]byte(location))
+		return text + ", Location: " + printable.Excerpt(location)
 	}
 	if a.isPage() {
 		return text + ", a web page"
 	}
-	return text + ": " + excerpt(a.body)
+	return text + ": " + printable.Excerpt(string(a.body))
 }
 
 // strangerHint says what to do about an answer to the request for ZITADEL's discovery
@@ -52,7 +53,7 @@ func (c *checker) strangerHint(got answer) string {
 	case c.Upstream.Base().Scheme == "http" && got.code == http.StatusBadRequest && bytes.Contains(got.body, []byte("HTTPS")):
 		return "this port speaks TLS: use an https:// URL"
 	case got.code >= 300 && got.code < 400:
-		return "ZITADEL's API redirects nowhere: set upstream.url to what answers at " + excerpt([]byte(got.header.Get("Location")))
+		return "ZITADEL's API redirects nowhere: set upstream.url to what answers at " + printable.Excerpt(got.header.Get("Location"))
 	case got.code == http.StatusBadGateway, got.code == http.StatusServiceUnavailable, got.code == http.StatusGatewayTimeout:
 		return "a proxy answers for a ZITADEL that is not there: is ZITADEL running, and does the proxy know its address?"
 	case got.code == http.StatusUnauthorized, got.code == http.StatusForbidden:

@@ -180,13 +180,3 @@ func (c *checker) checkNative(ctx context.Context) {
 		c.add(result)
 	}
 }
-
-// excerpt is the beginning of a body, on one line.
-func excerpt(body []byte) string {
-	const most = 200
-	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "?")), " ")
-	if len(text) > most {
-		text = text[:most] + "…"
-	}
-	return text
-}

@@ -181,13 +181,3 @@ func (a answer) String() string {
 	}
 	return strings.TrimSpace("HTTP " + strconv.Itoa(a.status) + " " + a.body)
 }
-
-// excerpt is the beginning of a text, on one line.
-func excerpt(text string) string {
-	const most = 200
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return text
-}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"zitadel-v1-adapter/internal/printable"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -212,7 +213,7 @@ func (f *findings) isGone() bool { return f.gone == f.calls }
 
 // row compares two answers.
 func (p *Plan) row(call Call, native, adapter answer) Row {
-	row := Row{Call: call, Status: OK, Native: excerpt(p.scrub(native.String()))}
+	row := Row{Call: call, Status: OK, Native: printable.Excerpt(p.scrub(native.String()))}
 	all := p.config.differences(call, native, adapter)
 	shown := slices.DeleteFunc(slices.Clone(all), func(found difference) bool { return found.reason != "" })
 	switch {
@@ -227,7 +228,7 @@ func (p *Plan) row(call Call, native, adapter answer) Row {
 	for _, found := range shown {
 		wants, gots, reasons = append(wants, found.native), append(gots, found.adapter), append(reasons, found.reason)
 	}
-	row.Native, row.Adapter = excerpt(p.scrub(strings.Join(wants, "; "))), excerpt(p.scrub(strings.Join(gots, "; ")))
+	row.Native, row.Adapter = printable.Excerpt(p.scrub(strings.Join(wants, "; "))), printable.Excerpt(p.scrub(strings.Join(gots, "; ")))
 	row.Reason = strings.Join(unique(reasons), "; ")
 	return row
 }

@@ -103,6 +103,9 @@ func (a answer) withStatus(protocol Protocol, trailer http.Header) answer {
 		if json.Unmarshal([]byte(a.body), &read) == nil {
 			a.code, a.message = read.Code.String(), plain(read.Message)
 		}
+		if protocol == GRPCWeb {
+			a.body = withoutFrame(a.body)
+		}
 		return a
 	}
 	if protocol == GRPCWeb {
@@ -147,6 +150,16 @@ func webTrailer(body string) http.Header {
 		body = body[size:]
 	}
 	return trailer
+}
+
+// withoutFrame is an answer that is no gRPC as a text: gRPC-Web's proxy puts a frame with the
+// trailers behind such answers too.
+func withoutFrame(body string) string {
+	at := strings.LastIndexByte(body, trailerFlag)
+	if at < 0 || len(body)-at < framePrefix || uint64(binary.BigEndian.Uint32([]byte(body[at+1:]))) != uint64(len(body)-at-framePrefix) {
+		return body
+	}
+	return fmt.Sprintf("%s and a frame with the trailers %q", body[:at], body[at+framePrefix:])
 }
 
 // plain takes from a text what differs from one build of ZITADEL to the next: the space

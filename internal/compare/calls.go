@@ -52,6 +52,8 @@ const (
 	// noPassword is a body whose password is refused by v1's validation, and by the
 	// adapter's.
 	noPassword = `{"password":""}`
+	// noMethod makes of a method's name one that no method has.
+	noMethod = "Nope"
 	// otherOrigin is a web page's that is not ZITADEL's.
 	otherOrigin = "https://app.example"
 )
@@ -157,7 +159,7 @@ func (w world) rpcCalls(method v1Method, protocol Protocol) []Call {
 func (w world) rpcOddities(method v1Method, protocol Protocol) []Call {
 	bearer := []string{"Authorization", "Bearer " + w.token}
 	unknown := newRPC(method, protocol, "method that does not exist", NotACall, frame("", ""), bearer...)
-	unknown.path += "Nope"
+	unknown.path += noMethod
 	calls := []Call{
 		newRPC(method, protocol, "message that is none", Unreadable, []byte("\x00\x00\x00\x00\x05\xFF\xFF\xFF\xFF\xFF"), bearer...),
 		unknown,

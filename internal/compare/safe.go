@@ -62,8 +62,11 @@ func (w world) checkWritesNothing(call Call) error {
 		}
 		return checkNoPassword(call)
 	case NotACall:
-		if call.verb == http.MethodPost && isV1Path(call) {
+		switch {
+		case call.verb == http.MethodPost && isV1Path(call):
 			return errors.New("it is a call")
+		case !slices.Contains([]string{http.MethodGet, http.MethodOptions, http.MethodPost}, call.verb), !isNearV1Path(call):
+			return errors.New("it may be a call of another method")
 		}
 		return checkNoPassword(call)
 	}
@@ -140,6 +143,21 @@ func isV1Path(call Call) bool {
 	}
 	_, ok := userInPath(call.path)
 	return ok
+}
+
+// isNearV1Path reports whether a call's path is that of a v1 method that the adapter
+// translates, or one that is so near to it that it can be no other method's.
+func isNearV1Path(call Call) bool {
+	isNoUsers := func(method v1Method) bool { return call.path == usersPath+method.suffix }
+	if call.Protocol == REST && slices.ContainsFunc(v1Methods, isNoUsers) {
+		return true
+	}
+	if call.Protocol == REST {
+		call.path = strings.Replace(strings.TrimSuffix(call.path, "/"), "//", "/", 1)
+	} else {
+		call.path = strings.TrimSuffix(call.path, noMethod)
+	}
+	return isV1Path(call)
 }
 
 // userOf is the user whom a call names, over REST in its path alone: v1 does not look

@@ -51,6 +51,11 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 		change(&call)
 		return call
 	}
+	// What other methods would do with a body without a password, and with a random id.
+	elsewhere := func(why Reason, path, body string) Call {
+		return with(rpc(why, frame(body, "")), func(c *Call) { c.path = path })
+	}
+	const service = "/zitadel.management.v1.ManagementService/"
 	valid := `{"password":"Sup3rPassw0rd!"}`
 	for name, call := range map[string]Call{
 		"no reason":                         rest("", initialize, noPassword),
@@ -95,6 +100,19 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 		"no call, with a password":          rest(NotACall, initialize+"/", valid, bearer...),
 		"no call over gRPC, and a password": with(rpc(NotACall, frame("3001", "Sup3r")), func(c *Call) { c.path += "Nope" }),
 		"GET with a password":               with(rest(NotACall, initialize, valid, bearer...), func(c *Call) { c.verb = http.MethodGet }),
+		"another method":                    rest(NoPassword, usersPath+"3001/_deactivate", "{}", bearer...),
+		"another method, no body":           rest(NoPassword, usersPath+"3001/_lock", "", bearer...),
+		"another method, unreadable":        rest(Unreadable, usersPath+"3001/_lock", "{", bearer...),
+		"another method, as no call":        rest(NotACall, usersPath+"3001/_lock", "{}", bearer...),
+		"another path, as no call":          rest(NotACall, "/management/v1/orgs/me/_deactivate", "{}", bearer...),
+		"another method, over gRPC":         elsewhere(NoPassword, service+"DeactivateUser", "3001"),
+		"another service, over gRPC":        elsewhere(NoPassword, "/zitadel.admin.v1.AdminService/SetHumanPassword", "3001"),
+		"another method, random id":         elsewhere(NoUser, service+"AddOrg", w.missing),
+		"another, no call over gRPC":        elsewhere(NotACall, service+"DeactivateUser", "3001"),
+		"DELETE":                            with(rest(NotACall, initialize, "", bearer...), func(c *Call) { c.verb = http.MethodDelete }),
+		"DELETE of the user":                with(rest(NotACall, usersPath+"3001", "", bearer...), func(c *Call) { c.verb = http.MethodDelete }),
+		"PATCH over gRPC":                   with(rpc(NotACall, frame("", "")), func(c *Call) { c.verb = http.MethodPatch }),
+		"nobody, but another verb":          with(rest(NoUser, missing, valid, bearer...), func(c *Call) { c.verb = http.MethodPut }),
 		"no password, but another verb":     with(rest(NoPassword, initialize, noPassword, bearer...), func(c *Call) { c.verb = http.MethodPut }),
 	} {
 		if err := w.checkWritesNothing(call); err == nil {

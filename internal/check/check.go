@@ -12,6 +12,8 @@ import (
 	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
@@ -82,8 +84,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 		c.add(Result{Name: "all else", Status: Skipped, Detail: "needs an instance that answers"})
 		return c.results, nil
 	}
-	c.checkUsers(ctx)
-	c.checkRelease(ctx)
+	c.checkRelease(ctx, c.checkUsers(ctx))
 	c.checkNative(ctx)
 	if len(c.Languages) > 0 {
 		c.add(Result{Name: nameLanguages, Status: OK, Detail: strings.Join(c.Languages, " ")})
@@ -140,12 +141,15 @@ func refusedStranger(err error) bool {
 	return ok && failure.Origin == v2client.OriginZITADEL && failure.Code == connect.CodeUnauthenticated
 }
 
-// checkUsers looks for the service by which everything is done.
-func (c *checker) checkUsers(ctx context.Context) {
+// checkUsers looks for the service by which everything is done, and reports whether it answers.
+func (c *checker) checkUsers(ctx context.Context) bool {
 	_, err := c.v2.UserOrganization(ctx, c.caller(""), "0")
 	if refusedStranger(err) {
 		c.add(Result{Name: nameUsers, Status: OK, Detail: "answers over " + string(c.v2.Protocol())})
-		return
+		return true
+	}
+	if err == nil {
+		err = errors.New("it answers a caller without a token")
 	}
 	result := Result{
 		Name: nameUsers, Status: Failed, Detail: err.Error(),
@@ -153,8 +157,11 @@ func (c *checker) checkUsers(ctx context.Context) {
 	}
 	if c.Protocol == v2client.ProtocolConnect && c.speaks(ctx, v2client.ProtocolGRPC) {
 		result.Hint = "this ZITADEL speaks gRPC but no Connect (it is older than v4): set upstream.protocol: auto"
+		c.add(result)
+		return false
 	}
-	c.add(result)
+	c.add(c.blamingProxy(ctx, result, userv2connect.UserServiceGetUserByIDProcedure))
+	return false
 }
 
 func (c *checker) speaks(ctx context.Context, protocol v2client.Protocol) bool {
@@ -168,13 +175,14 @@ func (c *checker) speaks(ctx context.Context, protocol v2client.Protocol) bool {
 }
 
 // checkRelease tells the release by what is there, and what that means.
-func (c *checker) checkRelease(ctx context.Context) {
+func (c *checker) checkRelease(ctx context.Context, hasUsers bool) {
 	lists, err := c.v2.ListsAdministrators(ctx, c.caller(""))
 	if err != nil {
-		c.add(Result{Name: nameRelease, Status: Warning, Detail: err.Error(), Hint: "ListAdministrators did not answer: try again"})
+		c.add(c.blamingProxy(ctx, Result{Name: nameRelease, Status: Warning, Detail: err.Error(), Hint: "ListAdministrators did not answer: try again"},
+			internal_permissionv2connect.InternalPermissionServiceListAdministratorsProcedure))
 		return
 	}
-	detail := "v3 or earlier: gRPC only, no ListAdministrators"
+	result, detail := Result{Name: nameRelease, Status: OK}, "v3 or earlier: gRPC only, no ListAdministrators"
 	switch {
 	case lists == "v2":
 		detail = "v4.5 or later: ListAdministrators v2"
@@ -182,8 +190,11 @@ func (c *checker) checkRelease(ctx context.Context) {
 		detail = "v4.0 to v4.4: ListAdministrators v2beta"
 	case c.speaks(ctx, v2client.ProtocolConnect):
 		detail = "v4.0 or later, without ListAdministrators"
+	case !hasUsers:
+		result.Status, detail = Skipped, "cannot be told: neither the user service nor ListAdministrators answers"
 	}
-	c.add(Result{Name: nameRelease, Status: OK, Detail: detail})
+	result.Detail = detail
+	c.add(result)
 	c.checkCallers(ctx, lists != "")
 }
 
@@ -194,9 +205,14 @@ func (c *checker) checkCallers(ctx context.Context, listsAdministrators bool) {
 		c.add(Result{Name: nameCallers, Status: Skipped, Detail: "orgScope: off does not need to know"})
 		return
 	}
-	got, err := c.ask(ctx, c.client, http.MethodGet, "/auth/v1/users/me", "")
-	if err == nil && got.code == http.StatusUnauthorized {
+	const path = "/auth/v1/users/me"
+	got, err := c.ask(ctx, c.client, http.MethodGet, path, "")
+	if err == nil && got.code == http.StatusUnauthorized && got.isREST() {
 		c.add(Result{Name: nameCallers, Status: OK, Detail: "the Auth API v1 tells, for every kind of token"})
+		return
+	}
+	if err == nil && got.isProxys() && got.code != http.StatusNotFound && got.code != http.StatusNotImplemented {
+		c.add(Result{Name: nameCallers, Status: Failed, Detail: got.byProxy("GET " + path), Hint: "so calls fail: " + got.proxyHint("GET "+path)})
 		return
 	}
 	result := Result{
@@ -221,6 +237,13 @@ func (c *checker) checkToken(ctx context.Context) {
 	}
 	caller := c.caller(c.Token)
 	identity, err := c.v2.Identify(ctx, caller)
+	if failure, ok := errors.AsType[*v2client.Error](err); ok && failure.Origin == v2client.OriginTransport {
+		c.add(Result{
+			Name: nameToken, Status: Failed, Detail: err.Error(),
+			Hint: "this is not ZITADEL's word on the token: a proxy in front of it must let GET /auth/v1/users/me and GET /oidc/v1/userinfo pass",
+		})
+		return
+	}
 	if err != nil {
 		c.add(Result{
 			Name: nameToken, Status: Failed, Detail: err.Error(),

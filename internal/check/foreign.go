@@ -27,6 +27,14 @@ func (a answer) isGone() bool {
 		a.code == http.StatusNotImplemented && bytes.Contains(a.body, []byte(`"code":12`))
 }
 
+// isProxys reports whether a proxy answers so for what is behind it, and ZITADEL does not.
+func (a answer) isProxys() bool {
+	if a.code == http.StatusBadRequest || a.code == http.StatusInternalServerError { // as anything that speaks HTTP
+		return false
+	}
+	return a.code >= http.StatusMultipleChoices && !a.isREST()
+}
+
 func (a answer) isPage() bool {
 	return strings.HasPrefix(a.header.Get("Content-Type"), "text/html") || bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<"))
 }
@@ -54,10 +62,10 @@ func (c *checker) strangerHint(got answer) string {
 		return "this port speaks TLS: use an https:// URL"
 	case got.code >= 300 && got.code < 400:
 		return "ZITADEL's API redirects nowhere: set upstream.url to what answers at " + printable.Excerpt(got.header.Get("Location"))
-	case got.code == http.StatusBadGateway, got.code == http.StatusServiceUnavailable, got.code == http.StatusGatewayTimeout:
-		return "a proxy answers for a ZITADEL that is not there: is ZITADEL running, and does the proxy know its address?"
 	case got.code == http.StatusUnauthorized, got.code == http.StatusForbidden:
-		return "a proxy in front of ZITADEL wants a login of its own: let the adapter pass, or set upstream.url to ZITADEL itself"
+		return "a proxy in front of ZITADEL wants a login of its own, or has a firewall (WAF) that refuses this: let the adapter pass, or set upstream.url to ZITADEL itself"
+	case got.isProxys() && got.code != http.StatusNotFound:
+		return got.proxyHint("GET " + discoveryPath)
 	}
 	return "this is not ZITADEL: set upstream.url to its address, with the path if it is not at the root; " +
 		"if a proxy chooses it by name, set upstream.host to that name"

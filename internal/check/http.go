@@ -31,12 +31,16 @@ type answer struct {
 
 // ask makes a request for a client, without a token.
 func (c *checker) ask(ctx context.Context, client *http.Request, method, path, body string) (answer, error) {
+	return c.askBy(ctx, c.transport, client, method, path, body)
+}
+
+func (c *checker) askBy(ctx context.Context, transport *upstream.Transport, client *http.Request, method, path, body string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.Upstream.Base().String()+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
 	request.Host, request.Header = client.Host, client.Header.Clone()
-	response, err := c.transport.RoundTrip(request)
+	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return answer{}, err
 	}
@@ -142,24 +146,28 @@ func tlsHint(err error) string {
 
 // checkUserinfo looks for what tells whose a token is.
 func (c *checker) checkUserinfo(ctx context.Context) {
-	got, err := c.ask(ctx, c.client, http.MethodGet, "/oidc/v1/userinfo", "")
+	const path = "/oidc/v1/userinfo"
+	got, err := c.ask(ctx, c.client, http.MethodGet, path, "")
 	switch {
 	case err != nil:
 		c.add(Result{Name: nameUserinfo, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
-	case got.code == http.StatusUnauthorized:
+	case got.code == http.StatusUnauthorized && !got.isPage():
 		c.add(Result{Name: nameUserinfo, Status: OK})
 	default:
-		c.add(Result{
-			Name: nameUserinfo, Status: Failed, Detail: got.String(),
-			Hint: "calls without x-zitadel-orgid need GET /oidc/v1/userinfo: a proxy between must let it pass",
-		})
+		result := Result{Name: nameUserinfo, Status: Failed, Detail: got.String(), Hint: "calls without x-zitadel-orgid need GET " + path + ": a proxy between must let it pass"}
+		if !got.isREST() {
+			result.Detail = got.byProxy("GET " + path)
+			result.Hint += ": " + got.proxyHint("GET "+path)
+		}
+		c.add(result)
 	}
 }
 
 // checkNative looks whether v1 itself is still there. Without a token the call
 // cannot do anything.
 func (c *checker) checkNative(ctx context.Context) {
-	got, err := c.ask(ctx, c.client, http.MethodPost, "/management/v1/users/0/password/_initialize", "{}")
+	const path = "/management/v1/users/0/password/_initialize"
+	got, err := c.ask(ctx, c.client, http.MethodPost, path, "{}")
 	switch {
 	case err != nil:
 		c.add(Result{Name: nameNative, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
@@ -173,7 +181,10 @@ func (c *checker) checkNative(ctx context.Context) {
 	case got.isGone():
 		c.add(Result{Name: nameNative, Status: OK, Detail: "gone; every call is translated"})
 	default:
-		result := Result{Name: nameNative, Status: Warning, Detail: got.String(), Hint: "this is not ZITADEL's answer, so it cannot be told whether v1 is there: does a proxy between refuse its path?"}
+		result := Result{
+			Name: nameNative, Status: Warning, Detail: got.byProxy("POST " + path),
+			Hint: "so it cannot be told whether v1 is there: does a proxy between refuse its path? " + got.proxyHint("POST "+path),
+		}
 		if c.Rollout < 100 {
 			result.Status = Failed
 		}

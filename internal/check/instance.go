@@ -11,6 +11,8 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 )
 
+const discoveryPath = "/.well-known/openid-configuration"
+
 // discovered is what a client that dials one host finds.
 type discovered struct {
 	client *http.Request // what reaches ZITADEL for it, as far as its headers say
@@ -37,7 +39,7 @@ func (c *checker) as(host string) (*http.Request, error) {
 func (c *checker) discover(ctx context.Context, client *http.Request) (discovered, error) {
 	asking := &http.Request{Host: client.Host, Header: client.Header.Clone()}
 	asking.Header.Set(ingress.ViaHeader, ingress.ViaQuestion)
-	got, err := c.ask(ctx, asking, http.MethodGet, "/.well-known/openid-configuration", "")
+	got, err := c.ask(ctx, asking, http.MethodGet, discoveryPath, "")
 	if err != nil {
 		return discovered{}, err
 	}
@@ -128,7 +130,11 @@ func (c *checker) ownIssuer(ctx context.Context) string {
 func (c *checker) instance(name string, found discovered, own string) Result {
 	byClient := c.Upstream.HostByClient()
 	if found.issuer == "" && !found.answer.isUnknownInstance() {
-		return Result{Name: name, Status: Failed, Detail: fmt.Sprintf("host %s: %s", found.client.Host, found.answer), Hint: c.strangerHint(found.answer)}
+		detail := found.answer.String()
+		if found.answer.isProxys() {
+			detail = found.answer.byProxy("GET " + discoveryPath)
+		}
+		return Result{Name: name, Status: Failed, Detail: fmt.Sprintf("host %s: %s", found.client.Host, detail), Hint: c.strangerHint(found.answer)}
 	}
 	if found.issuer == "" {
 		hint := "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)"

@@ -18,7 +18,7 @@ import (
 // hostileText is what an upstream says and a client calls itself to be obeyed by a terminal or a
 // spreadsheet: a new title, a C1 control, letters in the other direction, a line of its own.
 const (
-	hostileText = "=1\x1b]0;owned\a\x1b[2J\u009b31m\u202e\u2066\u200b\u2028ok\r\nok\tok"
+	hostileText = "=1\x1b]0;owned\a\x1b[2J\u009b31m\u202e\u2066\u200b\u2028a\r\nok\tb"
 	// hostileHeader is that which fits into a header.
 	hostileHeader = "=1\u009b31m\x9b31m\u202e\u2066\u200b\u2028\tok"
 )

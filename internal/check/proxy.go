@@ -96,7 +96,7 @@ func (c *checker) call(ctx context.Context, protocol v2client.Protocol, procedur
 		return c.ask(ctx, asking, http.MethodPost, procedure, "{}")
 	}
 	asking.Header.Set("Content-Type", "application/grpc")
-	asking.Header.Set("Te", "trailers")
+	asking.Header.Set("TE", "trailers")
 	transport := c.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2})
 	defer transport.CloseIdleConnections()
 	const emptyMessage = "\x00\x00\x00\x00\x00"

@@ -156,7 +156,7 @@ func webTrailer(body string) http.Header {
 // trailers behind such answers too.
 func withoutFrame(body string) string {
 	at := strings.LastIndexByte(body, trailerFlag)
-	if at < 0 || len(body)-at < framePrefix || uint64(binary.BigEndian.Uint32([]byte(body[at+1:]))) != uint64(len(body)-at-framePrefix) {
+	if at < 0 || len(body)-at < framePrefix || int(binary.BigEndian.Uint32([]byte(body[at+1:]))) != len(body)-at-framePrefix {
 		return body
 	}
 	return fmt.Sprintf("%s and a frame with the trailers %q", body[:at], body[at+framePrefix:])

@@ -60,7 +60,7 @@ type Config struct {
 	// Retry is the repetition of v2 calls that failed, within upstream.timeout and the
 	// client's deadline. Any call is repeated if nothing of it can have reached ZITADEL;
 	// one that only reads also if ZITADEL was unavailable. A SetPassword that may have
-	// arrived is never repeated: its answer says that the outcome is unknown.
+	// arrived is never repeated: its outcome is unknown, as its answer says with code 14.
 	Retry Retry `yaml:"retry"`
 	// Limits are limits on what clients may use. limits.headerTimeout and
 	// limits.idleTimeout apply to admin.listen too.

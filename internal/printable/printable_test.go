@@ -19,7 +19,7 @@ func TestTextShowsWhatTerminalsObey(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "",
 		"curl/8.5.0":                     "curl/8.5.0",
-		`Größe 大きさ "😀" C:\u202e`:         `Größe 大きさ "😀" C:\u202e`,
+		`Größe Ωμέγα "😀" C:\u202e`:       `Größe Ωμέγα "😀" C:\u202e`,
 		"e\u0301":                        "e\u0301", // a mark that is seen
 		"a\u00a0b":                       "a\u00a0b",
 		"\x1b[2J\x1b]0;title\a":          `\u001b[2J\u001b]0;title\u0007`,
@@ -155,7 +155,7 @@ func (broken) Write([]byte) (int, error) { return 0, errBroken }
 func TestExcerptIsShortAndOnOneLine(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		" a \r\n\tb ":             "a b",
+		"\ta \r\n\tb\n":           "a b",
 		"\xff":                    "?",
 		strings.Repeat("ö", 200):  strings.Repeat("ö", 200),
 		strings.Repeat("ö", 1000): strings.Repeat("ö", 200) + "…",

@@ -1,6 +1,7 @@
 package reference_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
@@ -53,11 +54,25 @@ func (s sample) names() string {
 	return strings.Join(names, ", ")
 }
 
-// difference is a class of them.
-type difference struct {
+// kinds are the names of the features without their values.
+func (s sample) kinds() string {
+	kinds := []string{fmt.Sprint("HTTP/2: ", s.http2)}
+	for _, feature := range s.features {
+		kind, _, _ := strings.Cut(feature.name, " \"")
+		if value, isLine := strings.CutPrefix(feature.name, "\""); isLine {
+			kind, _, _ = strings.Cut(value, ":")
+		}
+		kinds = append(kinds, kind)
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// cause is the smallest call that shows differences, and how often they were found.
+type cause struct {
 	count    int
 	smallest sample
-	lines    string
+	// differences are by class.
+	differences map[string]string
 }
 
 func TestRESTAsNative(t *testing.T)        { t.Parallel(); compareAll(t, restProtocol()) }
@@ -65,105 +80,117 @@ func TestGRPCAsNative(t *testing.T)        { t.Parallel(); compareAll(t, grpcPro
 func TestGRPCWebAsNative(t *testing.T)     { t.Parallel(); compareAll(t, webProtocol(false)) }
 func TestGRPCWebTextAsNative(t *testing.T) { t.Parallel(); compareAll(t, webProtocol(true)) }
 
-// compareAll sends random calls to native v1 and to the adapter. It reports each class of
+// comparison compares the answers of native v1 and of the adapter to the calls of a protocol.
+type comparison struct {
+	*testing.T
+
+	to sides
+	// known are the differences that the usual calls show already, by their classes.
+	known map[string]string
+
+	mu     sync.Mutex
+	causes map[string]*cause
+}
+
+// compareAll sends random calls to native v1 and to the adapter. It reports each cause of
 // differences with its smallest call.
 func compareAll(t *testing.T, p protocol) {
 	t.Helper()
-	to := start(t)
+	c := &comparison{T: t, to: start(t), causes: map[string]*cause{}}
+	known := map[string]string{}
+	for _, http2 := range []bool{false, true} {
+		usual := sample{protocol: p, http2: http2}
+		found := c.compare(usual)
+		c.add(usual, found)
+		maps.Copy(known, found)
+	}
+	c.known = known
 	samples := make(chan sample)
 	go func() {
 		defer close(samples)
 		random := rand.New(rand.NewPCG(*seed, uint64(len(p.name))))
-		for i := range *requests {
+		for range *requests {
 			s := sample{protocol: p, http2: random.IntN(2) == 0}
-			for range min(i, 1+random.IntN(3)) { // the first is the usual call
+			for range 1 + random.IntN(3) {
 				s.features = append(s.features, p.features(random))
 			}
 			samples <- s
 		}
 	}()
-	found := map[string]*difference{}
-	var mu sync.Mutex
 	var workers sync.WaitGroup
 	for range 4 {
 		workers.Go(func() {
 			for s := range samples {
-				for class, lines := range compare(t, to, s) {
-					mu.Lock()
-					known := found[class]
-					if known == nil {
-						known = &difference{smallest: s, lines: lines}
-						found[class] = known
-					}
-					if known.count++; len(s.features) < len(known.smallest.features) {
-						known.smallest, known.lines = s, lines
-					}
-					mu.Unlock()
+				if found := c.compare(s); len(found) > 0 {
+					c.add(c.shrink(s, found))
 				}
 			}
 		})
 	}
 	workers.Wait()
-	report(t, to, p.name, found)
+	c.report(p.name)
 }
 
 // compare returns the differences between the answers to a call, by class. Where native v1's
 // answer is random, any of its answers will do.
-func compare(t *testing.T, to sides, s sample) map[string]string {
-	t.Helper()
-	c := s.call()
-	adapter := send(t, to.adapter, c)
+func (c *comparison) compare(s sample) map[string]string {
+	c.Helper()
+	sent := s.call()
+	adapter := send(c.T, c.to.adapter, sent)
 	var first map[string]string
 	for range 8 {
-		found := differences(c, send(t, to.native, c), adapter)
-		maps.DeleteFunc(found, func(class, _ string) bool { return isAccepted(class) })
-		if first == nil {
-			first = found
-		}
+		found := differences(sent, send(c.T, c.to.native, sent), adapter)
+		maps.DeleteFunc(found, func(class, _ string) bool { return c.known[class] != "" || isAccepted(class) })
 		if len(found) == 0 {
 			return nil
+		}
+		if first == nil {
+			first = found
 		}
 	}
 	return first
 }
 
-// report fails the test with each class of differences, the most frequent first.
-func report(t *testing.T, to sides, name string, found map[string]*difference) {
-	t.Helper()
-	classes := make([]string, 0, len(found))
-	for class := range found {
-		classes = append(classes, class)
-	}
-	slices.SortFunc(classes, func(a, b string) int {
-		if found[a].count != found[b].count {
-			return found[b].count - found[a].count
+// shrink leaves out the features of a call without which it shows differences still.
+func (c *comparison) shrink(s sample, found map[string]string) (smallest sample, differences map[string]string) {
+	c.Helper()
+	for i := len(s.features) - 1; i >= 0 && len(s.features) > 1; i-- {
+		smaller := s
+		smaller.features = slices.Delete(slices.Clone(s.features), i, i+1)
+		if again := c.compare(smaller); len(again) > 0 {
+			s, found = smaller, again
 		}
-		return strings.Compare(a, b)
-	})
-	total := 0
-	for i, class := range classes {
-		each := found[class]
-		total += each.count
-		if i >= 80 {
-			continue
-		}
-		shrink(t, to, class, each)
-		t.Errorf("%s, %d times: %s\n  features: %s\n  request: %.1500s\n  %s", name, each.count, class,
-			each.smallest.names(), each.smallest.call(), each.lines)
 	}
-	t.Logf("%s: %d requests, %d differences in %d classes", name, *requests, total, len(classes))
+	return s, found
 }
 
-// shrink leaves out the features that a class does not need.
-func shrink(t *testing.T, to sides, class string, each *difference) {
-	t.Helper()
-	for i := len(each.smallest.features) - 1; i >= 0; i-- {
-		smaller := each.smallest
-		smaller.features = slices.Delete(slices.Clone(smaller.features), i, i+1)
-		if lines, again := compare(t, to, smaller)[class]; again {
-			each.smallest, each.lines = smaller, lines
-		}
+// add counts a call by the kinds of its features and by its differences.
+func (c *comparison) add(s sample, found map[string]string) {
+	if len(found) == 0 {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := fmt.Sprint(s.kinds(), " ", slices.Sorted(maps.Keys(found)))
+	if c.causes[key] == nil {
+		c.causes[key] = &cause{smallest: s, differences: found}
+	}
+	c.causes[key].count++
+}
+
+// report fails the test with each cause of differences, the most frequent first.
+func (c *comparison) report(name string) {
+	c.Helper()
+	causes := slices.SortedFunc(maps.Values(c.causes), func(a, b *cause) int {
+		return cmp.Or(len(a.smallest.features)-len(b.smallest.features), b.count-a.count, strings.Compare(a.smallest.names(), b.smallest.names()))
+	})
+	total := 0
+	for _, each := range causes {
+		total += each.count
+		c.Errorf("%s, %d times: %s\n  %s\n  request: %.1500s", name, each.count, each.smallest.names(),
+			strings.Join(slices.Sorted(maps.Values(each.differences)), "\n  "), each.smallest.call())
+	}
+	c.Logf("%s: %d requests, %d with differences, of %d causes", name, *requests, total, len(causes))
 }
 
 // choose returns a feature that is one of several at random.

@@ -101,9 +101,4 @@ func (c *peerConn) Close() error {
 }
 
 // CloseWrite closes the sending side of the connection, if the connection supports that.
-func (c *peerConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+func (c *peerConn) CloseWrite() error { return closeWrite(c.Conn) }

@@ -126,9 +126,4 @@ func (c *proxiedConn) Close() error {
 }
 
 // CloseWrite closes the sending side of the connection, if it has such a method.
-func (c *proxiedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+func (c *proxiedConn) CloseWrite() error { return closeWrite(c.Conn) }

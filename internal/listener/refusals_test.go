@@ -1,6 +1,7 @@
 package listener_test
 
 import (
+	"cmp"
 	"crypto/tls"
 	"io"
 	"log/slog"
@@ -29,12 +30,14 @@ func TestRefusedRequestsAreRecorded(t *testing.T) {
 		http.Error(w, "the handler's own", http.StatusBadRequest)
 	})
 	for name, test := range map[string]struct {
-		sent string
-		alpn []string // with TLS
-		want refusals.Reason
+		sent   string
+		alpn   []string // with TLS
+		answer string   // default: HTTP/1.1 4xx
+		want   refusals.Reason
 	}{
 		"malformed":         {sent: "GET / HTTP/1.1\r\nHost: x\r\nno field\r\n\r\n", want: refusals.Framing},
-		"ambiguous":         {sent: "GET / HTTP/1.1\nHost: x\n\n", want: refusals.Framing},
+		"unknown coding":    {sent: "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", answer: "HTTP/1.1 501", want: refusals.Framing},
+		"bare LF":           {sent: "GET / HTTP/1.1\nHost: x\nConnection: close\n\n"},
 		"large headers":     {sent: "GET / HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", want: refusals.Headers},
 		"handled":           {sent: "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
 		"HTTP/1.1 after h2": {sent: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", alpn: []string{"h2"}, want: refusals.Framing},
@@ -52,12 +55,13 @@ func TestRefusedRequestsAreRecorded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		if test.alpn != nil {
 			conn = tls.Client(conn, &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1", NextProtos: test.alpn})
 		}
 		_, _ = io.WriteString(conn, test.sent)
 		answer, _ := io.ReadAll(conn)
-		if want := "HTTP/1.1 4"; test.want != refusals.TLS && !strings.HasPrefix(string(answer), want) {
+		if want := cmp.Or(test.answer, "HTTP/1.1 4"); test.want != refusals.TLS && !strings.HasPrefix(string(answer), want) {
 			t.Errorf("%s: got %q, want %q", name, answer, want)
 		}
 		_ = conn.Close()

@@ -1,7 +1,7 @@
 // Package listener serves HTTP/1.1 and HTTP/2 on a TCP port or a Unix socket, with or
-// without TLS, behind the PROXY protocol or not. It rejects ambiguous requests (package
-// framing), limits the connections of each peer, and shuts down without interrupting
-// requests in flight.
+// without TLS, behind the PROXY protocol or not. It limits the connections of each peer, and
+// shuts down without interrupting requests in flight. net/http's server alone reads
+// requests, as in ZITADEL, so that the two never take one apart differently.
 package listener
 
 import (
@@ -12,12 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"zitadel-v1-adapter/internal/listener/framing"
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/refusals"
 )
@@ -82,17 +80,10 @@ func New(listener net.Listener, config Config) *Server {
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	// net/http does not see that a *framing.Conn uses TLS. It detects HTTP/2 by the
-	// connection preface, as in plain text, whatever ALPN has negotiated.
+	// net/http does not see that a *Conn uses TLS. It detects HTTP/2 by the connection
+	// preface, as in plain text, whatever ALPN has negotiated.
 	protocols.SetUnencryptedHTTP2(true)
-	watched := framing.NewListener(deadlineListener{listener}, func(conn net.Conn, status string) {
-		reason := refusals.Framing
-		if status == "431" {
-			reason = refusals.Headers
-		}
-		config.Refusals.Add(reason, conn.RemoteAddr().String(), "answered HTTP "+status)
-	})
-	s := &Server{listener: watched, handler: config.Handler, refused: config.Refusals}
+	s := &Server{listener: connListener{listener, config.Refusals}, handler: config.Handler, refused: config.Refusals}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancel = cancel
 	s.http = &http.Server{
@@ -103,8 +94,7 @@ func New(listener net.Listener, config Config) *Server {
 		MaxHeaderBytes:    config.HeaderBytes,
 		ErrorLog:          redact.Logger(log, slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnContext:       framing.WithConn,
-		ConnState:         unwatchHijacked,
+		ConnContext:       withConn,
 		// "OPTIONS *" is passed to the upstream.
 		DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
@@ -182,25 +172,15 @@ func (s *Server) wait(ctx context.Context) error {
 	}
 }
 
-// unwatchHijacked stops the checks of package framing on connections that a handler has
-// taken over: they no longer speak HTTP.
-func unwatchHijacked(conn net.Conn, state http.ConnState) {
-	if watched, ok := conn.(*framing.Conn); ok && state == http.StateHijacked {
-		watched.Unwatch()
-	}
-}
-
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Done()
-	watched := framing.FromContext(r.Context())
-	conn, _ := watched.NetConn().(*deadlineConn)
-	if encrypted, ok := conn.Conn.(*tlsConn); ok {
+	if encrypted, ok := ConnOf(r.Context()).Conn.(*tlsConn); ok {
 		r.TLS = &encrypted.state
 	}
 	// The first line of an HTTP/2 preface without the rest; and HTTP/1.1 where ALPN has
 	// chosen h2 (RFC 9113 section 3.2).
-	if r.Method == "PRI" || r.TLS != nil && r.TLS.NegotiatedProtocol == "h2" && r.ProtoMajor != 2 {
+	if r.Method == "PRI" && r.RequestURI == "*" || r.TLS != nil && r.TLS.NegotiatedProtocol == "h2" && r.ProtoMajor != 2 {
 		s.refused.Add(refusals.Framing, r.RemoteAddr, "HTTP/1.1 on a connection of HTTP/2")
 		w.Header().Set("Connection", "close")
 		http.Error(w, "400 Bad Request", http.StatusBadRequest)
@@ -209,18 +189,5 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if s.leaving.Load() && r.Header["Upgrade"] == nil { // what takes the connection over ends it too
 		w.Header()["Connection"] = []string{"close"}
 	}
-	if r.ProtoMajor == 2 {
-		growStack()
-	}
 	s.handler.ServeHTTP(w, r)
-}
-
-// growStack gives a goroutine the stack that a request needs, at once. Over HTTP/2 each request has
-// a new goroutine, and its stack would be doubled and copied three times on the way down: 8 % of
-// what a call over gRPC took.
-//
-//go:noinline
-func growStack() {
-	var frame [8 << 10]byte
-	runtime.KeepAlive(&frame)
 }

@@ -370,3 +370,30 @@ func TestDrainWaitsForAbortedHandlers(t *testing.T) {
 		t.Error("Drain has returned before the handler")
 	}
 }
+
+// A connection ends if a client is slow with its headers or its TLS handshake, or says nothing more after an answer.
+func TestSlowAndIdleConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	certificates := wiretest.NewCA(t).Certificates(t)
+	const request = "GET / HTTP/1.1\r\nHost: x\r\n"
+	for name, test := range map[string]struct {
+		config listener.Config
+		sent   string
+		answer string // how the answer begins
+	}{
+		"nothing":          {listener.Config{HeaderTimeout: time.Millisecond}, "", ""},
+		"slow headers":     {listener.Config{HeaderTimeout: time.Millisecond}, request, ""},
+		"slow preface":     {listener.Config{HeaderTimeout: time.Millisecond}, "PRI * HTTP/2.0\r\n", ""},
+		"slow handshake":   {listener.Config{HeaderTimeout: time.Millisecond, Certificates: certificates}, "\x16\x03\x01", ""},
+		"idle":             {listener.Config{IdleTimeout: time.Millisecond}, request + "\r\n", "HTTP/1.1 200"},
+		"idle over HTTP/2": {listener.Config{IdleTimeout: time.Millisecond}, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00"},
+	} {
+		test.config.Handler = http.HandlerFunc(describe)
+		conn := dialFrom(t, "127.0.0.1", startWith(t, "127.0.0.1:0", test.config))
+		_, _ = io.WriteString(conn, test.sent)
+		answer, err := io.ReadAll(conn)
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || !strings.HasPrefix(string(answer), test.answer) {
+			t.Errorf("%s: got %q, %v, want an answer %q and the end", name, answer, err, test.answer)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"zitadel-v1-adapter/internal/ingress"
-	"zitadel-v1-adapter/internal/listener/framing"
+	"zitadel-v1-adapter/internal/listener"
 )
 
 // interruptible is a body whose Close ends a Read that waits. net/http's HTTP/2
@@ -59,7 +59,7 @@ func (w *response) WriteHeader(status int) {
 // upstream. Not so if the client still waits for a 100 (Continue) that will not
 // come: net/http then closes the connection, and says so.
 func (w *response) goFullDuplex() {
-	if w.request.ProtoMajor != 1 || framing.FromContext(w.request.Context()) == nil {
+	if w.request.ProtoMajor != 1 || listener.ConnOf(w.request.Context()) == nil {
 		return
 	}
 	if body := w.Body(); remains(body) && (body.Begun || w.request.Header.Get("Expect") == "") {
@@ -82,7 +82,7 @@ func (w *response) finish() {
 	cut := body.Broken
 	if remains(body) {
 		_ = w.FlushError()
-		framing.FromContext(w.request.Context()).HangUp()
+		listener.ConnOf(w.request.Context()).HangUp()
 		err := w.DrainBody()
 		cut = err != nil && !errors.Is(err, io.ErrUnexpectedEOF)
 	}
@@ -97,7 +97,7 @@ func (w *response) finish() {
 // hangUp ends the reading from an HTTP/1.1 client whose request has not ended:
 // net/http would wait for that before it cuts the connection.
 func (w *response) hangUp() {
-	if conn := framing.FromContext(w.request.Context()); conn != nil && w.request.ProtoMajor == 1 {
+	if conn := listener.ConnOf(w.request.Context()); conn != nil && w.request.ProtoMajor == 1 {
 		conn.HangUp()
 	}
 }

@@ -19,7 +19,7 @@ const (
 	Connections Reason = "connections" // a connection: its peer had limits.connectionsPerPeer
 	TLS         Reason = "tls"         // a connection: its handshake failed
 	Proxy       Reason = "proxy"       // a connection: a proxy's, without a valid PROXY header
-	Framing     Reason = "framing"     // a request: malformed, or ambiguous
+	Framing     Reason = "framing"     // a request: net/http's server cannot read it
 	Headers     Reason = "headers"     // a request: larger than limits.headerBytes
 	Loop        Reason = "loop"        // a request: it has passed through this adapter before
 )

@@ -13,9 +13,8 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// Requests whose end two servers could see in different places are rejected, in plain text
-// and over TLS, and nothing of them reaches the upstream. Package internal/listener/framing
-// tests many more of them.
+// What net/http's server refuses is refused in plain text and over TLS, and nothing of it, or of what follows, reaches the
+// upstream. TestRequestsAreReadAsByNetHTTP has many more requests, and those that are taken.
 func TestSmugglingIsRefused(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -35,22 +34,20 @@ func TestSmugglingIsRefused(t *testing.T) {
 
 	const next = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 	for name, request := range map[string]string{
-		"Content-Length and Transfer-Encoding": "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next,
-		"two Content-Lengths":                  "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 37\r\n\r\n" + next,
-		"Content-Length with a sign":           "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: +37\r\n\r\n" + next,
-		"Transfer-Encoding in disguise":        "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" + next,
-		"Transfer-Encoding twice":              "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + next,
-		"folded line":                          "GET /x HTTP/1.1\r\nHost: x\r\nX-A: b\r\n GET /smuggled HTTP/1.1\r\n\r\n",
-		"folded Transfer-Encoding":             "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + next,
-		"space before the colon":               "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length : 37\r\n\r\n" + next,
-		"space in a name":                      "GET /x HTTP/1.1\r\nHost: x\r\nX Y: z\r\n\r\n",
-		"chunk size is not a number":           "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n" + next,
-		"chunk size with a space":              "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n" + next,
-		"chunk ended by a bare LF":             "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;\na\r\n0\r\n\r\n" + next,
-		"no Host":                              "GET /x HTTP/1.1\r\n\r\n",
-		"two Hosts":                            "GET /x HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-		"NUL in a header":                      "GET /x HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n",
-		"stray HTTP/2 preface":                 "PRI * HTTP/2.0\r\n\r\n" + next,
+		"two Content-Lengths":            "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 37\r\n\r\n" + next,
+		"Content-Length with a sign":     "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: +37\r\n\r\n" + next,
+		"Transfer-Encoding in disguise":  "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" + next,
+		"Transfer-Encoding twice":        "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + next,
+		"space before the colon":         "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length : 37\r\n\r\n" + next,
+		"space in a name":                "GET /x HTTP/1.1\r\nHost: x\r\nX Y: z\r\n\r\n",
+		"chunk size is not a number":     "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n" + next,
+		"chunk ended by a bare LF":       "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;\na\r\n0\r\n\r\n" + next,
+		"extension ended by a bare LF":   "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0;a\n" + next,
+		"fields after such an extension": "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0;a\nX: y\nContent-Length: 3\r\n\r\n" + next,
+		"no Host":                        "GET /x HTTP/1.1\r\n\r\n",
+		"two Hosts":                      "GET /x HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+		"NUL in a header":                "GET /x HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n",
+		"stray HTTP/2 preface":           "PRI * HTTP/2.0\r\n\r\n" + next,
 	} {
 		for way, connect := range map[string]func() net.Conn{
 			"plain": func() net.Conn { return dial(t, plain.address) },

@@ -1,0 +1,131 @@
+package listener
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"zitadel-v1-adapter/internal/refusals"
+)
+
+// connListener's connections are *Conns.
+type connListener struct {
+	net.Listener
+
+	refused *refusals.Recorder
+}
+
+func (l connListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{Conn: conn, refused: l.refused}, nil
+}
+
+// Conn is a client's connection, decrypted, as net/http reads from it. It deliberately has no
+// ConnectionState method: net/http would take it for TLS and then not detect HTTP/2 by the
+// connection preface.
+type Conn struct {
+	net.Conn
+
+	refused *refusals.Recorder
+	hungUp  atomic.Bool // HangUp was called
+	closing atomic.Bool // Close was called after HangUp
+}
+
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// ConnOf returns the connection on which a request came, by the request's context. It is nil if the
+// request did not come by a Server.
+func ConnOf(ctx context.Context) *Conn {
+	conn, _ := ctx.Value(connKey{}).(*Conn)
+	return conn
+}
+
+// Read reads from the connection. After HangUp it returns io.EOF.
+func (c *Conn) Read(into []byte) (int, error) {
+	if c.hungUp.Load() {
+		return 0, io.EOF
+	}
+	n, err := c.Conn.Read(into)
+	if c.hungUp.Load() {
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// Write writes to the connection. It records the answers with which net/http refuses a request: no
+// handler sees those.
+func (c *Conn) Write(data []byte) (int, error) {
+	if status, ok := refusalStatus(data); ok {
+		reason := refusals.Framing
+		if status == "431" {
+			reason = refusals.Headers
+		}
+		c.refused.Add(reason, c.RemoteAddr().String(), "answered HTTP "+status)
+	}
+	return c.Conn.Write(data)
+}
+
+// refusalStatus is the status of an answer with which net/http refuses a request. Such an answer is
+// written in one piece: a status line, and headers that no answer of a handler has in this order and
+// without a Date.
+func refusalStatus(data []byte) (status string, ok bool) {
+	const protocol, headers = "HTTP/1.1 ", "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+	line, rest, _ := bytes.Cut(data, []byte("\r\n"))
+	if len(line) < len(protocol+"400") || !bytes.HasPrefix(line, []byte(protocol)) || !bytes.HasPrefix(rest, []byte(headers)) {
+		return "", false
+	}
+	status = string(line[len(protocol):len(protocol+"400")])
+	return status, status[0] >= '4'
+}
+
+// HangUp makes the current request the connection's last one: Read returns io.EOF from
+// now on, although the request's body may not have ended. Writing still works. Call it
+// after answering a request whose body has not been read, because what follows would
+// otherwise be read as the next request.
+func (c *Conn) HangUp() {
+	c.hungUp.Store(true)
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // wakes a Read that is blocked
+}
+
+// lingering is how long Close waits for the peer to close its side after HangUp, so
+// that it can read the end of the answer: if unread bytes are left when a connection is
+// closed, the kernel resets it, and the peer may lose what it has not read yet.
+const lingering = 500 * time.Millisecond
+
+// Close closes the connection. After HangUp, it first sends the end of the stream and,
+// in the background, discards what the peer still sends, for at most 500 ms.
+func (c *Conn) Close() error {
+	if !c.hungUp.Load() || c.closing.Swap(true) || c.CloseWrite() != nil {
+		return c.Conn.Close()
+	}
+	go func() { // Close must not block: net/http closes many connections one after the other
+		_ = c.SetReadDeadline(time.Now().Add(lingering))
+		_, _ = io.Copy(io.Discard, c.Conn) // until the peer closes its side, or the deadline
+		_ = c.Conn.Close()
+	}()
+	return nil
+}
+
+// NetConn returns the underlying connection.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// CloseWrite closes the sending side of the connection.
+func (c *Conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite closes the sending side of a connection. It does nothing if the connection cannot do that.
+func closeWrite(conn net.Conn) error {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 )
 
@@ -24,5 +25,37 @@ func TestPeerIsIPv4AddressOrIPv6Prefix(t *testing.T) {
 		if got := peer.String(); ok != (want != "") || ok && got != want {
 			t.Errorf("%s: got %s, %v, want %q", address, got, ok, want)
 		}
+	}
+}
+
+// A peer is forgotten with its last connection, however that ends: strangers with many addresses must not fill the
+// memory. One that was refused leaves nothing either.
+func TestPeersWithoutConnectionsAreForgotten(t *testing.T) {
+	t.Parallel()
+	const limit, peers = 2, 100
+	l := newPeerListener(nil, limit, nil)
+	leaves := make([]func(), 0, limit*peers)
+	for n := range byte(peers) {
+		from := net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 1))
+		for range limit {
+			leave, ok := l.admit(from)
+			if !ok {
+				t.Fatalf("%v was refused, want %d connections", from, limit)
+			}
+			leaves = append(leaves, leave)
+		}
+		if _, ok := l.admit(from); ok {
+			t.Errorf("%v has more than %d connections", from, limit)
+		}
+	}
+	if len(l.open) != peers {
+		t.Errorf("got %d peers, want %d", len(l.open), peers)
+	}
+	for _, leave := range leaves {
+		leave()
+		leave() // Close may come more than once
+	}
+	if len(l.open) != 0 {
+		t.Errorf("got %d peers after the last connection, want none", len(l.open))
 	}
 }

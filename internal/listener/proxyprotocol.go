@@ -2,9 +2,11 @@ package listener
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -37,7 +39,7 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 	if peer, ok := addressOf(conn.RemoteAddr()); !ok || !l.isProxy(peer) {
 		return conn, nil
 	}
-	const usual = 256 // bytes; a header of version 1 has to fit
+	const usual = 256 // bytes; longestLine has to fit
 	c := &proxiedConn{Conn: conn, timeout: l.timeout, refused: l.refused, buffered: bufio.NewReaderSize(conn, usual)}
 	c.header = sync.OnceValue(c.readHeader)
 	return c, nil
@@ -73,7 +75,7 @@ func (c *proxiedConn) readHeader() error {
 	if _, err := c.buffered.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return io.EOF // it is gone without a word, as TCP probes are
 	}
-	header, err := proxyproto.Read(c.buffered)
+	header, err := readProxyHeader(c.buffered)
 	client := c.Conn.RemoteAddr()
 	if err == nil && !header.Command.IsLocal() { // UNKNOWN of version 1 is local too
 		client = header.SourceAddr
@@ -95,6 +97,28 @@ func (c *proxiedConn) readHeader() error {
 	c.client = client
 	return nil
 }
+
+// longestLine is the size of the longest header of version 1, in bytes.
+const longestLine = 107
+
+// readProxyHeader reads a header of either version. A header of version 1 may come in pieces, for which
+// the library does not wait: its whole line is buffered first.
+func readProxyHeader(from *bufio.Reader) (*proxyproto.Header, error) {
+	for n := 1; n <= longestLine; n++ {
+		begun, err := from.Peek(n)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.HasPrefix(begun, proxyproto.SIGV1[:min(n, len(proxyproto.SIGV1))]) || begun[n-1] == '\n' {
+			break
+		}
+	}
+	return proxyproto.Read(from)
+}
+
+// allowLargeHeaders lets the library read all that version 2 allows: only headers of trusted proxies are read,
+// and the library's usual 4 KiB are too few for a proxy that adds certificates.
+var allowLargeHeaders = sync.OnceFunc(func() { proxyproto.MaxV2HeaderSize = math.MaxUint16 })
 
 // Read reads what follows the header.
 func (c *proxiedConn) Read(into []byte) (int, error) {

@@ -100,12 +100,16 @@ func TestPROXYHeaderNamesThePeer(t *testing.T) {
 		"v2, health check":      {header: signature + "\x20\x00\x00\x00", peer: proxy},
 		"v2, LOCAL, addresses":  {header: strings.Replace(fromIPv4, "\x21\x11", "\x20\x11", 1), peer: proxy},
 		"no header":             {reason: refusals.Proxy},
-		"v1, byte by byte":      {header: "PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\n", sliced: true, reason: refusals.Proxy}, // as the protocol allows: it is sent at once
+		"v1, byte by byte":      {header: "PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\n", sliced: true, peer: "203.0.113.7:40000"},
+		"v1, longest, sliced":   {header: "PROXY UNKNOWN " + strings.Repeat("f", 91) + "\r\n", sliced: true, peer: proxy},
+		"v1, too long, sliced":  {header: "PROXY UNKNOWN " + strings.Repeat("f", 92) + "\r\n", sliced: true, reason: refusals.Proxy},
 		"v1, no address":        {header: "PROXY TCP4 localhost 192.0.2.1 40000 443\r\n", reason: refusals.Proxy},
 		"v1, no end":            {header: "PROXY TCP4 " + strings.Repeat("x", 200), reason: refusals.Proxy},
 		"v2, no command":        {header: strings.Replace(fromIPv4, "\x21\x11", "\x2f\x11", 1), reason: refusals.Proxy},
 		"v2, too short":         {header: strings.Replace(fromIPv4, "\x00\x0c", "\x00\x0b", 1), reason: refusals.Proxy},
-		"v2, huge":              {header: signature + "\x21\x11\xff\xff", reason: refusals.Proxy},
+		"v2, 64 KB of TLVs":     {header: strings.Replace(fromIPv4, "\x00\x0c", "\xff\xff", 1) + "\xee\xff\xf0" + strings.Repeat("x", 0xfff0), peer: "203.0.113.7:40000"},
+		"v2, TLVs, sliced":      {header: strings.Replace(fromIPv6, "\x00\x24", "\x20\x27", 1) + "\xee\x20\x00" + strings.Repeat("x", 0x2000), sliced: true, peer: "[2001:db8::7]:40000"},
+		"v2, LOCAL, TLVs":       {header: signature + "\x20\x00\xff\xff" + strings.Repeat("x", 0xffff), peer: proxy},
 		"v2, Unix socket":       {header: signature + "\x21\x31\x00\xd8" + strings.Repeat("x", 216), reason: refusals.Proxy},
 		"garbage":               {header: "\r\n\r\n\x00\r\nQUIX", reason: refusals.Proxy},
 		"another header":        {header: fromIPv4 + fromIPv4, reason: refusals.Framing, answer: "HTTP/1.1 400"},
@@ -228,7 +232,7 @@ func TestSlowPROXYHeadersEnd(t *testing.T) {
 
 	config.HeaderTimeout = 20 * time.Millisecond
 	hasty := startWith(t, "127.0.0.1:0", config)
-	for _, begun := range []string{"", "PRO", signature[:5], fromIPv4[:20]} {
+	for _, begun := range []string{"", "PRO", "PROXY TCP4 203.0.113.7 192.", signature[:5], fromIPv4[:20]} {
 		slow := dialFrom(t, "127.0.0.1", hasty)
 		_, _ = io.WriteString(slow, begun)
 		if answer, err := io.ReadAll(slow); len(answer) > 0 || err != nil {

@@ -70,6 +70,7 @@ type Server struct {
 func New(listener net.Listener, config Config) *Server {
 	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	if config.IsProxy != nil {
+		allowLargeHeaders()
 		listener = &proxyListener{Listener: listener, isProxy: config.IsProxy, timeout: config.HeaderTimeout, refused: config.Refusals}
 	}
 	if config.ConnectionsPerPeer > 0 {

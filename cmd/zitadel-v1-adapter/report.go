@@ -117,7 +117,7 @@ func readReport(ctx context.Context, source *source, urls []string, token string
 	if err != nil {
 		return usage.Report{}, fmt.Errorf("usage.store: %w", err)
 	}
-	defer func() { _ = store.Close() }()
+	defer func() { _ = store.Close(ctx) }()
 	rows, err := store.Rows(ctx, since)
 	if err != nil {
 		return usage.Report{}, fmt.Errorf("usage.store: %w", err)

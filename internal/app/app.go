@@ -55,7 +55,7 @@ type App struct {
 	metrics      *metrics.Metrics
 	usage        *usage.Ledger
 	store        *usage.Store // nil: none
-	closeUsage   func()
+	stopUsage    func()       // nil: the ledger is not written
 	page         *page.Page
 	refusals     *refusals.Recorder
 	traces       *telemetry.Telemetry // nil: none
@@ -110,7 +110,7 @@ func Validate(settings config.Config) error {
 	_, err := newApp(Config{Settings: settings, Stderr: io.Discard}, nil).newCore(settings)
 	store, storeErr := openStore(settings.Usage.Store)
 	if store != nil {
-		_ = store.Close()
+		_ = store.Close(context.Background())
 	}
 	return errors.Join(append(mistakes, err, storeErr)...)
 }
@@ -152,7 +152,22 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	store, storeErr := openStore(c.Settings.Usage.Store)
 	a := newApp(c, store)
 	redirectStandardLog(a.log)
-	if store != nil {
+	if err := a.start(ctx, c, storeErr); err != nil {
+		a.close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	a.admin.SetReady(true)
+	a.log.InfoContext(ctx, "ready",
+		"listen", a.public.Addr().String(), "tls", a.certificates != nil, "admin", a.private.Addr().String(),
+		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,
+		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "traces", a.traces != nil, "version", c.Version)
+	return a, nil
+}
+
+// start opens everything. What it has opened when it fails is left to close. storeErr is what
+// is wrong with the store, and one mistake of several.
+func (a *App) start(ctx context.Context, c Config, storeErr error) error {
+	if a.store != nil {
 		a.shareCallerKey(ctx)
 	}
 	if len(c.Ignored) > 0 {
@@ -166,22 +181,15 @@ func Start(ctx context.Context, c Config) (*App, error) {
 	}
 	first, err := a.newCore(c.Settings)
 	if err := errors.Join(serverErr, adminErr, err, storeErr, tracesErr); err != nil {
-		a.traces.Close()
-		return nil, err
+		return err
 	}
 	a.showExpiry()
 	a.core.Store(first)
 	if err := a.listen(ctx); err != nil {
-		a.traces.Close()
-		return nil, err
+		return err
 	}
 	a.keepUsage()
-	a.admin.SetReady(true)
-	a.log.InfoContext(ctx, "ready",
-		"listen", a.public.Addr().String(), "tls", a.certificates != nil, "admin", a.private.Addr().String(),
-		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,
-		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "traces", a.traces != nil, "version", c.Version)
-	return a, nil
+	return nil
 }
 
 // shareCallerKey takes the key that all replicas with the same store have. If the store does
@@ -198,20 +206,29 @@ func (a *App) shareCallerKey(ctx context.Context) {
 	a.callerKey = key
 }
 
-// keepUsage writes the ledger to its store until closeUsage is called.
+// keepUsage writes the ledger to its store until stopUsage is called.
 func (a *App) keepUsage() {
 	if a.store == nil {
-		a.closeUsage = func() {}
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var written sync.WaitGroup
-	written.Go(func() { a.usage.Run(ctx) })
-	a.closeUsage = func() {
+	var running sync.WaitGroup
+	running.Go(func() { a.usage.Run(ctx) })
+	a.stopUsage = func() {
 		cancel()
-		written.Wait()
-		_ = a.store.Close() // all there is has been written
+		running.Wait()
 	}
+}
+
+// closeStore writes what the ledger still holds, and closes its store.
+func (a *App) closeStore(ctx context.Context) {
+	if a.stopUsage != nil {
+		a.stopUsage()
+		if err := a.usage.Finish(ctx); err != nil {
+			a.log.WarnContext(ctx, "the usage store did not take the last calls in time", "cause", err.Error())
+		}
+	}
+	_ = a.store.Close(ctx)
 }
 
 func adminSettings(settings config.Config) admin.Settings {
@@ -274,7 +291,7 @@ func listenOn(ctx context.Context, key, option, address string) (net.Listener, e
 // Run serves, and reloads when changes says so, until ctx ends, POST
 // /quitquitquit is called, or a listener fails, which is an error. Then it drains:
 // it is not ready, and calls in flight finish, for which they have
-// server.shutdownTimeout.
+// server.shutdownTimeout. All that comes after them has closeTimeout.
 func (a *App) Run(ctx context.Context, changes *Changes) error {
 	failure := a.serve(ctx, changes)
 	a.admin.SetReady(false)
@@ -290,13 +307,45 @@ func (a *App) Run(ctx context.Context, changes *Changes) error {
 	if err := a.public.Drain(ending); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("calls were still in flight after server.shutdownTimeout: %w", err))
 	}
-	a.page.Close()
-	_ = a.private.Drain(ending) // probes and scrapes may be cut
-	a.core.Load().close()
-	a.closeUsage()
-	a.traces.Close()
+	a.close(context.WithoutCancel(ctx))
 	a.log.InfoContext(ctx, "stopped")
 	return failure
+}
+
+const (
+	// closeTimeout is how long all that comes after the last call may take together.
+	closeTimeout = 3 * time.Second
+	// giveUp is how much of it is left to what has to give up, to say so.
+	giveUp = 500 * time.Millisecond
+)
+
+// close ends what was started, at the same time, so that what does not answer (a database, a
+// collector of traces) takes no time from the rest. What has not ended after closeTimeout is
+// left behind.
+func (a *App) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout-giveUp)
+	defer cancel()
+	a.page.Close()
+	var all sync.WaitGroup
+	if a.private != nil {
+		all.Go(func() { _ = a.private.Drain(ctx) }) // probes and scrapes may be cut
+	}
+	if core := a.core.Load(); core != nil {
+		all.Go(core.close)
+	}
+	if a.store != nil {
+		all.Go(func() { a.closeStore(ctx) })
+	}
+	all.Go(a.traces.Close)
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		all.Wait()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+	}
 }
 
 // serve waits for the end, and reloads until then.

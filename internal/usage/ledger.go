@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -52,11 +53,11 @@ const (
 	flushEvery = 2 * time.Second
 	// writeTimeout is how long it may take to write what there is.
 	writeTimeout = 10 * time.Second
-	// lastTimeout is how long a store that fails is tried at the end.
-	lastTimeout = 3 * time.Second
+	// retryPause is the time between two attempts at the end.
+	retryPause = 100 * time.Millisecond
 )
 
-// NewLedger returns an empty Ledger. With a Store, Run has to run.
+// NewLedger returns an empty Ledger. With a Store, Run has to run, and then Finish.
 func NewLedger(config Config) *Ledger {
 	log := config.Log
 	if log == nil {
@@ -90,12 +91,14 @@ func (l *Ledger) Observe(event adapter.Event) {
 	}
 }
 
-// Run writes to the store until ctx ends, and then what is left, for which a store that fails
-// has three seconds.
+// Run writes to the store until ctx ends. What is being written then is given up, and left to
+// Finish.
 func (l *Ledger) Run(ctx context.Context) {
 	for failing := false; l.wait(ctx); {
-		err := l.flush(context.WithoutCancel(ctx))
+		err := l.flush(ctx)
 		switch {
+		case ctx.Err() != nil:
+			return
 		case err != nil && !failing:
 			l.log.WarnContext(ctx, "the usage store takes nothing, calls are kept in memory until it does", "cause", err.Error())
 		case err == nil && failing:
@@ -103,10 +106,39 @@ func (l *Ledger) Run(ctx context.Context) {
 		}
 		failing = err != nil
 	}
-	const pause = 100 * time.Millisecond
-	for end := time.Now().Add(lastTimeout); l.flush(context.WithoutCancel(ctx)) != nil && time.Now().Before(end); {
-		time.Sleep(pause)
+}
+
+// Finish writes what is left after Run. A store that fails is tried again until ctx ends; the
+// error says how many calls it may not have.
+func (l *Ledger) Finish(ctx context.Context) error {
+	if l.config.Store == nil {
+		return nil
 	}
+	for {
+		err := l.flush(ctx)
+		left := l.unwritten()
+		if err == nil || left == 0 { // old days can be forgotten later
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d not written: %w", left, err)
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// unwritten is the number of calls that the store may not have.
+func (l *Ledger) unwritten() (calls int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, row := range l.rows {
+		calls += row.Calls
+	}
+	for _, row := range l.batch {
+		calls += row.Calls
+	}
+	return calls
 }
 
 // wait waits until it is time to write; false means that ctx has ended.

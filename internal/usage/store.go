@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +24,7 @@ type Store struct {
 	postgres bool
 	writer   string // random: this Store, to whose batches the numbers belong
 
-	migration sync.Mutex
+	migration chan struct{} // taken while migrated is looked at, and the tables are changed
 	migrated  bool
 }
 
@@ -35,7 +34,7 @@ const schema = "zitadel_v1_adapter"
 // OpenStore opens the database at an address: "sqlite:" and a path, or a "postgres://" URL. It
 // does not connect yet. The error names no password.
 func OpenStore(address string) (*Store, error) {
-	s := &Store{writer: rand.Text()}
+	s := newStore()
 	if path, ok := strings.CutPrefix(address, "sqlite:"); ok && path != "" {
 		// One connection: SQLite has one writer at a time anyway.
 		settings := url.Values{"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
@@ -54,6 +53,14 @@ func OpenStore(address string) (*Store, error) {
 	if err != nil {
 		return nil, errors.New("not a URL of PostgreSQL: use one such as postgres://v1adapter@db.example.com/zitadel?sslmode=verify-full")
 	}
+	s.usePostgreSQL(config)
+	return s, nil
+}
+
+// newStore is a Store without its database.
+func newStore() *Store { return &Store{writer: rand.Text(), migration: make(chan struct{}, 1)} }
+
+func (s *Store) usePostgreSQL(config *pgx.ConnConfig) {
 	if config.RuntimeParams["search_path"] == "" {
 		config.RuntimeParams["search_path"] = schema
 	}
@@ -64,11 +71,20 @@ func OpenStore(address string) (*Store, error) {
 	const connections = 2 // one writes, one answers
 	s.db.SetMaxOpenConns(connections)
 	s.db.SetConnMaxIdleTime(time.Minute)
-	return s, nil
 }
 
-// Close closes the database.
-func (s *Store) Close() error { return s.db.Close() }
+// Close closes the database, and returns when that is done or ctx ends: PostgreSQL is told of
+// it, and pgx waits five seconds for one that is silent.
+func (s *Store) Close(ctx context.Context) error {
+	closed := make(chan error, 1)
+	go func() { closed <- s.db.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // migrations are the versions of the tables, in both databases' SQL. A version is never
 // changed, only followed by another one.
@@ -79,8 +95,12 @@ var createTables string
 
 // migrate brings the tables to the newest version, once. Several replicas may do so at once.
 func (s *Store) migrate(ctx context.Context) error {
-	s.migration.Lock()
-	defer s.migration.Unlock()
+	select {
+	case s.migration <- struct{}{}:
+		defer func() { <-s.migration }()
+	case <-ctx.Done(): // another one may be waiting for the database
+		return ctx.Err()
+	}
 	if s.migrated {
 		return nil
 	}
@@ -204,6 +224,9 @@ func (s *Store) Rows(ctx context.Context, since time.Time) ([]Row, error) {
 
 // forget deletes the days before a time.
 func (s *Store) forget(ctx context.Context, before time.Time) error {
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
 	day := before.UTC().Format(time.DateOnly)
 	return s.inTransaction(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM calls WHERE day < $1", day)

@@ -87,7 +87,7 @@ func TestKilledWriterLeavesWholeBatches(t *testing.T) {
 				t.Errorf("caller %s: got %d calls, want %d or one more, as every caller", row.Caller, row.Calls, last)
 			}
 		}
-		_ = store.Close()
+		_ = store.Close(t.Context())
 	}
 }
 
@@ -98,7 +98,7 @@ func TestBatchIsWrittenOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close() })
+	t.Cleanup(func() { _ = store.Close(context.Background()) })
 	for _, number := range []int64{1, 1, 2, 2, 1} {
 		if err := store.add(t.Context(), number, batchOfCallers()); err != nil {
 			t.Fatal(err)
@@ -117,7 +117,7 @@ func TestNewerTablesAreLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close() })
+	t.Cleanup(func() { _ = store.Close(context.Background()) })
 	if err := store.migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -127,5 +127,19 @@ func TestNewerTablesAreLeftAlone(t *testing.T) {
 	store.migrated = false
 	if err := store.add(t.Context(), 1, batchOfCallers()); err == nil || err.Error() != "the tables have version 99, and this program knows 1: use a newer one" {
 		t.Errorf("got %v, want a word on the version", err)
+	}
+}
+
+// The first flush makes the tables even if there is nothing to write: there may be old days to
+// forget.
+func TestFirstFlushMayHaveNothingToWrite(t *testing.T) {
+	t.Parallel()
+	store, err := OpenStore("sqlite:" + filepath.Join(t.TempDir(), "usage.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close(context.Background()) })
+	if err := NewLedger(Config{Store: store, Retention: time.Hour}).flush(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,7 +1,7 @@
 package page_test
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -92,10 +92,7 @@ func fill(t *testing.T, address string, ended int) {
 			}
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // Run writes what there is, and ends
-	ledger.Run(ctx)
-	if err := store.Close(); err != nil {
+	if err := errors.Join(ledger.Finish(t.Context()), store.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -79,7 +79,7 @@ func addsCallersUp(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = store.Close() }()
+	defer func() { _ = store.Close(t.Context()) }()
 	second := usage.NewLedger(usage.Config{Store: store})
 	second.Observe(late)
 	callers, err := second.Callers(t.Context())
@@ -132,7 +132,7 @@ func Open(t *testing.T, address string) *usage.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close() })
+	t.Cleanup(func() { _ = store.Close(context.Background()) })
 	return store
 }
 
@@ -147,6 +147,11 @@ func Start(t *testing.T, address string) (ledger *usage.Ledger, stop func()) {
 	return ledger, func() {
 		cancel()
 		running.Wait()
+		finishing, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := ledger.Finish(finishing); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -352,19 +352,30 @@ func (a *Adapter) deprecationRefusal(ctx context.Context, m *method, event *Even
 	return a.deprecated.refusal(now, m.name(), event.Caller)
 }
 
-// identify sets event's Caller. It asks ZITADEL, once for each token, whose token it is; Caller
-// stays "" if ZITADEL does not say.
+// identify sets event's Caller. It asks ZITADEL, once for each token, whose token it is, and once
+// a minute for a token that ZITADEL refuses. Caller stays "" if ZITADEL does not say.
 func (a *Adapter) identify(ctx context.Context, event *Event) {
-	identity, known := a.identities.identity(event.token)
-	if !known {
-		asked, err := a.config.ZITADEL.Identify(ctx, event.caller.WithDeadline(time.Now().Add(a.config.Timeout)))
-		if err != nil || asked.UserID == "" {
-			return
-		}
-		identity = asked
-		a.identities.keepIdentity(event.token, identity)
+	if identity, known := a.identities.identity(event.token); known {
+		event.Caller = identity.UserID
+		return
 	}
-	event.Caller = identity.UserID
+	if a.identities.isRefused(event.token) {
+		return
+	}
+	identity, err := a.config.ZITADEL.Identify(ctx, event.caller.WithDeadline(time.Now().Add(a.config.Timeout)))
+	switch {
+	case err == nil && identity.UserID != "":
+		a.identities.keepIdentity(event.token, identity)
+		event.Caller = identity.UserID
+	case err != nil && isTokenRefusal(err):
+		a.identities.keepRefusal(event.token)
+	}
+}
+
+// isTokenRefusal reports whether ZITADEL itself did not take the token.
+func isTokenRefusal(err error) bool {
+	refusal := statusOf(err)
+	return refusal.Code == connect.CodeUnauthenticated && refusal.Cause == nil
 }
 
 // overloaded refuses a call because the adapter has too much to do.

@@ -184,6 +184,7 @@ type stackConfig struct {
 	shadow       func(adapter.Shadow) // nil: off
 	writeTimeout time.Duration
 	trusted      forwarded.TrustedProxies
+	identify     bool
 	quiet        bool // without log and witness, for benchmarks
 }
 
@@ -230,7 +231,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
 			Shadow: config.shadow != nil, ObserveShadow: config.shadow, Deprecation: config.deprecation,
-			Observe: s.observe, Messages: config.messages, Tracer: config.tracer,
+			Identify: config.identify, Observe: s.observe, Messages: config.messages, Tracer: config.tracer,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},

@@ -15,18 +15,21 @@ import (
 const (
 	identityEntries = 10_000
 	identityTTL     = time.Hour
+	refusalTTL      = time.Minute
 )
 
 // identityCache holds what hardly ever changes of callers and of the users they deal with:
 // whose a token is, and which organization a user belongs to. It never holds a
 // token (only its SHA-256), and never that something was not found. v2 checks
-// the token itself on every write.
+// the token itself on every write. That a token was refused is held for a minute, so that
+// naming its calls does not cost ZITADEL a question each; no call is refused for it.
 //
 // What v2 showed to one caller is not used for another: neither an answer nor
 // its speed tells a stranger anything about users.
 type identityCache struct {
 	callers       *lru.Cache[tokenHash, entry[v2client.Identity]]
 	organizations *lru.Cache[userKey, entry[string]]
+	refusals      *lru.Cache[tokenHash, entry[struct{}]]
 	now           func() time.Time
 }
 
@@ -51,7 +54,11 @@ func newIdentityCache() (*identityCache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity cache: %w", err)
 	}
-	return &identityCache{callers: callers, organizations: organizations, now: time.Now}, nil
+	refusals, err := lru.New[tokenHash, entry[struct{}]](identityEntries)
+	if err != nil {
+		return nil, fmt.Errorf("identity cache: %w", err)
+	}
+	return &identityCache{callers: callers, organizations: organizations, refusals: refusals, now: time.Now}, nil
 }
 
 // identity returns whose token it is.
@@ -60,10 +67,20 @@ func (c *identityCache) identity(token tokenHash) (v2client.Identity, bool) {
 }
 
 func (c *identityCache) keepIdentity(token tokenHash, identity v2client.Identity) {
-	keep(c, c.callers, token, identity)
+	keep(c, c.callers, token, identity, identityTTL)
 	if identity.Organization != "" {
 		c.keepOrganization(token, identity.UserID, identity.Organization)
 	}
+}
+
+// isRefused reports whether ZITADEL did not take the token a short while ago.
+func (c *identityCache) isRefused(token tokenHash) bool {
+	_, refused := lookup(c, c.refusals, token)
+	return refused
+}
+
+func (c *identityCache) keepRefusal(token tokenHash) {
+	keep(c, c.refusals, token, struct{}{}, refusalTTL)
 }
 
 // organization returns the organization that a user belongs to, if v2 showed it
@@ -73,7 +90,7 @@ func (c *identityCache) organization(token tokenHash, userID string) (string, bo
 }
 
 func (c *identityCache) keepOrganization(token tokenHash, userID, organization string) {
-	keep(c, c.organizations, userKey{token, userID}, organization)
+	keep(c, c.organizations, userKey{token, userID}, organization, identityTTL)
 }
 
 // forgetUser forgets, for all callers, a user who turns out to belong elsewhere. That is
@@ -91,8 +108,8 @@ func (c *identityCache) forgetUser(userID string) {
 	}
 }
 
-func keep[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]], key K, value V) {
-	cache.Add(key, entry[V]{value: value, expires: c.now().Add(identityTTL)})
+func keep[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]], key K, value V, ttl time.Duration) {
+	cache.Add(key, entry[V]{value: value, expires: c.now().Add(ttl)})
 }
 
 func lookup[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]], key K) (value V, ok bool) {

@@ -1,10 +1,13 @@
 package adapter
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/v2client"
 )
@@ -54,4 +57,77 @@ func TestIdentityCacheIsBoundToTokenAndInstance(t *testing.T) {
 	if n := cache.organizations.Len(); n != identityEntries {
 		t.Errorf("entries: got %d, want %d", n, identityEntries)
 	}
+}
+
+// A token that ZITADEL does not take is asked about once a minute, however many calls come with
+// it. What says nothing about the token (a ZITADEL that is away, a gateway's 401) is never
+// remembered, nor is a refusal used for another token or another instance.
+func TestRefusedTokenIsAskedAboutOnceAMinute(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer     error
+		remembered bool
+	}{
+		"a bad token":            {&v2client.Error{Code: connect.CodeUnauthenticated, Message: "Errors.Token.Invalid (AUTH-7fs1e)"}, true},
+		"a token without a role": {&v2client.Error{Code: connect.CodePermissionDenied}, false},
+		"ZITADEL is away":        {&v2client.Error{Code: connect.CodeUnavailable, Origin: v2client.OriginTransport}, false},
+		"no answer in time":      {&v2client.Error{Code: connect.CodeDeadlineExceeded, Origin: v2client.OriginDeadline}, false},
+		"a gateway's 401":        {&v2client.Error{Code: connect.CodeUnauthenticated, Origin: v2client.OriginTransport}, false},
+		"no user named":          {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			zitadel := &refusingZITADEL{answer: test.answer}
+			a, err := New(Config{ZITADEL: zitadel, OrgScope: OrgScopeOff, Timeout: time.Minute, Rollout: RolloutAll, Limits: Limits{BodyTimeout: time.Minute}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			a.identities.now = func() time.Time { return now }
+			asked := func(host, token string, calls int) int {
+				t.Helper()
+				zitadel.asked = 0
+				for range calls {
+					caller := callerOf(host, token)
+					event := &Event{caller: caller, token: hashToken(caller)}
+					if a.identify(t.Context(), event); event.Caller != "" {
+						t.Errorf("got caller %q, want none", event.Caller)
+					}
+				}
+				return zitadel.asked
+			}
+			const calls = 3
+			want := calls
+			if test.remembered {
+				want = 1
+			}
+			for _, each := range []struct {
+				what, host, token string
+				after             time.Duration
+			}{
+				{"first", "a.example", "t", 0},
+				{"another token", "a.example", "u", 0},
+				{"another instance", "b.example", "t", 0},
+				{"after a minute", "a.example", "t", refusalTTL + time.Second},
+			} {
+				now = now.Add(each.after)
+				if got := asked(each.host, each.token, calls); got != want {
+					t.Errorf("%s: got %d questions for %d calls, want %d", each.what, got, calls, want)
+				}
+			}
+		})
+	}
+}
+
+// refusingZITADEL answers Identify with an error, or with no user.
+type refusingZITADEL struct {
+	ZITADEL
+
+	answer error
+	asked  int
+}
+
+func (z *refusingZITADEL) Identify(context.Context, v2client.Caller) (v2client.Identity, error) {
+	z.asked++
+	return v2client.Identity{}, z.answer
 }

@@ -146,6 +146,35 @@ func metricsAndUsage(t *testing.T, calls []adapter.Event) string {
 	return all.String()
 }
 
+// With usage.identify, a bad token costs ZITADEL one question more than its calls, whether the
+// Auth API v1 answers it or, without that, userinfo.
+func TestBadTokenIsAskedAboutOnce(t *testing.T) {
+	t.Parallel()
+	for question, gone := range map[string]bool{"me": false, "userinfo": true} {
+		s := newStack(t, func(c *stackConfig) {
+			c.scope, c.identify, c.zitadel.WithoutAuthAPI = adapter.OrgScopeOff, true, gone
+		})
+		const calls = 5
+		for range calls {
+			if code, message := v1Protocols["REST"](t, s.address, userA, "bad-token"); code != "16" {
+				t.Errorf("got code %s %q, want 16", code, message)
+			}
+		}
+		asked, passwords := 0, 0
+		for _, call := range s.upstream.calls(t) {
+			switch call {
+			case question:
+				asked++
+			case "SetPassword":
+				passwords++
+			}
+		}
+		if asked != 1 || passwords != calls {
+			t.Errorf("got %d questions by %s and %d SetPassword calls, want one and %d", asked, question, passwords, calls)
+		}
+	}
+}
+
 // For requests that pass through, the log names the path, at debug level, but neither the
 // query, which may hold an authorization code, nor credentials.
 func TestPassthroughLogOmitsQueriesAndCredentials(t *testing.T) {

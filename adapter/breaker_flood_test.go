@@ -70,7 +70,7 @@ func TestFloodOfFailingCallsFailsNoOtherCall(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range upstreamProtocols {
 		s := newStack(t, fixedHost, func(c *stackConfig) {
-			c.protocol, c.breaker.MinimumCalls, c.breaker.FailureRate = protocol, 2, 0.01
+			c.protocol, c.timeout, c.breaker.MinimumCalls, c.breaker.FailureRate = protocol, time.Hour, 2, 0.01
 		})
 		stop := make(chan struct{})
 		var failing atomic.Int64

@@ -55,17 +55,19 @@ func TestUpstreamTimeoutOpensBreakerButClientDeadlineDoesNot(t *testing.T) {
 					c.timeout = 30 * time.Millisecond
 				}
 			})
-			if !test.upstreamTimeout {
-				call.Headers["Grpc-Timeout"] = "30m"
+			if test.upstreamTimeout { // on a busy machine, it may pass before ZITADEL has the request
+				eventually(t, "an open breaker", func() bool {
+					bodyOf(t, sendRaw(t, s.address, call))
+					return s.breakerOpened()
+				})
+				return
 			}
+			call.Headers["Grpc-Timeout"] = "30m"
 			for range 25 {
-				response := sendRaw(t, s.address, call)
-				if got := bodyOf(t, response); response.StatusCode != http.StatusGatewayTimeout && !test.upstreamTimeout {
-					t.Fatalf("got HTTP %d %s, want HTTP 504", response.StatusCode, got)
-				}
+				checkREST(t, name, sendRaw(t, s.address, call), http.StatusGatewayTimeout, `{"code":4,"message":"context deadline exceeded"}`)
 			}
-			if opened := s.breakerOpened(); opened != test.upstreamTimeout {
-				t.Errorf("breaker opened: got %v, want %v", opened, test.upstreamTimeout)
+			if s.breakerOpened() {
+				t.Error("breaker: got open, want closed")
 			}
 		})
 	}
@@ -97,24 +99,19 @@ func TestExpiredClientDeadlinesDoNotKeepBreakerClosed(t *testing.T) {
 	}
 }
 
-// Calls that take longer than breaker.window count when they end. (gobreaker counts calls
-// when they begin, and would have dropped these from its window by then.)
+// A call that takes longer than breaker.window counts when it ends. (gobreaker counts calls
+// when they begin, and would have dropped this one from its window by then.)
 func TestCallsLongerThanBreakerWindowCountAtTheirEnd(t *testing.T) {
 	t.Parallel()
+	const window = 100 * time.Millisecond
 	s := newStack(t, fixedHost, func(c *stackConfig) {
-		c.upstream = hanging()
-		c.timeout, c.breaker.Window = 200*time.Millisecond, 100*time.Millisecond
+		c.breaker.MinimumCalls, c.breaker.Window = 1, window
+		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(2 * window) // longer does no harm
+			w.WriteHeader(http.StatusBadGateway)
+		})
 	})
-	answers := make(chan string)
-	for range 25 {
-		go func() { answers <- bodyOf(t, sendRaw(t, s.address, aCall())) }()
-	}
-	const want = `{"code":4,"message":"context deadline exceeded"}`
-	for range 25 {
-		if got := <-answers; got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
+	bodyOf(t, sendRaw(t, s.address, aCall()))
 	if !s.breakerOpened() {
 		t.Error("breaker: got closed, want open")
 	}

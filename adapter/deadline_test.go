@@ -141,12 +141,16 @@ func TestLongestTimeoutLeavesTimeForTheBody(t *testing.T) {
 	}
 }
 
-// sendLate makes a call whose body comes after a delay. sent is told what became of the body.
+// sendLate makes a call whose body comes a delay after the adapter has its headers. sent is told
+// what became of the body.
 func sendLate(t *testing.T, s *stack, http2 bool, delay time.Duration, timeout, path, contentType, text string) (response *http.Response, sent <-chan error) {
 	t.Helper()
 	body, send := io.Pipe()
 	written := make(chan error, 1)
 	go func() {
+		for s.busy.Load() == 0 && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
 		time.Sleep(delay)
 		_, err := io.WriteString(send, text)
 		written <- err

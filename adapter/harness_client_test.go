@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 	"golang.org/x/net/http2"
@@ -48,7 +47,7 @@ func newTransport(tb testing.TB, http2 bool) *http.Transport {
 	protocols.SetUnencryptedHTTP2(http2)
 	transport := &http.Transport{
 		Protocols: protocols, DisableCompression: true,
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		DialContext: (&net.Dialer{Timeout: patience}).DialContext,
 	}
 	tb.Cleanup(transport.CloseIdleConnections)
 	return transport
@@ -201,7 +200,7 @@ func sendRaw(tb testing.TB, address string, recorded recordings.Request) *http.R
 // exchangeRaw sends bytes over HTTP/1.1 and reads an answer.
 func exchangeRaw(tb testing.TB, address, method string, request []byte) *http.Response {
 	tb.Helper()
-	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
+	connection, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -272,7 +271,7 @@ func exchangeFrames(t *testing.T, address, body string) []map[string]string {
 // newFramer sends a request over HTTP/2, field by field, and returns what reads its answer.
 func newFramer(t *testing.T, address, body string, fields [][2]string) *http2.Framer {
 	t.Helper()
-	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
+	connection, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -205,9 +205,9 @@ func newPassing(t *testing.T, base string, change func(*parts)) string {
 	t.Helper()
 	to := wiretest.Upstream(t, base, upstream.HostClient)
 	client, err := v2client.New(v2client.Config{
-		ReadTimeout: 10 * time.Second,
+		ReadTimeout: patience,
 		Upstream:    to, Protocol: v2client.ProtocolConnect,
-		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute},
+		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: time.Hour, OpenFor: time.Minute},
 		Retry:   wiretest.NoRetry(),
 	})
 	if err != nil {
@@ -217,7 +217,7 @@ func newPassing(t *testing.T, base string, change func(*parts)) string {
 	whole := parts{
 		passthrough: passthrough.Config{Upstream: to},
 		v1: adapter.Config{
-			ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: 10 * time.Second,
+			ZITADEL: client, OrgScope: adapter.OrgScopeStrict, Timeout: patience,
 			Rollout: adapter.RolloutAll, Limits: roomy(),
 		},
 		edge: ingress.Config{Forwarding: forwarded.Policy{TellHost: true}, WriteTimeout: time.Minute},

@@ -216,7 +216,8 @@ func TestNativeCallsMayHaveLargeBodies(t *testing.T) {
 // needs, and wait for it no longer than limits.bodyTimeout.
 func TestOwnServicesLimitSizeAndTimeOfMessages(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) { c.limits.BodyTimeout = 50 * time.Millisecond })
+	s := newStack(t)
+	hurried := newStack(t, func(c *stackConfig) { c.limits.BodyTimeout = 50 * time.Millisecond })
 	bomb := wiretest.Gzip(t, make([]byte, 32<<20))
 	for path, body := range map[string][]byte{
 		"/grpc.health.v1.Health/Check":                                   append([]byte{1, 0, 0, byte(len(bomb) >> 8), byte(len(bomb))}, bomb...),
@@ -234,7 +235,7 @@ func TestOwnServicesLimitSizeAndTimeOfMessages(t *testing.T) {
 		}
 		reader, writer := io.Pipe()
 		go func() { _, _ = writer.Write([]byte{0, 0}) }()
-		request, err = http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+path, reader)
+		request, err = http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+hurried.address+path, reader)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,13 @@ import (
 
 // Limits in time: bodies that do not come, and answers that their client does not read.
 
+// A server.writeTimeout that a client meets who does not read, and nobody else on a busy machine;
+// and a pause that is longer.
+const (
+	writeTimeout = 300 * time.Millisecond
+	longPause    = writeTimeout + writeTimeout/5
+)
+
 // A body that does not come ends the call and, over HTTP/1.1, the connection. The time that
 // ZITADEL takes does not count.
 func TestBodyTimeoutEndsCallAndConnection(t *testing.T) {
@@ -37,7 +44,7 @@ func TestBodyTimeoutEndsCallAndConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		_, _ = io.WriteString(conn, sent)
 		reader := bufio.NewReader(conn)
 		response, err := http.ReadResponse(reader, nil)
@@ -72,11 +79,14 @@ func TestBodyTimeoutEndsCallAndConnection(t *testing.T) {
 	}
 	grpcOutcome(t, response.Header, response.Trailer, body).check(t, "gRPC", "4", late)
 
+	const enough = 500 * time.Millisecond // for a body that is there already, on a busy machine
 	slow := newStack(t, func(c *stackConfig) {
 		zitadel := wiretest.NewZITADEL(t, c.fixture)
-		c.limits.BodyTimeout = 50 * time.Millisecond
+		c.limits.BodyTimeout = enough
 		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(60 * time.Millisecond)
+			if isSetPassword(r) {
+				time.Sleep(enough + enough/10)
+			}
 			zitadel.ServeHTTP(w, r)
 		})
 	})
@@ -116,7 +126,7 @@ func TestNativeCallWithoutBodyHasNoBodyTimeout(t *testing.T) {
 // server.writeTimeout then ends the call, which no longer counts as a call in flight.
 func TestUnreadAnswerReleasesItsCallSlot(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight, c.writeTimeout = 1, 50*time.Millisecond })
+	s := newStack(t, func(c *stackConfig) { c.limits.CallsInFlight, c.writeTimeout = 1, writeTimeout })
 	conn, err := net.Dial("tcp", s.address)
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +158,7 @@ func TestUnreadAnswerReleasesItsCallSlot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	for { // the headers arrive, the message has no window, and then the stream is reset
 		frame, err := framer.ReadFrame()
 		if err != nil {
@@ -171,35 +181,33 @@ func TestUnreadAnswerReleasesItsCallSlot(t *testing.T) {
 // that does not read it is cut off, and ZITADEL's writes then fail.
 func TestUnreadPassthroughStreamIsCutOff(t *testing.T) {
 	t.Parallel()
+	const pieces = 2
 	cut := make(chan struct{}, 1)
 	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		piece := make([]byte, 1)
-		pieces := 3
+		piece, count := make([]byte, 1), pieces
 		if r.URL.Path == "/much" {
-			piece, pieces = make([]byte, 1<<20), 1<<10
+			piece, count = make([]byte, 1<<20), 1<<10
 		}
-		for range pieces {
+		for range count {
 			if _, err := w.Write(piece); err != nil {
 				cut <- struct{}{}
 				return
 			}
 			_ = http.NewResponseController(w).Flush()
 			if r.URL.Path != "/much" {
-				time.Sleep(80 * time.Millisecond)
+				time.Sleep(longPause)
 			}
 		}
 	}))
-	address := newPassing(t, "http://"+origin, func(p *parts) {
-		p.edge.WriteTimeout = 50 * time.Millisecond
-	})
+	address := newPassing(t, "http://"+origin, func(p *parts) { p.edge.WriteTimeout = writeTimeout })
 	for _, http2 := range []bool{false, true} {
 		client := &http.Client{Transport: newTransport(t, http2)}
 		response, err := client.Get("http://" + address + "/pauses")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := bodyOf(t, response); len(got) != 3 {
-			t.Errorf("HTTP/2 %v: got %d pieces, want 3", http2, len(got))
+		if got := bodyOf(t, response); len(got) != pieces {
+			t.Errorf("HTTP/2 %v: got %d pieces, want %d", http2, len(got), pieces)
 		}
 		unread, err := client.Get("http://" + address + "/much")
 		if err != nil {
@@ -217,9 +225,7 @@ func TestUnreadHeadAnswersAreCutOff(t *testing.T) {
 	origin := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Fill", strings.Repeat("x", 60<<10))
 	}))
-	address := newPassing(t, "http://"+origin, func(p *parts) {
-		p.edge.WriteTimeout = 50 * time.Millisecond
-	})
+	address := newPassing(t, "http://"+origin, func(p *parts) { p.edge.WriteTimeout = writeTimeout })
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -239,15 +245,15 @@ func TestUnreadHeadAnswersAreCutOff(t *testing.T) {
 func TestReflectionStreamMayPauseBeyondWriteTimeout(t *testing.T) {
 	t.Parallel()
 	address := newPassing(t, "http://"+wiretest.Listen(t, http.NotFoundHandler()), func(p *parts) {
-		p.services.Reflection, p.edge.WriteTimeout = grpcservices.AnswererOwn, 50*time.Millisecond
+		p.services.Reflection, p.edge.WriteTimeout = grpcservices.AnswererOwn, writeTimeout
 	})
 	client := grpcreflect.NewClient(&http.Client{Transport: newTransport(t, true)}, "http://"+address, connect.WithGRPC())
 	stream := client.NewStream(t.Context())
 	defer func() { _, _ = stream.Close() }()
-	for range 2 {
+	for _, pause := range []time.Duration{0, longPause} {
+		time.Sleep(pause)
 		if services, err := stream.ListServices(); err != nil || len(services) != 1 {
-			t.Fatalf("got services %v, %v, want one", services, err)
+			t.Fatalf("after %v: got services %v, %v, want one", pause, services, err)
 		}
-		time.Sleep(80 * time.Millisecond)
 	}
 }

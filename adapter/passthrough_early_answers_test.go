@@ -81,7 +81,7 @@ func TestPassthroughEarlyAnswerIsLastOfItsConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		reader := bufio.NewReader(conn)
 		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\na")
 		response, err := http.ReadResponse(reader, nil)

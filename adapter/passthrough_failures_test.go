@@ -85,7 +85,7 @@ func callOtherMethod(t *testing.T, address string, options ...connect.ClientOpti
 	t.Helper()
 	client := connect.NewClient[emptypb.Empty, emptypb.Empty](
 		&http.Client{Transport: newTransport(t, true)}, "http://"+address+"/x.Y/Z", options...)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := client.CallUnary(ctx, connect.NewRequest(&emptypb.Empty{}))
 	return err
@@ -121,7 +121,7 @@ func TestUpstreamAbortEndsExchangeWhileClientSends(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na")
 	answer, err := io.ReadAll(conn)
 	if err != nil || strings.Contains(string(answer), "\r\n0\r\n") {

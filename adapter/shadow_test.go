@@ -40,8 +40,8 @@ func next(t *testing.T, results <-chan adapter.Shadow) adapter.Shadow {
 	select {
 	case shadow := <-results:
 		return shadow
-	case <-time.After(time.Minute):
-		t.Fatal("no call was judged within a minute")
+	case <-time.After(patience):
+		t.Fatal("no call was judged")
 		return adapter.Shadow{}
 	}
 }

@@ -26,7 +26,7 @@ func TestCallsDuringRestartReportWhatHappened(t *testing.T) {
 	t.Parallel()
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
-		f := newFaulty(t, protocol, 10*time.Second, neverOpens())
+		f := newFaulty(t, protocol, patience, neverOpens())
 		for name, call := range v1Protocols {
 			const concurrent = 8
 			arrived, release := make(chan struct{}), make(chan struct{})
@@ -81,7 +81,7 @@ func TestConnectionResetOnAcceptIsUnavailable(t *testing.T) {
 	t.Parallel()
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
-		f := newFaulty(t, protocol, 10*time.Second, neverOpens())
+		f := newFaulty(t, protocol, patience, neverOpens())
 		for name, call := range v1Protocols {
 			if code, message := call(t, f.address, userA, "pat-org-owner-a"); code != "0" {
 				t.Fatalf("%s, before: got code %s %q, want 0", name, code, message)
@@ -104,16 +104,16 @@ func TestConnectionResetOnAcceptIsUnavailable(t *testing.T) {
 	})
 }
 
-// A ZITADEL that stops and starts twice a second gets no write twice, and is called again
-// as soon as the breaker allows.
+// A ZITADEL that stops and starts again and again, whenever calls have failed and succeeded,
+// gets no write twice, and is called again as soon as the breaker allows.
 func TestFlappingUpstreamGetsNoWriteTwice(t *testing.T) {
 	t.Parallel()
 	bothUpstreams(t, func(t *testing.T, protocol v2client.Protocol) {
 		t.Helper()
-		f := newFaulty(t, protocol, time.Second, v2client.BreakerConfig{
+		f := newFaulty(t, protocol, patience, v2client.BreakerConfig{
 			MinimumCalls: 5, FailureRate: 0.5, Window: 200 * time.Millisecond, OpenFor: 20 * time.Millisecond,
 		})
-		var ok, unknown atomic.Int64
+		var ok, failed, unknown atomic.Int64
 		stop := make(chan struct{})
 		var callers sync.WaitGroup
 		for name, call := range v1Protocols {
@@ -122,14 +122,16 @@ func TestFlappingUpstreamGetsNoWriteTwice(t *testing.T) {
 					select {
 					case <-stop:
 						return
-					case <-time.After(10 * time.Millisecond):
+					case <-time.After(time.Millisecond): // so that those that are refused at once are not all there is
 					}
 					switch code, message := call(t, f.address, userA, "pat-org-owner-a"); code {
 					case "0":
 						ok.Add(1)
 					case "4":
+						failed.Add(1)
 						unknown.Add(1)
 					case "14":
+						failed.Add(1)
 						if strings.Contains(message, "unknown") {
 							unknown.Add(1)
 						}
@@ -139,11 +141,14 @@ func TestFlappingUpstreamGetsNoWriteTwice(t *testing.T) {
 				}
 			})
 		}
-		const halfPeriod = 250 * time.Millisecond
+		more := func(count *atomic.Int64) {
+			before := count.Load()
+			eventually(t, "another ten answers of a kind", func() bool { return count.Load() >= before+10 })
+		}
 		for range 8 {
-			time.Sleep(halfPeriod)
+			more(&ok)
 			f.Stop()
-			time.Sleep(halfPeriod)
+			more(&failed)
 			f.Start(t)
 		}
 		close(stop)
@@ -165,7 +170,7 @@ func TestFlappingUpstreamGetsNoWriteTwice(t *testing.T) {
 // and all of them succeed.
 func TestGoAwayFailsNoCall(t *testing.T) {
 	t.Parallel()
-	f := newFaulty(t, v2client.ProtocolGRPC, 20*time.Second, neverOpens())
+	f := newFaulty(t, v2client.ProtocolGRPC, patience, neverOpens())
 	ok, notDone := f.callAll(t, func(call int64) bool { return call == 10 })
 	if written := f.newWrites(t); notDone > 0 || written != ok {
 		t.Errorf("got %d successes, %d calls not done, %d writes; want none not done, and a write per success", ok, notDone, written)
@@ -177,7 +182,7 @@ func TestGoAwayFailsNoCall(t *testing.T) {
 // not done.
 func TestRepeatedGoAwaysWriteEachSuccessOnce(t *testing.T) {
 	t.Parallel()
-	f := newFaulty(t, v2client.ProtocolGRPC, 20*time.Second, neverOpens())
+	f := newFaulty(t, v2client.ProtocolGRPC, patience, neverOpens())
 	ok, notDone := f.callAll(t, func(call int64) bool { return call%3 == 0 })
 	if written := f.newWrites(t); written != ok || ok < notDone {
 		t.Errorf("got %d successes, %d calls not done, %d writes; want a write per success, and no more not done", ok, notDone, written)

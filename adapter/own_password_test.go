@@ -3,6 +3,7 @@ package adapter_test
 import (
 	"testing"
 
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
 )
@@ -61,7 +62,7 @@ func TestOwnPasswordNeedsPermissionInItsOrganization(t *testing.T) {
 func checkSelfSet(t *testing.T, s *stack) {
 	t.Helper()
 	plain := newStack(t, func(c *stackConfig) {
-		c.upstream, c.fixture, c.scope, c.protocol = s.zitadel, s.fixture, "off", v2client.ProtocolGRPC
+		c.upstream, c.fixture, c.scope, c.protocol = s.zitadel, s.fixture, adapter.OrgScopeOff, v2client.ProtocolGRPC
 	})
 	if got := setPassword(t, newTransport(t, false), plain.address, "token-none", "", "self-none", "Sup3rPassw0rd!"); got != "ok" {
 		t.Fatalf("v2 alone, own password: got %s, want ok", got)

@@ -83,6 +83,9 @@ var nextPort = func() *atomic.Uint32 {
 	return &start
 }()
 
+// patience is how long what is to happen may take, on any machine.
+const patience = 5 * time.Minute
+
 // request makes a call, again and again until somebody listens, and puts the
 // answer in the file "answer": request METHOD URL TOKEN [BODY].
 func request(ts *testscript.TestScript, _ bool, args []string) {
@@ -90,9 +93,9 @@ func request(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 3 {
 		body = args[3]
 	}
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		request, err := http.NewRequest(args[0], args[1], strings.NewReader(body))
 		ts.Check(err)
 		request.Header.Set("Authorization", "Bearer "+args[2])
@@ -115,7 +118,7 @@ func request(ts *testscript.TestScript, _ bool, args []string) {
 // regular expressions: metrics ADMIN LINE...
 // What a client has seen may be counted a moment later.
 func metrics(ts *testscript.TestScript, _ bool, args []string) {
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		request(ts, false, []string{http.MethodGet, "http://" + args[0] + "/metrics", "-"})
 		missing := slices.DeleteFunc(slices.Clone(args[1:]), func(line string) bool {
 			return regexp.MustCompile("(?m)^" + line + "$").MatchString(ts.ReadFile("answer"))

@@ -24,7 +24,7 @@ import (
 // twenty more.
 func TestSilentPostgreSQLDoesNotHoldUpTheEnd(t *testing.T) {
 	t.Parallel()
-	const most = 3*time.Second + 6*time.Second // for a machine that is busy
+	const most = 3*time.Second + 12*time.Second // for a machine that is busy
 	settings := config.Default()
 	settings.Server.Listen, settings.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	settings.Upstream.URL, settings.Passthrough.Enabled = "http://127.0.0.1:1", false
@@ -54,7 +54,7 @@ func TestSilentPostgreSQLDoesNotHoldUpTheEnd(t *testing.T) {
 		t.Errorf("ended after %v, want at most %v", took, most)
 	}
 	for !strings.Contains(log.String(), `"cause":"1 not written: `) { // on a machine that is busy, it may come after the end
-		if time.Since(signaled) > time.Minute {
+		if time.Since(signaled) > 5*time.Minute {
 			t.Fatalf("logged %s\nwant that a call was not written", log.String())
 		}
 		time.Sleep(time.Millisecond)

@@ -81,7 +81,7 @@ func get(t *testing.T, url string, http2 bool, config *tls.Config) (string, *tls
 	protocols.SetUnencryptedHTTP2(http2)
 	transport := &http.Transport{Protocols: protocols, TLSClientConfig: config.Clone()} // net/http writes into it
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(url)
+	response, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Get(url)
 	if err != nil {
 		return "", nil, err
 	}

@@ -63,6 +63,7 @@ type Client struct {
 	userAgent   string
 	services    []*service // more than one for ProtocolAuto
 	spoken      atomic.Int32
+	recheckAt   atomic.Int64 // when to look for Connect, in Unix nanoseconds
 	authAPI     *authAPI
 	breaker     *breaker
 	verified    *verifiedHosts

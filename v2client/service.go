@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -93,21 +94,57 @@ func (c *Client) service() *service { return c.services[c.spoken.Load()] }
 func (c *Client) Protocol() Protocol { return c.service().protocol }
 
 // ask makes a call over the protocol that ZITADEL speaks. With ProtocolAuto, one that is
-// not there is made over the other protocol too: nothing handled it, so no write is made
-// twice. What answers there is spoken from then on.
+// not there is made over the other protocol too, if ZITADEL answers that: nothing handled
+// the first, so no write is made twice. What answers there is spoken from then on.
 func ask[Req, Res any](ctx context.Context, c *Client, method procedure[Req, Res], caller Caller, to target, message *Req) (*Res, error) {
 	spoken := c.spoken.Load()
+	c.lookForConnect(to)
 	response, err := method(c.services[spoken], ctx, c.header(caller, to), message)
 	if len(c.services) == 1 || !isUnknownCall(err) {
 		return response, err
 	}
 	other := 1 - spoken
+	if !c.speaks(ctx, c.services[other], to) {
+		return response, err
+	}
 	otherResponse, otherErr := method(c.services[other], ctx, c.header(caller, to), message)
 	if isUnknownCall(otherErr) {
 		return response, err
 	}
-	if otherErr == nil || connect.IsWireError(otherErr) {
-		c.spoken.CompareAndSwap(spoken, other)
+	if (otherErr == nil || connect.IsWireError(otherErr)) && c.spoken.CompareAndSwap(spoken, other) {
+		c.recheckAt.Store(time.Now().Add(protocolRecheck).UnixNano())
 	}
 	return otherResponse, otherErr
+}
+
+// protocolRecheck is how often a client that speaks gRPC looks for Connect, which ZITADEL
+// speaks after an upgrade.
+const protocolRecheck = 10 * time.Minute
+
+// lookForConnect switches to Connect if ZITADEL speaks it by now. Calls do not wait for
+// that.
+func (c *Client) lookForConnect(to target) {
+	const auto = 2 // services
+	if len(c.services) != auto || c.spoken.Load() == 0 {
+		return
+	}
+	due, now := c.recheckAt.Load(), time.Now()
+	if now.UnixNano() < due || !c.recheckAt.CompareAndSwap(due, now.Add(protocolRecheck).UnixNano()) {
+		return
+	}
+	go func() {
+		if c.speaks(context.Background(), c.services[0], to) {
+			c.spoken.Store(0)
+		}
+	}()
+}
+
+// speaks asks ZITADEL over one protocol for a user without a token, and reports whether it
+// answers, with a refusal as a rule.
+func (c *Client) speaks(ctx context.Context, over *service, to target) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	made := newNote(ctx, nil)
+	_, err := over.getUserByID(made, c.header(Caller{}, to), new(userv2.GetUserByIDRequest))
+	return err == nil || connect.IsWireError(err) && !isUnknownCall(err) && !made.known().foreign
 }

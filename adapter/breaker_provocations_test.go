@@ -78,7 +78,7 @@ func provocations() map[string]provocation {
 			},
 		},
 		"a gateway refuses the caller, in JSON": {
-			host: upstream.HostUpstream, want: unavailable,
+			host: upstream.HostUpstream, want: `503 {"code":14,"message":"the proxy in front of ZITADEL answered HTTP 403"}`,
 			upstream: answers("", http.StatusForbidden, `{"message":"Forbidden"}`),
 		},
 		"a user has megabytes of metadata": {

@@ -100,11 +100,9 @@ func TestUnusableUpstreamAnswerIsUnavailable(t *testing.T) {
 	}
 	for name, upstream := range map[string]http.Handler{
 		"HTML with 200": page(200),
-		"HTML with 403": page(403),
-		"HTML with 404": page(404),
+		"HTML with 500": page(500),
 		"HTML with 502": page(502),
 		"HTML with 503": page(503),
-		"redirect":      http.RedirectHandler("http://localhost:1/", http.StatusFound),
 		"reset":         wiretest.Reset(t),
 		"garbage": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/proto")
@@ -125,6 +123,38 @@ func TestUnusableUpstreamAnswerIsUnavailable(t *testing.T) {
 				t.Errorf("the log: got %s\nwant a warning with a cause", log)
 			}
 		})
+	}
+}
+
+// When a proxy in front of ZITADEL refuses, or redirects, the answer and the log name its
+// status, and Retry-After is handed on: for a look-up as for SetPassword, whose outcome is
+// not unknown.
+func TestGatewayRefusalIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, scope := range []adapter.OrgScope{adapter.OrgScopeStrict, adapter.OrgScopeOff} {
+		for _, status := range []int{302, 307, 401, 403, 404, 413, 421, 451} {
+			t.Run(fmt.Sprintf("%s/%d", scope, status), func(t *testing.T) {
+				t.Parallel()
+				s := newStack(t, func(c *stackConfig) {
+					c.scope = scope
+					c.upstream = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						w.Header().Set("Location", "/login")
+						w.Header().Set("Retry-After", "17")
+						http.Error(w, "<html>proxy</html>", status)
+					})
+				})
+				message := fmt.Sprintf("the proxy in front of ZITADEL answered HTTP %d", status)
+				response := sendRaw(t, s.address, aCall())
+				if got := response.Header.Get("Retry-After"); got != "17" {
+					t.Errorf("Retry-After: got %q, want 17", got)
+				}
+				checkREST(t, "REST", response, http.StatusServiceUnavailable, fmt.Sprintf(`{"code":14,"message":%q}`, message))
+				checkGRPCFails(t, s, connect.CodeUnavailable, message)
+				if log := s.logged(); !strings.Contains(log, message) {
+					t.Errorf("the log: got %s\nwant %s", log, message)
+				}
+			})
+		}
 	}
 }
 

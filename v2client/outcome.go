@@ -32,6 +32,16 @@ type attempt struct {
 	// foreign says that the answer is not an error as the Connect protocol has it:
 	// connect-go takes any JSON for one.
 	foreign bool
+	// noRoute says that ZITADEL itself answered that it has nothing at the path.
+	noRoute bool
+	// retryAfter is the answer's Retry-After; 0 is none.
+	retryAfter time.Duration
+}
+
+// refusedByGateway reports whether a proxy in front of ZITADEL answered in a way that says
+// that it did not hand the request on. With 500 to 599, it may have.
+func (a attempt) refusedByGateway() bool {
+	return a.status >= http.StatusMultipleChoices && a.status < http.StatusInternalServerError && !a.noRoute
 }
 
 // ending says whether a call ended because its time was up or its client left.
@@ -87,17 +97,21 @@ const unknownOutcome = "ZITADEL did not answer: whether the change was made is u
 // counts against the upstream, whether the call may be made again, and whether the
 // outcome of a write is unknown. Nothing else judges an outcome.
 func classify(err error, kind kind, made attempt, to target, end ending) *Error {
-	if failure := newMissingError(err); failure != nil {
+	failure := newMissingError(err, made)
+	if failure == nil {
+		failure = newError(err, made, end)
+	}
+	failure.RetryAfter = made.retryAfter
+	if failure.missing {
 		return failure
 	}
-	failure := newError(err, made, end)
 	transport := failure.Origin == OriginTransport
-	refused := transport && isRefusal(failure.cause, made.status)
+	refused := transport && (made.refusedByGateway() || isRefusal(failure.cause, made.status))
 	failure.health = failure.healthOf(refused || to.mayBeWhy(failure.Origin, made), made, end)
 	// What may have been handled is made again only if it reads.
 	failure.retryable = failure.isUnavailable() && !refused && (kind == read || transport && !made.Sent) ||
 		kind == read && failure.Origin == OriginDeadline && end == ownDeadline
-	if transport && kind == write && made.Sent && failure.Code == connect.CodeUnavailable {
+	if transport && kind == write && made.Sent && !made.refusedByGateway() {
 		failure.Message = unknownOutcome
 	}
 	return failure
@@ -148,6 +162,8 @@ func newError(err error, made attempt, end ending) *Error {
 		return newEndedError(err, end)
 	case made.status == http.StatusTooManyRequests:
 		return &Error{Code: connect.CodeResourceExhausted, Message: "too many requests, try again later", Origin: OriginTransport, cause: err}
+	case made.refusedByGateway():
+		return newGatewayRefusal(err, made.status)
 	case made.foreign:
 		err = fmt.Errorf("answered HTTP %d, and not as the Connect protocol has it", made.status)
 	}
@@ -157,11 +173,14 @@ func newError(err error, made attempt, end ending) *Error {
 // newMissingError is the Error of a call that the upstream does not have: another release,
 // or a gateway that leads nowhere. Nothing handled it, and again would not help. nil if it
 // has.
-func newMissingError(err error) *Error {
+func newMissingError(err error, made attempt) *Error {
 	if !isUnknownCall(err) {
 		return nil
 	}
 	failure := newUnavailableError(err)
+	if own, ok := errors.AsType[*gatewayError](err); made.refusedByGateway() && (!ok || own.foreign) {
+		failure = newGatewayRefusal(err, made.status)
+	}
 	failure.missing = true
 	return failure
 }
@@ -188,6 +207,13 @@ func newEndedError(cause error, end ending) *Error {
 // ZITADEL would give.
 func newUnavailableError(cause error) *Error {
 	return &Error{Code: connect.CodeUnavailable, Message: "ZITADEL cannot be reached", Origin: OriginTransport, cause: cause}
+}
+
+// newGatewayRefusal is the Error of a call that a proxy in front of ZITADEL did not hand on.
+func newGatewayRefusal(cause error, status int) *Error {
+	failure := newUnavailableError(cause)
+	failure.Message = fmt.Sprintf("the proxy in front of ZITADEL answered HTTP %d", status)
+	return failure
 }
 
 // isRefusal reports whether what is in front of ZITADEL turned a call away for a reason

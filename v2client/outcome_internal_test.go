@@ -50,132 +50,132 @@ func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 	}{
 		// ZITADEL answered.
 		{
-			name: "refusal", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{sent, 403, false},
+			name: "refusal", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{Outcome: sent, status: 403, foreign: false},
 			want: verdict{code: connect.CodePermissionDenied, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "500 with an id", err: says(connect.CodeInternal, "COMMAND-CahN2"), made: attempt{sent, 500, false},
+			name: "500 with an id", err: says(connect.CodeInternal, "COMMAND-CahN2"), made: attempt{Outcome: sent, status: 500, foreign: false},
 			want: verdict{code: connect.CodeInternal, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "unavailable", err: says(connect.CodeUnavailable, ""), made: attempt{sent, 503, false},
+			name: "unavailable", err: says(connect.CodeUnavailable, ""), made: attempt{Outcome: sent, status: 503, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: failing, reads: true},
 		},
 		{
-			name: "unavailable with an id", err: says(connect.CodeUnavailable, "X"), made: attempt{sent, 503, false},
+			name: "unavailable with an id", err: says(connect.CodeUnavailable, "X"), made: attempt{Outcome: sent, status: 503, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "unavailable, suspect", err: says(connect.CodeUnavailable, ""), made: attempt{sent, 503, false},
+			name: "unavailable, suspect", err: says(connect.CodeUnavailable, ""), made: attempt{Outcome: sent, status: 503, foreign: false},
 			to:   target{unverifiedHost: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: notCounted, reads: true},
 		},
 		{
-			name: "userinfo's 401", err: fmt.Errorf("%w: 401", ErrTokenRefused), made: attempt{sent, 401, false},
+			name: "userinfo's 401", err: fmt.Errorf("%w: 401", ErrTokenRefused), made: attempt{Outcome: sent, status: 401, foreign: false},
 			want: verdict{code: connect.CodeUnauthenticated, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "its own deadline exceeded", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{sent, 504, false},
+			name: "its own deadline exceeded", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{Outcome: sent, status: 504, foreign: false},
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginZITADEL, health: healthy},
 		},
 		// No answer came.
 		{
-			name: "connection refused", err: refused, made: attempt{undialed, 0, false},
+			name: "connection refused", err: refused, made: attempt{Outcome: undialed, status: 0, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
 		},
 		{
-			name: "connection refused, suspect", err: refused, made: attempt{undialed, 0, false},
+			name: "connection refused, suspect", err: refused, made: attempt{Outcome: undialed, status: 0, foreign: false},
 			to:   target{largeHeaders: true, unverifiedHost: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
 		},
 		{
-			name: "reset before it was sent", err: errReset, made: attempt{unsent, 0, false},
+			name: "reset before it was sent", err: errReset, made: attempt{Outcome: unsent, status: 0, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
 		},
 		{
-			name: "reset after it was sent", err: errReset, made: attempt{sent, 0, false},
+			name: "reset after it was sent", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "reset, suspect", err: errReset, made: attempt{sent, 0, false},
+			name: "reset, suspect", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
 			to:   target{largeHeaders: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, reads: true, unknown: true},
 		},
 		{
-			name: "canceled, says connect-go, of a reset", err: plain(connect.CodeCanceled), made: attempt{sent, 0, false},
+			name: "canceled, says connect-go, of a reset", err: plain(connect.CodeCanceled), made: attempt{Outcome: sent, status: 0, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "no local port", err: &net.OpError{Op: "dial", Err: syscall.EADDRNOTAVAIL}, made: attempt{undialed, 0, false},
+			name: "no local port", err: &net.OpError{Op: "dial", Err: syscall.EADDRNOTAVAIL}, made: attempt{Outcome: undialed, status: 0, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
 		},
 		{
-			name: "no file descriptor", err: &net.OpError{Op: "dial", Err: syscall.EMFILE}, made: attempt{undialed, 0, false},
+			name: "no file descriptor", err: &net.OpError{Op: "dial", Err: syscall.EMFILE}, made: attempt{Outcome: undialed, status: 0, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
 		},
 		// A load balancer answered.
 		{
-			name: "gateway's 502", err: plain(connect.CodeUnavailable), made: attempt{sent, 502, true},
+			name: "gateway's 502", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 502, foreign: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's 504", err: plain(connect.CodeUnavailable), made: attempt{sent, 504, true},
+			name: "gateway's 504", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 504, foreign: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: late, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's JSON 503", err: says(connect.CodeUnavailable, ""), made: attempt{sent, 503, true},
+			name: "gateway's JSON 503", err: says(connect.CodeUnavailable, ""), made: attempt{Outcome: sent, status: 503, foreign: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's 503, unverified host", err: plain(connect.CodeUnavailable), made: attempt{sent, 503, true},
+			name: "gateway's 503, unverified host", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 503, foreign: true},
 			to:   target{unverifiedHost: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's 404", err: plain(connect.CodeUnimplemented), made: attempt{sent, 404, true},
+			name: "gateway's 404", err: plain(connect.CodeUnimplemented), made: attempt{Outcome: sent, status: 404, foreign: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
 		},
 		{
-			name: "gateway's 429", err: plain(connect.CodeUnavailable), made: attempt{sent, 429, true},
+			name: "gateway's 429", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 429, foreign: true},
 			want: verdict{code: connect.CodeResourceExhausted, origin: OriginTransport, health: notCounted},
 		},
 		{
-			name: "answer too large", err: plain(connect.CodeResourceExhausted), made: attempt{sent, 200, false},
+			name: "answer too large", err: plain(connect.CodeResourceExhausted), made: attempt{Outcome: sent, status: 200, foreign: false},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, unknown: true},
 		},
 		// Time, and clients that leave.
 		{
-			name: "client's deadline", err: errReset, made: attempt{sent, 0, false},
+			name: "client's deadline", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
 			end:  clientDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted},
 		},
 		{
-			name: "upstream.timeout", err: errReset, made: attempt{sent, 0, false},
+			name: "upstream.timeout", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
 			end:  ownDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
-			name: "upstream.timeout, large headers", err: errReset, made: attempt{sent, 0, false},
+			name: "upstream.timeout, large headers", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
 			to: target{largeHeaders: true}, end: ownDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted, reads: true},
 		},
 		{
-			name: "upstream.timeout, unverified host", err: errReset, made: attempt{sent, 0, false},
+			name: "upstream.timeout, unverified host", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
 			to: target{unverifiedHost: true}, end: ownDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
-			name: "upstream.timeout, noticed by ZITADEL", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{sent, 504, false},
+			name: "upstream.timeout, noticed by ZITADEL", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{Outcome: sent, status: 504, foreign: false},
 			end:  ownDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
-			name: "refusal at the deadline", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{sent, 403, false},
+			name: "refusal at the deadline", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{Outcome: sent, status: 403, foreign: false},
 			end:  ownDeadline,
 			want: verdict{code: connect.CodePermissionDenied, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "client left", err: context.Canceled, made: attempt{sent, 0, false},
+			name: "client left", err: context.Canceled, made: attempt{Outcome: sent, status: 0, foreign: false},
 			end:  canceled,
 			want: verdict{code: connect.CodeCanceled, origin: OriginCanceled, health: notCounted},
 		},

@@ -71,6 +71,8 @@ type gatewayError struct {
 	details []*anypb.Any
 	// missing says that there is nothing at the path.
 	missing bool
+	// foreign says that the answer was not ZITADEL's.
+	foreign bool
 }
 
 func (e *gatewayError) Error() string { return e.message }
@@ -87,7 +89,7 @@ func newGatewayError(httpStatus int, body []byte) error {
 	code := connect.Code(status.Code)
 	if err != nil || code == 0 || rpcstatus.HTTPStatus(code) != httpStatus {
 		if httpStatus == http.StatusNotFound || httpStatus == http.StatusNotImplemented {
-			return &gatewayError{code: connect.CodeUnimplemented, message: fmt.Sprintf("answered HTTP %d", httpStatus), missing: true}
+			return &gatewayError{code: connect.CodeUnimplemented, message: fmt.Sprintf("answered HTTP %d", httpStatus), missing: true, foreign: true}
 		}
 		return fmt.Errorf("answered HTTP %d, and not as ZITADEL does", httpStatus)
 	}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -40,8 +42,12 @@ func (t transport) Do(request *http.Request) (*http.Response, error) {
 	}
 	response, outcome, err := t.upstream.Do(request)
 	made := attempt{Outcome: outcome}
+	if http1, ok := errors.AsType[*upstream.HTTP1AnswerError](err); ok {
+		made.status, made.foreign, made.Sent = http1.Status, true, false
+	}
 	if err == nil {
 		made.status = response.StatusCode
+		made.retryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
 		if response.Status != "200 OK" { // connect-go repeats the upstream's reason phrase
 			response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
 		}
@@ -49,7 +55,7 @@ func (t transport) Do(request *http.Request) (*http.Response, error) {
 		case response.Header["X-Envoy-Ratelimited"] != nil: // to gRPC, Envoy says it with code 14
 			made.status, made.foreign = http.StatusTooManyRequests, true
 		case response.StatusCode != http.StatusOK && request.Method == http.MethodPost:
-			made.foreign = !isConnectError(response)
+			made.foreign, made.noRoute = judge(response)
 		}
 	}
 	if noted {
@@ -100,15 +106,32 @@ func (n *note) known() attempt {
 	return n.attempt
 }
 
-// isConnectError looks whether an answer is an error as the Connect protocol has it: its
-// code is named in the body, and belongs to its HTTP status.
-func isConnectError(response *http.Response) bool {
+// judge tells whether an answer is foreign: no error as the Connect protocol has it, whose
+// code is named in the body and belongs to its HTTP status. noRoute says that it is the
+// answer of ZITADEL's REST API for paths that it does not have.
+func judge(response *http.Response) (foreign, noRoute bool) {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes)) // an error comes again below
 	unread(response, body)
 	var told struct {
 		Code connect.Code `json:"code"`
 	}
-	return json.Unmarshal(body, &told) == nil && told.Code != 0 && rpcstatus.HTTPStatus(told.Code) == response.StatusCode
+	if json.Unmarshal(body, &told) == nil && told.Code != 0 && rpcstatus.HTTPStatus(told.Code) == response.StatusCode {
+		return false, false
+	}
+	own, ok := errors.AsType[*gatewayError](newGatewayError(response.StatusCode, body))
+	return true, ok && own.missing && !own.foreign
+}
+
+// retryAfter reads a Retry-After header (RFC 9110 section 10.2.3): seconds or a date. 0 is
+// none, or none that is valid and in the future.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(date.Sub(now), 0)
+	}
+	return 0
 }
 
 // unread puts what was read of an answer's body before the rest of it.

@@ -1,6 +1,7 @@
 package v2client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +10,8 @@ import (
 )
 
 // ErrTokenRefused is the cause of the error of a call whose token userinfo
-// refuses, with 401 or any other 4xx but 429. OIDC's words are not those of
-// ZITADEL's API: ask the API for them.
+// refuses, with 400, 401 or 403. OIDC's words are not those of ZITADEL's API: ask the API
+// for them.
 var ErrTokenRefused = errors.New("userinfo refused the token")
 
 // userInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3)
@@ -23,7 +24,7 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 			return nil, err
 		}
 		if status != http.StatusOK {
-			return nil, userInfoError(status)
+			return nil, userInfoError(status, body)
 		}
 		var claims struct {
 			Subject      string `json:"sub"`
@@ -42,15 +43,20 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 }
 
 // userInfoError is the error of an answer that is not 200.
-func userInfoError(status int) error {
+func userInfoError(status int, body []byte) error {
 	cause := fmt.Errorf("userinfo answered HTTP %d", status)
-	if isTokenRefusal(status) {
+	if isTokenRefusal(status, body) {
 		return fmt.Errorf("%w: %w", ErrTokenRefused, cause)
 	}
 	return cause
 }
 
-// isTokenRefusal reports whether a status of userinfo's is about the token. 429 is not.
-func isTokenRefusal(status int) bool {
-	return status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests
+// isTokenRefusal reports whether an answer of userinfo's is about the token. A page in HTML is
+// that of a proxy in front of ZITADEL.
+func isTokenRefusal(status int, body []byte) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		return !bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
+	}
+	return false
 }

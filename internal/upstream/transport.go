@@ -61,7 +61,8 @@ const maxConnections = 4
 type Transport struct {
 	addresses    *addressSet // nil: the upstream is not a host name
 	http1        bool
-	largeHeaders *Transport // HTTP/2 only: for requests that may end their connection
+	http1Status  *atomic.Int32 // see http2Conn
+	largeHeaders *Transport    // HTTP/2 only: for requests that may end their connection
 	newPool      func(index int) pool
 
 	renewal sync.Mutex // held while pools is replaced
@@ -132,7 +133,7 @@ func (u *Upstream) NewTransport(config TransportConfig) *Transport {
 }
 
 func (u *Upstream) newTransport(config TransportConfig) *Transport {
-	t := &Transport{addresses: u.addresses, http1: config.Version == HTTP1}
+	t := &Transport{addresses: u.addresses, http1: config.Version == HTTP1, http1Status: &u.http1Status}
 	t.turn.Store(rand.Uint32()) //nolint:gosec // not a secret: replicas should start with different addresses
 	first := t.nextOffset()
 	t.newPool = func(index int) pool {
@@ -158,7 +159,11 @@ func (u *Upstream) newPool(config TransportConfig, offset func() int) pool {
 		if u.socket != "" {
 			network, address = "unix", u.socket
 		}
-		return d.dial(ctx, network, address, offset())
+		conn, err := d.dial(ctx, network, address, offset())
+		if err == nil && config.Version == HTTP2 && u.base.Scheme == "http" {
+			conn = &http2Conn{Conn: conn, http1: &u.http1Status}
+		}
+		return conn, err
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(config.Version == HTTP1)

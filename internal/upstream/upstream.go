@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"unicode"
 
 	"golang.org/x/net/http/httpguts"
@@ -46,6 +47,8 @@ type Upstream struct {
 	host      string
 	tls       *tls.Config // nil: the system's CAs and no client certificate
 	addresses *addressSet // nil: the upstream is not a host name
+
+	http1Status atomic.Int32 // see http2Conn
 
 	connect connectFunc // replaced by tests; nil: newConnect
 }

@@ -208,7 +208,7 @@ func Faults() map[string]Fault {
 		"garbage as protobuf": write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\nContent-Length: 4\r\n\r\n\xff\xff\xff\xff"),
 		"wrong content type":  write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"),
 		"HTML with 200":       page("200 OK"),
-		"HTML with 403":       page("403 Forbidden"),
+		"HTML with 500":       page("500 Internal Server Error"),
 		"HTML with 502":       page("502 Bad Gateway"),
 		"HTML with 503":       page("503 Service Unavailable"),
 		"oversized answer": write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\n" +

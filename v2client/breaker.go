@@ -212,6 +212,34 @@ func (b *breaker) end(began time.Time, outcome health) {
 	b.report(outcome)
 }
 
+// errSilent is the cause of a context that untilSilent ended.
+var errSilent = errors.New("ZITADEL answered nothing in the meantime")
+
+// untilSilent returns a context for an attempt that begins now. It ends when ZITADEL has
+// answered no call and no probe for limit: a busy ZITADEL may take longer for each call, but
+// answers others meanwhile.
+func (b *breaker) untilSilent(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var look func()
+	look = func() {
+		b.mu.Lock()
+		left := limit - time.Since(b.quietSince)
+		b.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+		case left > 0:
+			time.AfterFunc(left, look)
+		default:
+			cancel(errSilent)
+		}
+	}
+	timer := time.AfterFunc(limit, look)
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
 // report counts an outcome while the breaker is closed. Otherwise the probe decides.
 func (b *breaker) report(outcome health) {
 	if outcome == notCounted || b.state.State() != gobreaker.StateClosed {

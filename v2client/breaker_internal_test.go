@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"zitadel-v1-adapter/internal/upstream"
 )
 
 // The breaker's states, probes and suspect calls, with the calls made by the tests, and
@@ -213,6 +215,67 @@ func TestTimeoutCountsOnlyInSilence(t *testing.T) {
 	})
 }
 
+// reads makes a read as inTime makes a write.
+func (c *Client) reads(t *testing.T, timeout time.Duration, send func(context.Context, target) (*int, error)) *Error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	pending := guardedCall(c, target{}, send)
+	pending.kind = read
+	pending.own, _ = ctx.Deadline()
+	_, failure := pending.guarded(ctx, false)
+	return failure
+}
+
+// 64 reads wait behind each other at a busy ZITADEL, the last for 50 seconds, and each gets
+// its answer: none ends after the 20 seconds in which a silent ZITADEL has to answer.
+func TestReadsWaitForBusyUpstream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newGuarded(1, unanswered)
+		client.readTimeout = 20 * time.Second
+		var calls sync.WaitGroup
+		for n := range 64 {
+			calls.Go(func() {
+				if failure := client.reads(t, time.Minute, takes(time.Duration(n+1)*time.Second*50/64)); failure != nil {
+					t.Errorf("read %d: got %v, want success", n, failure)
+				}
+			})
+		}
+		calls.Wait()
+		client.mustBe(t, gobreaker.StateClosed)
+		time.Sleep(hangAfter)
+	})
+}
+
+// Reads at an upstream that answers nothing end after readTimeout, from their start or from
+// the last answer, and count as failures.
+func TestReadsEndInSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newGuarded(2, answered)
+		client.readTimeout = 2 * time.Second // less than hangAfter: no probe
+		began := time.Now()
+		ends := func(after time.Duration) {
+			t.Helper()
+			failure := client.reads(t, time.Minute, takes(time.Hour))
+			if got := time.Since(began); got != after || failure == nil || failure.Origin != OriginDeadline || !failure.retryable {
+				t.Errorf("got %v after %v, want a deadline that may be retried after %v", failure, got, after)
+			}
+		}
+		var calls sync.WaitGroup
+		calls.Go(func() { _ = client.reads(t, time.Minute, takes(time.Second)) })
+		calls.Go(func() { ends(3 * time.Second) }) // two after the other was answered
+		calls.Wait()
+		client.mustBe(t, gobreaker.StateClosed)
+		ends(5 * time.Second)
+		client.mustBe(t, gobreaker.StateClosed)
+		ends(7 * time.Second)
+		client.mustBe(t, gobreaker.StateOpen)
+		time.Sleep(hangAfter)
+	})
+}
+
 // A suspect call opens the breaker only by a failure that it cannot have caused.
 func TestSuspectCallsOpenBreakerOnlyIfDialFails(t *testing.T) {
 	t.Parallel()
@@ -261,6 +324,24 @@ func TestProbesGoToVerifiedHosts(t *testing.T) {
 			time.Sleep(hangAfter)
 		})
 	}
+}
+
+// What does not count, such as a proxy's refusal, is no success either: failures before and
+// after it are failures in a row.
+func TestUncountedCallsAreNoSuccesses(t *testing.T) {
+	t.Parallel()
+	client := newGuarded(3, answered)
+	refusals := func(ctx context.Context, _ target) (*int, error) {
+		noteAttempt(ctx, attempt{Outcome: upstream.Outcome{Dialed: true, Sent: true}, status: 403, foreign: true})
+		return nil, errors.New("403")
+	}
+	for range 2 {
+		_, _ = guardedCall(client, target{}, fails).guarded(t.Context(), false)
+		_, _ = guardedCall(client, target{}, refusals).guarded(t.Context(), false)
+	}
+	client.mustBe(t, gobreaker.StateClosed)
+	_, _ = guardedCall(client, target{}, fails).guarded(t.Context(), false)
+	client.mustBe(t, gobreaker.StateOpen)
 }
 
 // A call that panics is over for the breaker too: it does not wait for its answer.

@@ -116,22 +116,18 @@ func (c *call[Res]) guarded(ctx context.Context, retry bool) (*Res, *Error) {
 	return nil, newEndedError(err, endingOf(ctx, c.own, time.Now()))
 }
 
-// attempt makes one attempt, and reports it to the breaker. One that only reads has its
-// own, shorter time.
+// attempt makes one attempt, and reports it to the breaker. One that only reads ends when
+// ZITADEL has answered nothing for readTimeout.
 func (c *call[Res]) attempt(ctx context.Context, retry bool) (*Res, *Error) {
-	own := c.own
-	if c.kind == read {
-		var cancel context.CancelFunc
-		if limit := time.Now().Add(c.client.readTimeout); own.IsZero() || limit.Before(own) {
-			own = limit
-		}
-		ctx, cancel = context.WithDeadline(ctx, own)
-		defer cancel()
-	}
 	outcome := notCounted // of an attempt that panics
 	var failure *Error
 	ctx, span := c.traced(ctx)
 	began := c.client.breaker.begin(c.to)
+	if c.kind == read {
+		var stop context.CancelFunc
+		ctx, stop = c.client.breaker.untilSilent(ctx, c.client.readTimeout)
+		defer stop()
+	}
 	defer func() {
 		c.client.breaker.end(began, outcome)
 		if c.attempts != nil {
@@ -146,7 +142,7 @@ func (c *call[Res]) attempt(ctx context.Context, retry bool) (*Res, *Error) {
 		c.client.verified.add(c.to.host)
 		return response, nil
 	}
-	failure = classify(err, c.kind, made.known(), c.to, endingOf(ctx, own, time.Now()))
+	failure = classify(err, c.kind, made.known(), c.to, endingOf(ctx, c.own, time.Now()))
 	outcome = failure.health
 	return nil, failure
 }

@@ -40,8 +40,9 @@ type Config struct {
 	Protocol Protocol
 	Breaker  BreakerConfig
 	Retry    RetryConfig
-	// ReadTimeout is the time that one attempt at a call that only reads may take. All
-	// calls end by [Caller.WithDeadline] and their context besides. Above 0.
+	// ReadTimeout is how long ZITADEL may answer nothing, neither this call nor another,
+	// before an attempt at a call that only reads is given up. All calls end by
+	// [Caller.WithDeadline] and their context besides. Above 0.
 	ReadTimeout time.Duration
 	// UserAgent is sent with every call.
 	UserAgent string

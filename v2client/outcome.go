@@ -51,7 +51,7 @@ const (
 	goesOn ending = iota
 	canceled
 	clientDeadline
-	ownDeadline // the adapter's: upstream.timeout or upstream.readTimeout
+	ownDeadline // the adapter's: upstream.timeout, or upstream.readTimeout of silence
 )
 
 // deadlineSlack is how long before a deadline what fails because of it may fail:
@@ -63,6 +63,8 @@ const deadlineSlack = 10 * time.Millisecond
 func endingOf(ctx context.Context, own, now time.Time) ending {
 	deadline, limited := ctx.Deadline()
 	switch {
+	case errors.Is(context.Cause(ctx), errSilent):
+		return ownDeadline
 	case errors.Is(ctx.Err(), context.Canceled):
 		return canceled
 	case !limited || deadline.Sub(now) >= deadlineSlack:

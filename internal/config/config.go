@@ -189,7 +189,7 @@ type Upstream struct {
 	// Protocol is the protocol of v2 calls. Flag --upstream-protocol.
 	//
 	// "auto": Connect where ZITADEL speaks it, else gRPC; found out at the first call, and
-	// again when it changes.
+	// again when a call finds nothing there. On gRPC, Connect is looked for every ten minutes.
 	//
 	// "connect": for ZITADEL v4 and later, over HTTP/1.1 keep-alive connections.
 	//
@@ -216,8 +216,9 @@ type Upstream struct {
 	// ZITADEL may need long: with bcrypt's cost of 14, its default, each call takes a
 	// second of one of its cores, and calls that come together share them.
 	Timeout time.Duration `yaml:"timeout"`
-	// ReadTimeout is the time for each attempt at a look-up that comes before the write.
-	// Above 0s.
+	// ReadTimeout is how long ZITADEL may answer nothing, neither a look-up that comes before
+	// the write nor any other call, before the look-up is given up and, as retry allows, made
+	// again. Above 0s.
 	ReadTimeout time.Duration `yaml:"readTimeout"`
 	// TLS is TLS towards ZITADEL, and only allowed with an https URL. The files are PEM,
 	// and are loaded again when they change; an error in them is logged, and the old

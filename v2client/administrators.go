@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 
+	"connectrpc.com/connect"
+
 	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
 	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	"zitadel-v1-adapter/v2client/internal/guard"
 )
 
 // administrator is one of a user's administrator roles and where it holds.
@@ -30,19 +34,37 @@ const maxAdministratorPages = 100
 // as it has pages: v2's, which ZITADEL has from v4.5 on, or else v2beta's, which it has
 // from v4.0 on. One's own roles may be listed without any permission.
 func (c *Client) administrators(ctx context.Context, caller Caller, userID string) ([]administrator, error) {
-	all, err := c.administratorsBy(ctx, caller, userID, (*service).listAdministrators)
+	all, err := allPages(ctx, caller, userID, c.listAdministrators)
 	if isMissing(err) {
-		return c.administratorsBy(ctx, caller, userID, (*service).listAdministratorsBeta)
+		return allPages(ctx, caller, userID, c.listAdministratorsBeta)
 	}
 	return all, err
 }
 
-type listAdministrators = procedure[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
+// listAdministrators makes one ListAdministrators call of either version.
+type listAdministrators func(context.Context, Caller, *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error)
 
-func (c *Client) administratorsBy(ctx context.Context, caller Caller, userID string, list listAdministrators) ([]administrator, error) {
+func (c *Client) listAdministrators(ctx context.Context, caller Caller, message *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error) {
+	return rpc(ctx, c, caller, c.administrators2, internal_permissionv2connect.InternalPermissionServiceClient.ListAdministrators, message)
+}
+
+func (c *Client) listAdministratorsBeta(ctx context.Context, caller Caller, message *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error) {
+	return rpc(ctx, c, caller, c.administrators2beta, (*listAdministratorsBeta).CallUnary, message)
+}
+
+// listAdministratorsBeta is a client of what ListAdministrators was before v4.5, with the
+// same messages.
+type listAdministratorsBeta = connect.Client[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
+
+func newListAdministratorsBeta(over connect.HTTPClient, base string, options ...connect.ClientOption) *listAdministratorsBeta {
+	const procedure = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
+	return connect.NewClient[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse](over, base+procedure, options...)
+}
+
+func allPages(ctx context.Context, caller Caller, userID string, list listAdministrators) ([]administrator, error) {
 	var all []administrator
 	for range maxAdministratorPages {
-		response, err := unary(ctx, c, operation{"ListAdministrators", read}, caller, list, &permissionv2.ListAdministratorsRequest{
+		response, err := list(ctx, caller, &permissionv2.ListAdministratorsRequest{
 			Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
 			Filters: []*permissionv2.AdministratorSearchFilter{{
 				Filter: &permissionv2.AdministratorSearchFilter_InUserIdsFilter{
@@ -61,7 +83,7 @@ func (c *Client) administratorsBy(ctx context.Context, caller Caller, userID str
 			return all, nil
 		}
 	}
-	return nil, newUnavailableError(errors.New("ListAdministrators does not end"))
+	return nil, guard.NewUnavailableError(errors.New("ListAdministrators does not end"))
 }
 
 func newAdministrator(from *permissionv2.Administrator) administrator {
@@ -85,8 +107,8 @@ func (c *Client) ListsAdministrators(ctx context.Context, caller Caller) (versio
 	for _, each := range []struct {
 		version string
 		list    listAdministrators
-	}{{"v2", (*service).listAdministrators}, {"v2beta", (*service).listAdministratorsBeta}} {
-		_, err = c.administratorsBy(ctx, caller, "0", each.list)
+	}{{"v2", c.listAdministrators}, {"v2beta", c.listAdministratorsBeta}} {
+		_, err = allPages(ctx, caller, "0", each.list)
 		switch failure, _ := errors.AsType[*Error](err); {
 		case isMissing(err):
 			continue

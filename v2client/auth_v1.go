@@ -10,6 +10,8 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+
+	"zitadel-v1-adapter/v2client/internal/guard"
 )
 
 // The calls of the Auth API v1, over REST (recordings auth_v1_*.jsonl).
@@ -34,11 +36,11 @@ func (c *Client) me(ctx context.Context, caller Caller) (Identity, error) {
 			} `json:"human"`
 		} `json:"user"`
 	}
-	if err := c.restCall(ctx, caller, "me", http.MethodGet, mePath, "", &answer); err != nil {
+	if err := c.restJSON(ctx, caller, lookup{name: "me", method: http.MethodGet, path: mePath}, &answer); err != nil {
 		return Identity{}, err
 	}
 	if answer.User.ID == "" || answer.User.Details.ResourceOwner == "" {
-		return Identity{}, newUnavailableError(errors.New(mePath + " named no user or no organization"))
+		return Identity{}, guard.NewUnavailableError(errors.New(mePath + " named no user or no organization"))
 	}
 	return Identity{
 		UserID: answer.User.ID, Organization: answer.User.Details.ResourceOwner,
@@ -53,7 +55,8 @@ func (c *Client) permissions(ctx context.Context, caller Caller, known Identity)
 	var answer struct {
 		Result []string `json:"result"`
 	}
-	if err := c.restCall(ctx, caller, "permissions", http.MethodPost, permissionsPath, "{}", &answer); err != nil {
+	look := lookup{name: "permissions", method: http.MethodPost, path: permissionsPath, body: "{}"}
+	if err := c.restJSON(ctx, caller, look, &answer); err != nil {
 		return GrantUnknown, known, err
 	}
 	write := slices.ContainsFunc(answer.Result, func(permission string) bool {
@@ -89,7 +92,8 @@ func (c *Client) membership(ctx context.Context, caller Caller, organization str
 			} `json:"details"`
 		} `json:"result"`
 	}
-	err := c.restCall(ctx, caller, "memberships", http.MethodPost, membershipsPath, "{}", &answer)
+	look := lookup{name: "memberships", method: http.MethodPost, path: membershipsPath, body: "{}"}
+	err := c.restJSON(ctx, caller, look, &answer)
 	if isMissing(err) {
 		return GrantNone, nil
 	}
@@ -104,11 +108,11 @@ func (c *Client) membership(ctx context.Context, caller Caller, organization str
 	return GrantNone, nil
 }
 
-// authAPI remembers under which instances the Auth API v1 is gone, for a while: it may
+// authAPI remembers under which instances the Auth API v1 is absent, for a while: it may
 // be a gateway's doing, and be undone.
 type authAPI struct {
-	gone *lru.Cache[string, time.Time] // until when it is not asked
-	now  func() time.Time
+	absentUntil *lru.Cache[string, time.Time]
+	now         func() time.Time
 }
 
 const (
@@ -117,21 +121,21 @@ const (
 )
 
 func newAuthAPI() (*authAPI, error) {
-	gone, err := lru.New[string, time.Time](authAPIEntries)
-	return &authAPI{gone: gone, now: time.Now}, err
+	absentUntil, err := lru.New[string, time.Time](authAPIEntries)
+	return &authAPI{absentUntil: absentUntil, now: time.Now}, err
 }
 
-// expected reports whether a caller's instance is to be asked.
-func (a *authAPI) expected(caller Caller) bool {
-	until, known := a.gone.Get(string(caller.AppendInstance(nil)))
-	return !known || a.now().After(until)
+// shouldTry reports whether the API may be there for a caller.
+func (a *authAPI) shouldTry(caller Caller) bool {
+	until, absent := a.absentUntil.Get(string(caller.AppendInstance(nil)))
+	return !absent || a.now().After(until)
 }
 
-// missing reports whether err says that the API is gone, and remembers it.
-func (a *authAPI) missing(caller Caller, err error) bool {
+// recordAbsence reports whether err says that the API is absent, and remembers it.
+func (a *authAPI) recordAbsence(caller Caller, err error) bool {
 	if !isMissing(err) {
 		return false
 	}
-	a.gone.Add(string(caller.AppendInstance(nil)), a.now().Add(authAPIRetry))
+	a.absentUntil.Add(string(caller.AppendInstance(nil)), a.now().Add(authAPIRetry))
 	return true
 }

@@ -37,7 +37,7 @@ type Caller struct {
 	requestID string
 	deadline  time.Time
 	noToken   bool
-	attempts  *[]Attempt // nil: nobody wants to know
+	attempts  *[]Attempt // nil: not recorded
 }
 
 // field is one of a header. Few are looked up, and a list costs less than a map.
@@ -87,6 +87,18 @@ func (c Caller) WithDeadline(deadline time.Time) Caller {
 func (c Caller) WithAttempts(made *[]Attempt) Caller {
 	c.attempts = made
 	return c
+}
+
+// setHeader sets a request's header, in which connect-go and package wire look for the Host.
+func (c Caller) setHeader(header http.Header, userAgent, host string) {
+	for _, field := range c.fields {
+		header[field.name] = []string{field.value}
+	}
+	if c.requestID != "" {
+		header[requestIDHeader] = []string{c.requestID}
+	}
+	header["User-Agent"] = []string{userAgent}
+	header["Host"] = []string{host}
 }
 
 // get is the value of a header's field, or "".

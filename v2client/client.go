@@ -1,35 +1,27 @@
 // Package v2client is the only door to ZITADEL v2. It makes calls with the caller's own
 // token and says what became of them. It knows nothing of v1.
+//
+// Each of its files makes a few of ZITADEL's calls: RPCs by the generated connect-go clients
+// (rpc), REST by rest. Package guard stands between these and the wire: it makes a call again,
+// refuses it while ZITADEL is down, and judges what became of it.
 package v2client
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/v2client/internal/guard"
 )
-
-// Protocol is the protocol of v2 calls.
-type Protocol string
-
-// The protocols. ZITADEL speaks Connect from v4 on, and always gRPC.
-const (
-	// ProtocolAuto is Connect where ZITADEL speaks it, and else gRPC.
-	ProtocolAuto    Protocol = "auto"
-	ProtocolConnect Protocol = "connect"
-	ProtocolGRPC    Protocol = "grpc"
-)
-
-// maxAnswerBytes bounds what is read of an upstream's answer: more than a page of
-// administrators takes. connect-go keeps the buffers that answers were read into, so
-// garbage from an upstream may cost this much for each call under way, and for some
-// time after it.
-const maxAnswerBytes = 256 << 10
 
 // Config says how ZITADEL is called. Every field but UserAgent, OnBreaker, Tracer and Log
 // is required.
@@ -56,23 +48,50 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// Types that the guard of all calls shares with this package.
+type (
+	// Error is the error of every method.
+	Error = guard.Error
+	// Origin says who made an Error.
+	Origin = guard.Origin
+	// Attempt is one attempt at a call of ZITADEL's.
+	Attempt = guard.Attempt
+	// RetryConfig says when a call that failed is made again.
+	RetryConfig = guard.RetryConfig
+	// BreakerConfig says when calls to a failing upstream are refused without trying.
+	BreakerConfig = guard.BreakerConfig
+	// BreakerState is what the breaker does with calls.
+	BreakerState = guard.BreakerState
+)
+
+// Who made an Error, and the states of the breaker.
+const (
+	OriginZITADEL   = guard.OriginZITADEL
+	OriginTransport = guard.OriginTransport
+	OriginDeadline  = guard.OriginDeadline
+	OriginCanceled  = guard.OriginCanceled
+	OriginBreaker   = guard.OriginBreaker
+	OriginSelf      = guard.OriginSelf
+
+	BreakerClosed   = guard.BreakerClosed
+	BreakerHalfOpen = guard.BreakerHalfOpen
+	BreakerOpen     = guard.BreakerOpen
+)
+
 // Client makes ZITADEL v2 calls. It is safe for concurrent use. Every method
 // returns an [*Error] as its error.
 type Client struct {
-	base        string
-	upstream    *upstream.Upstream
-	userAgent   string
-	services    []*service // more than one for ProtocolAuto
-	spoken      atomic.Int32
-	recheckAt   atomic.Int64 // when to look for Connect, in Unix nanoseconds
-	authAPI     *authAPI
-	breaker     *breaker
-	verified    *verifiedHosts
-	openFor     time.Duration
-	readTimeout time.Duration
-	retry       RetryConfig
-	budget      *retryBudget
-	tracer      *tracing.Tracer
+	upstream  *upstream.Upstream
+	userAgent string
+	guard     *guard.Guard
+	protocols *protocols
+	authAPI   *authAPI
+
+	// One client for each protocol. What writes is made again only if nothing was sent.
+	writes              []userv2connect.UserServiceClient
+	reads               []userv2connect.UserServiceClient
+	administrators2     []internal_permissionv2connect.InternalPermissionServiceClient
+	administrators2beta []*listAdministratorsBeta
 }
 
 func (c Config) validate() error {
@@ -88,7 +107,7 @@ func (c Config) validate() error {
 	if c.ReadTimeout <= 0 {
 		mistakes = append(mistakes, fmt.Errorf("upstream.readTimeout: %v: use a duration above 0, such as 20s", c.ReadTimeout))
 	}
-	return errors.Join(append(mistakes, c.Breaker.validate(), c.Retry.validate())...)
+	return errors.Join(append(mistakes, c.Breaker.Validate(), c.Retry.Validate())...)
 }
 
 // New checks config and makes a Client; it does not connect yet. The error has a line for
@@ -97,44 +116,109 @@ func New(config Config) (*Client, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	protocols := []Protocol{config.Protocol}
-	if config.Protocol == ProtocolAuto {
-		protocols = []Protocol{ProtocolConnect, ProtocolGRPC}
+	c := &Client{upstream: config.Upstream, userAgent: config.UserAgent}
+	var err error
+	if c.authAPI, err = newAuthAPI(); err != nil {
+		return nil, err
 	}
-	verified, err := newVerifiedHosts(config.Upstream)
+	c.protocols = newProtocols(config)
+	c.guard, err = guard.New(guard.Config{
+		Breaker: config.Breaker, Retry: config.Retry, ReadTimeout: config.ReadTimeout,
+		Base: config.Upstream.Base(), HostByClient: config.Upstream.HostByClient(), Probe: c.protocols.probe,
+		OnBreaker: config.OnBreaker, Tracer: config.Tracer, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
+	})
 	if err != nil {
 		return nil, err
 	}
-	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
-	authAPI, err := newAuthAPI()
-	if err != nil {
-		return nil, err
-	}
-	c := &Client{
-		base:        config.Upstream.Base().String(),
-		upstream:    config.Upstream,
-		userAgent:   config.UserAgent,
-		authAPI:     authAPI,
-		verified:    verified,
-		openFor:     config.Breaker.OpenFor,
-		readTimeout: config.ReadTimeout,
-		retry:       config.Retry,
-		budget:      newRetryBudget(config.Retry.Budget),
-		tracer:      config.Tracer,
-	}
-	c.breaker = newBreaker(config.Breaker, c.probe, config.OnBreaker, log)
-	for _, protocol := range protocols {
-		c.services = append(c.services, newService(config.Upstream, protocol))
+	base := config.Upstream.Base().String()
+	for _, each := range c.protocols.all {
+		options := append(each.options(), connect.WithInterceptors(c.guard))
+		c.writes = append(c.writes, userv2connect.NewUserServiceClient(each.http, base, options...))
+		options = append(options, connect.WithIdempotency(connect.IdempotencyNoSideEffects))
+		c.reads = append(c.reads, userv2connect.NewUserServiceClient(each.http, base, options...))
+		c.administrators2 = append(c.administrators2, internal_permissionv2connect.NewInternalPermissionServiceClient(each.http, base, options...))
+		c.administrators2beta = append(c.administrators2beta, newListAdministratorsBeta(each.http, base, options...))
 	}
 	return c, nil
 }
 
+// rpc makes a call on a caller's behalf, by a method of generated clients, over the protocol
+// that ZITADEL speaks. With ProtocolAuto, one that is not there is made over the other
+// protocol too, if ZITADEL answers that: nothing handled the first, so no write is made twice.
+func rpc[Service, Req, Res any](
+	ctx context.Context,
+	c *Client,
+	caller Caller,
+	services []Service,
+	method func(Service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	message *Req,
+) (*Res, error) {
+	ctx, host, end, err := c.begin(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	send := func(over int32) (*connect.Response[Res], error) {
+		request := connect.NewRequest(message)
+		caller.setHeader(request.Header(), c.userAgent, host)
+		return method(services[over], ctx, request)
+	}
+	active := c.protocols.inUse(host)
+	response, err := send(active)
+	if other, ok := c.protocols.other(active); ok && isMissing(err) && c.protocols.answers(ctx, other, host) {
+		if otherResponse, otherErr := send(other); !isMissing(otherErr) {
+			c.protocols.use(other)
+			response, err = otherResponse, otherErr
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return response.Msg, nil
+}
+
+// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens
+// are a few kilobytes.
+const maxForwardedBytes = 256 << 10
+
+// begin returns a context for a call on a caller's behalf, which ends by end, and the host
+// that the call is for. It refuses what net/http would not send: a caller must not be able to
+// fail calls in a way that looks like the upstream's fault.
+func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, host string, end context.CancelFunc, _ error) {
+	if len(caller.host)+caller.headerBytes() > maxForwardedBytes {
+		return nil, "", nil, guard.NewSelfError(connect.CodeResourceExhausted, "the request's headers are too large")
+	}
+	host, ok := c.upstream.HostFor(caller.host)
+	if !ok {
+		return nil, "", nil, guard.NewSelfError(connect.CodeNotFound, "Instance not found: the request's host is not a host name")
+	}
+	if caller.attempts != nil {
+		ctx = guard.WithAttempts(ctx, caller.attempts)
+	}
+	if caller.deadline.IsZero() {
+		return ctx, host, func() {}, nil
+	}
+	ctx, end = guard.WithDeadline(ctx, caller.deadline)
+	return ctx, host, end, nil
+}
+
+// isMissing reports whether an error says that the upstream does not have what was
+// called.
+func isMissing(err error) bool {
+	failure, ok := errors.AsType[*Error](err)
+	return ok && failure.Missing
+}
+
 // BreakerState is what the breaker does with calls now.
-func (c *Client) BreakerState() BreakerState { return stateOf(c.breaker.state.State()) }
+func (c *Client) BreakerState() BreakerState { return c.guard.BreakerState() }
+
+// Protocol is the protocol in use: the configured one, or with ProtocolAuto the one in
+// which ZITADEL answered last, and Connect before the first answer.
+func (c *Client) Protocol() Protocol { return c.protocols.current().name }
 
 // Close drops idle connections. Calls under way go on.
 func (c *Client) Close() {
-	for _, service := range c.services {
-		service.transport.upstream.CloseIdleConnections()
+	for _, each := range c.protocols.all {
+		each.http.CloseIdleConnections()
 	}
 }

@@ -1,5 +1,5 @@
 package v2client
 
 // RecheckProtocolNow makes the next call of a client that speaks gRPC, with ProtocolAuto,
-// look for Connect, as it does after protocolRecheck.
-func (c *Client) RecheckProtocolNow() { c.recheckAt.Store(0) }
+// look for Connect, as it does every ten minutes.
+func (c *Client) RecheckProtocolNow() { c.protocols.recheckAt.Store(0) }

@@ -2,13 +2,12 @@ package v2client
 
 import (
 	"context"
-	"errors"
 	"slices"
 )
 
-// Who is the caller, and what may it do? Two doors lead to the answer: the Auth API v1
-// (auth_v1.go), which is there on every release up to today and makes the very look-up
-// that native v1 makes; and, where it is gone, v2 and OIDC.
+// Whose token a caller holds and what it may do is asked of the Auth API v1 (auth_v1.go),
+// which is there on every release up to today and makes the very look-up that native v1
+// makes; where it is absent, of v2 and OIDC.
 
 // Identity is whose token a caller holds.
 type Identity struct {
@@ -40,9 +39,9 @@ const (
 // is there. [ErrTokenRefused] is the cause of the error if only userinfo could be asked
 // and does not take the token.
 func (c *Client) Identify(ctx context.Context, caller Caller) (Identity, error) {
-	if c.authAPI.expected(caller) {
+	if c.authAPI.shouldTry(caller) {
 		identity, err := c.me(ctx, caller)
-		if !c.authAPI.missing(caller, err) {
+		if !c.authAPI.recordAbsence(caller, err) {
 			return identity, err
 		}
 	}
@@ -54,9 +53,9 @@ func (c *Client) Identify(ctx context.Context, caller Caller) (Identity, error) 
 // ZITADEL's own errors. known is the caller's identity as far as the caller of Authorize
 // knows it; the Identity returned may say more.
 func (c *Client) Authorize(ctx context.Context, caller Caller, known Identity) (Grant, Identity, error) {
-	if c.authAPI.expected(caller) {
+	if c.authAPI.shouldTry(caller) {
 		grant, identity, err := c.permissions(ctx, caller, known)
-		if !c.authAPI.missing(caller, err) {
+		if !c.authAPI.recordAbsence(caller, err) {
 			return grant, identity, err
 		}
 	}
@@ -109,11 +108,4 @@ func mayWriteUsers(role string) bool {
 		return true
 	}
 	return false
-}
-
-// isMissing reports whether an error says that the upstream does not have what was
-// called.
-func isMissing(err error) bool {
-	failure, ok := errors.AsType[*Error](err)
-	return ok && failure.missing
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/v2client/internal/guard"
 )
 
 // UserOrganization tells the id of the organization that a user belongs to, by one
@@ -16,7 +18,7 @@ func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID str
 	}
 	organization := response.GetDetails().GetResourceOwner()
 	if organization == "" {
-		return "", newUnavailableError(errors.New("GetUserByID named no resource owner"))
+		return "", guard.NewUnavailableError(errors.New("GetUserByID named no resource owner"))
 	}
 	return organization, nil
 }
@@ -32,5 +34,5 @@ func (c *Client) IsHuman(ctx context.Context, caller Caller, userID string) (boo
 }
 
 func (c *Client) user(ctx context.Context, caller Caller, userID string) (*userv2.GetUserByIDResponse, error) {
-	return unary(ctx, c, operation{"GetUserByID", read}, caller, (*service).getUserByID, &userv2.GetUserByIDRequest{UserId: userID})
+	return rpc(ctx, c, caller, c.reads, userv2connect.UserServiceClient.GetUserByID, &userv2.GetUserByIDRequest{UserId: userID})
 }

@@ -3,6 +3,7 @@ package v2client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,93 +14,95 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/v2client/internal/guard"
+	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
-// restCall makes a call of ZITADEL's REST API that only reads, and reads the answer's
-// JSON.
-func (c *Client) restCall(ctx context.Context, caller Caller, name, method, path, body string, into any) error {
-	answer, err := do(ctx, c, operation{name, read}, caller, func(ctx context.Context, to target) (*[]byte, error) {
-		status, answer, err := c.rest(ctx, caller, to, method, path, body)
-		if err == nil && status != http.StatusOK {
-			err = newGatewayError(status, answer)
-		}
-		return &answer, err
-	})
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(*answer, into); err != nil {
-		return newUnavailableError(fmt.Errorf("%s answered no JSON", path))
-	}
-	return nil
+// lookup is a call of ZITADEL's REST API that only reads.
+type lookup struct {
+	name         string // in spans and Attempts
+	method, path string
+	body         string // JSON; "" is none
 }
 
 // maxRESTBytes bounds what is read of a REST answer. Userinfo may hold all of a user's
 // metadata.
 const maxRESTBytes = 1 << 20
 
-// rest makes a REST call for a caller, with a JSON body unless that is "", and reads the
-// answer.
-func (c *Client) rest(ctx context.Context, caller Caller, to target, method, path, body string) (status int, answer []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(body))
+// rest makes a look-up on a caller's behalf. read reads its answer, whatever the status.
+func (c *Client) rest(ctx context.Context, caller Caller, look lookup, read func(response *http.Response, body []byte) error) error {
+	ctx, host, end, err := c.begin(ctx, caller)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	request.Header = c.header(caller, to)
-	delete(request.Header, "Host") // which is a field in net/http
-	if body != "" {
-		request.Header["Content-Type"] = []string{"application/json"}
+	defer end()
+	header := make(http.Header)
+	caller.setHeader(header, c.userAgent, host)
+	if look.body != "" {
+		header.Set("Content-Type", "application/json")
 	}
-	request.Host = to.host
-	response, err := c.service().transport.Do(request)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer, err = io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
-	if err == nil && len(answer) == maxRESTBytes {
-		err = connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("%s answered %d bytes or more", request.URL.Path, maxRESTBytes))
-	}
-	return response.StatusCode, answer, err
+	return c.guard.Do(ctx, guard.Call{Name: look.name, Method: look.method, Header: header}, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, look.method, c.upstream.Base().String()+look.path, strings.NewReader(look.body))
+		if err != nil {
+			return err
+		}
+		request.Header = header
+		response, err := c.protocols.current().http.Send(request)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
+		switch {
+		case err != nil:
+			return err
+		case len(body) == maxRESTBytes:
+			return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("%s answered %d bytes or more", look.path, maxRESTBytes))
+		}
+		return read(response, body)
+	})
 }
 
-// gatewayError is an error that ZITADEL's grpc-gateway answered: google.rpc.Status in
-// JSON, whose code belongs to the HTTP status.
-type gatewayError struct {
-	code    connect.Code
-	message string
-	details []*anypb.Any
-	// missing says that there is nothing at the path.
-	missing bool
-	// foreign says that the answer was not ZITADEL's.
-	foreign bool
+// restJSON makes a look-up and reads the JSON of its answer.
+func (c *Client) restJSON(ctx context.Context, caller Caller, look lookup, into any) error {
+	return c.rest(ctx, caller, look, func(response *http.Response, body []byte) error {
+		if response.StatusCode != http.StatusOK {
+			return newRESTError(response, body)
+		}
+		if json.Unmarshal(body, into) != nil {
+			return errors.New(look.path + " answered no JSON")
+		}
+		return nil
+	})
 }
 
-func (e *gatewayError) Error() string { return e.message }
-
-// newGatewayError reads an answer that is not 200. What is not ZITADEL's is an error of
-// the transport, but for those by which a gateway says that it leads nowhere.
-func newGatewayError(httpStatus int, body []byte) error {
+// newRESTError reads an answer that is not 200. ZITADEL's grpc-gateway answers
+// google.rpc.Status in JSON, whose code belongs to the HTTP status.
+func newRESTError(response *http.Response, body []byte) error {
 	var status struct {
 		Code    uint32            `json:"code"`
 		Message string            `json:"message"`
 		Details []json.RawMessage `json:"details"`
 	}
 	err := json.Unmarshal(body, &status)
-	code := connect.Code(status.Code)
-	if err != nil || code == 0 || rpcstatus.HTTPStatus(code) != httpStatus {
-		if httpStatus == http.StatusNotFound || httpStatus == http.StatusNotImplemented {
-			return &gatewayError{code: connect.CodeUnimplemented, message: fmt.Sprintf("answered HTTP %d", httpStatus), missing: true, foreign: true}
-		}
-		return fmt.Errorf("answered HTTP %d, and not as ZITADEL does", httpStatus)
+	code, noRoute := connect.Code(status.Code), wire.IsNoRoute(response.StatusCode, body)
+	switch {
+	case err == nil && code != 0 && rpcstatus.HTTPStatus(code) == response.StatusCode && !noRoute:
+	case response.StatusCode == http.StatusNotImplemented: // a gateway says that it leads nowhere
+		return connect.NewWireError(connect.CodeUnimplemented, errors.New("answered HTTP 501"))
+	default:
+		return wire.NewAnswerError(response, noRoute)
 	}
-	failure := &gatewayError{code: code, message: status.Message}
+	failure := connect.NewWireError(code, errors.New(status.Message))
 	for _, printed := range status.Details {
 		var detail anypb.Any
-		if protojson.Unmarshal(printed, &detail) == nil {
-			failure.details = append(failure.details, &detail)
+		if protojson.Unmarshal(printed, &detail) != nil {
+			continue
+		}
+		if known, err := connect.NewErrorDetail(&detail); err == nil {
+			failure.AddDetail(known)
 		}
 	}
-	failure.missing = len(status.Details) == 0 && (code == connect.CodeUnimplemented || code == connect.CodeNotFound && status.Message == "Not Found")
+	failure.Meta()["Retry-After"] = response.Header["Retry-After"]
 	return failure
 }

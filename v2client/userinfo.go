@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
 // ErrTokenRefused is the cause of the error of a call whose token userinfo
@@ -18,37 +21,24 @@ var ErrTokenRefused = errors.New("userinfo refused the token")
 // whose token the caller holds. Before v2.63, it says so only if the token has the scope
 // "openid".
 func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) {
-	identity, err := do(ctx, c, operation{"userinfo", read}, caller, func(ctx context.Context, to target) (*Identity, error) {
-		status, body, err := c.rest(ctx, caller, to, http.MethodGet, "/oidc/v1/userinfo", "")
-		if err != nil {
-			return nil, err
+	var claims struct {
+		Subject      string `json:"sub"`
+		Organization string `json:"urn:zitadel:iam:user:resourceowner:id"`
+		Locale       string `json:"locale"`
+	}
+	look := lookup{name: "userinfo", method: http.MethodGet, path: "/oidc/v1/userinfo"}
+	err := c.rest(ctx, caller, look, func(response *http.Response, body []byte) error {
+		switch {
+		case isTokenRefusal(response.StatusCode, body):
+			return connect.NewWireError(connect.CodeUnauthenticated, ErrTokenRefused)
+		case response.StatusCode != http.StatusOK:
+			return wire.NewAnswerError(response, false)
+		case json.Unmarshal(body, &claims) != nil || claims.Subject == "":
+			return errors.New("userinfo answered no subject")
 		}
-		if status != http.StatusOK {
-			return nil, userInfoError(status, body)
-		}
-		var claims struct {
-			Subject      string `json:"sub"`
-			Organization string `json:"urn:zitadel:iam:user:resourceowner:id"`
-			Locale       string `json:"locale"`
-		}
-		if err := json.Unmarshal(body, &claims); err != nil || claims.Subject == "" {
-			return nil, errors.New("userinfo answered no subject")
-		}
-		return &Identity{UserID: claims.Subject, Organization: claims.Organization, Language: claims.Locale}, nil
+		return nil
 	})
-	if err != nil {
-		return Identity{}, err
-	}
-	return *identity, nil
-}
-
-// userInfoError is the error of an answer that is not 200.
-func userInfoError(status int, body []byte) error {
-	cause := fmt.Errorf("userinfo answered HTTP %d", status)
-	if isTokenRefusal(status, body) {
-		return fmt.Errorf("%w: %w", ErrTokenRefused, cause)
-	}
-	return cause
+	return Identity{UserID: claims.Subject, Organization: claims.Organization, Language: claims.Locale}, err
 }
 
 // isTokenRefusal reports whether an answer of userinfo's is about the token. A page in HTML is

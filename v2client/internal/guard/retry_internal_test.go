@@ -1,24 +1,34 @@
-package v2client
+package guard
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
-	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
 // Retries, with the attempts made by the tests. On the wire: retry_test.go.
 
-// newRetrying returns a Client without an upstream, whose breaker does not open.
-func newRetrying(retry RetryConfig) *Client {
+// newRetrying returns a Guard whose breaker does not open.
+func newRetrying(retry RetryConfig) *Guard {
 	neverOpens := BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
-	return &Client{
-		breaker: newBreaker(neverOpens, answered, nil, slog.New(slog.DiscardHandler)),
-		retry:   retry, budget: newRetryBudget(retry.Budget), readTimeout: time.Minute,
+	return mustNew(Config{Breaker: neverOpens, Retry: retry, ReadTimeout: time.Minute}, answered)
+}
+
+// mustNew returns a Guard whose probes have the outcome that probe returns.
+func mustNew(config Config, probe func(host string) health) *Guard {
+	config.Log = slog.New(slog.DiscardHandler)
+	g, err := New(config)
+	if err != nil {
+		panic(err)
 	}
+	g.breaker = newBreaker(config.Breaker, probe, nil, config.Log)
+	return g
 }
 
 // quick returns a configuration without noticeable delays.
@@ -27,50 +37,48 @@ func quick(attempts int, budget float64) RetryConfig {
 }
 
 // retried makes a call with retries, and counts its attempts.
-func retried(
-	ctx context.Context, client *Client, kind kind, to target, send func(ctx context.Context, attempts int) error,
-) (attempts int, failure *Error) {
-	pending := call[int]{operation: operation{"", kind}, client: client, to: to, send: func(ctx context.Context, _ target) (*int, error) {
+func retried(ctx context.Context, g *Guard, call Call, send func(ctx context.Context, attempts int) error) (attempts int, failure *Error) {
+	err := g.Do(ctx, call, func(ctx context.Context) error {
 		attempts++
-		if err := send(ctx, attempts); err != nil {
-			return nil, err
-		}
-		return new(int), nil
-	}}
-	_, failure = pending.withRetry(ctx)
+		return send(ctx, attempts)
+	})
+	failure, _ = errors.AsType[*Error](err)
 	return attempts, failure
 }
+
+var reads, writes = Call{}, Call{Writes: true}
 
 var errReset = errors.New("connection reset by peer")
 
 // A write that was sent is not made again; one that was not sent is, and so is a read in
-// either case. Calls with a suspect target are retried like any others.
+// either case. Calls with large headers, or a host that nobody knows, are retried like any others.
 func TestSentWritesAreNeverRetried(t *testing.T) {
 	t.Parallel()
-	for name, to := range map[string]target{"usual": {}, "large headers": {largeHeaders: true}, "unverified host": {unverifiedHost: true}} {
+	for name, header := range map[string]http.Header{"usual": {}, "large headers": {"X": {strings.Repeat("x", 7<<10)}}, "unverified host": {"Host": {"stranger"}}} {
 		for _, test := range []struct {
-			kind kind
-			sent bool
-			want int
-		}{{read, false, 3}, {read, true, 3}, {write, false, 3}, {write, true, 1}} {
-			attempts, failure := retried(t.Context(), newRetrying(quick(3, 1)), test.kind, to, func(ctx context.Context, _ int) error {
-				noteAttempt(ctx, attempt{Outcome: upstream.Outcome{Dialed: true, Sent: test.sent}})
-				return errReset
+			writes bool
+			sent   bool
+			want   int
+		}{{false, false, 3}, {false, true, 3}, {true, false, 3}, {true, true, 1}} {
+			g := newRetrying(quick(3, 1))
+			g.config.HostByClient = true
+			attempts, failure := retried(t.Context(), g, Call{Writes: test.writes, Header: header}, func(context.Context, int) error {
+				return &wire.Error{Dialed: true, Sent: test.sent, Cause: errReset}
 			})
 			if attempts != test.want || failure == nil {
-				t.Errorf("%s, kind %d, sent %v: got %d attempts and %v, want %d and an error",
-					name, test.kind, test.sent, attempts, failure, test.want)
+				t.Errorf("%s, writes %v, sent %v: got %d attempts and %v, want %d and an error",
+					name, test.writes, test.sent, attempts, failure, test.want)
 			}
 		}
 	}
 }
 
-// If the transport does not report what became of an attempt, a write may have been
+// If an error does not tell what became of an attempt, a write may have been
 // handled, and is not made again.
 func TestWriteWithUnknownAttemptIsNotRetried(t *testing.T) {
 	t.Parallel()
 	resets := func(context.Context, int) error { return errReset }
-	attempts, failure := retried(t.Context(), newRetrying(quick(3, 1)), write, target{}, resets)
+	attempts, failure := retried(t.Context(), newRetrying(quick(3, 1)), writes, resets)
 	if attempts != 1 || failure.Message != unknownOutcome {
 		t.Errorf("got %d attempts and %v, want 1 and %s", attempts, failure, unknownOutcome)
 	}
@@ -81,16 +89,16 @@ func TestWriteWithUnknownAttemptIsNotRetried(t *testing.T) {
 func TestRetryBudgetBoundsRetries(t *testing.T) {
 	t.Parallel()
 	for budget, most := range map[float64]int{0: 1000, 0.2: 1000 + retryReserve + 200, 1: 3000} {
-		client, total := newRetrying(quick(3, budget)), 0
+		g, total := newRetrying(quick(3, budget)), 0
 		for range 1000 {
-			attempts, _ := retried(t.Context(), client, read, target{}, func(context.Context, int) error { return errReset })
+			attempts, _ := retried(t.Context(), g, reads, func(context.Context, int) error { return errReset })
 			total += attempts
 		}
 		if total > most || total < most-retryReserve-1000*int(budget) {
 			t.Errorf("budget %v: got %d attempts for 1000 calls, want about %d and no more", budget, total, most)
 		}
 	}
-	attempts, failure := retried(t.Context(), newRetrying(quick(5, 1)), read, target{}, func(_ context.Context, attempts int) error {
+	attempts, failure := retried(t.Context(), newRetrying(quick(5, 1)), reads, func(_ context.Context, attempts int) error {
 		if attempts < 3 {
 			return errReset
 		}
@@ -111,7 +119,7 @@ func TestRetriesStopAtDeadlineOrCancel(t *testing.T) {
 		if !cancels {
 			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 		}
-		attempts, failure := retried(ctx, newRetrying(slow), read, target{}, func(context.Context, int) error {
+		attempts, failure := retried(ctx, newRetrying(slow), reads, func(context.Context, int) error {
 			if cancels {
 				time.AfterFunc(time.Millisecond, cancel)
 			}

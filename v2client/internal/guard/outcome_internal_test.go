@@ -1,9 +1,8 @@
-package v2client
+package guard
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,12 +13,11 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"zitadel-v1-adapter/internal/upstream"
-
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
-// What the client makes of an attempt's outcome.
+// What is made of an attempt's outcome.
 
 // verdict is what classify has to say of an attempt's error.
 type verdict struct {
@@ -35,160 +33,175 @@ type verdict struct {
 // retry.
 func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 	t.Parallel()
-	// What the transport knows of the request.
-	sent, unsent, undialed := upstream.Outcome{Dialed: true, Sent: true}, upstream.Outcome{Dialed: true}, upstream.Outcome{}
+	sent := func(cause error) error { return &wire.Error{Dialed: true, Sent: true, Cause: cause} }
+	unsent := func(cause error) error { return &wire.Error{Dialed: true, Cause: cause} }
+	undialed := func(cause error) error { return &wire.Error{Cause: cause} }
+	gateway := func(status int) error {
+		return connect.NewError(connect.CodeUnavailable, &wire.Error{Dialed: true, Sent: true, Status: status, Cause: errors.New("page")})
+	}
 	says := func(code connect.Code, id string) error { return wireError(t, code, id) }
 	plain := func(code connect.Code) error { return connect.NewError(code, errors.New("synthesized")) }
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for _, row := range []struct {
 		name string
 		err  error
-		made attempt
 		to   target
-		end  ending // goesOn by default
+		end  ending // notEnded by default
 		want verdict
 	}{
 		// ZITADEL answered.
 		{
-			name: "refusal", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{Outcome: sent, status: 403, foreign: false},
+			name: "refusal", err: says(connect.CodePermissionDenied, "AUTH-x"),
 			want: verdict{code: connect.CodePermissionDenied, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "500 with an id", err: says(connect.CodeInternal, "COMMAND-CahN2"), made: attempt{Outcome: sent, status: 500, foreign: false},
+			name: "500 with an id", err: says(connect.CodeInternal, "COMMAND-CahN2"),
 			want: verdict{code: connect.CodeInternal, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "unavailable", err: says(connect.CodeUnavailable, ""), made: attempt{Outcome: sent, status: 503, foreign: false},
+			name: "unavailable", err: says(connect.CodeUnavailable, ""),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: failing, reads: true},
 		},
 		{
-			name: "unavailable with an id", err: says(connect.CodeUnavailable, "X"), made: attempt{Outcome: sent, status: 503, foreign: false},
+			name: "unavailable with an id", err: says(connect.CodeUnavailable, "X"),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "unavailable, suspect", err: says(connect.CodeUnavailable, ""), made: attempt{Outcome: sent, status: 503, foreign: false},
+			name: "unavailable, suspect", err: says(connect.CodeUnavailable, ""),
 			to:   target{unverifiedHost: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginZITADEL, health: notCounted, reads: true},
 		},
 		{
-			name: "userinfo's 401", err: fmt.Errorf("%w: 401", ErrTokenRefused), made: attempt{Outcome: sent, status: 401, foreign: false},
+			name: "made by connect.NewWireError", err: connect.NewWireError(connect.CodeUnauthenticated, errors.New("x")),
 			want: verdict{code: connect.CodeUnauthenticated, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "its own deadline exceeded", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{Outcome: sent, status: 504, foreign: false},
+			name: "its own deadline exceeded", err: says(connect.CodeDeadlineExceeded, ""),
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginZITADEL, health: healthy},
 		},
 		// No answer came.
 		{
-			name: "connection refused", err: refused, made: attempt{Outcome: undialed, status: 0, foreign: false},
+			name: "connection refused", err: undialed(refused),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
 		},
 		{
-			name: "connection refused, suspect", err: refused, made: attempt{Outcome: undialed, status: 0, foreign: false},
+			name: "connection refused, suspect", err: undialed(refused),
 			to:   target{largeHeaders: true, unverifiedHost: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
 		},
 		{
-			name: "reset before it was sent", err: errReset, made: attempt{Outcome: unsent, status: 0, foreign: false},
+			name: "reset before it was sent", err: unsent(errReset),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, writes: true},
 		},
 		{
-			name: "reset after it was sent", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
+			name: "reset after it was sent", err: sent(errReset),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "reset, suspect", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
+			name: "reset, suspect", err: sent(errReset),
 			to:   target{largeHeaders: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, reads: true, unknown: true},
 		},
 		{
-			name: "canceled, says connect-go, of a reset", err: plain(connect.CodeCanceled), made: attempt{Outcome: sent, status: 0, foreign: false},
+			name: "canceled, says connect-go, of a reset", err: connect.NewError(connect.CodeCanceled, sent(errReset)),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "no local port", err: &net.OpError{Op: "dial", Err: syscall.EADDRNOTAVAIL}, made: attempt{Outcome: undialed, status: 0, foreign: false},
+			name: "no local port", err: undialed(&net.OpError{Op: "dial", Err: syscall.EADDRNOTAVAIL}),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
 		},
 		{
-			name: "no file descriptor", err: &net.OpError{Op: "dial", Err: syscall.EMFILE}, made: attempt{Outcome: undialed, status: 0, foreign: false},
+			name: "no file descriptor", err: undialed(&net.OpError{Op: "dial", Err: syscall.EMFILE}),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
 		},
 		// A load balancer answered.
 		{
-			name: "gateway's 502", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 502, foreign: true},
+			name: "gateway's 502", err: gateway(502),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's 504", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 504, foreign: true},
+			name: "gateway's 504", err: gateway(504),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: late, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's JSON 503", err: says(connect.CodeUnavailable, ""), made: attempt{Outcome: sent, status: 503, foreign: true},
+			name: "gateway's JSON 503", err: gateway(503),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: failing, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's 503, unverified host", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 503, foreign: true},
+			name: "gateway's 503, unverified host", err: gateway(503),
 			to:   target{unverifiedHost: true},
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, reads: true, unknown: true},
 		},
 		{
-			name: "gateway's 404", err: plain(connect.CodeUnimplemented), made: attempt{Outcome: sent, status: 404, foreign: true},
+			name: "gateway's 500", err: gateway(500),
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, unknown: true},
+		},
+		{
+			name: "gateway's 403", err: gateway(403),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
 		},
 		{
-			name: "gateway's 429", err: plain(connect.CodeUnavailable), made: attempt{Outcome: sent, status: 429, foreign: true},
+			name: "redirect", err: gateway(302),
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
+		},
+		{
+			name: "gateway's 404", err: gateway(404),
+			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted},
+		},
+		{
+			name: "gateway's 429", err: gateway(429),
 			want: verdict{code: connect.CodeResourceExhausted, origin: OriginTransport, health: notCounted},
 		},
 		{
-			name: "answer too large", err: plain(connect.CodeResourceExhausted), made: attempt{Outcome: sent, status: 200, foreign: false},
+			name: "answer too large", err: plain(connect.CodeResourceExhausted),
 			want: verdict{code: connect.CodeUnavailable, origin: OriginTransport, health: notCounted, unknown: true},
 		},
 		// Time, and clients that leave.
 		{
-			name: "client's deadline", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
+			name: "client's deadline", err: sent(errReset),
 			end:  clientDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted},
 		},
 		{
-			name: "upstream.timeout", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
-			end:  ownDeadline,
+			name: "upstream.timeout", err: sent(errReset),
+			end:  adapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
-			name: "upstream.timeout, large headers", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
-			to: target{largeHeaders: true}, end: ownDeadline,
+			name: "upstream.timeout, large headers", err: sent(errReset),
+			to: target{largeHeaders: true}, end: adapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted, reads: true},
 		},
 		{
-			name: "upstream.timeout, unverified host", err: errReset, made: attempt{Outcome: sent, status: 0, foreign: false},
-			to: target{unverifiedHost: true}, end: ownDeadline,
+			name: "upstream.timeout, unverified host", err: sent(errReset),
+			to: target{unverifiedHost: true}, end: adapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
-			name: "upstream.timeout, noticed by ZITADEL", err: says(connect.CodeDeadlineExceeded, ""), made: attempt{Outcome: sent, status: 504, foreign: false},
-			end:  ownDeadline,
+			name: "upstream.timeout, noticed by ZITADEL", err: says(connect.CodeDeadlineExceeded, ""),
+			end:  adapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
-			name: "refusal at the deadline", err: says(connect.CodePermissionDenied, "AUTH-x"), made: attempt{Outcome: sent, status: 403, foreign: false},
-			end:  ownDeadline,
+			name: "refusal at the deadline", err: says(connect.CodePermissionDenied, "AUTH-x"),
+			end:  adapterDeadline,
 			want: verdict{code: connect.CodePermissionDenied, origin: OriginZITADEL, health: healthy},
 		},
 		{
-			name: "client left", err: context.Canceled, made: attempt{Outcome: sent, status: 0, foreign: false},
+			name: "client left", err: context.Canceled,
 			end:  canceled,
 			want: verdict{code: connect.CodeCanceled, origin: OriginCanceled, health: notCounted},
 		},
 	} {
 		want := row.want
-		for kind, retryable := range map[kind]bool{read: want.reads, write: want.writes} {
-			got := classify(row.err, kind, row.made, row.to, row.end)
+		for writes, retryable := range map[bool]bool{false: want.reads, true: want.writes} {
+			got := classify(row.err, row.end, writes, row.to)
 			if got.Code != want.code || got.Origin != want.origin || got.health != want.health || got.retryable != retryable {
-				t.Errorf("%s, kind %d: got code %v, origin %v, health %d, retryable %v; want %v, %v, %d, %v",
-					row.name, kind, got.Code, got.Origin, got.health, got.retryable, want.code, want.origin, want.health, retryable)
+				t.Errorf("%s, writes %v: got code %v, origin %v, health %d, retryable %v; want %v, %v, %d, %v",
+					row.name, writes, got.Code, got.Origin, got.health, got.retryable, want.code, want.origin, want.health, retryable)
 			}
-			if unknown := got.Message == unknownOutcome; unknown != (want.unknown && kind == write) {
-				t.Errorf("%s, kind %d: got message %q, want an unknown outcome: %v", row.name, kind, got.Message, want.unknown && kind == write)
+			if unknown := got.Message == unknownOutcome; unknown != (want.unknown && writes) {
+				t.Errorf("%s, writes %v: got message %q, want an unknown outcome: %v", row.name, writes, got.Message, want.unknown && writes)
 			}
 		}
 	}
@@ -198,27 +211,29 @@ func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 func TestEndingNamesDeadlineThatEndedCall(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	until := func(d time.Duration) context.Context {
-		ctx, cancel := context.WithDeadline(t.Context(), now.Add(d))
+	until := func(parent context.Context, d time.Duration, begin func(context.Context, time.Time) (context.Context, context.CancelFunc)) context.Context {
+		ctx, cancel := begin(parent, now.Add(d))
 		t.Cleanup(cancel)
 		return ctx
 	}
 	left, leave := context.WithCancel(t.Context())
 	leave()
+	hour := until(t.Context(), time.Hour, context.WithDeadline)
 	for name, test := range map[string]struct {
 		ctx  context.Context
-		own  time.Time
 		want ending
 	}{
-		"no deadline":               {t.Context(), time.Time{}, goesOn},
-		"time left":                 {until(time.Hour), now.Add(time.Hour), goesOn},
-		"the client's, soon":        {until(time.Millisecond), now.Add(time.Hour), clientDeadline},
-		"the client's, without own": {until(-time.Second), time.Time{}, clientDeadline},
-		"the adapter's, soon":       {until(time.Millisecond), now.Add(time.Millisecond), ownDeadline},
-		"the adapter's, passed":     {until(-time.Second), now.Add(-time.Second), ownDeadline},
-		"the client left":           {left, now.Add(time.Millisecond), canceled},
+		"no deadline":                {t.Context(), notEnded},
+		"time left":                  {until(hour, time.Hour, WithDeadline), notEnded},
+		"the client's, soon":         {until(hour, time.Millisecond, context.WithDeadline), clientDeadline},
+		"the client's, before ours":  {until(until(hour, time.Millisecond, context.WithDeadline), time.Hour, WithDeadline), clientDeadline},
+		"the client's, passed":       {until(t.Context(), -time.Second, context.WithDeadline), clientDeadline},
+		"the adapter's, soon":        {until(hour, time.Millisecond, WithDeadline), adapterDeadline},
+		"the adapter's, passed":      {until(hour, -time.Second, WithDeadline), adapterDeadline},
+		"the client left":            {until(left, time.Millisecond, WithDeadline), canceled},
+		"the client left after that": {until(left, -time.Second, WithDeadline), canceled},
 	} {
-		if got := endingOf(test.ctx, test.own, now); got != test.want {
+		if got := endingOf(test.ctx); got != test.want {
 			t.Errorf("%s: got %d, want %d", name, got, test.want)
 		}
 	}

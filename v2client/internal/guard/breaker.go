@@ -1,4 +1,4 @@
-package v2client
+package guard
 
 import (
 	"context"
@@ -66,7 +66,8 @@ func stateOf(state gobreaker.State) BreakerState {
 // windowSteps is the number of buckets that roll through BreakerConfig.Window.
 const windowSteps = 10
 
-func (c BreakerConfig) validate() error {
+// Validate names each mistake, with the configuration key, its value, and what would be right.
+func (c BreakerConfig) Validate() error {
 	var mistakes []error
 	if c.MinimumCalls < 1 {
 		mistakes = append(mistakes, fmt.Errorf("breaker.minimumCalls: %d: use 1 or more", c.MinimumCalls))
@@ -84,12 +85,12 @@ func (c BreakerConfig) validate() error {
 }
 
 // hangAfter is how long ZITADEL may answer nothing while calls wait for it before it is
-// asked whether it is there; probeTimeout is how long that may take. A busy ZITADEL
+// asked whether it is there; ProbeTimeout is how long that may take. A busy ZITADEL
 // answers: at bcrypt's cost 14, a burst of calls may keep all its cores busy for longer
 // than hangAfter before the first of them is done.
 const (
 	hangAfter    = 3 * time.Second
-	probeTimeout = 7 * time.Second
+	ProbeTimeout = 7 * time.Second
 )
 
 // breaker is gobreaker's, told of a call at its completion. gobreaker would count it
@@ -100,8 +101,8 @@ const (
 // themselves, by a probe: what a caller sends might be a write, or fail by its own fault.
 type breaker struct {
 	state *gobreaker.TwoStepCircuitBreaker[struct{}]
-	// probe asks ZITADEL a question that needs no token.
-	probe func(target) health
+	// probe asks ZITADEL a question that needs no token, under a host.
+	probe func(host string) health
 	// hung makes the next failure open the breaker.
 	hung atomic.Bool
 
@@ -109,11 +110,12 @@ type breaker struct {
 	pending    int           // attempts under way
 	quietSince time.Time     // when ZITADEL last answered, or since when attempts are under way
 	watched    bool          // watch will run
-	to         target        // where a probe goes: where callers go
+	host       string        // under which probes ask: ZITADEL has answered under it, unless it has under none
+	answered   bool          // ZITADEL has answered under host
 	recovery   chan struct{} // closed at the end of a half-open breaker's probe; nil if there is none
 }
 
-func newBreaker(config BreakerConfig, probe func(target) health, observe func(BreakerState), log *slog.Logger) *breaker {
+func newBreaker(config BreakerConfig, probe func(host string) health, observe func(BreakerState), log *slog.Logger) *breaker {
 	b := &breaker{probe: probe}
 	b.state = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "upstream",
@@ -165,11 +167,11 @@ func (b *breaker) halfOpenProbe() <-chan struct{} {
 	if b.recovery != nil {
 		return b.recovery
 	}
-	ended, to := make(chan struct{}), b.to
+	ended, host := make(chan struct{}), b.host
 	b.recovery = ended
 	go func() {
 		if report, err := b.state.Allow(); err == nil {
-			report(errorOf(b.probe(to)))
+			report(errorOf(b.probe(host)))
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -180,7 +182,7 @@ func (b *breaker) halfOpenProbe() <-chan struct{} {
 }
 
 // begin is told of each attempt, and end of its outcome.
-func (b *breaker) begin(to target) (began time.Time) {
+func (b *breaker) begin(host string) (began time.Time) {
 	began = time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -188,8 +190,8 @@ func (b *breaker) begin(to target) (began time.Time) {
 		b.quietSince = began
 	}
 	b.pending++
-	if !to.unverifiedHost || b.to.unverifiedHost || b.to.host == "" {
-		b.to = target{host: to.host, unverifiedHost: to.unverifiedHost}
+	if !b.answered {
+		b.host = host
 	}
 	if !b.watched {
 		b.watched = true
@@ -198,11 +200,11 @@ func (b *breaker) begin(to target) (began time.Time) {
 	return began
 }
 
-func (b *breaker) end(began time.Time, outcome health) {
+func (b *breaker) end(began time.Time, host string, outcome health) {
 	b.mu.Lock()
 	b.pending--
 	if outcome == healthy {
-		b.quietSince = time.Now()
+		b.quietSince, b.host, b.answered = time.Now(), host, true
 	}
 	busy := b.quietSince.After(began)
 	b.mu.Unlock()
@@ -254,19 +256,19 @@ func (b *breaker) report(outcome health) {
 // as long as attempts wait for it.
 func (b *breaker) watch() {
 	b.mu.Lock()
-	quiet, to := time.Since(b.quietSince), b.to
+	quiet, host := time.Since(b.quietSince), b.host
 	b.watched = b.pending > 0 && b.state.State() == gobreaker.StateClosed
-	goesOn := b.watched
+	watched := b.watched
 	b.mu.Unlock()
 	switch {
-	case !goesOn:
+	case !watched:
 		return
 	case quiet < hangAfter:
 		time.AfterFunc(hangAfter-quiet, b.watch)
 		return
 	}
 	asked := time.Now()
-	outcome := b.probe(to)
+	outcome := b.probe(host)
 	b.mu.Lock()
 	if outcome == healthy {
 		b.quietSince = time.Now()

@@ -1,10 +1,9 @@
-package v2client
+package guard
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -25,7 +24,8 @@ type RetryConfig struct {
 	Budget float64
 }
 
-func (c RetryConfig) validate() error {
+// Validate names each mistake, with the configuration key, its value, and what would be right.
+func (c RetryConfig) Validate() error {
 	const maxAttempts = 10
 	var mistakes []error
 	if c.Attempts < 1 || c.Attempts > maxAttempts {
@@ -80,25 +80,6 @@ func (b *retryBudget) spend() bool {
 	}
 	b.balance--
 	return true
-}
-
-// withRetry makes a call, and makes it again as the configuration allows and while
-// ctx has time for it. Every attempt asks the breaker, and counts.
-func (c *call[Res]) withRetry(ctx context.Context) (*Res, *Error) {
-	retry, budget := c.client.retry, c.client.budget
-	budget.earn()
-	delay := retry.BaseDelay
-	for attempts := 1; ; attempts++ {
-		response, failure := c.guarded(ctx, attempts > 1)
-		if failure == nil {
-			return response, nil
-		}
-		jitter := rand.N(delay) //nolint:gosec // no secret
-		if attempts >= retry.Attempts || !failure.retryable || !budget.spend() || !sleep(ctx, jitter) {
-			return nil, failure
-		}
-		delay = min(2*delay, retry.MaxDelay)
-	}
 }
 
 // sleep waits; false means that ctx has no time for that.

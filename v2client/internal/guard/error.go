@@ -1,4 +1,4 @@
-package v2client
+package guard
 
 import (
 	"time"
@@ -49,7 +49,7 @@ func (o Origin) String() string {
 	return "unknown"
 }
 
-// Error is the one error type of this package.
+// Error is the error of a call.
 type Error struct {
 	Code connect.Code
 	// Message is safe to show to the client: ZITADEL's own words, or words of
@@ -61,18 +61,32 @@ type Error struct {
 	// RetryAfter is when to try again; 0 is unknown.
 	RetryAfter time.Duration
 
+	// Missing says that the upstream does not have what was called: another release, or a
+	// gateway that leads nowhere. Nothing handled the call.
+	Missing bool
+
 	cause     error
 	health    health
 	retryable bool
-	missing   bool // the upstream does not have what was called
+}
+
+// NewSelfError is the Error of a call that this program would not send.
+func NewSelfError(code connect.Code, message string) *Error {
+	return &Error{Code: code, Message: message, Origin: OriginSelf}
+}
+
+// NewUnavailableError is the Error of an upstream that gave no answer, or none that ZITADEL
+// would give.
+func NewUnavailableError(cause error) *Error {
+	return &Error{Code: connect.CodeUnavailable, Message: "ZITADEL cannot be reached", Origin: OriginTransport, cause: cause}
 }
 
 // Error says what happened and, unlike Message, why: it may name addresses and
 // is for logs only. What the cause quotes is left out, because an upstream may send
-// back what it was sent. ZITADEL's own message is kept.
+// back what it was sent. ZITADEL's own message is kept, and is all there is.
 func (e *Error) Error() string {
 	text := e.Code.String() + ": " + e.Message
-	if e.cause != nil {
+	if e.cause != nil && e.Origin != OriginZITADEL {
 		text += ": " + redact.Quotes(e.cause.Error())
 	}
 	return text

@@ -1,0 +1,148 @@
+// Package wire sends HTTP requests to ZITADEL. What connect-go hides of a request that
+// failed, the type of the error tells: [Error].
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/upstream"
+)
+
+// Error is the error of a request to which ZITADEL gave no answer. [errors.As] finds it in
+// connect-go's errors, but for those of an answer whose body ends early or makes no sense, and
+// of a context that ended: without an Error, ZITADEL may have handled the request.
+type Error struct {
+	// Dialed says that connecting did not fail.
+	Dialed bool
+	// Sent says that ZITADEL may have handled the request.
+	Sent bool
+	// Status is the HTTP status of an answer that is not ZITADEL's; 0 is no answer.
+	Status int
+	// NoRoute says that it is ZITADEL's after all: its REST API has nothing at the path.
+	NoRoute bool
+	// RetryAfter is the answer's Retry-After; 0 is none.
+	RetryAfter time.Duration
+	// Cause is why there is no answer, or which there is.
+	Cause error
+}
+
+func (e *Error) Error() string { return e.Cause.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Client sends requests over one version of HTTP. It is a [connect.HTTPClient].
+//
+// Connect runs over HTTP/1.1 keep-alive connections, which cost less than half of HTTP/2's
+// work per call on both sides; gRPC needs HTTP/2.
+type Client struct{ transport *upstream.Transport }
+
+// NewClient makes a Client. It connects when the first request is sent.
+func NewClient(to *upstream.Upstream, version upstream.Version) *Client {
+	return &Client{to.NewTransport(upstream.TransportConfig{Version: version, MaxResponseHeaderBytes: 64 << 10, SmallRequests: true})}
+}
+
+// CloseIdleConnections closes idle connections.
+func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
+
+// MaxAnswerBytes bounds what is read of an RPC's answer: more than a page of administrators
+// takes. connect-go keeps the buffers that answers were read into, so garbage from an upstream
+// may cost this much for each call under way, and for some time after it.
+const MaxAnswerBytes = 256 << 10
+
+// Do sends an RPC. An answer that is neither a success nor an error as the Connect protocol
+// has it becomes an [*Error]: connect-go would take any JSON for an error of ZITADEL's.
+func (c *Client) Do(request *http.Request) (*http.Response, error) {
+	response, err := c.Send(request)
+	if err != nil || response.StatusCode == http.StatusOK {
+		return response, err
+	}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, MaxAnswerBytes)) // an error comes again below
+	var answer struct {
+		Code connect.Code `json:"code"`
+	}
+	if json.Unmarshal(body, &answer) == nil && answer.Code != 0 && rpcstatus.HTTPStatus(answer.Code) == response.StatusCode {
+		response.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
+		return response, nil
+	}
+	_ = response.Body.Close()
+	return nil, NewAnswerError(response, IsNoRoute(response.StatusCode, body))
+}
+
+// NewAnswerError is the error of a request whose answer is not ZITADEL's.
+func NewAnswerError(response *http.Response, noRoute bool) *Error {
+	return &Error{
+		Dialed: true, Sent: true, Status: response.StatusCode, NoRoute: noRoute, RetryAfter: RetryAfter(response.Header),
+		Cause: fmt.Errorf("answered HTTP %d, and not as ZITADEL does", response.StatusCode),
+	}
+}
+
+// IsNoRoute reports whether an answer is that of ZITADEL's REST API for a path that it does
+// not have.
+func IsNoRoute(status int, body []byte) bool {
+	var answer struct {
+		Code    uint32            `json:"code"`
+		Message string            `json:"message"`
+		Details []json.RawMessage `json:"details"`
+	}
+	return status == http.StatusNotFound && json.Unmarshal(body, &answer) == nil &&
+		answer.Code == uint32(connect.CodeNotFound) && answer.Message == "Not Found" && len(answer.Details) == 0
+}
+
+// Send sends any request, whose header may have a Host. It follows no redirects: ZITADEL's
+// API has none, and what redirects must not be sent a token or a password.
+func (c *Client) Send(request *http.Request) (*http.Response, error) {
+	sent := *request
+	sent.Header = maps.Clone(request.Header) // a transport may read it when the call has ended, and is made again
+	if host := sent.Header["Host"]; len(host) > 0 {
+		sent.Host = host[0]
+		delete(sent.Header, "Host")
+	}
+	response, outcome, err := c.transport.Do(&sent)
+	if err != nil {
+		failure := &Error{Dialed: outcome.Dialed, Sent: outcome.Sent, Cause: err}
+		if http1, ok := errors.AsType[*upstream.HTTP1AnswerError](err); ok {
+			failure.Status, failure.Sent = http1.Status, false
+		}
+		if errors.Is(err, io.EOF) { // for which connect-go forgets the error
+			failure.Cause = io.ErrUnexpectedEOF
+		}
+		return nil, failure
+	}
+	if response.Header["X-Envoy-Ratelimited"] != nil { // over gRPC, Envoy says it with code 14
+		_ = response.Body.Close()
+		response.StatusCode = http.StatusTooManyRequests
+		return nil, NewAnswerError(response, false)
+	}
+	if response.StatusCode != http.StatusOK { // connect-go repeats the upstream's reason phrase
+		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
+	}
+	return response, nil
+}
+
+// RetryAfter reads a Retry-After header (RFC 9110 section 10.2.3), seconds or a date. 0 is
+// none, or none that is valid and in the future.
+func RetryAfter(header http.Header) time.Duration {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(time.Until(date), 0)
+	}
+	return 0
+}

@@ -131,9 +131,8 @@ type Limits struct {
 }
 
 // Adapter is the handler of everything that a v1 client may send. It routes requests to the
-// protocols. ZITADEL decides by path cleaning, then by gRPC's content types, then by REST's
-// paths, and so does it. What has no v1 method's path, in any spelling, passes through before
-// any of that. It is safe for concurrent use.
+// protocols. ZITADEL decides by path cleaning, then by REST's paths, then by content types, and
+// so does it. Requests for other paths, in any spelling, are passed through first. It is safe for concurrent use.
 type Adapter struct {
 	config     Config
 	procedures map[string]*method // by path
@@ -245,11 +244,12 @@ func (a *Adapter) Sunset() time.Time { return a.deprecated.Sunset }
 func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	clean := cleanPath(r.URL.Path)
 	called := a.find(clean)
-	hasPath := r.URL.Path != "" || r.URL.Host != ""
 	switch {
+	case r.URL.Scheme != "" && clean != r.URL.Path: // a target in absolute-form, which does not pass through as it is
+		redirect(w, r, clean)
 	// Whatever has a method's path stays here: what is no call to this router may
 	// be one to ZITADEL's, for example by a second Content-Type.
-	case called.method == nil && hasPath && a.config.Passthrough != nil:
+	case called.method == nil && a.config.Passthrough != nil:
 		a.config.Passthrough.ServeHTTP(w, r)
 	case clean != r.URL.Path:
 		redirect(w, r, clean)
@@ -258,8 +258,8 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// redirect answers as gorilla/mux in ZITADEL does (recordings double-slash, empty-user). A
-// target without a slash, such as "a:b", has no path to net/http, and is redirected to "/".
+// redirect answers as gorilla/mux in ZITADEL does (recordings double-slash, empty-user). To
+// net/http a target without a slash, such as "a:b", has no path: it is redirected to "/".
 func redirect(w http.ResponseWriter, r *http.Request, path string) {
 	to := *r.URL
 	to.Path = path
@@ -272,8 +272,8 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 	x, r := ingress.ExchangeOf(w, r)
 	x.LimitBody(a.config.Limits.BodyTimeout)
 	protocol := rpcstatus.ProtocolOf(r)
-	if called.isREST && protocol != rpcstatus.GRPC {
-		protocol = "" // ZITADEL's router asks for REST's paths before gRPC-Web's content types
+	if called.isREST {
+		protocol = "" // ZITADEL's router looks for REST's paths before it looks at content types
 	}
 	if called.isREST == (protocol != "") {
 		called.method = nil // the path is another protocol's
@@ -290,7 +290,7 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 		return
 	}
 	x.Header()["X-Robots-Tag"] = a.noRobots
-	if crossorigin.IsGRPCWebPreflight(r) {
+	if !called.isREST && crossorigin.IsGRPCWebPreflight(r) {
 		a.webCORS.Allow(x, r)
 		x.WriteHeader(http.StatusNoContent)
 		return

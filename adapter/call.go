@@ -54,8 +54,8 @@ func (a *Adapter) execute(ctx context.Context, caller v2client.Caller, request r
 		return nil, refusal
 	}
 	defer a.inFlight.Free()
-	if event.otherHost {
-		return nil, otherHost()
+	if refusal := event.hostRefusal(); refusal != nil {
+		return nil, refusal
 	}
 	if userID := request.field("user_id"); userID != nil {
 		*userID = bounded(*userID)

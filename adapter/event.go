@@ -75,7 +75,8 @@ type Event struct {
 	movedTo      string              // the user's organization, if it is not the one remembered
 	language     string              // the languages that the client accepts
 	organization string              // of the x-zitadel-orgid header, as the client sent it
-	otherHost    bool                // over REST: see otherHost
+	otherHost    bool                // its metadata names another host: see otherHost
+	noHost       bool                // over gRPC: see noHost
 	span         *tracing.Span       // nil: none
 }
 
@@ -120,9 +121,10 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	header := r.Header
 	if protocol == protocolREST {
 		header = v1wire.RESTMetadata(header)
-		host := first(header, "Host")
-		event.otherHost = host != "" && host != r.Host
 	}
+	host := first(header, "Host")
+	event.otherHost = host != "" && host != r.Host
+	event.noHost = r.Host == "" && protocol != protocolREST
 	event.language, event.organization = header.Get("Accept-Language"), first(header, "X-Zitadel-Orgid")
 	event.caller = a.newCaller(r.Host, header).WithRequestID(event.RequestID).WithAttempts(&event.Upstream)
 	event.token = hashToken(event.caller)

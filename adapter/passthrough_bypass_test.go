@@ -64,7 +64,7 @@ func TestAmbiguousTargetsNeverPassThrough(t *testing.T) {
 	})
 	for target, status := range map[string]int{
 		// gorilla/mux redirects what has no path; "x/..." is no target to net/http.
-		"a:b?x=http://y" + userAPath: 301, "a:b": 301, "a:": 301, "HTTP:b": 301, "x" + userAPath: 400,
+		"a:b?x=http://y" + userAPath: 301, "a:b": 301, "a:": 301, "HTTP:b": 301, "http://other.example?c": 301, "x" + userAPath: 400,
 		// The path is that of a translated call, which refuses an empty password.
 		"http:" + userAPath: 401,
 	} {
@@ -78,15 +78,19 @@ func TestAmbiguousTargetsNeverPassThrough(t *testing.T) {
 			t.Errorf("HTTP/2, %q: got %s, want 400 or reset", path, got)
 		}
 	}
-	for _, contentTypes := range [][][2]string{
-		{{"content-type", "application/grpc+x"}, {"content-type", "application/grpc"}},
-		{{"content-type", "text/plain"}, {"content-type", "application/grpc"}},
-		{{"content-type", "application/grpc+cbor"}},
-		{{"content-type", "application/json"}},
-		{},
+	// ZITADEL's router looks at all of a request's content types, grpc-go at the first.
+	for _, test := range []struct {
+		contentTypes [][2]string
+		want         string
+	}{
+		{[][2]string{{"content-type", "application/grpc+x"}, {"content-type", "application/grpc"}}, "200"},
+		{[][2]string{{"content-type", "text/plain"}, {"content-type", "application/grpc"}}, "415"},
+		{[][2]string{{"content-type", "application/grpc+cbor"}}, "404"},
+		{[][2]string{{"content-type", "application/json"}}, "404"},
+		{nil, "404"},
 	} {
-		if got := sendH2C(t, s.address, "localhost", procedure, "\x00\x00\x00\x00\x00", contentTypes...); got != "404" {
-			t.Errorf("HTTP/2, Content-Type %v: got %s, want 404", contentTypes, got)
+		if got := sendH2C(t, s.address, "localhost", procedure, "\x00\x00\x00\x00\x00", test.contentTypes...); got != test.want {
+			t.Errorf("HTTP/2, Content-Type %v: got %s, want %s", test.contentTypes, got, test.want)
 		}
 	}
 }

@@ -224,8 +224,8 @@ func (m *shadowMode) verdictOf(ctx context.Context, s *shadowCall, body []byte) 
 			return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}}
 		}
 	}
-	if s.event.otherHost {
-		return verdict{shadowAnswer: shadowAnswer{code: otherHost().Code}}
+	if refusal := s.event.hostRefusal(); refusal != nil {
+		return verdict{shadowAnswer: shadowAnswer{code: refusal.Code}}
 	}
 	c := call{
 		reads: m.reads, identities: m.identities, event: new(Event), write: wouldWrite,

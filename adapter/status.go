@@ -43,11 +43,18 @@ func noPermission() *rpcstatus.Status {
 	return newRefusal(connect.CodePermissionDenied, "AUTH-5mWD2", "No matching permissions found")
 }
 
-// otherHost: a REST call whose Grpc-Metadata-Host names another host than the request's. v1
-// looks for that one's instance. The adapter takes hosts from nowhere but the request's own, so
-// that upstream.host decides.
-func otherHost() *rpcstatus.Status {
-	return rpcstatus.New(connect.CodeNotFound, "Instance not found: Grpc-Metadata-Host is not the request's host")
+// hostRefusal refuses a call whose metadata names another host than the request, by
+// Grpc-Metadata-Host over REST or host beside :authority over HTTP/2, and a gRPC call without a
+// host. v1 looks for the instance of that other host. The adapter takes hosts from nowhere but
+// the request, so that upstream.host decides.
+func (e *Event) hostRefusal() *rpcstatus.Status {
+	switch {
+	case e.otherHost:
+		return rpcstatus.New(connect.CodeNotFound, "Instance not found: the host in the metadata is not the request's")
+	case e.noHost:
+		return rpcstatus.New(connect.CodeNotFound, "no instanceHost specified")
+	}
+	return nil
 }
 
 // The ids of v2's errors that decide how a call goes on.

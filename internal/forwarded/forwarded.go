@@ -94,6 +94,7 @@ func (p Policy) Apply(r *http.Request) {
 		if client.host != "" {
 			r.Host = client.host
 		}
+		r.Host = plainPort(r.Host)
 		if client.proto == "" {
 			client.proto = schemeOf(r)
 		}
@@ -177,6 +178,17 @@ func node(peer netip.Addr, address string) string {
 		return "[" + address + "]"
 	}
 	return address
+}
+
+// plainPort returns a host without what follows a port, as in "localhost:8088:1": ZITADEL's v1
+// takes what stands before the first colon for the host, its v2 finds no instance.
+func plainPort(host string) string {
+	name, port, found := strings.Cut(host, ":")
+	if !found || strings.HasPrefix(host, "[") {
+		return host
+	}
+	port, _, _ = strings.Cut(port, ":")
+	return name + ":" + port
 }
 
 // isPlainHost reports whether a host cannot be taken for more than one, or for

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"golang.org/x/net/http/httpguts"
 
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/refusals"
@@ -61,14 +60,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, request := newExchange(w, r, h.config.WriteTimeout, h.config.Forwarding.Adds())
 	defer x.end()
 	defer h.recoverPanic(x, request)
-	switch {
-	case !isValidTarget(request):
-		h.status.Write(x, request, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
-		return
-	case !httpguts.ValidHeaderFieldName(r.Method): // a token, as methods are; HTTP/2 brings any text
-		h.status.Write(x, request, rpcstatus.New(connect.CodeInvalidArgument, "malformed method"))
-		return
-	case r.Header[ViaHeader] != nil && !h.passes(x, request):
+	if r.Header[ViaHeader] != nil && !h.passes(x, request) {
 		return
 	}
 	h.config.Forwarding.Apply(request)
@@ -109,15 +101,4 @@ func keepWebSocket(header http.Header) {
 	if upgrade := header["Upgrade"]; len(upgrade) != 1 || !strings.EqualFold(upgrade[0], "websocket") {
 		delete(header, "Upgrade")
 	}
-}
-
-// isValidTarget reports whether a request's target has no space or control character, which
-// HTTP/2 could bring: written into a request line, it would mean another one.
-func isValidTarget(r *http.Request) bool {
-	for i := range len(r.RequestURI) {
-		if c := r.RequestURI[i]; c <= ' ' || c == 0x7F {
-			return false
-		}
-	}
-	return true
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/net/http/httpguts"
 
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/redact"
@@ -123,6 +124,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	host, ok := h.upstream.HostFor(r.Host)
 	switch {
+	case !isValidTarget(r):
+		h.status.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
+	case !httpguts.ValidHeaderFieldName(r.Method): // a token, as methods are; HTTP/2 brings any text
+		h.status.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed method"))
 	case r.Method == http.MethodConnect: // an origin server makes no tunnels (RFC 9110 section 9.3.6)
 		rpcstatus.WriteMethodNotAllowed(x)
 	case !ok:

@@ -80,3 +80,14 @@ func originForm(r *http.Request) string {
 		return target[at:]
 	}
 }
+
+// isValidTarget reports whether a request's target has no space or control character, which
+// HTTP/2 could bring: written into a request line, it would mean another one.
+func isValidTarget(r *http.Request) bool {
+	for i := range len(r.RequestURI) {
+		if c := r.RequestURI[i]; c <= ' ' || c == 0x7F {
+			return false
+		}
+	}
+	return true
+}

@@ -2,6 +2,7 @@ package rpcstatus
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -23,16 +24,20 @@ func ProtocolOf(r *http.Request) Protocol {
 	}
 	contentType := r.Header.Get("Content-Type")
 	switch {
+	case r.ProtoMajor == 2 && slices.ContainsFunc(r.Header["Content-Type"], isGRPCContentType):
+		return GRPC
 	case strings.HasPrefix(contentType, "application/grpc-web-text"):
 		return GRPCWebText
 	case strings.HasPrefix(contentType, "application/grpc-web"):
 		return GRPCWeb
-	case r.ProtoMajor == 2 && (contentType == "application/grpc" ||
-		// grpc-go has no JSON codec and takes the message for protobuf.
-		contentType == "application/grpc+proto" || contentType == "application/grpc+json"):
-		return GRPC
 	}
 	return ""
+}
+
+// isGRPCContentType reports whether ZITADEL's router takes one of a request's content types for
+// gRPC's. grpc-go has no JSON codec, and takes the message for protobuf.
+func isGRPCContentType(contentType string) bool {
+	return contentType == "application/grpc" || contentType == "application/grpc+proto" || contentType == "application/grpc+json"
 }
 
 // IsGRPC reports whether r is a gRPC call with any codec. gRPC-Web is not gRPC.

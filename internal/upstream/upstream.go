@@ -4,6 +4,7 @@
 package upstream
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -126,15 +127,16 @@ func (u *Upstream) Base() *url.URL { return u.base }
 // port.
 const maxHostBytes = 253 + len(":65535")
 
-// HostFor returns the Host to send on behalf of a client that sent clientHost. ok is
-// false if clientHost would have to be sent but is not a valid host of at most 259
-// bytes: over HTTP/2, a client may send any text as :authority.
+// HostFor returns the Host to send on behalf of a client that sent clientHost. A client that
+// sent none is ZITADEL's own, as it is to ZITADEL's gateway. ok is false if clientHost would have
+// to be sent but is not a valid host of at most 259 bytes: over HTTP/2, a client may send any
+// text as :authority.
 func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
 	switch u.host {
 	case HostUpstream:
 		return u.base.Host, true
 	case HostClient:
-		return clientHost, clientHost != "" && len(clientHost) <= maxHostBytes && httpguts.ValidHostHeader(clientHost)
+		return cmp.Or(clientHost, u.base.Host), len(clientHost) <= maxHostBytes && httpguts.ValidHostHeader(clientHost)
 	default:
 		return u.host, true
 	}

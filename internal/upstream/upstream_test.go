@@ -76,7 +76,7 @@ func TestHostForFollowsConfig(t *testing.T) {
 		{url: "https://x", host: "client", client: "c:80", want: "c:80"},
 		{url: "https://x", host: "public.example", client: "c", want: "public.example"},
 		{url: "https://x", host: "client", client: "not a host", refused: true},
-		{url: "https://x", host: "client", client: "", refused: true},
+		{url: "https://x", host: "client", client: "", want: "x"},
 	} {
 		to, err := upstream.New(upstream.Config{URL: test.url, Host: test.host})
 		if err != nil {

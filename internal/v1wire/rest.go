@@ -3,10 +3,12 @@ package v1wire
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -64,7 +66,7 @@ func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Messag
 	if size := proto.Size(into); size > MaxMessageBytes { // rarely longer than its JSON
 		return tooLarge(int64(size))
 	}
-	return nil
+	return checkConnectionMetadata(r.Header)
 }
 
 // metadataPrefix makes of a header's name one that grpc-gateway passes on.
@@ -102,17 +104,37 @@ func checkBinaryHeaders(header http.Header) *rpcstatus.Status {
 
 // checkMetadata refuses what grpc-go's client refuses to send: a header named
 // "Grpc-Metadata-" and nothing else, a token that is not printable ASCII (of all headers the
-// only one that grpc-gateway passes on unchecked), and a path that is not, which ZITADEL's
-// gateway adds as zitadel-activity-path.
+// only one that grpc-gateway passes on unchecked), a host that is not, and a path that is not,
+// which ZITADEL's gateway adds as zitadel-activity-path.
 func checkMetadata(r *http.Request) *rpcstatus.Status {
-	const notPrintable = " contains value with non-printable ASCII characters"
+	key := ""
 	switch {
 	case slices.ContainsFunc(r.Header[metadataPrefix], IsPrintable):
 		return rpcstatus.New(connect.CodeInternal, "there is an empty key in the header")
 	case slices.ContainsFunc(r.Header["Authorization"], func(value string) bool { return !IsPrintable(value) }):
-		return rpcstatus.New(connect.CodeInternal, `header key "authorization"`+notPrintable)
+		key = "authorization"
+	case !IsPrintable(r.Host):
+		key = "x-forwarded-host"
 	case !IsPrintable(r.URL.Path):
-		return rpcstatus.New(connect.CodeInternal, `header key "zitadel-activity-path"`+notPrintable)
+		key = "zitadel-activity-path"
+	default:
+		return nil
+	}
+	return rpcstatus.New(connect.CodeInternal, fmt.Sprintf("header key %q contains value with non-printable ASCII characters", key))
+}
+
+// checkConnectionMetadata refuses metadata that means something to HTTP/2 itself: net/http's
+// server, to which the gateway's client sends the call, does not take it.
+func checkConnectionMetadata(header http.Header) *rpcstatus.Status {
+	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade"} {
+		if slices.ContainsFunc(header[metadataPrefix+name], IsPrintable) {
+			text := fmt.Sprintf("request header %q is not valid in HTTP/2\n", name)
+			return rpcstatus.New(connect.CodeInternal, "unexpected HTTP status code received from server: 400 (Bad Request); "+
+				"transport: received unexpected content-type \"text/plain; charset=utf-8\"\ndata: "+strconv.Quote(text))
+		}
+	}
+	if slices.ContainsFunc(header[metadataPrefix+"Content-Length"], IsPrintable) { // that of no message
+		return rpcstatus.New(connect.CodeInternal, "stream terminated by RST_STREAM with error code: PROTOCOL_ERROR")
 	}
 	return nil
 }

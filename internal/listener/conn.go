@@ -79,13 +79,15 @@ func (c *Conn) Write(data []byte) (int, error) {
 // written in one piece: a status line, and headers that no answer of a handler has in this order and
 // without a Date.
 func refusalStatus(data []byte) (status string, ok bool) {
-	const protocol, headers = "HTTP/1.1 ", "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-	line, rest, _ := bytes.Cut(data, []byte("\r\n"))
-	if len(line) < len(protocol+"400") || !bytes.HasPrefix(line, []byte(protocol)) || !bytes.HasPrefix(rest, []byte(headers)) {
+	answer, ok := bytes.CutPrefix(data, []byte("HTTP/1.1 "))
+	if !ok {
 		return "", false
 	}
-	status = string(line[len(protocol):len(protocol+"400")])
-	return status, status[0] >= '4'
+	line, headers, _ := bytes.Cut(answer, []byte("\r\n"))
+	if len(line) < len("400") || line[0] < '4' || !bytes.HasPrefix(headers, []byte("Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")) {
+		return "", false
+	}
+	return string(line[:len("400")]), true
 }
 
 // HangUp makes the current request the connection's last one: Read returns io.EOF from

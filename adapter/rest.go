@@ -1,8 +1,8 @@
 package adapter
 
 import (
+	"cmp"
 	"net/http"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -46,37 +46,26 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called match) 
 	if deadline, ok := ctx.Deadline(); ok {
 		a.limitBody(x, time.Until(deadline))
 	}
-	switch {
-	case refusal != nil:
-	case malformed != nil:
-		refusal = malformed
-	default:
-		refusal = v1wire.ReadREST(ctx, r, body, request.message(), func() { called.bind(request) })
-	}
-	if refusal != nil { // before v1's gRPC server, which adds headers, has the call
+	if refusal = cmp.Or(refusal, malformed); refusal != nil { // before v1's gateway has a call
 		event.status = refusal
 		rpcstatus.WriteJSON(x, refusal)
 		return
 	}
-	response, refusal := a.run(ctx, called.method, request, event)
-	if refusal != nil {
-		writeRESTRefusal(x, refusal)
+	if refusal = v1wire.ReadREST(ctx, r, body, request.message(), func() { called.bind(request) }); refusal != nil {
+		event.status = refusal
+		v1wire.WriteRESTStatus(x, r, refusal)
 		return
 	}
-	setNoStore(x.Header())
-	x.Header().Add("Vary", "Cookie")
-	v1wire.WriteREST(x, response)
-}
-
-// writeRESTRefusal answers a call that v1's gRPC server would have refused.
-func writeRESTRefusal(x *ingress.Exchange, refusal *rpcstatus.Status) {
-	if refusal.Code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
+	response, refusal := a.run(ctx, called.method, request, event)
+	if refusal == nil || refusal.Code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
 		setNoStore(x.Header())
 	}
-	if refusal.Code == connect.CodeUnauthenticated {
-		x.Header().Set("WWW-Authenticate", headerText(refusal.Message))
+	if refusal != nil {
+		v1wire.WriteRESTStatus(x, r, refusal)
+		return
 	}
-	rpcstatus.WriteJSON(x, refusal)
+	x.Header().Add("Vary", "Cookie")
+	v1wire.WriteREST(x, r, response)
 }
 
 // setNoStore adds what v1's gRPC server adds to every answer of a method.
@@ -84,14 +73,4 @@ func setNoStore(header http.Header) {
 	header["Cache-Control"] = []string{"no-store"}
 	header["Expires"] = []string{time.Now().UTC().Format(http.TimeFormat)}
 	header["Pragma"] = []string{"no-cache"}
-}
-
-// headerText makes an error message fit for a header value.
-func headerText(message string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7F {
-			return ' '
-		}
-		return r
-	}, message)
 }

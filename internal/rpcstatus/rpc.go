@@ -41,15 +41,22 @@ func (s *Status) setTrailers(header http.Header, prefix string) {
 	if s.Message != "" {
 		header[prefix+"Grpc-Message"] = []string{percentEncode(s.Message)}
 	}
+	if serialized := s.Serialized(); serialized != "" {
+		header[prefix+"Grpc-Status-Details-Bin"] = []string{base64.RawStdEncoding.EncodeToString([]byte(serialized))}
+	}
+}
+
+// Serialized returns the status as a serialized google.rpc.Status, "" if it has no details.
+func (s *Status) Serialized() string {
 	if len(s.Details) == 0 {
-		return
+		return ""
 	}
 	whole := &rpc.Status{Code: int32(s.Code), Message: s.Message, Details: s.Details} //nolint:gosec // 16 at most
-	encoded, err := proto.Marshal(whole)
+	serialized, err := proto.Marshal(whole)
 	if err != nil { // only text that is not UTF-8, which New replaces
-		return
+		return ""
 	}
-	header[prefix+"Grpc-Status-Details-Bin"] = []string{base64.RawStdEncoding.EncodeToString(encoded)}
+	return string(serialized)
 }
 
 // percentEncode encodes a grpc-message (gRPC over HTTP/2, "Status-Message").

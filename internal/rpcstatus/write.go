@@ -69,11 +69,13 @@ func setRetryAfter(header http.Header, s *Status) {
 	}
 }
 
-// WriteBody answers with JSON.
+// WriteBody answers with JSON, chunked if the answer's header says so.
 func WriteBody(w http.ResponseWriter, httpStatus int, body []byte) {
 	header := w.Header()
-	values := [...]string{"application/json", strconv.Itoa(len(body))}
-	header["Content-Type"], header["Content-Length"] = values[0:1:1], values[1:]
+	header["Content-Type"] = []string{"application/json"}
+	if header["Transfer-Encoding"] == nil {
+		header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(httpStatus)
 	_, _ = w.Write(body) // a client that is gone needs no answer
 }

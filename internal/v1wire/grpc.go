@@ -51,7 +51,7 @@ func isGRPCContentType(contentType string) bool {
 func checkBinaryMetadata(header http.Header) *rpcstatus.Status {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		key := strings.ToLower(name)
-		if !strings.HasSuffix(key, "-bin") || key == "grpc-status-details-bin" { // which grpc-go reserves
+		if !strings.HasSuffix(key, "-bin") {
 			continue
 		}
 		for _, value := range header[name] {

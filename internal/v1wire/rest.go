@@ -42,9 +42,6 @@ func RESTMethod(r *http.Request, body Body) (string, *rpcstatus.Status) {
 // path's parameters name, over what the body says. The client's timeout, the deadline of ctx,
 // goes before the time that a body may take.
 func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Message, bind func()) *rpcstatus.Status {
-	if refusal := checkBinaryHeaders(r.Header); refusal != nil {
-		return refusal
-	}
 	document, err := io.ReadAll(io.LimitReader(body, MaxMessageBytes+1))
 	if refusal := bodyRefusal(err); refusal != nil {
 		return cmp.Or(Expired(ctx), refusal)
@@ -178,10 +175,57 @@ func firstPrintable(values []string) string {
 }
 
 // WriteREST answers a REST call with its response.
-func WriteREST(w http.ResponseWriter, response proto.Message) {
+func WriteREST(w http.ResponseWriter, r *http.Request, response proto.Message) {
 	body, err := encodeJSON(response)
 	if err != nil { // only text that is not UTF-8, which v2 does not send
 		panic(err) //nolint:forbidigo // answered and logged at the edge
 	}
+	if acceptsTrailers(r) {
+		setChunked(w.Header(), r)
+	}
 	rpcstatus.WriteBody(w, http.StatusOK, body)
+}
+
+// WriteRESTStatus answers a call that v1's gateway would have sent on with a status.
+func WriteRESTStatus(w http.ResponseWriter, r *http.Request, s *rpcstatus.Status) {
+	header := w.Header()
+	if s.Code == connect.CodeUnauthenticated {
+		header.Set("WWW-Authenticate", headerText(s.Message))
+	}
+	details := ""
+	if acceptsTrailers(r) {
+		setChunked(header, r)
+		details = s.Serialized()
+	}
+	if details != "" {
+		header["Trailer"] = []string{detailsTrailer}
+	}
+	rpcstatus.WriteJSON(w, s)
+	if details != "" {
+		header[detailsTrailer] = []string{details} // net/http writes line breaks as spaces
+	}
+}
+
+// detailsTrailer is grpc-gateway's name for what its gRPC client got as a trailer.
+const detailsTrailer = "Grpc-Trailer-Grpc-Status-Details-Bin"
+
+func acceptsTrailers(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.Header.Get("Te")), "trailers")
+}
+
+// setChunked has an answer chunked, as grpc-gateway does for who accepts trailers.
+func setChunked(header http.Header, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		header["Transfer-Encoding"] = []string{"chunked"}
+	}
+}
+
+// headerText makes an error message fit for a header value.
+func headerText(message string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7F {
+			return ' '
+		}
+		return r
+	}, message)
 }

@@ -35,23 +35,30 @@ func timeoutUnit(letter byte) (time.Duration, bool) {
 
 // RESTContext returns the context of a REST request with the deadline of its Grpc-Timeout
 // header, read as grpc-gateway reads it: any number that fits 64 bits, with whatever deadline
-// comes of it.
+// comes of it. It refuses malformed timeouts and binary metadata.
 func RESTContext(r *http.Request) (context.Context, context.CancelFunc, *rpcstatus.Status) {
-	text := r.Header.Get("Grpc-Timeout")
+	timeout, refusal := restTimeout(r.Header.Get("Grpc-Timeout"))
+	if refusal == nil {
+		refusal = checkBinaryHeaders(r.Header)
+	}
+	if refusal != nil || timeout == 0 { // grpc-gateway takes 0 for no deadline
+		return r.Context(), func() {}, refusal
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	return ctx, cancel, nil
+}
+
+func restTimeout(text string) (time.Duration, *rpcstatus.Status) {
 	if text == "" {
-		return r.Context(), func() {}, nil
+		return 0, nil
 	}
 	last := len(text) - 1
 	unit, known := timeoutUnit(text[last])
 	count, err := strconv.ParseInt(text[:last], 10, 64)
 	if err != nil || !known {
-		return r.Context(), func() {}, rpcstatus.New(connect.CodeInvalidArgument, "invalid grpc-timeout: "+text)
+		return 0, rpcstatus.New(connect.CodeInvalidArgument, "invalid grpc-timeout: "+text)
 	}
-	if count == 0 { // grpc-gateway takes none for no deadline
-		return r.Context(), func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(count)*unit)
-	return ctx, cancel, nil
+	return time.Duration(count) * unit, nil
 }
 
 // rpcTimeout reads a grpc-timeout header by gRPC's own, stricter rules; false means that there

@@ -62,9 +62,10 @@ func (c *call) get(name string) string {
 	return ""
 }
 
-// split returns the body in the call's pieces.
+// split returns the body in the call's pieces, none longer than a DATA frame may be.
 func (c *call) split() [][]byte {
-	count := max(1, min(c.pieces, len(c.body)))
+	const frameBytes = 16 << 10
+	count := max(1, min(c.pieces, len(c.body)), (len(c.body)+frameBytes-1)/frameBytes)
 	var pieces [][]byte
 	for i := range count {
 		if piece := c.body[i*len(c.body)/count : (i+1)*len(c.body)/count]; len(piece) > 0 {
@@ -147,12 +148,6 @@ func (c *call) String() string {
 		return fmt.Sprintf("%q", c.http1())
 	}
 	return fmt.Sprintf("HTTP/2 %q %q (%d frames) %q", c.fields(), c.body, max(c.pieces, 1), c.trailers)
-}
-
-func (c *call) clone() *call {
-	same := *c
-	same.headers, same.trailers, same.body = slices.Clone(c.headers), slices.Clone(c.trailers), slices.Clone(c.body)
-	return &same
 }
 
 // frame is a message in gRPC's form.

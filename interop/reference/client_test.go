@@ -92,7 +92,7 @@ func failure(err error) string {
 	var code http2.StreamError
 	switch {
 	case errors.As(err, &code):
-		return "RST_STREAM " + code.Code.String()
+		return code.Code.String()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "reset by peer"):
 		return "connection closed"
 	}
@@ -153,11 +153,11 @@ func readHTTP2(framer *http2.Framer) answer {
 			a.body = append(a.body, got.Data()...)
 			ended = got.StreamEnded()
 		case *http2.RSTStreamFrame:
-			a.end = "RST_STREAM " + got.ErrCode.String()
+			a.end = got.ErrCode.String()
 			return a
 		case *http2.GoAwayFrame:
 			if got.ErrCode != http2.ErrCodeNo {
-				a.end = "GOAWAY " + got.ErrCode.String()
+				a.end = got.ErrCode.String() // the server may close the stream first, or at once the connection
 				return a
 			}
 		}
@@ -186,14 +186,14 @@ func (a *answer) take(got *http2.MetaHeadersFrame) {
 }
 
 // String shows the answer in lines.
-func (a answer) String() string {
+func (a *answer) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%v %d (%s)", a.interim, a.status, a.end)
 	for _, kind := range []struct {
 		name   string
 		fields map[string][]string
 	}{{"", a.headers}, {"trailer ", a.trailers}} {
-		var lines []string
+		lines := make([]string, 0, len(kind.fields))
 		for name, values := range kind.fields {
 			lines = append(lines, fmt.Sprintf(" | %s%s: %q", kind.name, name, values))
 		}

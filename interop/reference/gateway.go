@@ -167,3 +167,34 @@ func (w *cookieWriter) deleteCookie() {
 	http.SetCookie(w.ResponseWriter, &http.Cookie{Name: "zitadel.quota.exhausted", Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode}) //nolint:gosec // as ZITADEL's
 	w.Header().Add("Vary", "Cookie")
 }
+
+// behindGateway gives the REST calls of an embedded ZITADEL the headers that the gateway hands
+// on, and refuses those that gRPC does not take: their own handlers are no gateway's.
+func behindGateway(next http.Handler) http.Handler {
+	serveMux := newServeMux()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/auth/v1/") && !strings.HasPrefix(r.URL.Path, "/v2/") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		_, outbound := runtime.MarshalerForRequest(serveMux, r)
+		ctx, err := runtime.AnnotateContext(r.Context(), serveMux, r, r.URL.Path)
+		md, _ := metadata.FromOutgoingContext(ctx)
+		header := http.Header{}
+		for name, values := range md {
+			for _, value := range values {
+				if !strings.HasSuffix(name, "-bin") && strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) {
+					err = status.Errorf(codes.Internal, "header key %q contains value with non-printable ASCII characters", name)
+				}
+				header.Add(name, value)
+			}
+		}
+		if err != nil {
+			runtime.HTTPError(r.Context(), serveMux, outbound, w, r, err)
+			return
+		}
+		handed := r.Clone(r.Context())
+		handed.Header = header
+		next.ServeHTTP(w, handed)
+	})
+}

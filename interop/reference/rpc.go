@@ -55,7 +55,6 @@ func (v *V1) newRPC() *grpc.Server {
 	for _, method := range methods() {
 		description.Methods = append(description.Methods, grpc.MethodDesc{
 			MethodName: method.name,
-			//nolint:revive // the order of parameters is grpc-go's
 			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 				request := method.newRequest()
 				if err := decode(request); err != nil {

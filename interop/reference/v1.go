@@ -82,7 +82,7 @@ func (v *V1) router(next http.Handler) (http.Handler, error) {
 	const prefix = "/management/v1"
 	router.PathPrefix(prefix).Subrouter().PathPrefix("").Handler(http.StripPrefix(prefix, rest))
 	if next != nil {
-		router.MatcherFunc(func(r *http.Request, _ *mux.RouteMatch) bool { return !isService.MatchString(r.URL.Path) }).Handler(next)
+		router.MatcherFunc(func(r *http.Request, _ *mux.RouteMatch) bool { return !isService.MatchString(r.URL.Path) }).Handler(behindGateway(next))
 	}
 	router.MatcherFunc(func(r *http.Request, _ *mux.RouteMatch) bool { return r.ProtoMajor == 2 }).Subrouter().
 		Methods(http.MethodPost).HeadersRegexp("Content-Type", `^application/grpc(\+proto|\+json)?$`).Handler(v.rpc)

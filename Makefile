@@ -1,7 +1,7 @@
 # What must hold. `make ci` is all of it, as .ci/run does it after it has installed
 # what is missing. `make hosts` and `make image` need root; nothing else does.
 LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
-FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/passthrough ./internal/printable ./internal/redact ./internal/rpcstatus ./internal/upstream ./internal/v1wire
+FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/http1 ./internal/passthrough ./internal/printable ./internal/redact ./internal/rpcstatus ./internal/v1wire
 SEED := $(shell date +%s)
 
 .PHONY: test race lint generate fuzz ledger interop hosts image snapshot manpages vulnerabilities bench bench-compare ci
@@ -64,7 +64,7 @@ bench: # our own functions; the program's memory; then the program, beside other
 	cd bench && go run .
 
 BASE ?= HEAD~1
-BENCHES = go test -run '^$$' -bench 'Request|Decode|Append|Classification|OrganizationRule|WriteHead|Observe' -benchmem -count 6 ./adapter ./internal/app ./internal/upstream ./internal/usage
+BENCHES = go test -run '^$$' -bench 'Request|Classification|OrganizationRule|Exchange|Observe' -benchmem -count 6 ./adapter ./internal/app ./internal/http1 ./internal/usage
 
 bench-compare: # our own functions at the commit BASE and here, beside each other
 	rm -rf .bench && mkdir .bench

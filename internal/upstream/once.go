@@ -25,7 +25,7 @@ var errSentOnce = errors.New("the upstream did not answer the request")
 // also after RST_STREAM with PROTOCOL_ERROR, which says nothing about that
 // (golang/go#47635).
 func (t *Transport) sendOnce(request *http.Request) (*http.Response, error) {
-	if !hasBody(request) {
+	if request.Body == nil || request.Body == http.NoBody {
 		once := cancelledOnResend(request)
 		response, err := t.send(once)
 		if err != nil && errors.Is(context.Cause(once.Context()), errSentOnce) {

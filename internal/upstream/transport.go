@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"zitadel-v1-adapter/internal/http1"
 )
 
 // Version is the HTTP version that a Transport speaks.
@@ -41,6 +42,14 @@ type TransportConfig struct {
 	// Default: that of net/http, 10 MiB.
 	MaxResponseHeaderBytes int64
 }
+
+const (
+	maxIdleConnections = 256
+	// idleTimeout is half of the minute after which many upstreams and load balancers
+	// close idle connections: if a request is sent while the other side closes, it is
+	// unknown whether it was handled.
+	idleTimeout = 30 * time.Second
+)
 
 // maxConnections limits how many HTTP/2 connections a Transport spreads its requests
 // over. net/http may open more if the upstream's limit of concurrent streams is
@@ -97,28 +106,32 @@ func (p netPool) do(request *http.Request) (*http.Response, bool, error) {
 	return response, sent.Load(), err
 }
 
-// mixedPool leaves to net/http what needs two directions at once: upgrades, and requests
+// http1Pool leaves to net/http what needs two directions at once: upgrades, and requests
 // whose body waits for 100 (Continue).
-type mixedPool struct {
-	*http1Pool
+type http1Pool struct {
+	*http1.Transport
 
 	other netPool
 }
 
-func (p mixedPool) do(request *http.Request) (*http.Response, bool, error) {
+func (p http1Pool) do(request *http.Request) (*http.Response, bool, error) {
 	if request.Header["Upgrade"] != nil || request.Header["Expect"] != nil {
 		return p.other.do(request)
 	}
-	return p.http1Pool.do(request)
+	response, err := p.Transport.RoundTrip(request)
+	if failure, ok := errors.AsType[*http1.Error](err); ok {
+		return nil, failure.Sent, failure.Err
+	}
+	return response, true, err
 }
 
-func (p mixedPool) RoundTrip(request *http.Request) (*http.Response, error) {
+func (p http1Pool) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, _, err := p.do(request)
 	return response, err
 }
 
-func (p mixedPool) CloseIdleConnections() {
-	p.http1Pool.CloseIdleConnections()
+func (p http1Pool) CloseIdleConnections() {
+	p.Transport.CloseIdleConnections()
 	p.other.CloseIdleConnections()
 }
 
@@ -197,22 +210,19 @@ func (u *Upstream) newPool(config TransportConfig, offset func() int) pool {
 	if config.Version != HTTP1 || proxy != nil || err != nil {
 		return other
 	}
-	secure := u.clientTLS()
-	return mixedPool{&http1Pool{
-		dial: func(ctx context.Context) (net.Conn, error) {
-			conn, err := dial(ctx, "tcp", dialedAddress(u.base))
-			if err != nil || u.base.Scheme != "https" {
-				return conn, err
-			}
-			return handshake(ctx, conn, secure)
-		},
-		headerTimeout:  config.ResponseHeaderTimeout,
-		maxHeaderBytes: cmp.Or(config.MaxResponseHeaderBytes, defaultMaxHeaderBytes),
-	}, other}
+	own := &http1.Transport{
+		Dial:                   func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", dialedAddress(u.base)) },
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ResponseHeaderTimeout:  config.ResponseHeaderTimeout,
+		MaxResponseHeaderBytes: config.MaxResponseHeaderBytes,
+		IdleConnTimeout:        idleTimeout,
+		MaxIdleConns:           maxIdleConnections,
+	}
+	if u.base.Scheme == "https" {
+		own.TLS = u.clientTLS()
+	}
+	return http1Pool{own, other}
 }
-
-// defaultMaxHeaderBytes is net/http's.
-const defaultMaxHeaderBytes = 10 << 20
 
 // dialedAddress is the host of a URL, as it is dialed, and its port.
 func dialedAddress(base *url.URL) string {

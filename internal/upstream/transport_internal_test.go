@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +28,7 @@ type host struct {
 	dead    atomic.Bool  // drops everything it is sent, and sends nothing
 	waiting chan struct{}
 	release chan struct{}
+	silent  *os.File // nothing can be read from it
 }
 
 func newHost(t *testing.T, address string) *host {
@@ -34,6 +37,12 @@ func newHost(t *testing.T, address string) *host {
 		address: address, accept: make(chan net.Conn), closed: make(chan struct{}),
 		waiting: make(chan struct{}), release: make(chan struct{}),
 	}
+	silent, other, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = silent.Close(), other.Close() })
+	h.silent = silent
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -95,6 +104,9 @@ func (p *pipe) Write(data []byte) (int, error) {
 	}
 	return p.Conn.Write(data)
 }
+
+// SyscallConn lets the transport see that nothing has come on an idle connection.
+func (p *pipe) SyscallConn() (syscall.RawConn, error) { return p.host.silent.SyscallConn() }
 
 func (p *pipe) Close() error {
 	p.once.Do(func() { p.host.open.Add(-1); close(p.closed) })

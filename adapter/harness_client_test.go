@@ -243,10 +243,16 @@ func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]st
 // HEADERS frame, nil for a DATA frame.
 func exchangeFrames(t *testing.T, address, body string) []map[string]string {
 	t.Helper()
-	framer := newFramer(t, address, body, [][2]string{
+	return exchangeFields(t, address, body, [][2]string{
 		{":method", http.MethodPost}, {":scheme", "http"}, {":authority", "localhost:8088"}, {":path", procedure},
 		{"content-type", "application/grpc"}, {"te", "trailers"}, {"authorization", "Bearer pat-org-owner-a"},
 	})
+}
+
+// exchangeFields is exchangeFrames with these header fields.
+func exchangeFields(t *testing.T, address, body string, sent [][2]string) []map[string]string {
+	t.Helper()
+	framer := newFramer(t, address, body, sent)
 	var frames []map[string]string
 	for {
 		frame, err := framer.ReadFrame()
@@ -255,7 +261,9 @@ func exchangeFrames(t *testing.T, address, body string) []map[string]string {
 		}
 		switch answer := frame.(type) {
 		case *http2.DataFrame:
-			frames = append(frames, nil)
+			if frames = append(frames, nil); answer.StreamEnded() {
+				return frames
+			}
 		case *http2.MetaHeadersFrame:
 			fields := map[string]string{}
 			for _, field := range answer.Fields {

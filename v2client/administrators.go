@@ -3,6 +3,7 @@ package v2client
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -11,17 +12,6 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/v2client/internal/guard"
 )
-
-// administrator is one of a user's administrator roles and where it holds.
-type administrator struct {
-	// instance is true for a role on the whole instance.
-	instance bool
-	// organizations for which the role counts: the resource's own, and the one that a
-	// project is granted to.
-	organizations []string
-	// roles by ZITADEL's names, such as "ORG_OWNER".
-	roles []string
-}
 
 // administratorsPage is ZITADEL's default, and smallest possible maximum, for
 // the number of results of one call.
@@ -33,7 +23,7 @@ const maxAdministratorPages = 100
 // administrators lists a user's administrator roles, by as many ListAdministrators calls
 // as it has pages: v2's, which ZITADEL has from v4.5 on, or else v2beta's, which it has
 // from v4.0 on. One's own roles may be listed without any permission.
-func (c *Client) administrators(ctx context.Context, caller Caller, userID string) ([]administrator, error) {
+func (c *Client) administrators(ctx context.Context, caller Caller, userID string) ([]*permissionv2.Administrator, error) {
 	all, err := allPages(ctx, caller, userID, c.listAdministrators)
 	if isMissing(err) {
 		return allPages(ctx, caller, userID, c.listAdministratorsBeta)
@@ -45,24 +35,23 @@ func (c *Client) administrators(ctx context.Context, caller Caller, userID strin
 type listAdministrators func(context.Context, Caller, *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error)
 
 func (c *Client) listAdministrators(ctx context.Context, caller Caller, message *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error) {
-	return rpc(ctx, c, caller, c.administrators2, internal_permissionv2connect.InternalPermissionServiceClient.ListAdministrators, message)
+	return rpc(ctx, c, caller, c.permissions, internal_permissionv2connect.InternalPermissionServiceClient.ListAdministrators, message)
 }
 
 func (c *Client) listAdministratorsBeta(ctx context.Context, caller Caller, message *permissionv2.ListAdministratorsRequest) (*permissionv2.ListAdministratorsResponse, error) {
-	return rpc(ctx, c, caller, c.administrators2beta, (*listAdministratorsBeta).CallUnary, message)
+	return rpc(ctx, c, caller, c.permissionsBeta, (*permissionServiceBeta).CallUnary, message)
 }
 
-// listAdministratorsBeta is a client of what ListAdministrators was before v4.5, with the
-// same messages.
-type listAdministratorsBeta = connect.Client[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
+// permissionServiceBeta calls what ListAdministrators was before v4.5, with the same messages.
+type permissionServiceBeta = connect.Client[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
 
-func newListAdministratorsBeta(over connect.HTTPClient, base string, options ...connect.ClientOption) *listAdministratorsBeta {
+func newPermissionServiceBeta(over connect.HTTPClient, base string, options ...connect.ClientOption) *permissionServiceBeta {
 	const procedure = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
 	return connect.NewClient[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse](over, base+procedure, options...)
 }
 
-func allPages(ctx context.Context, caller Caller, userID string, list listAdministrators) ([]administrator, error) {
-	var all []administrator
+func allPages(ctx context.Context, caller Caller, userID string, list listAdministrators) ([]*permissionv2.Administrator, error) {
+	var all []*permissionv2.Administrator
 	for range maxAdministratorPages {
 		response, err := list(ctx, caller, &permissionv2.ListAdministratorsRequest{
 			Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
@@ -76,9 +65,7 @@ func allPages(ctx context.Context, caller Caller, userID string, list listAdmini
 			return nil, err
 		}
 		page := response.GetAdministrators()
-		for _, administrator := range page {
-			all = append(all, newAdministrator(administrator))
-		}
+		all = append(all, page...)
 		if len(page) == 0 || uint64(len(all)) >= response.GetPagination().GetTotalResult() {
 			return all, nil
 		}
@@ -86,19 +73,15 @@ func allPages(ctx context.Context, caller Caller, userID string, list listAdmini
 	return nil, guard.NewUnavailableError(errors.New("ListAdministrators does not end"))
 }
 
-func newAdministrator(from *permissionv2.Administrator) administrator {
-	to := administrator{instance: from.GetInstance(), roles: from.GetRoles()}
-	for _, organization := range []string{
-		from.GetOrganization().GetId(),
-		from.GetProject().GetOrganizationId(),
-		from.GetProjectGrant().GetOrganizationId(),
-		from.GetProjectGrant().GetGrantedOrganizationId(),
-	} {
-		if organization != "" {
-			to.organizations = append(to.organizations, organization)
-		}
-	}
-	return to
+// countsIn reports whether an administrator's roles count in an organization: those on the
+// instance, on the organization, on a project of it, and on one that it grants or was granted.
+func countsIn(organization string, administrator *permissionv2.Administrator) bool {
+	return administrator.GetInstance() || organization != "" && slices.Contains([]string{
+		administrator.GetOrganization().GetId(),
+		administrator.GetProject().GetOrganizationId(),
+		administrator.GetProjectGrant().GetOrganizationId(),
+		administrator.GetProjectGrant().GetGrantedOrganizationId(),
+	}, organization)
 }
 
 // ListsAdministrators tells which ListAdministrators ZITADEL has: "v2", "v2beta", or ""

@@ -1,6 +1,7 @@
 package v2client
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -33,40 +34,35 @@ func isForwarded(name string) bool {
 // called. The zero Caller has no token.
 type Caller struct {
 	host      string
-	fields    []field // of the header that goes upstream, without X-Request-Id
-	requestID string
+	header    http.Header // that goes upstream
+	requestID string      // in place of the client's; "" is none
 	deadline  time.Time
 	noToken   bool
 	attempts  *[]Attempt // nil: not recorded
 }
 
-// field is one of a header. Few are looked up, and a list costs less than a map.
-type field struct{ name, value string }
-
 // NewCaller makes the Caller of a request that arrived for host, with the first value of
 // each header that may be sent on. The names in header are canonical.
 func NewCaller(host string, header http.Header) Caller {
-	const usual = 8 // headers
-	c := Caller{host: host, fields: make([]field, 0, usual)}
+	c := Caller{host: host, header: make(http.Header, len(header))}
 	for name, sent := range header {
 		if len(sent) == 0 || !isForwarded(name) {
 			continue
 		}
 		// Over HTTP/2 a space may stand at an end, and would make of a request one that
 		// the upstream must reset (RFC 9113 section 8.2.1).
-		switch value := strings.Trim(sent[0], " \t"); {
-		case value == "":
-		case name == requestIDHeader:
-			c.requestID = value
-		default:
-			c.fields = append(c.fields, field{name, value})
+		if value := strings.Trim(sent[0], " \t"); value == sent[0] {
+			c.header[name] = sent[:1:1]
+		} else {
+			c.header[name] = []string{value}
+		}
+		if c.header[name][0] == "" {
+			delete(c.header, name)
 		}
 		c.noToken = c.noToken || name == "Authorization" && strings.HasSuffix(sent[0], "Bearer ")
 	}
 	return c
 }
-
-const requestIDHeader = "X-Request-Id"
 
 // WithRequestID is the caller with an X-Request-Id of the adapter's.
 func (c Caller) WithRequestID(id string) Caller {
@@ -89,58 +85,34 @@ func (c Caller) WithAttempts(made *[]Attempt) Caller {
 	return c
 }
 
-// setHeader sets a request's header, in which connect-go and package wire look for the Host.
-func (c Caller) setHeader(header http.Header, userAgent, host string) {
-	for _, field := range c.fields {
-		header[field.name] = []string{field.value}
-	}
+// newHeader is the header of a request, in which connect-go and package wire look for the
+// Host.
+func (c Caller) newHeader(userAgent, host string) http.Header {
+	const own = 8 // fields of ours and of connect-go's
+	header := make(http.Header, len(c.header)+own)
+	maps.Copy(header, c.header)
 	if c.requestID != "" {
-		header[requestIDHeader] = []string{c.requestID}
+		header["X-Request-Id"] = []string{c.requestID}
 	}
-	header["User-Agent"] = []string{userAgent}
-	header["Host"] = []string{host}
-}
-
-// get is the value of a header's field, or "".
-func (c Caller) get(name string) string {
-	for _, field := range c.fields {
-		if field.name == name {
-			return field.value
-		}
-	}
-	return ""
+	header["User-Agent"], header["Host"] = []string{userAgent}, []string{host}
+	return header
 }
 
 // Authorization is the Authorization header as the client sent it, or "".
-func (c Caller) Authorization() string { return c.get("Authorization") }
+func (c Caller) Authorization() string { return c.header.Get("Authorization") }
 
 // NoToken reports whether the Authorization header ended in "Bearer ", which only HTTP/2
 // can bring. It goes to ZITADEL without the space.
 func (c Caller) NoToken() bool { return c.noToken }
 
 // Organization is the x-zitadel-orgid header, or "" when the client sent none.
-func (c Caller) Organization() string { return c.get("X-Zitadel-Orgid") }
+func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
 
 // AppendInstance appends what distinguishes the ZITADEL instances that one upstream
 // serves: equal ids under different ones may name different things.
 func (c Caller) AppendInstance(to []byte) []byte {
-	for i, name := range [...]string{c.host, c.get("X-Zitadel-Instance-Host"), c.get("X-Zitadel-Public-Host")} {
-		if i > 0 {
-			to = append(to, 0)
-		}
-		to = append(to, name...)
+	for _, name := range [...]string{c.host, c.header.Get("X-Zitadel-Instance-Host"), c.header.Get("X-Zitadel-Public-Host")} {
+		to = append(append(to, name...), 0)
 	}
 	return to
-}
-
-// headerBytes is the length of the header that goes upstream on the caller's behalf.
-func (c Caller) headerBytes() int {
-	total := 0
-	if c.requestID != "" {
-		total = len(requestIDHeader) + len(c.requestID)
-	}
-	for _, field := range c.fields {
-		total += len(field.name) + len(field.value)
-	}
-	return total
 }

@@ -88,10 +88,10 @@ type Client struct {
 	authAPI   *authAPI
 
 	// One client for each protocol. What writes is made again only if nothing was sent.
-	writes              []userv2connect.UserServiceClient
-	reads               []userv2connect.UserServiceClient
-	administrators2     []internal_permissionv2connect.InternalPermissionServiceClient
-	administrators2beta []*listAdministratorsBeta
+	writes          []userv2connect.UserServiceClient
+	reads           []userv2connect.UserServiceClient
+	permissions     []internal_permissionv2connect.InternalPermissionServiceClient
+	permissionsBeta []*permissionServiceBeta
 }
 
 func (c Config) validate() error {
@@ -124,7 +124,10 @@ func New(config Config) (*Client, error) {
 	c.protocols = newProtocols(config)
 	c.guard, err = guard.New(guard.Config{
 		Breaker: config.Breaker, Retry: config.Retry, ReadTimeout: config.ReadTimeout,
-		Base: config.Upstream.Base(), HostByClient: config.Upstream.HostByClient(), Probe: c.protocols.probe,
+		Base: config.Upstream.Base(), HostByClient: config.Upstream.HostByClient(),
+		Probe: func(ctx context.Context, host string) error {
+			return getNobody(ctx, c.protocols.current(), config.UserAgent, host)
+		},
 		OnBreaker: config.OnBreaker, Tracer: config.Tracer, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
@@ -136,77 +139,10 @@ func New(config Config) (*Client, error) {
 		c.writes = append(c.writes, userv2connect.NewUserServiceClient(each.http, base, options...))
 		options = append(options, connect.WithIdempotency(connect.IdempotencyNoSideEffects))
 		c.reads = append(c.reads, userv2connect.NewUserServiceClient(each.http, base, options...))
-		c.administrators2 = append(c.administrators2, internal_permissionv2connect.NewInternalPermissionServiceClient(each.http, base, options...))
-		c.administrators2beta = append(c.administrators2beta, newListAdministratorsBeta(each.http, base, options...))
+		c.permissions = append(c.permissions, internal_permissionv2connect.NewInternalPermissionServiceClient(each.http, base, options...))
+		c.permissionsBeta = append(c.permissionsBeta, newPermissionServiceBeta(each.http, base, options...))
 	}
 	return c, nil
-}
-
-// rpc makes a call on a caller's behalf, by a method of generated clients, over the protocol
-// that ZITADEL speaks. With ProtocolAuto, one that is not there is made over the other
-// protocol too, if ZITADEL answers that: nothing handled the first, so no write is made twice.
-func rpc[Service, Req, Res any](
-	ctx context.Context,
-	c *Client,
-	caller Caller,
-	services []Service,
-	method func(Service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
-	message *Req,
-) (*Res, error) {
-	ctx, host, end, err := c.begin(ctx, caller)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	send := func(over int32) (*connect.Response[Res], error) {
-		request := connect.NewRequest(message)
-		caller.setHeader(request.Header(), c.userAgent, host)
-		return method(services[over], ctx, request)
-	}
-	active := c.protocols.inUse(host)
-	response, err := send(active)
-	if other, ok := c.protocols.other(active); ok && isMissing(err) && c.protocols.answers(ctx, other, host) {
-		if otherResponse, otherErr := send(other); !isMissing(otherErr) {
-			c.protocols.use(other)
-			response, err = otherResponse, otherErr
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return response.Msg, nil
-}
-
-// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens
-// are a few kilobytes.
-const maxForwardedBytes = 256 << 10
-
-// begin returns a context for a call on a caller's behalf, which ends by end, and the host
-// that the call is for. It refuses what net/http would not send: a caller must not be able to
-// fail calls in a way that looks like the upstream's fault.
-func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, host string, end context.CancelFunc, _ error) {
-	if len(caller.host)+caller.headerBytes() > maxForwardedBytes {
-		return nil, "", nil, guard.NewSelfError(connect.CodeResourceExhausted, "the request's headers are too large")
-	}
-	host, ok := c.upstream.HostFor(caller.host)
-	if !ok {
-		return nil, "", nil, guard.NewSelfError(connect.CodeNotFound, "Instance not found: the request's host is not a host name")
-	}
-	if caller.attempts != nil {
-		ctx = guard.WithAttempts(ctx, caller.attempts)
-	}
-	if caller.deadline.IsZero() {
-		return ctx, host, func() {}, nil
-	}
-	ctx, end = guard.WithDeadline(ctx, caller.deadline)
-	return ctx, host, end, nil
-}
-
-// isMissing reports whether an error says that the upstream does not have what was
-// called.
-func isMissing(err error) bool {
-	failure, ok := errors.AsType[*Error](err)
-	return ok && failure.Missing
 }
 
 // BreakerState is what the breaker does with calls now.

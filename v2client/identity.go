@@ -89,12 +89,12 @@ func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Iden
 	}
 	grant := GrantNone
 	for _, administrator := range administrators {
-		if len(administrator.roles) == 0 || !administrator.instance && !slices.Contains(administrator.organizations, organization) {
-			continue
-		}
-		grant = max(grant, GrantOther)
-		if slices.ContainsFunc(administrator.roles, mayWriteUsers) {
+		switch roles := administrator.GetRoles(); {
+		case len(roles) == 0 || !countsIn(organization, administrator):
+		case slices.ContainsFunc(roles, mayWriteUsers):
 			grant = GrantUserWrite
+		default:
+			grant = max(grant, GrantOther)
 		}
 	}
 	return grant, identity, nil

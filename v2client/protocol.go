@@ -2,6 +2,8 @@ package v2client
 
 import (
 	"context"
+	"maps"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +48,6 @@ type protocols struct {
 	all       []*protocol // Connect and gRPC for ProtocolAuto, else one
 	active    atomic.Int32
 	recheckAt atomic.Int64 // when to look for Connect, in Unix nanoseconds
-	userAgent string
 }
 
 // recheckConnect is how often a client that speaks gRPC looks for Connect, which ZITADEL
@@ -58,7 +59,7 @@ func newProtocols(config Config) *protocols {
 	if config.Protocol == ProtocolAuto {
 		names = []Protocol{ProtocolConnect, ProtocolGRPC}
 	}
-	p := &protocols{userAgent: config.UserAgent}
+	p := new(protocols)
 	for _, name := range names {
 		version := upstream.HTTP1
 		if name == ProtocolGRPC {
@@ -73,16 +74,16 @@ func newProtocols(config Config) *protocols {
 
 func (p *protocols) current() *protocol { return p.all[p.active.Load()] }
 
-// inUse is the index of the protocol for a call. On gRPC, it goes over to Connect if ZITADEL
-// has come to speak it; calls do not wait for that.
-func (p *protocols) inUse(host string) int32 {
+// inUse is the index of the protocol for a call with a header. On gRPC, it goes over to
+// Connect if ZITADEL has come to speak it; calls do not wait for that.
+func (p *protocols) inUse(header http.Header) int32 {
 	active := p.active.Load()
 	if active == 0 {
 		return active
 	}
 	if due, now := p.recheckAt.Load(), time.Now(); now.UnixNano() >= due && p.recheckAt.CompareAndSwap(due, now.Add(recheckConnect).UnixNano()) {
 		go func() {
-			if p.answers(context.Background(), 0, host) {
+			if p.otherAnswers(context.Background(), active, header) {
 				p.active.Store(0)
 			}
 		}()
@@ -90,33 +91,29 @@ func (p *protocols) inUse(host string) int32 {
 	return active
 }
 
-// other is the index of the protocol beside the active one, if there is one.
-func (p *protocols) other(active int32) (int32, bool) { return 1 - active, len(p.all) > 1 }
-
 // use makes a protocol the one in use.
 func (p *protocols) use(index int32) {
 	p.recheckAt.Store(time.Now().Add(recheckConnect).UnixNano())
 	p.active.Store(index)
 }
 
-// answers reports whether ZITADEL answers over a protocol, with a refusal as a rule.
-func (p *protocols) answers(ctx context.Context, index int32, host string) bool {
+// otherAnswers reports whether ZITADEL answers, with a refusal as a rule, over the protocol
+// that is not active. false if there is none.
+func (p *protocols) otherAnswers(ctx context.Context, active int32, header http.Header) bool {
+	if len(p.all) == 1 {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, guard.ProbeTimeout)
 	defer cancel()
-	err := p.getNobody(ctx, p.all[index], host)
+	err := getNobody(ctx, p.all[1-active], header.Get("User-Agent"), header.Get("Host"))
 	return err == nil || connect.IsWireError(err) && connect.CodeOf(err) != connect.CodeUnimplemented
-}
-
-// probe asks ZITADEL over the protocol in use whether it is there.
-func (p *protocols) probe(ctx context.Context, host string) error {
-	return p.getNobody(ctx, p.current(), host)
 }
 
 // getNobody asks ZITADEL for a user without a token, which it refuses. No caller's token is
 // used, and nothing can be written.
-func (p *protocols) getNobody(ctx context.Context, over *protocol, host string) error {
+func getNobody(ctx context.Context, over *protocol, userAgent, host string) error {
 	request := connect.NewRequest(new(userv2.GetUserByIDRequest))
-	Caller{}.setHeader(request.Header(), p.userAgent, host)
+	maps.Copy(request.Header(), Caller{}.newHeader(userAgent, host))
 	_, err := over.users.GetUserByID(ctx, request)
 	return err
 }

@@ -31,13 +31,11 @@ const maxRESTBytes = 1 << 20
 
 // rest makes a look-up on a caller's behalf. read reads its answer, whatever the status.
 func (c *Client) rest(ctx context.Context, caller Caller, look lookup, read func(response *http.Response, body []byte) error) error {
-	ctx, host, end, err := c.begin(ctx, caller)
+	ctx, header, end, err := c.begin(ctx, caller)
 	if err != nil {
 		return err
 	}
 	defer end()
-	header := make(http.Header)
-	caller.setHeader(header, c.userAgent, host)
 	if look.body != "" {
 		header.Set("Content-Type", "application/json")
 	}
@@ -85,13 +83,13 @@ func newRESTError(response *http.Response, body []byte) error {
 		Details []json.RawMessage `json:"details"`
 	}
 	err := json.Unmarshal(body, &status)
-	code, noRoute := connect.Code(status.Code), wire.IsNoRoute(response.StatusCode, body)
+	code := connect.Code(status.Code)
+	noRoute := code == connect.CodeNotFound && status.Message == "Not Found" && len(status.Details) == 0
 	switch {
-	case err == nil && code != 0 && rpcstatus.HTTPStatus(code) == response.StatusCode && !noRoute:
 	case response.StatusCode == http.StatusNotImplemented: // a gateway says that it leads nowhere
 		return connect.NewWireError(connect.CodeUnimplemented, errors.New("answered HTTP 501"))
-	default:
-		return wire.NewAnswerError(response, noRoute)
+	case err != nil, code == 0, rpcstatus.HTTPStatus(code) != response.StatusCode, noRoute:
+		return wire.NewAnswerError(response, body)
 	}
 	failure := connect.NewWireError(code, errors.New(status.Message))
 	for _, printed := range status.Details {

@@ -32,7 +32,7 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 		case isTokenRefusal(response.StatusCode, body):
 			return connect.NewWireError(connect.CodeUnauthenticated, ErrTokenRefused)
 		case response.StatusCode != http.StatusOK:
-			return wire.NewAnswerError(response, false)
+			return wire.NewAnswerError(response, body)
 		case json.Unmarshal(body, &claims) != nil || claims.Subject == "":
 			return errors.New("userinfo answered no subject")
 		}

@@ -12,13 +12,13 @@ const UsualHeaderBytes = 6 << 10
 // the whole connection: its headers and target exceed 6 KiB, or it announces
 // trailers, whose size is not known before they are sent.
 func mayEndConnection(request *http.Request) bool {
-	return headerBytes(request.Header)+len(request.URL.Path)+len(request.URL.RawQuery)+len(request.Host) > UsualHeaderBytes ||
+	return HeaderBytes(request.Header)+len(request.URL.Path)+len(request.URL.RawQuery)+len(request.Host) > UsualHeaderBytes ||
 		len(request.Trailer) > 0
 }
 
-// headerBytes returns the total length of all names and values, in bytes; a name
+// HeaderBytes returns the total length of all names and values, in bytes; a name
 // counts once for each of its values.
-func headerBytes(header http.Header) int {
+func HeaderBytes(header http.Header) int {
 	total := 0
 	for name, values := range header {
 		for _, value := range values {

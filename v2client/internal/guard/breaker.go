@@ -30,38 +30,14 @@ type BreakerConfig struct {
 }
 
 // BreakerState is what the breaker does with calls.
-type BreakerState int
+type BreakerState = gobreaker.State
 
 // The states of a breaker.
 const (
-	BreakerClosed   BreakerState = iota // calls go on
-	BreakerHalfOpen                     // calls wait for the outcome of a probe
-	BreakerOpen                         // calls are refused
+	BreakerClosed   = gobreaker.StateClosed   // calls go on
+	BreakerHalfOpen = gobreaker.StateHalfOpen // calls wait for the outcome of a probe
+	BreakerOpen     = gobreaker.StateOpen     // calls are refused
 )
-
-// String is the state's name in logs and metrics.
-func (s BreakerState) String() string {
-	switch s {
-	case BreakerClosed:
-		return "closed"
-	case BreakerHalfOpen:
-		return "half-open"
-	case BreakerOpen:
-		return "open"
-	}
-	return "unknown"
-}
-
-func stateOf(state gobreaker.State) BreakerState {
-	switch state {
-	case gobreaker.StateOpen:
-		return BreakerOpen
-	case gobreaker.StateHalfOpen:
-		return BreakerHalfOpen
-	case gobreaker.StateClosed:
-	}
-	return BreakerClosed
-}
 
 // windowSteps is the number of buckets that roll through BreakerConfig.Window.
 const windowSteps = 10
@@ -100,7 +76,7 @@ const (
 // A breaker that is half-open, and one that has heard nothing for hangAfter, ask ZITADEL
 // themselves, by a probe: what a caller sends might be a write, or fail by its own fault.
 type breaker struct {
-	state *gobreaker.TwoStepCircuitBreaker[struct{}]
+	state *gobreaker.CircuitBreaker[struct{}]
 	// probe asks ZITADEL a question that needs no token, under a host.
 	probe func(host string) health
 	// hung makes the next failure open the breaker.
@@ -117,7 +93,7 @@ type breaker struct {
 
 func newBreaker(config BreakerConfig, probe func(host string) health, observe func(BreakerState), log *slog.Logger) *breaker {
 	b := &breaker{probe: probe}
-	b.state = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+	b.state = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "upstream",
 		MaxRequests:  1,
 		Interval:     config.Window,
@@ -131,7 +107,7 @@ func newBreaker(config BreakerConfig, probe func(host string) health, observe fu
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			if observe != nil {
-				observe(stateOf(to))
+				observe(to)
 			}
 			log.Warn("breaker changed state", "breaker", name, "from", from.String(), "to", to.String(), "hung", b.hung.Load())
 		},
@@ -145,11 +121,11 @@ func newBreaker(config BreakerConfig, probe func(host string) health, observe fu
 func (b *breaker) admit(ctx context.Context) error {
 	for {
 		switch b.state.State() {
-		case gobreaker.StateClosed:
-			return nil
-		case gobreaker.StateOpen:
+		case BreakerClosed:
+			return ctx.Err()
+		case BreakerOpen:
 			return gobreaker.ErrOpenState
-		case gobreaker.StateHalfOpen:
+		case BreakerHalfOpen:
 		}
 		select {
 		case <-b.halfOpenProbe():
@@ -170,9 +146,7 @@ func (b *breaker) halfOpenProbe() <-chan struct{} {
 	ended, host := make(chan struct{}), b.host
 	b.recovery = ended
 	go func() {
-		if report, err := b.state.Allow(); err == nil {
-			report(errorOf(b.probe(host)))
-		}
+		_, _ = b.state.Execute(func() (struct{}, error) { return struct{}{}, errorOf(b.probe(host)) })
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.recovery = nil
@@ -244,11 +218,8 @@ func (b *breaker) untilSilent(ctx context.Context, limit time.Duration) (context
 
 // report counts an outcome while the breaker is closed. Otherwise the probe decides.
 func (b *breaker) report(outcome health) {
-	if outcome == notCounted || b.state.State() != gobreaker.StateClosed {
-		return
-	}
-	if report, err := b.state.Allow(); err == nil {
-		report(errorOf(outcome))
+	if outcome != notCounted && b.state.State() == BreakerClosed {
+		_, _ = b.state.Execute(func() (struct{}, error) { return struct{}{}, errorOf(outcome) })
 	}
 }
 
@@ -257,7 +228,7 @@ func (b *breaker) report(outcome health) {
 func (b *breaker) watch() {
 	b.mu.Lock()
 	quiet, host := time.Since(b.quietSince), b.host
-	b.watched = b.pending > 0 && b.state.State() == gobreaker.StateClosed
+	b.watched = b.pending > 0 && b.state.State() == BreakerClosed
 	watched := b.watched
 	b.mu.Unlock()
 	switch {

@@ -11,43 +11,23 @@ import (
 )
 
 // Origin says who made an Error.
-type Origin int
+type Origin string
 
 const (
 	// OriginZITADEL means that ZITADEL answered with this status.
-	OriginZITADEL Origin = iota
+	OriginZITADEL Origin = "zitadel"
 	// OriginTransport means no answer, or none that ZITADEL would give: refused
 	// or reset connections, a load balancer's error page, garbage.
-	OriginTransport
+	OriginTransport Origin = "transport"
 	// OriginDeadline means that the deadline of the call passed.
-	OriginDeadline
+	OriginDeadline Origin = "deadline"
 	// OriginCanceled means that the client went away.
-	OriginCanceled
+	OriginCanceled Origin = "canceled"
 	// OriginBreaker means that the breaker is open; nothing was sent.
-	OriginBreaker
-	// OriginSelf means that this program would not send the call, or broke down
-	// in it.
-	OriginSelf
+	OriginBreaker Origin = "breaker"
+	// OriginSelf means that this program would not send the call.
+	OriginSelf Origin = "self"
 )
-
-// String is the origin's name in logs.
-func (o Origin) String() string {
-	switch o {
-	case OriginZITADEL:
-		return "zitadel"
-	case OriginTransport:
-		return "transport"
-	case OriginDeadline:
-		return "deadline"
-	case OriginCanceled:
-		return "canceled"
-	case OriginBreaker:
-		return "breaker"
-	case OriginSelf:
-		return "self"
-	}
-	return "unknown"
-}
 
 // Error is the error of a call.
 type Error struct {
@@ -100,7 +80,7 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) ID() string {
 	for _, detail := range e.Details {
 		var known zitadelv1.ErrorDetail
-		if detail.MessageIs(&known) && detail.UnmarshalTo(&known) == nil {
+		if detail.UnmarshalTo(&known) == nil {
 			return known.GetId()
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/tracing"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
@@ -76,7 +77,7 @@ func New(config Config) (*Guard, error) {
 }
 
 // BreakerState is what the breaker does with calls now.
-func (g *Guard) BreakerState() BreakerState { return stateOf(g.breaker.state.State()) }
+func (g *Guard) BreakerState() BreakerState { return g.breaker.state.State() }
 
 // Attempt is one attempt at a call of ZITADEL's.
 type Attempt struct {
@@ -166,11 +167,7 @@ func (g *Guard) Do(ctx context.Context, call Call, send func(context.Context) er
 
 // admit returns nil if an attempt may be made.
 func (g *Guard) admit(ctx context.Context) *Error {
-	err := ctx.Err()
-	if err == nil {
-		err = g.breaker.admit(ctx)
-	}
-	switch {
+	switch err := g.breaker.admit(ctx); {
 	case err == nil:
 		return nil
 	case errors.Is(err, gobreaker.ErrOpenState):
@@ -178,8 +175,9 @@ func (g *Guard) admit(ctx context.Context) *Error {
 			Code: connect.CodeUnavailable, Message: "ZITADEL is unavailable, try again later",
 			Origin: OriginBreaker, RetryAfter: g.config.Breaker.OpenFor, cause: err,
 		}
+	default:
+		return newEndedError(err, endingOf(ctx))
 	}
-	return newEndedError(err, endingOf(ctx))
 }
 
 // attempt makes one attempt, and reports it to the breaker. One that only reads ends when the
@@ -210,7 +208,7 @@ func (g *Guard) attempt(ctx context.Context, call *Call, retries int, send func(
 		}
 		return nil
 	}
-	failure = classify(err, endingOf(ctx), call.Writes, target{isLarge(call.Header), !g.isVerified(host)})
+	failure = classify(err, endingOf(ctx), call.Writes, target{upstream.HeaderBytes(call.Header) > upstream.UsualHeaderBytes, !g.isVerified(host)})
 	outcome = failure.health
 	return failure
 }

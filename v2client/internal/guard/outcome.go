@@ -11,7 +11,6 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
@@ -206,15 +205,4 @@ func anyDetails(details []*connect.ErrorDetail) []*anypb.Any {
 		out[i] = &anypb.Any{TypeUrl: "type.googleapis.com/" + detail.Type(), Value: detail.Bytes()}
 	}
 	return out
-}
-
-// isLarge reports whether headers are larger than every load balancer takes.
-func isLarge(header http.Header) bool {
-	bytes := 0
-	for name, values := range header {
-		for _, value := range values {
-			bytes += len(name) + len(value)
-		}
-	}
-	return bytes > upstream.UsualHeaderBytes
 }

@@ -80,27 +80,21 @@ func (c *Client) Do(request *http.Request) (*http.Response, error) {
 		return response, nil
 	}
 	_ = response.Body.Close()
-	return nil, NewAnswerError(response, IsNoRoute(response.StatusCode, body))
+	return nil, NewAnswerError(response, body)
 }
 
-// NewAnswerError is the error of a request whose answer is not ZITADEL's.
-func NewAnswerError(response *http.Response, noRoute bool) *Error {
+// NewAnswerError is the error of a request whose answer is not ZITADEL's, or says that there
+// is nothing at the path.
+func NewAnswerError(response *http.Response, body []byte) *Error {
+	var status struct { // google.rpc.Status
+		Code uint32 `json:"code"`
+	}
+	known := json.Unmarshal(body, &status) == nil
 	return &Error{
-		Dialed: true, Sent: true, Status: response.StatusCode, NoRoute: noRoute, RetryAfter: RetryAfter(response.Header),
-		Cause: fmt.Errorf("answered HTTP %d, and not as ZITADEL does", response.StatusCode),
+		Dialed: true, Sent: true, Status: response.StatusCode, RetryAfter: RetryAfter(response.Header),
+		NoRoute: known && response.StatusCode == http.StatusNotFound && status.Code == uint32(connect.CodeNotFound),
+		Cause:   fmt.Errorf("answered HTTP %d, and not as ZITADEL does", response.StatusCode),
 	}
-}
-
-// IsNoRoute reports whether an answer is that of ZITADEL's REST API for a path that it does
-// not have.
-func IsNoRoute(status int, body []byte) bool {
-	var answer struct {
-		Code    uint32            `json:"code"`
-		Message string            `json:"message"`
-		Details []json.RawMessage `json:"details"`
-	}
-	return status == http.StatusNotFound && json.Unmarshal(body, &answer) == nil &&
-		answer.Code == uint32(connect.CodeNotFound) && answer.Message == "Not Found" && len(answer.Details) == 0
 }
 
 // Send sends any request, whose header may have a Host. It follows no redirects: ZITADEL's
@@ -126,7 +120,7 @@ func (c *Client) Send(request *http.Request) (*http.Response, error) {
 	if response.Header["X-Envoy-Ratelimited"] != nil { // over gRPC, Envoy says it with code 14
 		_ = response.Body.Close()
 		response.StatusCode = http.StatusTooManyRequests
-		return nil, NewAnswerError(response, false)
+		return nil, NewAnswerError(response, nil)
 	}
 	if response.StatusCode != http.StatusOK { // connect-go repeats the upstream's reason phrase
 		response.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)

@@ -1,0 +1,81 @@
+package v2client
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/v2client/internal/guard"
+)
+
+// rpc makes a call on a caller's behalf, by a method of generated clients, over the protocol
+// that ZITADEL speaks. With ProtocolAuto, one that is not there is made over the other
+// protocol too, if ZITADEL answers that: nothing handled the first, so no write is made twice.
+func rpc[Service, Req, Res any](
+	ctx context.Context,
+	c *Client,
+	caller Caller,
+	services []Service,
+	method func(Service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	message *Req,
+) (*Res, error) {
+	ctx, header, end, err := c.begin(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	send := func(over int32) (*connect.Response[Res], error) {
+		request := connect.NewRequest(message)
+		maps.Copy(request.Header(), header)
+		return method(services[over], ctx, request)
+	}
+	active := c.protocols.inUse(header)
+	response, err := send(active)
+	if isMissing(err) && c.protocols.otherAnswers(ctx, active, header) {
+		if otherResponse, otherErr := send(1 - active); !isMissing(otherErr) {
+			c.protocols.use(1 - active)
+			response, err = otherResponse, otherErr
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return response.Msg, nil
+}
+
+// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens
+// are a few kilobytes.
+const maxForwardedBytes = 256 << 10
+
+// begin returns a context for a call on a caller's behalf, which ends by end, and the call's
+// header. It refuses what net/http would not send: a caller must not be able to fail calls in
+// a way that looks like the upstream's fault.
+func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, _ http.Header, end context.CancelFunc, _ error) {
+	host, ok := c.upstream.HostFor(caller.host)
+	header := caller.newHeader(c.userAgent, host)
+	switch {
+	case len(caller.host)+upstream.HeaderBytes(header) > maxForwardedBytes:
+		return nil, nil, nil, guard.NewSelfError(connect.CodeResourceExhausted, "the request's headers are too large")
+	case !ok:
+		return nil, nil, nil, guard.NewSelfError(connect.CodeNotFound, "Instance not found: the request's host is not a host name")
+	}
+	if caller.attempts != nil {
+		ctx = guard.WithAttempts(ctx, caller.attempts)
+	}
+	if caller.deadline.IsZero() {
+		return ctx, header, func() {}, nil
+	}
+	ctx, end = guard.WithDeadline(ctx, caller.deadline)
+	return ctx, header, end, nil
+}
+
+// isMissing reports whether an error says that the upstream does not have what was
+// called.
+func isMissing(err error) bool {
+	failure, ok := errors.AsType[*Error](err)
+	return ok && failure.Missing
+}

@@ -135,7 +135,7 @@ func New(config Config) (*Client, error) {
 	}
 	base := config.Upstream.Base().String()
 	for _, each := range c.protocols.all {
-		options := append(each.options(), connect.WithInterceptors(c.guard))
+		options := append(each.options(), connect.WithInterceptors(connect.UnaryInterceptorFunc(c.guard.Intercept)))
 		c.writes = append(c.writes, userv2connect.NewUserServiceClient(each.http, base, options...))
 		options = append(options, connect.WithIdempotency(connect.IdempotencyNoSideEffects))
 		c.reads = append(c.reads, userv2connect.NewUserServiceClient(each.http, base, options...))

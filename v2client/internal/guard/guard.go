@@ -1,7 +1,7 @@
 // Package guard makes calls to an upstream that may fail: it asks a circuit breaker before
 // each attempt, tells what became of it, and makes it again where that is safe. RPCs go
-// through the Guard as a [connect.Interceptor], everything else through [Guard.Do]. It knows
-// none of ZITADEL's methods.
+// through [Guard.Intercept], everything else through [Guard.Do]. It knows none of ZITADEL's
+// methods.
 package guard
 
 import (
@@ -54,8 +54,6 @@ type Guard struct {
 	budget   *retryBudget
 	verified *lru.Cache[string, struct{}] // hosts under which the upstream has answered; nil: all
 }
-
-var _ connect.Interceptor = (*Guard)(nil)
 
 // maxVerifiedHosts is more than most ZITADELs have instances.
 const maxVerifiedHosts = 1000
@@ -113,14 +111,16 @@ type Call struct {
 	system    tracing.System // of an RPC; 0 is none
 }
 
-// WrapUnary implements [connect.Interceptor]. A procedure only reads if its client was made
-// with [connect.IdempotencyNoSideEffects].
-func (g *Guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+// Intercept is a [connect.UnaryInterceptorFunc]. A procedure only reads if its client was
+// made with [connect.IdempotencyNoSideEffects].
+func (g *Guard) Intercept(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (response connect.AnyResponse, err error) {
-		procedure := request.Spec().Procedure
+		spec := request.Spec()
 		call := Call{
-			Name: procedure[strings.LastIndexByte(procedure, '/')+1:], Writes: request.Spec().IdempotencyLevel != connect.IdempotencyNoSideEffects,
-			Header: request.Header(), Method: http.MethodPost, procedure: procedure, system: tracing.SystemGRPC,
+			Name:   spec.Procedure[strings.LastIndexByte(spec.Procedure, '/')+1:],
+			Writes: spec.IdempotencyLevel != connect.IdempotencyNoSideEffects,
+			Header: request.Header(), Method: http.MethodPost,
+			procedure: spec.Procedure, system: tracing.SystemGRPC,
 		}
 		if request.Peer().Protocol == connect.ProtocolConnect {
 			call.system = tracing.SystemConnect
@@ -131,16 +131,6 @@ func (g *Guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		})
 		return response, err
 	}
-}
-
-// WrapStreamingClient implements [connect.Interceptor]. ZITADEL's methods do not stream.
-func (*Guard) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-// WrapStreamingHandler implements [connect.Interceptor].
-func (*Guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
 }
 
 // Do makes a call, each attempt by send, and makes it again as the configuration allows and

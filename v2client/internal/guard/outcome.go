@@ -81,34 +81,47 @@ type target struct{ largeHeaders, unverifiedHost bool }
 // counts against the upstream, whether the call may be made again, and whether the
 // outcome of a write is unknown. Nothing else judges an outcome.
 func classify(err error, end ending, writes bool, to target) *Error {
-	failed, ok := errors.AsType[*wire.Error](err)
-	if !ok {
-		failed = &wire.Error{Dialed: true, Sent: true}
-	}
+	failed := asWireError(err)
 	failure := newError(err, failed, end)
 	if isMissing(err, failed) {
 		failure.Missing = true
 		return failure
 	}
-	transport := failure.Origin == OriginTransport
-	refused := transport && isRefusal(failed, err)
-	switch {
-	case failure.Origin == OriginZITADEL && !failure.isUnavailable():
-		failure.health = healthy
-	case refused, attributableToCaller(failure.Origin, failed, to):
-		failure.health = notCounted
-	case failure.Origin == OriginDeadline && end == adapterDeadline, transport && failed.Status == http.StatusGatewayTimeout:
-		failure.health = late
-	case failure.isUnavailable():
-		failure.health = failing
-	}
+	timedOut := failure.Origin == OriginDeadline && end == adapterDeadline
+	refused := failure.Origin == OriginTransport && isRefusal(failed, err)
+	failure.health = failure.healthOf(failed, timedOut, refused || attributableToCaller(failure.Origin, failed, to))
 	// Retry a possibly handled call only if it is a read.
-	failure.retryable = failure.isUnavailable() && !refused && (!writes || transport && !failed.Sent) ||
-		!writes && failure.Origin == OriginDeadline && end == adapterDeadline
-	if transport && writes && failed.Sent && !isGatewayRefusal(failed) {
+	notSent := failure.Origin == OriginTransport && !failed.Sent
+	failure.retryable = timedOut && !writes || failure.isUnavailable() && !refused && (!writes || notSent)
+	if failure.Origin == OriginTransport && writes && failed.Sent && !isGatewayRefusal(failed) {
 		failure.Message = unknownOutcome
 	}
 	return failure
+}
+
+// asWireError is what is known of the request. Without an answer or an error of package wire's,
+// it may have been handled.
+func asWireError(err error) *wire.Error {
+	if failed, ok := errors.AsType[*wire.Error](err); ok {
+		return failed
+	}
+	return &wire.Error{Dialed: true, Sent: true}
+}
+
+// healthOf is what a failure says about the upstream; excused ones may be the call's own
+// fault.
+func (e *Error) healthOf(failed *wire.Error, timedOut, excused bool) health {
+	switch {
+	case e.Origin == OriginZITADEL && !e.isUnavailable():
+		return healthy
+	case excused:
+		return notCounted
+	case timedOut, e.Origin == OriginTransport && failed.Status == http.StatusGatewayTimeout:
+		return late
+	case e.isUnavailable():
+		return failing
+	}
+	return notCounted
 }
 
 // isUnavailable reports whether ZITADEL could not be asked, or answered that it is not

@@ -66,9 +66,7 @@ func newRetryBudget(share float64) *retryBudget {
 func (b *retryBudget) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.share > 0 {
-		b.balance = min(b.balance+b.share, retryReserve)
-	}
+	b.balance = min(b.balance+b.share, retryReserve)
 }
 
 // spend takes a retry; false means that none is left.

@@ -158,7 +158,7 @@ func TestHTTP1GatewayRefusalNamesItsStatus(t *testing.T) {
 	for _, protocol := range protocols {
 		for _, status := range []int{400, 404} {
 			client := newClient(t, http.NotFoundHandler(), func(c *v2client.Config) {
-				c.Upstream = wiretest.Upstream(t, "http://"+http1Only(t, status), upstream.HostUpstream)
+				c.Upstream = wiretest.Upstream(t, "http://"+saying(t, fmt.Sprintf(http1Page, status)), upstream.HostUpstream)
 				c.Protocol = protocol
 			})
 			for name, err := range callsOf(t.Context(), client) {
@@ -171,8 +171,24 @@ func TestHTTP1GatewayRefusalNamesItsStatus(t *testing.T) {
 	}
 }
 
-// http1Only is a server that answers whatever it is sent with a page over HTTP/1.1.
-func http1Only(t *testing.T, status int) (address string) {
+// What is no HTTP at all is called so: a page without a status is how HTTP/1.1 servers may
+// answer a version that they do not know.
+func TestAnswerWithoutStatusIsNotCalledAFrame(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, http.NotFoundHandler(), func(c *v2client.Config) {
+		c.Upstream = wiretest.Upstream(t, "http://"+saying(t, "<!DOCTYPE HTML>\n<html>Unsupported version</html>"), upstream.HostUpstream)
+		c.Protocol = v2client.ProtocolGRPC
+	})
+	_, err := client.UserOrganization(t.Context(), callerWith("t"), userA)
+	if got := asError(t, err).Error(); !strings.HasSuffix(got, "answered, but not over HTTP/2") {
+		t.Errorf("got %s, want answered, but not over HTTP/2", got)
+	}
+}
+
+const http1Page = "HTTP/1.1 %d Sorry\r\nContent-Type: text/html\r\nContent-Length: 4\r\nConnection: close\r\n\r\npage"
+
+// saying is a server that answers whatever it is sent with text.
+func saying(t *testing.T, text string) (address string) {
 	t.Helper()
 	listening, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +206,7 @@ func http1Only(t *testing.T, status int) (address string) {
 				if _, err := conn.Read(make([]byte, 4<<10)); err != nil {
 					return
 				}
-				_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d Sorry\r\nContent-Type: text/html\r\nContent-Length: 4\r\nConnection: close\r\n\r\npage", status)
+				_, _ = io.WriteString(conn, text)
 				_, _ = io.Copy(io.Discard, conn)
 			}()
 		}

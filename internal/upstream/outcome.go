@@ -32,8 +32,8 @@ func (t *Transport) Do(request *http.Request) (*http.Response, Outcome, error) {
 		response, err = t.RoundTrip(request.WithContext(ctx))
 		sent = traced.Load()
 		// The connection may have ended before the request was on it.
-		if status := t.http1Status.Load(); err != nil && !sent && status != 0 && !IsDial(err) {
-			err = &HTTP1AnswerError{Status: int(status)}
+		if answer := t.notHTTP2.Load(); err != nil && !sent && answer != nil && !IsDial(err) {
+			err = answer
 		}
 	}
 	return response, Outcome{Dialed: !IsDial(err), Sent: sent && !errors.Is(err, ErrNotHandled)}, err

@@ -70,8 +70,8 @@ const maxConnections = 4
 type Transport struct {
 	addresses    *addressSet // nil: the upstream is not a host name
 	http1        bool
-	http1Status  *atomic.Int32 // see http2Conn
-	largeHeaders *Transport    // HTTP/2 only: for requests that may end their connection
+	notHTTP2     *atomic.Pointer[NotHTTP2Error] // see http2Conn
+	largeHeaders *Transport                     // HTTP/2 only: for requests that may end their connection
 	newPool      func(index int) pool
 
 	renewal sync.Mutex // held while pools is replaced
@@ -146,7 +146,7 @@ func (u *Upstream) NewTransport(config TransportConfig) *Transport {
 }
 
 func (u *Upstream) newTransport(config TransportConfig) *Transport {
-	t := &Transport{addresses: u.addresses, http1: config.Version == HTTP1, http1Status: &u.http1Status}
+	t := &Transport{addresses: u.addresses, http1: config.Version == HTTP1, notHTTP2: &u.notHTTP2}
 	t.turn.Store(rand.Uint32()) //nolint:gosec // not a secret: replicas should start with different addresses
 	first := t.nextOffset()
 	t.newPool = func(index int) pool {
@@ -174,7 +174,7 @@ func (u *Upstream) newPool(config TransportConfig, offset func() int) pool {
 		}
 		conn, err := d.dial(ctx, network, address, offset())
 		if err == nil && config.Version == HTTP2 && u.base.Scheme == "http" {
-			conn = &http2Conn{Conn: conn, http1: &u.http1Status}
+			conn = &http2Conn{Conn: conn, notHTTP2: &u.notHTTP2}
 		}
 		return conn, err
 	}

@@ -49,7 +49,7 @@ type Upstream struct {
 	tls       *tls.Config // nil: the system's CAs and no client certificate
 	addresses *addressSet // nil: the upstream is not a host name
 
-	http1Status atomic.Int32 // see http2Conn
+	notHTTP2 atomic.Pointer[NotHTTP2Error] // see http2Conn
 
 	connect connectFunc // replaced by tests; nil: newConnect
 }

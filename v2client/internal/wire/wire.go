@@ -109,8 +109,8 @@ func (c *Client) Send(request *http.Request) (*http.Response, error) {
 	response, outcome, err := c.transport.Do(&sent)
 	if err != nil {
 		failure := &Error{Dialed: outcome.Dialed, Sent: outcome.Sent, Cause: err}
-		if http1, ok := errors.AsType[*upstream.HTTP1AnswerError](err); ok {
-			failure.Status, failure.Sent = http1.Status, false
+		if other, ok := errors.AsType[*upstream.NotHTTP2Error](err); ok && other.Status != 0 {
+			failure.Status, failure.Sent = other.Status, false
 		}
 		if errors.Is(err, io.EOF) { // for which connect-go forgets the error
 			failure.Cause = io.ErrUnexpectedEOF

@@ -79,7 +79,7 @@ func TestFloodOfFailingCallsFailsNoOtherCall(t *testing.T) {
 			flooding.Go(func() { failing.Add(int64(s.flood(t, stop, s.failingCall))) })
 		}
 		client := &http.Client{Transport: newTransport(t, false)}
-		for range 300 {
+		for range 100 {
 			if status := s.call(t.Context(), client, "pat-org-owner-both", "Sup3rPassw0rd!"); status != http.StatusOK {
 				t.Errorf("%s: another caller: got HTTP %d, want 200", protocol, status)
 			}

@@ -27,7 +27,8 @@ import (
 
 // For every caller, organization header, user and kind of password the adapter answers what
 // v1 answers, and writes a password if and only if v1 does, with an empty and with a full
-// identity cache.
+// identity cache. On older releases and over gRPC, each caller, header and user has one kind of
+// password, in turn.
 func TestOrganizationRuleMatchesV1(t *testing.T) {
 	t.Parallel()
 	w := world()
@@ -39,7 +40,8 @@ func TestOrganizationRuleMatchesV1(t *testing.T) {
 				if !zitadel.WithoutAuthAPI {
 					callers = withoutTwins(callers)
 				}
-				compareWithReference(t, callers, newStack(t, func(c *stackConfig) {
+				whole := zitadel.Release == v2test.Main && protocol == v2client.ProtocolConnect
+				compareWithReference(t, callers, whole, newStack(t, func(c *stackConfig) {
 					c.fixture, c.zitadel, c.protocol = w, zitadel, protocol
 				}))
 			})
@@ -67,18 +69,23 @@ func withoutTwins(w v2test.Fixture) v2test.Fixture {
 	return w
 }
 
-// compareWithReference makes the calls of every caller in w.
-func compareWithReference(t *testing.T, w v2test.Fixture, s *stack) {
+// compareWithReference makes the calls of every caller in w: with every kind of password, or
+// with one of them in turn.
+func compareWithReference(t *testing.T, w v2test.Fixture, whole bool, s *stack) {
 	t.Helper()
 	transport := newTransport(t, false)
 	userIDs := append(make([]string, 0, 2+len(w.Users)), "unknown", "caller-no-role-true")
-	for _, user := range w.Users {
-		userIDs = append(userIDs, user.ID)
+	for _, name := range slices.Sorted(maps.Keys(w.Users)) {
+		userIDs = append(userIDs, w.Users[name].ID)
 	}
-	for _, caller := range w.Callers {
-		for _, header := range []string{"", "1", "2", "3"} {
-			for _, userID := range userIDs {
-				for _, password := range []string{"Sup3rPassw0rd!", "", "short"} {
+	for i, name := range slices.Sorted(maps.Keys(w.Callers)) {
+		caller := w.Callers[name]
+		for j, header := range []string{"", "1", "2", "3"} {
+			for k, userID := range userIDs {
+				for l, password := range []string{"Sup3rPassw0rd!", "", "short"} {
+					if !whole && (i+j+k)%3 != l {
+						continue
+					}
 					want := referenceV1(w, caller, header, userID, password)
 					got := setPassword(t, transport, s.address, caller.Token, header, userID, password)
 					if got != want {

@@ -121,7 +121,7 @@ func TestNativeAnswerMayComeBeforeRequestBody(t *testing.T) {
 		var clients sync.WaitGroup
 		for range 24 {
 			clients.Go(func() {
-				for range 60 {
+				for range 20 {
 					reader, writer := io.Pipe()
 					go func() { _, _ = writer.Write([]byte("{}")) }()
 					// net/http's transport may wait for the body before it reports that the

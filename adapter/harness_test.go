@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"cmp"
+	"flag"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -51,7 +52,15 @@ import (
 //	harness*_test.go         what the tests share: this file the adapter, _client how it
 //	                         is called, _outcome its gRPC answers, _upstream its upstreams
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs more tests at once than there are processors, unless -parallel says otherwise:
+// they wait for sockets and timers more than they compute, most of all on a busy machine.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set("8")
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // stack is the adapter in front of the in-memory ZITADEL, over real sockets.
 type stack struct {

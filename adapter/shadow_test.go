@@ -177,7 +177,11 @@ func TestShadowAgreesWithModel(t *testing.T) {
 		t.Errorf("%s: native v1 answered %s, the verdict is %s", what, shadow.Native, shadow.Verdict)
 		return true
 	})
-	if counts[adapter.ShadowDropped] > 0 || counts[adapter.ShadowAgrees] < 1000 {
+	all := 0
+	for _, count := range counts {
+		all += count
+	}
+	if counts[adapter.ShadowDropped] > 0 || counts[adapter.ShadowAgrees] < all*9/10 {
 		t.Errorf("got %v, want nearly all judged", counts)
 	}
 	t.Logf("%v", counts)

@@ -21,8 +21,8 @@ const (
 // identityCache holds what hardly ever changes of callers and of the users they deal with:
 // whose a token is, and which organization a user belongs to. It never holds a
 // token (only its SHA-256), and never that something was not found. v2 checks
-// the token itself on every write. That a token was refused is held for a minute, so that
-// naming its calls does not cost ZITADEL a question each; no call is refused for it.
+// the token itself on every write. A token that ZITADEL refused is remembered for a minute, so
+// that naming its callers does not cost a request a call; no call is refused because of it.
 //
 // What v2 showed to one caller is not used for another: neither an answer nor
 // its speed tells a stranger anything about users.

@@ -48,10 +48,10 @@ func (c *Client) me(ctx context.Context, caller Caller) (Identity, error) {
 	}, nil
 }
 
-// permissions tells what the caller may do in the organization of the call, by the instance's
+// myGrant tells what the caller may do in the organization of the call, by the instance's
 // own mapping of roles. A permission to write a single resource, such as "user.write:123", is
 // one for native v1's check too. The identity returned may say more than known.
-func (c *Client) permissions(ctx context.Context, caller Caller, known Identity) (Grant, Identity, error) {
+func (c *Client) myGrant(ctx context.Context, caller Caller, known Identity) (Grant, Identity, error) {
 	var answer struct {
 		Result []string `json:"result"`
 	}

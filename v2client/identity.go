@@ -54,7 +54,7 @@ func (c *Client) Identify(ctx context.Context, caller Caller) (Identity, error) 
 // knows it; the Identity returned may say more.
 func (c *Client) Authorize(ctx context.Context, caller Caller, known Identity) (Grant, Identity, error) {
 	if c.authAPI.shouldTry(caller) {
-		grant, identity, err := c.permissions(ctx, caller, known)
+		grant, identity, err := c.myGrant(ctx, caller, known)
 		if !c.authAPI.recordAbsence(caller, err) {
 			return grant, identity, err
 		}

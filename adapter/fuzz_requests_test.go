@@ -34,7 +34,7 @@ type stubZITADEL struct{ t testing.TB }
 func (z stubZITADEL) fail(userID string) error {
 	switch len(userID) % 4 {
 	case 1:
-		return &v2client.Error{Code: connect.CodeNotFound, Message: userID}
+		return &v2client.Error{Code: connect.CodeNotFound, Origin: v2client.OriginZITADEL, Message: userID}
 	case 2:
 		return &v2client.Error{Code: connect.CodeUnavailable, Origin: v2client.OriginTransport, Message: "ZITADEL cannot be reached"}
 	}

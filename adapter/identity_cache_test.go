@@ -68,8 +68,8 @@ func TestRefusedTokenIsAskedAboutOnceAMinute(t *testing.T) {
 		answer     error
 		remembered bool
 	}{
-		"a bad token":            {&v2client.Error{Code: connect.CodeUnauthenticated, Message: "Errors.Token.Invalid (AUTH-7fs1e)"}, true},
-		"a token without a role": {&v2client.Error{Code: connect.CodePermissionDenied}, false},
+		"a bad token":            {&v2client.Error{Code: connect.CodeUnauthenticated, Origin: v2client.OriginZITADEL, Message: "Errors.Token.Invalid (AUTH-7fs1e)"}, true},
+		"a token without a role": {&v2client.Error{Code: connect.CodePermissionDenied, Origin: v2client.OriginZITADEL}, false},
 		"ZITADEL is away":        {&v2client.Error{Code: connect.CodeUnavailable, Origin: v2client.OriginTransport}, false},
 		"no answer in time":      {&v2client.Error{Code: connect.CodeDeadlineExceeded, Origin: v2client.OriginDeadline}, false},
 		"a gateway's 401":        {&v2client.Error{Code: connect.CodeUnauthenticated, Origin: v2client.OriginTransport}, false},

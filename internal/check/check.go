@@ -261,7 +261,12 @@ func (c *checker) checkToken(ctx context.Context) {
 		})
 		return
 	}
-	c.add(Result{Name: nameToken, Status: OK, Detail: "user " + identity.UserID + ", organization " + identity.Organization})
+	result := Result{Name: nameToken, Status: OK, Detail: "user " + identity.UserID + ", organization " + identity.Organization}
+	if grant, _, err := c.v2.Authorize(ctx, caller, identity); err == nil && grant == v2client.GrantUserWriteOnly && c.OrgScope == adapter.OrgScopeStrict {
+		result.Status = Warning
+		result.Hint = "its roles may write users, but not read them: native v1 takes its calls, the adapter answers AUTH-5mWD2; add user.read to one of the roles"
+	}
+	c.add(result)
 }
 
 // maxSkew is how far clocks may be apart before tokens and deadlines suffer.

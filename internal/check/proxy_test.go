@@ -191,3 +191,17 @@ func TestOrganizationOfTokenIsLookedUp(t *testing.T) {
 		expect(t, results, name, test.status, test.text)
 	}
 }
+
+// A role that may write users but not read them is a warning: native v1 would take its calls.
+func TestRoleThatCannotReadUsersIsNamed(t *testing.T) {
+	t.Parallel()
+	fixture := v2test.Fixture{
+		InstanceHosts: []string{"localhost", "127.0.0.1"}, Orgs: map[string]string{"a": "1001"},
+		Callers: map[string]v2test.Caller{"writer": {
+			Token: "writer", UserID: "2001", HomeOrg: "1001",
+			AdministratorOf: []v2test.AdministratorOf{{Organization: "1001", Roles: []string{v2test.RoleUserWriteOnly}}},
+		}},
+	}
+	results := run(t, at(t, wiretest.NewZITADEL(t, fixture)), func(c *check.Config) { c.Token = "writer" })
+	expect(t, results, "the token's organization", check.Warning, "add user.read to one of the roles")
+}

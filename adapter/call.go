@@ -47,7 +47,7 @@ func (a *Adapter) run(ctx context.Context, m *method, request request, event *Ev
 }
 
 func (a *Adapter) execute(ctx context.Context, caller v2client.Caller, request request, event *Event) (*objectv2.Details, *rpcstatus.Status) {
-	if late := v1wire.Ended(ctx); late != nil { // as v1: no look at anything once it is too late
+	if late := v1wire.ContextStatus(ctx); late != nil { // as v1: no look at anything once it is too late
 		return nil, late
 	}
 	if refusal := a.admit(caller); refusal != nil {

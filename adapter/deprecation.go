@@ -81,7 +81,7 @@ func (d Deprecation) links() []link {
 	}, func(each link) bool { return each.to == "" })
 }
 
-// deprecation is a Deprecation at work.
+// deprecation is a validated Deprecation.
 type deprecation struct {
 	Deprecation
 

@@ -67,17 +67,17 @@ type Event struct {
 	// Upstream are the calls to ZITADEL that were made, in order.
 	Upstream []v2client.Attempt
 
-	caller       v2client.Caller
-	token        tokenHash
-	usual        [1]v2client.Attempt // of Upstream
-	answerID     [1]string           // RequestID, as a header's values
-	status       *rpcstatus.Status   // nil: success
-	movedTo      string              // the user's organization, if it is not the one remembered
-	language     string              // the languages that the client accepts
-	organization string              // of the x-zitadel-orgid header, as the client sent it
-	otherHost    bool                // its metadata names another host: see otherHost
-	noHost       bool                // over gRPC: see noHost
-	span         *tracing.Span       // nil: none
+	caller             v2client.Caller
+	token              tokenHash
+	upstreamBuf        [1]v2client.Attempt // holds Upstream while it has one
+	answerID           [1]string           // RequestID, as a header's values
+	status             *rpcstatus.Status   // nil: success
+	actualOrganization string              // the user's, if it is not the one remembered
+	language           string              // the languages that the client accepts
+	organization       string              // of the x-zitadel-orgid header, as the client sent it
+	otherHost          bool                // its metadata names another host: see otherHost
+	noHost             bool                // over gRPC: see noHost
+	span               *tracing.Span       // nil: none
 }
 
 // The routes that a v1 call may take.
@@ -114,7 +114,7 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
 		status: a.internalError,
 	}
-	event.Upstream, event.answerID[0] = event.usual[:0], event.RequestID
+	event.Upstream, event.answerID[0] = event.upstreamBuf[:0], event.RequestID
 	if m != nil {
 		event.Method = m.name()
 	}
@@ -140,7 +140,7 @@ func (a *Adapter) end(ctx context.Context, event *Event, httpStatus int) {
 	}
 	level := slog.LevelInfo
 	cause, failed := event.conclude(context.Cause(ctx))
-	if failed || event.movedTo != "" {
+	if failed || event.actualOrganization != "" {
 		level = slog.LevelWarn
 	}
 	if a.config.Observe != nil {
@@ -156,18 +156,18 @@ func (a *Adapter) end(ctx context.Context, event *Event, httpStatus int) {
 }
 
 // conclude notes what became of a call: why it was refused, if there is more to that than the
-// client is told, and whether that is a failure that somebody should look at. cut is why the
-// call's context ended.
-func (e *Event) conclude(cut error) (cause error, failed bool) {
+// client is told, and whether that is a failure that somebody should look at. contextCause is
+// why the call's context ended.
+func (e *Event) conclude(contextCause error) (cause error, failed bool) {
 	switch {
 	case e.status == nil && e.Route == RouteNative: // whose code is known
 		return nil, false
 	case e.status == nil:
 		e.Code = "ok"
 		return nil, false
-	case e.status.Code == connect.CodeCanceled && cut != nil && !errors.Is(cut, context.Canceled): // it was not the client who left
+	case e.status.Code == connect.CodeCanceled && contextCause != nil && !errors.Is(contextCause, context.Canceled): // it was not the client who left
 		e.Code = connect.CodeUnavailable.String()
-		return cut, true
+		return contextCause, true
 	}
 	e.Code, e.ErrorID, cause = e.status.Code.String(), e.status.ID, e.status.Cause
 	e.RefusedBy = refusedBy(cause)
@@ -197,7 +197,7 @@ func (e *Event) appendAttributes(attributes []slog.Attr, cause error) []slog.Att
 		slog.String("request_id", e.RequestID),
 	)
 	for _, optional := range []slog.Attr{
-		slog.String("trace_id", e.TraceID), slog.String("refused_by", e.RefusedBy), slog.String("user_belongs_to", e.movedTo),
+		slog.String("trace_id", e.TraceID), slog.String("refused_by", e.RefusedBy), slog.String("user_belongs_to", e.actualOrganization),
 	} {
 		if optional.Value.String() != "" {
 			attributes = append(attributes, optional)

@@ -117,7 +117,7 @@ func (a *Adapter) answerRPC(c *rpcCall, m *method) {
 // runRPC reads the request and makes the call.
 func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Event) (response, *rpcstatus.Status) {
 	c.read()
-	if late := v1wire.Expired(ctx); late != nil { // whatever came in the meantime
+	if late := v1wire.DeadlineStatus(ctx); late != nil { // whatever came in the meantime
 		return nil, late
 	}
 	if c.refusal != nil {

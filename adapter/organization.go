@@ -168,7 +168,7 @@ func (c *call) organizationOf(ctx context.Context, userID string) (string, error
 func (c *call) checkOwner(userID, organization string, details *objectv2.Details) {
 	if owner := details.GetResourceOwner(); owner != "" && owner != organization {
 		c.identities.forgetUser(userID)
-		c.event.movedTo = owner
+		c.event.actualOrganization = owner
 	}
 }
 

@@ -12,14 +12,14 @@ import (
 	"github.com/adhocore/gronx"
 )
 
-// Schedule is windows of time, once or again and again. It is safe for concurrent use.
+// Schedule is one-off and recurring windows of time. It is safe for concurrent use.
 type Schedule struct {
 	windows []recurring
-	known   atomic.Pointer[moment] // nil: nothing yet
+	cached  atomic.Pointer[cachedState] // nil: nothing yet
 }
 
-// moment is what holds for a while.
-type moment struct {
+// cachedState is whether there is a window, for a while.
+type cachedState struct {
 	since, until time.Time
 	window       Window
 	inWindow     bool
@@ -91,18 +91,18 @@ func (s *Schedule) At(now time.Time) (Window, bool) {
 	if len(s.windows) == 0 {
 		return Window{}, false
 	}
-	known := s.known.Load()
+	known := s.cached.Load()
 	if known == nil || now.Before(known.since) || !now.Before(known.until) {
 		known = s.look(now)
-		s.known.Store(known) // calls are many, cron expressions take long
+		s.cached.Store(known) // calls are many, cron expressions take long
 	}
 	return known.window, known.inWindow
 }
 
 // look finds out what holds at a time, and until when.
-func (s *Schedule) look(now time.Time) *moment {
+func (s *Schedule) look(now time.Time) *cachedState {
 	const never = 100 // years
-	found := &moment{since: now, until: now.AddDate(never, 0, 0)}
+	found := &cachedState{since: now, until: now.AddDate(never, 0, 0)}
 	change := func(at time.Time) {
 		if at.Before(found.until) {
 			found.until = at

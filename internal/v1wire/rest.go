@@ -44,7 +44,7 @@ func RESTMethod(r *http.Request, body Body) (string, *rpcstatus.Status) {
 func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Message, bind func()) *rpcstatus.Status {
 	document, err := io.ReadAll(io.LimitReader(body, MaxMessageBytes+1))
 	if refusal := bodyRefusal(err); refusal != nil {
-		return cmp.Or(Expired(ctx), refusal)
+		return cmp.Or(DeadlineStatus(ctx), refusal)
 	}
 	if len(document) > MaxMessageBytes {
 		return tooLarge(max(r.ContentLength, int64(len(document))))
@@ -57,7 +57,7 @@ func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Messag
 	if refusal := checkMetadata(r); refusal != nil {
 		return refusal
 	}
-	if ended := Ended(ctx); ended != nil {
+	if ended := ContextStatus(ctx); ended != nil {
 		return ended
 	}
 	if size := proto.Size(into); size > MaxMessageBytes { // rarely longer than its JSON

@@ -90,9 +90,9 @@ func rpcTimeout(text string) (timeout time.Duration, ok bool, err error) {
 	return time.Duration(count) * unit, true, nil //nolint:gosec // at most eight digits
 }
 
-// Ended returns the status of a call whose context ended before it began (recording
+// ContextStatus returns the status of a call whose context ended before it began (recording
 // expired-grpc-timeout), nil if it goes on.
-func Ended(ctx context.Context) *rpcstatus.Status {
+func ContextStatus(ctx context.Context) *rpcstatus.Status {
 	switch err := ctx.Err(); {
 	case err == nil:
 		return nil
@@ -103,11 +103,11 @@ func Ended(ctx context.Context) *rpcstatus.Status {
 	}
 }
 
-// Expired is [Ended] for a deadline alone: a body that does not come may end a call's context
+// DeadlineStatus is [ContextStatus] for a deadline alone: a body that does not come may end a call's context
 // too.
-func Expired(ctx context.Context) *rpcstatus.Status {
+func DeadlineStatus(ctx context.Context) *rpcstatus.Status {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil
 	}
-	return Ended(ctx)
+	return ContextStatus(ctx)
 }

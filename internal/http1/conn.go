@@ -32,8 +32,10 @@ type conn struct {
 	reader    *bufio.Reader
 	writer    *bufio.Writer
 	idleSince time.Time
-	headLeft  int64       // what may still be read of an answer's head
-	written   atomic.Bool // a part of the request at hand has been
+	headLeft  int64 // what may still be read of an answer's head
+
+	written    atomic.Bool // a part of the request at hand has been
+	unwritable atomic.Bool // nothing more can be
 
 	mu      sync.Mutex
 	aborted bool
@@ -102,13 +104,15 @@ func (c limits) Write(data []byte) (int, error) {
 	if n > 0 {
 		c.written.Store(true)
 	}
+	if err != nil {
+		c.unwritable.Store(true)
+	}
 	return n, err
 }
 
 // ReadFrom writes a body as it comes: bufio would wait until its buffer is full.
 func (c limits) ReadFrom(body io.Reader) (int64, error) {
-	c.written.Store(true) // the head was
-	return io.Copy(c.Conn, body)
+	return io.Copy(struct{ io.Writer }{c}, body)
 }
 
 // abort ends every read and write, now and later.

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -36,8 +37,8 @@ type exchange struct {
 	ended      atomic.Bool
 
 	// If the request is written by another goroutine (see stream):
-	body    *watchedBody
-	sending chan error // receives the outcome; nil: the request has been written
+	sending chan error            // receives the outcome; nil: the request has been written
+	failed  atomic.Pointer[error] // why it could not be written, if not for the connection
 	mu      sync.Mutex
 	hasHead bool // the head of the answer has come
 }
@@ -69,8 +70,8 @@ func (x *exchange) sendAndReceive() (*http.Response, error) {
 		return nil, err
 	}
 	response, err := x.readHead()
-	if err != nil && x.body != nil && x.body.failure() != nil {
-		return nil, x.body.failure() // for which the connection was given up
+	if failed := x.failed.Load(); err != nil && failed != nil {
+		return nil, *failed
 	}
 	return response, err
 }
@@ -78,9 +79,7 @@ func (x *exchange) sendAndReceive() (*http.Response, error) {
 // send writes the request, or begins to.
 func (x *exchange) send() error {
 	if hasBody(x.request) && !isInMemory(x.request) {
-		x.body = &watchedBody{ReadCloser: x.request.Body}
 		streamed := *x.request
-		streamed.Body = x.body
 		x.sending = make(chan error, 1)
 		go x.stream(&streamed)
 		return nil
@@ -109,14 +108,19 @@ func (x *exchange) write(request *http.Request, to io.Writer) error {
 }
 
 // stream writes a request whose body may take long, while its answer is waited for. If the
-// body fails, there will be no answer; if the connection fails, one may have come before.
+// body fails, or is not as long as it said, there will be no answer; if the connection fails,
+// one may have come before.
 func (x *exchange) stream(request *http.Request) {
+	body := &watchedBody{ReadCloser: request.Body}
+	request.Body = body
 	err := x.write(request, x.conn.writer)
-	if err != nil && x.body.failure() != nil {
-		x.conn.abort()
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		x.limitHead()
+	case !x.conn.unwritable.Load():
+		failed := cmp.Or(body.failed, err)
+		x.failed.Store(&failed)
+		x.conn.abort()
 	}
 	x.sending <- err
 }
@@ -220,24 +224,17 @@ func (x *exchange) isSent() bool {
 	}
 }
 
-// watchedBody is a request's body that remembers why it failed.
+// watchedBody is a request's body that remembers why it failed: net/http wraps that.
 type watchedBody struct {
 	io.ReadCloser
 
-	failed atomic.Pointer[error]
+	failed error
 }
 
 func (b *watchedBody) Read(into []byte) (int, error) {
 	n, err := b.ReadCloser.Read(into)
 	if err != nil && !errors.Is(err, io.EOF) {
-		b.failed.CompareAndSwap(nil, &err)
+		b.failed = err
 	}
 	return n, err
-}
-
-func (b *watchedBody) failure() error {
-	if failed := b.failed.Load(); failed != nil {
-		return *failed
-	}
-	return nil
 }

@@ -270,17 +270,35 @@ func TestHTTP1TellsWhatWasSent(t *testing.T) {
 	}
 }
 
-// What the body's reader says is what RoundTrip says if the body ends before its time; a body
-// in memory is then not sent at all.
+// sized is a request with a body that is not in memory, of a known length.
+func sized(body io.Reader, length int64) *http.Request {
+	request := requestOf(http.MethodPost, func() io.Reader { return body })("http://x")
+	request.ContentLength = length
+	return request
+}
+
+// A body that breaks, or is not as long as it said, fails the exchange.
 func TestBrokenBodyFailsTheExchange(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	p := newPeer(scripted(1, ok))
-	request := requestOf(http.MethodPost, func() io.Reader { return io.MultiReader(strings.NewReader("x"), failing{broken}) })(p.url())
-	if _, err := p.ours().RoundTrip(request); !errors.Is(err, broken) {
-		t.Errorf("got %v, want %v", err, broken)
+	for name, request := range map[string]*http.Request{
+		"small":     sized(io.MultiReader(strings.NewReader("x"), failing{broken}), 100),
+		"at once":   sized(failing{broken}, 100),
+		"chunked":   sized(io.MultiReader(strings.NewReader("x"), failing{broken}), -1),
+		"too short": sized(&once{strings.NewReader("x")}, 100),
+		"too long":  sized(&once{strings.NewReader(strings.Repeat("x", 101))}, 100),
+	} {
+		near, far, err := connected()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tested := &http1.Transport{Dial: func(context.Context) (net.Conn, error) { return near, nil }}
+		go func() { _, _ = io.Copy(io.Discard, far) }()
+		if _, err := tested.RoundTrip(request); err == nil || !strings.HasPrefix(name, "too") && !errors.Is(err, broken) {
+			t.Errorf("%s: got %v, want an error, of the body if it has one", name, err)
+		}
+		_ = far.Close()
 	}
-	p.serving.Wait()
 }
 
 type failing struct{ err error }

@@ -2,8 +2,8 @@
 //
 // It exists because net/http's Transport has two goroutines for each connection, and most
 // of what a short exchange costs there is to wake them. A [Transport] makes an exchange on
-// the goroutine that asks for it; only a request whose body is not in memory is written by
-// another one, because its answer may come first.
+// the goroutine that asks for it; only a request whose body is large, or does not come at
+// once, is written by another one, because its answer may come first.
 //
 // What it saves: (the measured number belongs here).
 //

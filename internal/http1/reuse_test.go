@@ -128,6 +128,9 @@ func TestWhatIsLeftOfAnExchangeReachesNoOther(t *testing.T) {
 		for kind, test := range kinds {
 			for placed, place := range placements {
 				for what, extra := range stray {
+					if what != "an answer" && placed != "in one write" {
+						continue // it makes no difference
+					}
 					t.Run(fmt.Sprintf("%s/%s/%s %s", tlsName(version), kind, what, placed), func(t *testing.T) {
 						t.Parallel()
 						cut := strings.HasSuffix(placed, "cut")

@@ -85,17 +85,13 @@ func (c Caller) WithAttempts(made *[]Attempt) Caller {
 	return c
 }
 
-// newHeader is the header of a request, in which connect-go and package wire look for the
-// Host.
-func (c Caller) newHeader(userAgent, host string) http.Header {
-	const own = 8 // fields of ours and of connect-go's
-	header := make(http.Header, len(c.header)+own)
+// setHeader sets a request's header, in which connect-go and package wire look for the Host.
+func (c Caller) setHeader(header http.Header, userAgent, host string) {
 	maps.Copy(header, c.header)
 	if c.requestID != "" {
 		header["X-Request-Id"] = []string{c.requestID}
 	}
 	header["User-Agent"], header["Host"] = []string{userAgent}, []string{host}
-	return header
 }
 
 // Authorization is the Authorization header as the client sent it, or "".

@@ -126,7 +126,7 @@ func New(config Config) (*Client, error) {
 		Breaker: config.Breaker, Retry: config.Retry, ReadTimeout: config.ReadTimeout,
 		Base: config.Upstream.Base(), HostByClient: config.Upstream.HostByClient(),
 		Probe: func(ctx context.Context, host string) error {
-			return getNobody(ctx, c.protocols.current(), config.UserAgent, host)
+			return c.protocols.current().getNobody(ctx, host)
 		},
 		OnBreaker: config.OnBreaker, Tracer: config.Tracer, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
 	})

@@ -2,8 +2,6 @@ package v2client
 
 import (
 	"context"
-	"maps"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +27,10 @@ const (
 
 // protocol is one that ZITADEL may speak.
 type protocol struct {
-	name  Protocol
-	http  *wire.Client
-	users userv2connect.UserServiceClient // without the guard, for probes
+	name      Protocol
+	userAgent string
+	http      *wire.Client
+	users     userv2connect.UserServiceClient // without the guard, for probes
 }
 
 // options are for the generated clients.
@@ -65,7 +64,7 @@ func newProtocols(config Config) *protocols {
 		if name == ProtocolGRPC {
 			version = upstream.HTTP2
 		}
-		each := &protocol{name: name, http: wire.NewClient(config.Upstream, version)}
+		each := &protocol{name: name, userAgent: config.UserAgent, http: wire.NewClient(config.Upstream, version)}
 		each.users = userv2connect.NewUserServiceClient(each.http, config.Upstream.Base().String(), each.options()...)
 		p.all = append(p.all, each)
 	}
@@ -74,16 +73,16 @@ func newProtocols(config Config) *protocols {
 
 func (p *protocols) current() *protocol { return p.all[p.active.Load()] }
 
-// inUse is the index of the protocol for a call with a header. On gRPC, it goes over to
+// inUse is the index of the protocol for a call to a host. On gRPC, it goes over to
 // Connect if ZITADEL has come to speak it; calls do not wait for that.
-func (p *protocols) inUse(header http.Header) int32 {
+func (p *protocols) inUse(host string) int32 {
 	active := p.active.Load()
 	if active == 0 {
 		return active
 	}
 	if due, now := p.recheckAt.Load(), time.Now(); now.UnixNano() >= due && p.recheckAt.CompareAndSwap(due, now.Add(recheckConnect).UnixNano()) {
 		go func() {
-			if p.otherAnswers(context.Background(), active, header) {
+			if p.otherAnswers(context.Background(), active, host) {
 				p.active.Store(0)
 			}
 		}()
@@ -99,21 +98,21 @@ func (p *protocols) use(index int32) {
 
 // otherAnswers reports whether ZITADEL answers, with a refusal as a rule, over the protocol
 // that is not active. false if there is none.
-func (p *protocols) otherAnswers(ctx context.Context, active int32, header http.Header) bool {
+func (p *protocols) otherAnswers(ctx context.Context, active int32, host string) bool {
 	if len(p.all) == 1 {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, guard.ProbeTimeout)
 	defer cancel()
-	err := getNobody(ctx, p.all[1-active], header.Get("User-Agent"), header.Get("Host"))
+	err := p.all[1-active].getNobody(ctx, host)
 	return err == nil || connect.IsWireError(err) && connect.CodeOf(err) != connect.CodeUnimplemented
 }
 
 // getNobody asks ZITADEL for a user without a token, which it refuses. No caller's token is
 // used, and nothing can be written.
-func getNobody(ctx context.Context, over *protocol, userAgent, host string) error {
+func (p *protocol) getNobody(ctx context.Context, host string) error {
 	request := connect.NewRequest(new(userv2.GetUserByIDRequest))
-	maps.Copy(request.Header(), Caller{}.newHeader(userAgent, host))
-	_, err := over.users.GetUserByID(ctx, request)
+	Caller{}.setHeader(request.Header(), p.userAgent, host)
+	_, err := p.users.GetUserByID(ctx, request)
 	return err
 }

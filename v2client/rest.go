@@ -31,11 +31,13 @@ const maxRESTBytes = 1 << 20
 
 // rest makes a look-up on a caller's behalf. read reads its answer, whatever the status.
 func (c *Client) rest(ctx context.Context, caller Caller, look lookup, read func(response *http.Response, body []byte) error) error {
-	ctx, header, end, err := c.begin(ctx, caller)
+	ctx, host, end, err := c.begin(ctx, caller)
 	if err != nil {
 		return err
 	}
 	defer end()
+	header := make(http.Header)
+	caller.setHeader(header, c.userAgent, host)
 	if look.body != "" {
 		header.Set("Content-Type", "application/json")
 	}

@@ -3,8 +3,6 @@ package v2client
 import (
 	"context"
 	"errors"
-	"maps"
-	"net/http"
 
 	"connectrpc.com/connect"
 
@@ -23,19 +21,19 @@ func rpc[Service, Req, Res any](
 	method func(Service, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
 	message *Req,
 ) (*Res, error) {
-	ctx, header, end, err := c.begin(ctx, caller)
+	ctx, host, end, err := c.begin(ctx, caller)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
 	send := func(over int32) (*connect.Response[Res], error) {
 		request := connect.NewRequest(message)
-		maps.Copy(request.Header(), header)
+		caller.setHeader(request.Header(), c.userAgent, host)
 		return method(services[over], ctx, request)
 	}
-	active := c.protocols.inUse(header)
+	active := c.protocols.inUse(host)
 	response, err := send(active)
-	if isMissing(err) && c.protocols.otherAnswers(ctx, active, header) {
+	if isMissing(err) && c.protocols.otherAnswers(ctx, active, host) {
 		if otherResponse, otherErr := send(1 - active); !isMissing(otherErr) {
 			c.protocols.use(1 - active)
 			response, err = otherResponse, otherErr
@@ -51,26 +49,25 @@ func rpc[Service, Req, Res any](
 // are a few kilobytes.
 const maxForwardedBytes = 256 << 10
 
-// begin returns a context for a call on a caller's behalf, which ends by end, and the call's
-// header. It refuses what net/http would not send: a caller must not be able to fail calls in
-// a way that looks like the upstream's fault.
-func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, _ http.Header, end context.CancelFunc, _ error) {
+// begin returns a context for a call on a caller's behalf, which ends by end, and the host
+// that it is for. It refuses what net/http would not send: a caller must not be able to fail
+// calls in a way that looks like the upstream's fault.
+func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, host string, end context.CancelFunc, _ error) {
 	host, ok := c.upstream.HostFor(caller.host)
-	header := caller.newHeader(c.userAgent, host)
 	switch {
-	case len(caller.host)+upstream.HeaderBytes(header) > maxForwardedBytes:
-		return nil, nil, nil, guard.NewSelfError(connect.CodeResourceExhausted, "the request's headers are too large")
+	case len(caller.host)+upstream.HeaderBytes(caller.header) > maxForwardedBytes:
+		return nil, "", nil, guard.NewSelfError(connect.CodeResourceExhausted, "the request's headers are too large")
 	case !ok:
-		return nil, nil, nil, guard.NewSelfError(connect.CodeNotFound, "Instance not found: the request's host is not a host name")
+		return nil, "", nil, guard.NewSelfError(connect.CodeNotFound, "Instance not found: the request's host is not a host name")
 	}
 	if caller.attempts != nil {
 		ctx = guard.WithAttempts(ctx, caller.attempts)
 	}
 	if caller.deadline.IsZero() {
-		return ctx, header, func() {}, nil
+		return ctx, host, func() {}, nil
 	}
 	ctx, end = guard.WithDeadline(ctx, caller.deadline)
-	return ctx, header, end, nil
+	return ctx, host, end, nil
 }
 
 // isMissing reports whether an error says that the upstream does not have what was

@@ -50,7 +50,8 @@ type Config struct {
 
 // Types that the guard of all calls shares with this package.
 type (
-	// Error is the error of every method.
+	// Error is the error of every method: a Code and a Message that the client may be shown,
+	// ZITADEL's Details and their ID, the Origin, and RetryAfter. Error() is for the log.
 	Error = guard.Error
 	// Origin says who made an Error.
 	Origin = guard.Origin

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/singleflight"
 )
 
 // BreakerConfig says when calls to a failing upstream are refused without
@@ -80,15 +81,15 @@ type breaker struct {
 	// probe asks ZITADEL a question that needs no token, under a host.
 	probe func(host string) health
 	// hung makes the next failure open the breaker.
-	hung atomic.Bool
+	hung     atomic.Bool
+	recovery singleflight.Group // of a half-open breaker
 
 	mu         sync.Mutex
-	pending    int           // attempts under way
-	quietSince time.Time     // when ZITADEL last answered, or since when attempts are under way
-	watched    bool          // watch will run
-	host       string        // under which probes ask: ZITADEL has answered under it, unless it has under none
-	answered   bool          // ZITADEL has answered under host
-	recovery   chan struct{} // closed at the end of a half-open breaker's probe; nil if there is none
+	pending    int       // attempts under way
+	quietSince time.Time // when ZITADEL last answered, or since when attempts are under way
+	watched    bool      // watch will run
+	host       string    // under which probes ask: ZITADEL has answered under it, unless it has under none
+	answered   bool      // ZITADEL has answered under host
 }
 
 func newBreaker(config BreakerConfig, probe func(host string) health, observe func(BreakerState), log *slog.Logger) *breaker {
@@ -128,31 +129,19 @@ func (b *breaker) admit(ctx context.Context) error {
 		case BreakerHalfOpen:
 		}
 		select {
-		case <-b.halfOpenProbe():
+		case <-b.recovery.DoChan("", b.probeHalfOpen):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// halfOpenProbe makes the probe of a half-open breaker, unless that is under way. The channel is
-// closed at its end.
-func (b *breaker) halfOpenProbe() <-chan struct{} {
+// probeHalfOpen makes the probe of a half-open breaker, whose outcome closes or opens it.
+func (b *breaker) probeHalfOpen() (any, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.recovery != nil {
-		return b.recovery
-	}
-	ended, host := make(chan struct{}), b.host
-	b.recovery = ended
-	go func() {
-		_, _ = b.state.Execute(func() (struct{}, error) { return struct{}{}, errorOf(b.probe(host)) })
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.recovery = nil
-		close(ended)
-	}()
-	return ended
+	host := b.host
+	b.mu.Unlock()
+	return b.state.Execute(func() (struct{}, error) { return struct{}{}, errorOf(b.probe(host)) })
 }
 
 // begin is told of each attempt, and end of its outcome.

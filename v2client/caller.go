@@ -37,7 +37,6 @@ type Caller struct {
 	header    http.Header // that goes upstream
 	requestID string      // in place of the client's; "" is none
 	deadline  time.Time
-	noToken   bool
 	attempts  *[]Attempt // nil: not recorded
 }
 
@@ -59,7 +58,6 @@ func NewCaller(host string, header http.Header) Caller {
 		if c.header[name][0] == "" {
 			delete(c.header, name)
 		}
-		c.noToken = c.noToken || name == "Authorization" && strings.HasSuffix(sent[0], "Bearer ")
 	}
 	return c
 }
@@ -96,10 +94,6 @@ func (c Caller) setHeader(header http.Header, userAgent, host string) {
 
 // Authorization is the Authorization header as the client sent it, or "".
 func (c Caller) Authorization() string { return c.header.Get("Authorization") }
-
-// NoToken reports whether the Authorization header ended in "Bearer ", which only HTTP/2
-// can bring. It goes to ZITADEL without the space.
-func (c Caller) NoToken() bool { return c.noToken }
 
 // Organization is the x-zitadel-orgid header, or "" when the client sent none.
 func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }

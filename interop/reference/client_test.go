@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sort"
 	"strings"
 	"testing"
@@ -29,7 +30,12 @@ type answer struct {
 	end string
 }
 
-const patience = time.Minute
+// patience is how long a whole answer may take, and noEnd what is said of one that takes
+// longer.
+const (
+	patience = time.Minute
+	noEnd    = "no end"
+)
 
 // send sends a call and returns its answer. Failures of the connection are in the answer.
 func send(t *testing.T, address string, c *call) answer {
@@ -91,6 +97,8 @@ func sendHTTP1(connection net.Conn, c *call) answer {
 func failure(err error) string {
 	var code http2.StreamError
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return noEnd
 	case errors.As(err, &code):
 		return code.Code.String()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "reset by peer"):

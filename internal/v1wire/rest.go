@@ -181,7 +181,7 @@ func WriteREST(w http.ResponseWriter, r *http.Request, response proto.Message) {
 		panic(err) //nolint:forbidigo // answered and logged at the edge
 	}
 	if acceptsTrailers(r) {
-		setChunked(w.Header(), r)
+		setChunked(w.Header())
 	}
 	rpcstatus.WriteBody(w, http.StatusOK, body)
 }
@@ -194,7 +194,7 @@ func WriteRESTStatus(w http.ResponseWriter, r *http.Request, s *rpcstatus.Status
 	}
 	details := ""
 	if acceptsTrailers(r) {
-		setChunked(header, r)
+		setChunked(header)
 		details = s.Serialized()
 	}
 	if details != "" {
@@ -209,16 +209,14 @@ func WriteRESTStatus(w http.ResponseWriter, r *http.Request, s *rpcstatus.Status
 // detailsTrailer is grpc-gateway's name for what its gRPC client got as a trailer.
 const detailsTrailer = "Grpc-Trailer-Grpc-Status-Details-Bin"
 
+// acceptsTrailers reports whether grpc-gateway sends trailers. Over HTTP/2 native v1's answer
+// then never ends, because net/http's server drops what the trailer holds: here it has none.
 func acceptsTrailers(r *http.Request) bool {
-	return strings.Contains(strings.ToLower(r.Header.Get("Te")), "trailers")
+	return r.ProtoMajor == 1 && strings.Contains(strings.ToLower(r.Header.Get("Te")), "trailers")
 }
 
-// setChunked has an answer chunked, as grpc-gateway does for who accepts trailers.
-func setChunked(header http.Header, r *http.Request) {
-	if r.ProtoMajor == 1 {
-		header["Transfer-Encoding"] = []string{"chunked"}
-	}
-}
+// setChunked has an answer chunked, as grpc-gateway does for clients that accept trailers.
+func setChunked(header http.Header) { header["Transfer-Encoding"] = []string{"chunked"} }
 
 // headerText makes an error message fit for a header value.
 func headerText(message string) string {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// dialAll makes clients of a workload; stop closes those that there are.
+// dialAll makes clients of a workload, each of which has had an answer; stop closes those
+// that there are.
 func dialAll(ctx context.Context, address string, w workload, count int) (clients []client, stop func(), err error) {
 	stop = func() {
 		for _, each := range clients {
@@ -22,11 +23,12 @@ func dialAll(ctx context.Context, address string, w workload, count int) (client
 		}
 		clients = append(clients, each)
 	}
-	return clients, stop, nil
+	_, err = closedLoop(clients, 0)
+	return clients, stop, err
 }
 
-// closedLoop lets each client make one exchange after the other, for a time. It returns the
-// number of answers.
+// closedLoop lets each client make one exchange after the other, for a time, and one at
+// least. It returns the number of answers.
 func closedLoop(clients []client, window time.Duration) (int, error) {
 	var (
 		all      sync.WaitGroup
@@ -36,7 +38,7 @@ func closedLoop(clients []client, window time.Duration) (int, error) {
 	end := time.Now().Add(window)
 	for i, each := range clients {
 		all.Go(func() {
-			for time.Now().Before(end) && failures[i] == nil {
+			for answers[i] == 0 || (failures[i] == nil && time.Now().Before(end)) {
 				failures[i] = each.exchange()
 				answers[i]++
 			}

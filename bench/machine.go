@@ -7,7 +7,10 @@ import (
 )
 
 // machine is the programs of one run.
-type machine struct{ running []*process }
+type machine struct {
+	running []*process
+	repeats int // of windows in which others used the machine
+}
 
 // stop ends all programs but bench itself.
 func (m *machine) stop() {
@@ -16,98 +19,19 @@ func (m *machine) stop() {
 	}
 }
 
-// ours is the CPU time that the run has used.
-func (m *machine) ours() (time.Duration, error) {
-	sum, err := itself().cpu()
-	for _, each := range m.running {
-		cpu, processErr := each.cpu()
-		if processErr != nil {
-			return 0, processErr
-		}
-		sum += cpu
-	}
-	return sum, err
-}
-
-// window is what a process used while something was done.
-type window struct {
-	cpu      time.Duration
-	switches int
-	lasted   time.Duration
-	others   time.Duration // CPU time used by whoever does not belong to the run
-}
-
-// watch measures a process while do runs.
-func (m *machine) watch(p *process, do func() error) (window, error) {
-	before, err := m.snapshot(p)
-	if err != nil {
-		return window{}, err
-	}
-	begin := time.Now()
-	if err := do(); err != nil {
-		return window{}, err
-	}
-	lasted := time.Since(begin)
-	after, err := m.snapshot(p)
-	return window{
-		cpu: after.cpu - before.cpu, switches: after.switches - before.switches,
-		lasted: lasted, others: after.others - before.others,
-	}, err
-}
-
-func (m *machine) snapshot(p *process) (window, error) {
-	all, err := machineCPU()
-	if err != nil {
-		return window{}, err
-	}
-	ours, err := m.ours()
-	if err != nil {
-		return window{}, err
-	}
-	cpu, err := p.cpu()
-	if err != nil {
-		return window{}, err
-	}
-	switches, err := p.switches()
-	return window{cpu: cpu, switches: switches, others: all - ours}, err
-}
-
-// undisturbed repeats a window in which others used more than a twentieth of a core's time,
-// a few times. repeats counts how often that was done.
-func (m *machine) undisturbed(p *process, repeats *int, do func() error) (window, error) {
-	const most, share = 3, 20
-	for n := 0; ; n++ {
-		seen, err := m.watch(p, do)
-		if err != nil {
-			return seen, err
-		}
-		if seen.others <= max(seen.lasted/share, 2*clockTick) || n == most {
-			return seen, nil
-		}
-		*repeats++
-	}
-}
-
 // startUpstream starts a ZITADEL that takes a time to write a password.
 func (m *machine) startUpstream(ctx context.Context, delay time.Duration) (address string, err error) {
-	itself, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	_, address, err = m.start(ctx, delay.String(), func(address, delay string) ([]string, string, []string) {
-		return nil, itself, []string{"upstream", address, delay}
-	})
+	_, address, err = m.start(ctx, delay.String(), peer("upstream"))
 	return address, err
 }
 
 // start starts a program on an address of its own, and lets it come to rest.
-func (m *machine) start(ctx context.Context, upstream string, how command) (*process, string, error) {
+func (m *machine) start(ctx context.Context, upstream string, how program) (*process, string, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	environ, name, args := how(address, upstream)
-	started, err := start(ctx, address, environ, name, args...)
+	started, err := start(ctx, address, how(ctx, address, upstream))
 	if err != nil {
 		return nil, "", err
 	}
@@ -115,3 +39,56 @@ func (m *machine) start(ctx context.Context, upstream string, how command) (*pro
 	time.Sleep(100 * time.Millisecond)
 	return started, address, nil
 }
+
+// used is CPU time: of a process, and of whoever does not belong to the run.
+type used struct{ process, others time.Duration }
+
+func (m *machine) used(p *process) (used, error) {
+	others, err := machineCPU()
+	if err != nil {
+		return used{}, err
+	}
+	for _, each := range append(m.running, &process{pid: os.Getpid()}) {
+		cpu, err := each.cpu()
+		if err != nil {
+			return used{}, err
+		}
+		others -= cpu
+	}
+	cpu, err := p.cpu()
+	return used{cpu, others}, err
+}
+
+// window is what the exchanges of one window showed, for each of them or in all.
+type window struct {
+	cpu       float64 // the process's for each exchange, in microseconds
+	perSecond float64
+}
+
+// window lets clients exchange for a time. It repeats a window in which others used more
+// than a twentieth of a core's time, a few times.
+func (m *machine) window(p *process, clients []client, length time.Duration) (window, error) {
+	const most, share = 3, 20
+	for n := 0; ; n++ {
+		before, err := m.used(p)
+		if err != nil {
+			return window{}, err
+		}
+		begin := time.Now()
+		answers, err := closedLoop(clients, length)
+		if err != nil {
+			return window{}, err
+		}
+		lasted := time.Since(begin)
+		after, err := m.used(p)
+		if err != nil {
+			return window{}, err
+		}
+		if after.others-before.others <= max(lasted/share, 2*clockTick) || n == most {
+			return window{microseconds(after.process-before.process) / float64(answers), float64(answers) / lasted.Seconds()}, nil
+		}
+		m.repeats++
+	}
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -1,7 +1,8 @@
 // Command bench measures what the adapter costs beside other programs that do the same, or
-// less, in one interleaved run: CPU time of the proxy's process for each request, requests
-// a second, latency at a fixed rate, context switches, memory, and the time to the first
-// connection; and what the adapter costs as there is more of everything.
+// less, in one interleaved run: CPU time of the program's process for each request, requests
+// a second, latency at a fixed rate, memory, and the time to the first connection; what the
+// adapter costs as there is more of everything; and where its CPU time goes. It prints
+// Markdown, as docs/performance.md has it.
 package main
 
 import (
@@ -17,9 +18,8 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is main, with the world as parameters. "bench upstream ADDR DELAY" and "bench PEER ADDR
-// UPSTREAM", of reverse-proxy, reverse-proxy-http2, gateway and vanguard, are the processes that bench itself
-// starts.
+// run is main, with the world as parameters. "bench PEER ADDRESS UPSTREAM" are the processes
+// that bench itself starts.
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -36,50 +36,55 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 3 {
-		switch args[0] {
-		case "upstream":
-			delay, err := time.ParseDuration(args[2])
-			if err != nil {
-				return err
-			}
-			return serveUpstream(args[1], delay)
-		case "reverse-proxy":
-			return serveReverseProxy(args[1], args[2], false)
-		case "reverse-proxy-http2":
-			return serveReverseProxy(args[1], args[2], true)
-		case "gateway":
-			return serveGateway(args[1], args[2])
-		case "vanguard":
-			return serveVanguard(args[1], args[2])
+		if serve, ok := peers()[args[0]]; ok {
+			return serve(args[1], args[2])
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	plan := plan{}
-	flags.StringVar(&plan.adapter, "adapter", "", "the adapter's binary; default: built from the module above")
+	plan := plan{progress: stderr}
+	flags.StringVar(&plan.adapter, "adapter", "", "the adapter's binary; default: built from the module above, as releases are")
 	flags.StringVar(&plan.other, "other", "", "another binary of the adapter, measured beside it")
-	flags.StringVar(&plan.only, "only", "", "measure only the targets whose names match this regular expression")
+	flags.StringVar(&plan.only, "only", "", "measure only the targets whose names match this regular expression, and what they are compared with")
 	flags.IntVar(&plan.rounds, "rounds", 7, "rounds of one window for each target")
 	flags.IntVar(&plan.connections, "connections", 32, "connections that send one request after the other")
 	flags.DurationVar(&plan.window, "window", time.Second, "how long a window lasts")
 	flags.IntVar(&plan.rate, "rate", 500, "requests a second at which latency is measured")
-	flags.BoolVar(&plan.growth, "growth", false, "also measure the adapter as connections, slow calls and idle clients become more")
-	plots := flags.String("plots", "", "also draw plots, as SVG files in this directory")
-	asJSON := flags.Bool("json", false, "print JSON")
+	andGrowth := flags.Bool("growth", false, "also measure the adapter as connections, slow calls and idle clients become more")
+	plots := flags.String("plots", "", "with -growth, also draw plots of it, as SVG files in this directory")
+	onlyProfile := flags.Bool("profile", false, "print, and do nothing else, in which packages the adapter's CPU time goes, in rounds times window of load")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	measured, err := plan.measure(ctx, stderr)
+	remove, err := plan.prepare(ctx)
+	defer remove()
 	if err != nil {
 		return err
 	}
-	if *plots != "" {
-		if err := draw(*plots, measured); err != nil {
+	out := &tables{out: stdout}
+	if *onlyProfile {
+		shares, err := plan.profile(ctx)
+		if err != nil {
 			return err
 		}
+		out.profile(shares)
+		return out.err
 	}
-	if *asJSON {
-		return writeJSON(stdout, measured)
+	measured, err := plan.measure(ctx)
+	if err != nil {
+		return err
 	}
-	return writeTables(stdout, measured)
+	out.targets(measured)
+	if !*andGrowth {
+		return out.err
+	}
+	more, err := plan.grow(ctx)
+	if err != nil {
+		return err
+	}
+	out.growth(more)
+	if *plots != "" {
+		err = draw(*plots, more)
+	}
+	return errors.Join(out.err, err)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,16 +44,16 @@ ngx.print(body)
 
 // nginxTargets is nginx, in one process, without logs; none if it is not installed, and
 // with each language that is.
-func nginxTargets(dir string, passing, v1 workload) []target {
+func (p *plan) nginxTargets(send requests) []target {
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
 		return nil
 	}
-	with := func(name, module, locations string) command {
-		return func(address, upstream string) ([]string, string, []string) {
-			config := filepath.Join(dir, name+".conf")
-			_ = os.WriteFile(filepath.Join(dir, "v1.js"), []byte(njsCall), 0o600) // nginx says if they are not there
-			_ = os.WriteFile(filepath.Join(dir, "v1.lua"), []byte(luaCall), 0o600)
+	with := func(name, module, locations string) program {
+		return func(ctx context.Context, address, upstream string) *exec.Cmd {
+			config := filepath.Join(p.dir, name+".conf")
+			_ = os.WriteFile(filepath.Join(p.dir, "v1.js"), []byte(njsCall), 0o600) // nginx says if they are not there
+			_ = os.WriteFile(filepath.Join(p.dir, "v1.lua"), []byte(luaCall), 0o600)
 			_ = os.WriteFile(config, fmt.Appendf(nil, `%s daemon off; master_process off; pid %s/%s.pid; error_log stderr error;
 events { worker_connections 4096; }
 http {
@@ -60,18 +61,18 @@ http {
   keepalive_requests 1000000000; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $remote_addr;
   upstream zitadel { server %[4]s; keepalive 256; keepalive_requests 1000000000; }
   server { listen %[5]s; location / { proxy_pass http://zitadel; } %[6]s }
-}`, module, dir, name, upstream, address, locations), 0o600)
-			return nil, binary, []string{"-p", dir, "-c", config, "-e", "stderr"}
+}`, module, p.dir, name, upstream, address, locations), 0o600)
+			return exec.CommandContext(ctx, binary, "-p", p.dir, "-c", config, "-e", "stderr") //nolint:gosec // found in PATH
 		}
 	}
-	targets := []target{{"nginx, passing", with("nginx", "", ""), passing, false}}
+	targets := []target{send.get.by("nginx", with("nginx-get", "", "")), send.post.by("nginx", with("nginx-post", "", ""))}
 	if _, err := os.Stat(njsModule); err == nil {
-		targets = append(targets, target{"nginx with njs, REST", with("njs", "load_module "+njsModule+";",
-			"js_path "+dir+"; js_import v1.js; location /management/ { js_content v1.call; }"), v1, false})
+		targets = append(targets, send.rest.by("njs", with("njs", "load_module "+njsModule+";",
+			"js_path "+p.dir+"; js_import v1.js; location /management/ { js_content v1.call; }")))
 	}
 	if _, err := os.Stat(luaModule); err == nil {
-		targets = append(targets, target{"nginx with Lua, REST", with("lua", "load_module "+ndkModule+"; load_module "+luaModule+";",
-			"location /management/ { content_by_lua_file "+dir+"/v1.lua; }"), v1, false})
+		targets = append(targets, send.rest.by("Lua", with("lua", "load_module "+ndkModule+"; load_module "+luaModule+";",
+			"location /management/ { content_by_lua_file "+p.dir+"/v1.lua; }")))
 	}
 	return targets
 }

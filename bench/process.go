@@ -1,33 +1,46 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// process is a running program under measurement.
+// program is how a program is started that listens on an address and has an upstream.
+type program func(ctx context.Context, address, upstream string) *exec.Cmd
+
+// with is the program with further variables in its environment.
+func (p program) with(environ ...string) program {
+	return func(ctx context.Context, address, upstream string) *exec.Cmd {
+		command := p(ctx, address, upstream)
+		command.Env = append(command.Env, environ...)
+		return command
+	}
+}
+
+// process is a running program; nil is none, which uses nothing.
 type process struct {
 	pid     int
 	stop    func()
 	started time.Duration // until it took connections
 }
 
-// itself is the process of bench.
-func itself() *process { return &process{pid: os.Getpid()} }
+// adapterGC is GOGC for every program written in Go: the adapter sets it for itself, so that
+// its peers must have it too.
+const adapterGC = "GOGC=300"
 
 // start runs a program and waits until it takes connections on an address.
-func start(ctx context.Context, address string, environ []string, name string, args ...string) (*process, error) {
-	command := exec.CommandContext(ctx, name, args...) //nolint:gosec // bench's own targets
-	command.Env = append(os.Environ(), environ...)
+func start(ctx context.Context, address string, command *exec.Cmd) (*process, error) {
+	command.Env = append(append(os.Environ(), adapterGC), command.Env...)
 	output, err := os.CreateTemp("", "bench-*.log")
 	if err != nil {
 		return nil, err
@@ -52,41 +65,37 @@ func start(ctx context.Context, address string, environ []string, name string, a
 		if time.Since(begin) > 10*time.Second {
 			said, _ := os.ReadFile(output.Name())
 			stop()
-			return nil, fmt.Errorf("%s does not take connections on %s: %s", name, address, said)
+			return nil, fmt.Errorf("%s does not take connections on %s: %s", command.Path, address, said)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// clockTick is the unit of CPU times in /proc (proc(5), USER_HZ).
-const clockTick = 10 * time.Millisecond
-
-// cpu is the CPU time that the process has used; a nil process uses none.
+// cpu is the CPU time that the process has used, to the nanosecond.
 func (p *process) cpu() (time.Duration, error) {
 	if p == nil {
 		return 0, nil
 	}
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+	var used unix.Timespec
+	err := unix.ClockGettime(int32(^p.pid<<3|2), &used) //nolint:gosec // a process's CPU clock: clock_getcpuclockid(3)
+	return time.Duration(used.Nano()), err
+}
+
+// memory is the process's resident memory, in MiB.
+func (p *process) memory() (float64, error) {
+	if p == nil {
+		return 0, nil
+	}
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid))
 	if err != nil {
 		return 0, err
 	}
-	const utime, stime = 11, 12 // after the name, which may hold spaces
-	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
-	return ticks(fields[utime : stime+1])
+	pages, err := strconv.ParseFloat(strings.Fields(string(content))[1], 64)
+	return pages * float64(os.Getpagesize()) / (1 << 20), err
 }
 
-// ticks adds CPU times.
-func ticks(fields []string) (time.Duration, error) {
-	var sum int64
-	for _, field := range fields {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return time.Duration(sum) * clockTick, nil
-}
+// clockTick is the unit of CPU times in /proc/stat (proc(5), USER_HZ).
+const clockTick = 10 * time.Millisecond
 
 // machineCPU is the CPU time that was used by anybody, the hypervisor's other guests
 // included.
@@ -101,50 +110,29 @@ func machineCPU() (time.Duration, error) {
 	if len(fields) <= steal {
 		return 0, errors.New("/proc/stat is too short")
 	}
-	return ticks(append(fields[user:system+1:system+1], fields[irq:steal+1]...))
-}
-
-// switches is the number of context switches of all the process's threads.
-func (p *process) switches() (int, error) {
-	if p == nil {
-		return 0, nil
-	}
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.pid))
-	sum := 0
-	for _, thread := range threads {
-		content, err := os.ReadFile(thread) //nolint:gosec // from /proc
+	var sum time.Duration
+	for _, field := range append(fields[user:system+1:system+1], fields[irq:steal+1]...) {
+		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			continue // the thread has ended
+			return 0, err
 		}
-		for line := range strings.Lines(string(content)) {
-			if name, count, _ := strings.Cut(line, ":"); strings.HasSuffix(name, "voluntary_ctxt_switches") {
-				n, err := strconv.Atoi(strings.TrimSpace(count))
-				if err != nil {
-					return 0, err
-				}
-				sum += n
-			}
-		}
+		sum += time.Duration(n) * clockTick
 	}
-	return sum, err
+	return sum, nil
 }
 
-// memory is the process's resident memory, in MiB.
-func (p *process) memory() (float64, error) {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid))
-	if err != nil {
-		return 0, err
-	}
-	pages, err := strconv.ParseFloat(strings.Fields(string(content))[1], 64)
-	return pages * float64(os.Getpagesize()) / (1 << 20), err
-}
-
-// freeAddress is an address on which nobody listens.
+// freeAddress is an address on which nobody listens, and which no connection that is made
+// meanwhile can take: below the ports that Linux gives to those.
 func freeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const lowest, ports, tries = 20000, 12000, 100
+	var failed error
+	for range tries {
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(ports)) //nolint:gosec // not a secret
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err == nil {
+			return address, listener.Close()
+		}
+		failed = err
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String(), nil
+	return "", failed
 }

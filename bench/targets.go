@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"os"
+	"os/exec"
 	"regexp"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -18,14 +20,13 @@ import (
 // target is something that is measured: a program between the load and the upstream, and
 // the request that goes through it.
 type target struct {
-	name     string
-	command  command // nil is none: the load goes to the upstream
+	name string
+	like string // the target that it is compared with: the tuned ReverseProxy's
+
+	program  program // nil is none: the load goes to the upstream
 	workload workload
 	download bool // long: measured with few clients, and without latency at a rate
 }
-
-// command is how a program is started that listens on an address and has an upstream.
-type command func(address, upstream string) (environ []string, name string, args []string)
 
 const (
 	userPath = "/management/v1/users/" + userID + "/password/_initialize"
@@ -33,71 +34,104 @@ const (
 	bearer   = "Bearer abcdefghijklmnopqrstuvwxyz0123456789"
 	token    = "Authorization: " + bearer
 	userID   = "400850336480234534"
+	details  = `{"details":{"sequence":"2"` // begins an answer
+
+	tuned    = "ReverseProxy, " // begins the names of the targets that the others are compared with
+	goGC     = "GOGC=100"       // is Go's default
+	withGoGC = " with " + goGC
 )
 
-// baseline is the target to which the others are compared.
-const baseline = "httputil.ReverseProxy, passing"
+// requests are those that are measured, in the ways that there are to send them.
+type requests struct{ get, post, large, passingGRPC, rest, web, gRPC target }
 
-func (p plan) targets(dir string) ([]target, error) {
-	var (
-		v1      = newRequest("POST", userPath, `{"password":"`+password+`"}`, `{"details":{"sequence":"2"`, token, "Content-Type: application/json", "X-Zitadel-Orgid: "+organization)
-		passing = newRequest("GET", "/passes", "", `{"details":{"sequence":"2"`, token)
-		large   = newRequest("GET", "/large", "", "xxxx", token)
-		v2      = newRequest("POST", "/zitadel.user.v2.UserService/SetPassword", `{"userId":"1","newPassword":{"password":"x"}}`, `{"details":{"sequence":"2"`, token, "Content-Type: application/json")
-	)
-	grpcV1, grpcV2 := grpcCalls()
+func newRequests() (requests, error) {
+	const sixty = `{"query":{"limit":100},"queries":[{"userName":"someone@x"}]}`
+	translated, passing := grpcCalls()
 	web, err := webRequest()
+	asJSON, inOrganization := "Content-Type: application/json", "X-Zitadel-Orgid: "+organization
+	return requests{
+		get:         target{name: "GET", like: "GET", workload: newRequest("GET", "/passes", "", details, token)},
+		post:        target{name: "POST", like: "POST", workload: newRequest("POST", "/passes", sixty, details, token, asJSON)},
+		large:       target{name: "64 MiB", like: "64 MiB", workload: newRequest("GET", "/large", "", "xxxx", token), download: true},
+		passingGRPC: target{name: "gRPC passing", like: "gRPC passing", workload: passing},
+		rest:        target{name: "REST", like: "POST", workload: newRequest("POST", userPath, `{"password":"`+password+`"}`, details, token, asJSON, inOrganization)},
+		web:         target{name: "gRPC-Web", like: "POST", workload: web},
+		gRPC:        target{name: "gRPC in", like: "gRPC passing", workload: translated},
+	}, err
+}
+
+// by is a request by way of a program.
+func (t target) by(name string, how program) target {
+	t.name, t.like, t.program = name+", "+t.name, tuned+t.like, how
+	return t
+}
+
+// but is a request under a further name.
+func (t target) but(name string) target {
+	t.name += " " + name
+	return t
+}
+
+// targets are all, or those that -only asks for and what they are compared with.
+func (p *plan) targets() ([]target, error) {
+	send, err := newRequests()
 	if err != nil {
 		return nil, err
 	}
-	itself, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	peer := func(name string) command {
-		return func(address, upstream string) ([]string, string, []string) {
-			return nil, itself, []string{name, address, upstream}
-		}
-	}
-	reverseProxy := peer("reverse-proxy")
+	const reverseProxy, withoutPool = "ReverseProxy", "ReverseProxy without pool"
+	onePool, noPool, collecting := peer("reverse-proxy"), peer("reverse-proxy-without-pool"), peer("reverse-proxy").with(goGC)
 	all := []target{
-		{"direct, passing", nil, passing, false},
-		{"direct, SetPassword v2", nil, v2, false},
-		{baseline, reverseProxy, passing, false},
-		{"httputil.ReverseProxy, 64 MiB", reverseProxy, large, true},
-		{"httputil.ReverseProxy, gRPC, passing", peer("reverse-proxy-http2"), grpcV2, false},
-		{"grpc-gateway and grpc-go, REST", peer("gateway"), v1, false},
-		{"vanguard and connect-go, REST", peer("vanguard"), v1, false},
+		send.get.by("direct", nil), send.post.by("direct", nil),
+		send.get.by(reverseProxy, onePool), send.post.by(reverseProxy, onePool), send.large.by(reverseProxy, onePool),
+		send.passingGRPC.by(reverseProxy, peer("reverse-proxy-http2")),
+		send.get.by(withoutPool, noPool), send.post.by(withoutPool, noPool),
+		send.get.by(reverseProxy+withGoGC, collecting), send.post.by(reverseProxy+withGoGC, collecting),
+		send.rest.by("grpc-gateway", peer("gateway")),
+		send.rest.by("vanguard", peer("vanguard")),
 	}
-	for _, binary := range []struct{ name, path string }{{"adapter", p.adapter}, {"other adapter", p.other}} {
-		if binary.path == "" {
-			continue
+	others := adapterTargets(otherAdapter, p.other, send)
+	for i, each := range adapterTargets("adapter", p.adapter, send) {
+		all = append(all, each)
+		if p.other != "" {
+			all = append(all, others[i])
 		}
-		with := func(environ ...string) command { return adapterCommand(binary.path, environ...) }
-		strict, off := with(), with("V1ADAPTER_ORGSCOPE=off")
-		all = append(all,
-			target{binary.name + ", passing", strict, passing, false},
-			target{binary.name + ", 64 MiB", strict, large, true},
-			target{binary.name + ", gRPC, passing", strict, grpcV2, false},
-			target{binary.name + ", REST, off", off, v1, false},
-			target{binary.name + ", REST, strict", strict, v1, false},
-			target{binary.name + ", gRPC-Web, strict", strict, web, false},
-			target{binary.name + ", gRPC, strict", strict, grpcV1, false},
-			target{binary.name + ", REST, strict, gRPC upstream", with("V1ADAPTER_UPSTREAM_PROTOCOL=grpc"), v1, false},
-		)
 	}
-	all = append(all, nginxTargets(dir, passing, v1)...)
+	all = append(all, p.nginxTargets(send)...)
 	only, err := regexp.Compile(p.only)
 	if err != nil {
 		return nil, fmt.Errorf("-only: %w", err)
 	}
-	kept := all[:0]
+	wanted := make(map[string]bool)
 	for _, each := range all {
-		if each.name == baseline || only.MatchString(each.name) {
-			kept = append(kept, each)
+		if only.MatchString(each.name) {
+			wanted[each.name], wanted[each.like] = true, true
 		}
 	}
-	return kept, nil
+	return slices.DeleteFunc(all, func(each target) bool { return !wanted[each.name] }), nil
+}
+
+// otherAdapter is the name of what -other names.
+const otherAdapter = "other adapter"
+
+func adapterTargets(name, binary string, send requests) []target {
+	strict := adapterProgram(binary)
+	off, overGRPC := strict.with("V1ADAPTER_ORGSCOPE=off"), strict.with("V1ADAPTER_UPSTREAM_PROTOCOL=grpc")
+	collecting := strict.with(goGC)
+	return []target{
+		send.get.by(name, strict), send.post.by(name, strict), send.large.by(name, strict), send.passingGRPC.by(name, strict),
+		send.rest.but("off").by(name, off), send.rest.but("strict").by(name, strict),
+		send.web.by(name, strict), send.gRPC.by(name, strict),
+		send.rest.but("strict, gRPC upstream").by(name, overGRPC),
+		send.get.by(name+withGoGC, collecting), send.post.by(name+withGoGC, collecting), send.rest.but("strict").by(name+withGoGC, collecting),
+	}
+}
+
+func adapterProgram(binary string) program {
+	return func(ctx context.Context, address, upstream string) *exec.Cmd {
+		command := exec.CommandContext(ctx, binary, "--listen", address, "--upstream-url", "http://"+upstream) //nolint:gosec // what the caller names
+		command.Env = []string{"V1ADAPTER_ADMIN_LISTEN=127.0.0.1:0"}
+		return command
+	}
 }
 
 // grpcCalls are the translated call, and one that passes through.
@@ -119,13 +153,6 @@ func grpcCalls() (v1, v2 grpcCall) {
 		},
 	}
 	return v1, v2
-}
-
-// adapterCommand is an adapter with further variables in its environment.
-func adapterCommand(binary string, environ ...string) command {
-	return func(address, upstream string) ([]string, string, []string) {
-		return append(environ, "V1ADAPTER_ADMIN_LISTEN=127.0.0.1:0"), binary, []string{"--listen", address, "--upstream-url", "http://" + upstream}
-	}
 }
 
 // webRequest is the call over gRPC-Web in text mode, whose answer can be recognized.

@@ -360,11 +360,14 @@ func TestHTTP1HeaderTimeout(t *testing.T) {
 func TestHTTP1AnswersAreAwaitedOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		second string
-		silent bool // the server sends nothing, and does not close
-		want   int  // connections
+		second  string
+		silent  bool       // the server sends nothing, and does not close
+		request newRequest // default: GET
+		want    int        // connections
 	}{
 		"ends without an answer":    {want: 2},
+		"ends, and it was a POST":   {request: postRequest, want: 1},
+		"ends, and it was a DELETE": {request: requestOf(http.MethodDelete, nil), want: 1},
 		"no HTTP":                   {second: "hello\r\n\r\n", want: 1},
 		"ends after an interim":     {second: "HTTP/1.1 103 Early Hints\r\n\r\n", want: 1},
 		"no answer within its time": {silent: true, want: 1},
@@ -382,7 +385,10 @@ func TestHTTP1AnswersAreAwaitedOnce(t *testing.T) {
 		if test.silent {
 			client.ResponseHeaderTimeout = time.Millisecond
 		}
-		_ = exchanges(t, client, p, getRequest)
+		if test.request == nil {
+			test.request = getRequest
+		}
+		_ = exchanges(t, client, p, test.request)
 		if got := p.dials(); got != test.want {
 			t.Errorf("%s: got %d connections, want %d", name, got, test.want)
 		}

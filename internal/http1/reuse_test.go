@@ -38,6 +38,13 @@ var placements = map[string]func(l *link, answer, extra string){
 		_, _ = io.WriteString(l.stream, answer)
 		_, _ = io.WriteString(l.stream, extra)
 	},
+	"in two records, of which the second's header is cut": func(l *link, answer, extra string) {
+		l.held = new(bytes.Buffer)
+		_, _ = io.WriteString(l.stream, answer)
+		whole := l.held.Len()
+		_, _ = io.WriteString(l.stream, extra)
+		l.release(l.held.Len() - whole - 2)
+	},
 	"in two records, of which the second is cut": func(l *link, answer, extra string) {
 		l.held = new(bytes.Buffer)
 		_, _ = io.WriteString(l.stream, answer)
@@ -131,12 +138,12 @@ func TestWhatIsLeftOfAnExchangeReachesNoOther(t *testing.T) {
 					if what != "an answer" && placed != "in one write" {
 						continue // it makes no difference
 					}
+					if strings.Contains(placed, "record") && version == 0 {
+						continue
+					}
 					t.Run(fmt.Sprintf("%s/%s/%s %s", tlsName(version), kind, what, placed), func(t *testing.T) {
 						t.Parallel()
 						cut := strings.HasSuffix(placed, "cut")
-						if cut && version == 0 {
-							t.Skip("no records without TLS")
-						}
 						got := reuse(t, version, answerFirst(test.answer, extra, place, test.early), (*peer).oursAsTransport, test.request)
 						if got[1].Body != "other" {
 							t.Errorf("got %+v from the next exchange, want that of another connection", got[1])
@@ -245,6 +252,31 @@ func TestCallersAtTheSameTimeGetTheirOwnAnswers(t *testing.T) {
 		})
 	}
 	callers.Wait()
+	client.CloseIdleConnections()
+	p.serving.Wait()
+}
+
+// An answer that its caller gives up costs the connection: what is left of it comes later.
+func TestAnswerThatIsGivenUpReachesNoOther(t *testing.T) {
+	t.Parallel()
+	p := newPeer(func(l *link) {
+		reader := bufio.NewReader(l.stream)
+		for l.await(func() error { _, err := http.ReadRequest(reader); return err }) == nil {
+			_, _ = io.WriteString(l.stream, map[bool]string{true: "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", false: ok}[l.number == 0])
+		}
+	})
+	client := p.ours()
+	response, err := client.RoundTrip(getRequest(p.url()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if got := exchanges(t, client, p, getRequest); got[0].Body != "ok" {
+		t.Errorf("got %+v, want ok", got[0])
+	}
+	if got := p.dials(); got != 2 {
+		t.Errorf("got %d connections, want 2", got)
+	}
 	client.CloseIdleConnections()
 	p.serving.Wait()
 }

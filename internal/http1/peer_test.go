@@ -3,13 +3,17 @@ package http1_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
@@ -48,14 +52,26 @@ func newPeer(script func(l *link)) *peer {
 // secure makes the peer speak TLS. A record is then as long as what is written at once.
 func (p *peer) secure(tb testing.TB, version uint16) *peer {
 	tb.Helper()
-	server := httptest.NewTLSServer(nil) // has a certificate
-	defer server.Close()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // httptest's RSA key takes much longer
+	if err != nil {
+		tb.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"x"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	trusted, err := x509.ParseCertificate(der)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	roots.AddCert(trusted)
 	p.server = &tls.Config{
-		Certificates: server.TLS.Certificates, MinVersion: version, MaxVersion: version, DynamicRecordSizingDisabled: true,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		MinVersion:   version, MaxVersion: version, DynamicRecordSizingDisabled: true,
 	}
-	p.client = &tls.Config{
-		RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com", MinVersion: version,
-	}
+	p.client = &tls.Config{RootCAs: roots, ServerName: "x", MinVersion: version}
 	return p
 }
 

@@ -9,7 +9,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG TARGETOS TARGETARCH
-# Without grpc-go's debug pages, whose templates keep the linker from dropping unused methods.
+# Without grpc-go's debug pages, which the adapter does not serve.
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -buildvcs=true -trimpath -tags=grpcnotrace -ldflags="-s -w" -o /zitadel-v1-adapter ./cmd/zitadel-v1-adapter
 

@@ -69,8 +69,9 @@ type App struct {
 	failed            chan error // of a listener
 }
 
-// newApp makes an App without a core, which is not listening.
-func newApp(c Config, store *usage.Store) *App {
+// newApp makes an App without a core, which is not listening. It fails if a template of the
+// page cannot be parsed.
+func newApp(c Config, store *usage.Store) (*App, error) {
 	a := &App{settings: c.Settings, version: c.Version, store: store, id: rand.Text(), level: new(slog.LevelVar), failed: make(chan error, 2)}
 	_, _ = rand.Read(a.callerKey[:]) // never fails
 	a.metrics = metrics.New(metrics.Sources{
@@ -86,12 +87,16 @@ func newApp(c Config, store *usage.Store) *App {
 	a.usage = usage.NewLedger(usage.Config{
 		Store: store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed, OnFailure: a.metrics.UsageFailed, Log: a.log,
 	})
-	a.page = page.New(page.Config{
+	var err error
+	a.page, err = page.New(page.Config{
 		Ledger: a.usage, Breaker: func() v2client.BreakerState { return a.core.Load().client.BreakerState() },
 		Settings: c.Settings, Version: c.Version, Log: a.log,
 	})
+	if err != nil {
+		return nil, err
+	}
 	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, adminSettings(c.Settings))
-	return a
+	return a, nil
 }
 
 // Validate finds every mistake in settings that can be found without ZITADEL. The error
@@ -107,7 +112,11 @@ func Validate(settings config.Config) error {
 	if settings.Upstream.URL == "" { // already found
 		settings.Upstream.URL = "http://localhost"
 	}
-	_, err := newApp(Config{Settings: settings, Stderr: io.Discard}, nil).newCore(settings)
+	a, err := newApp(Config{Settings: settings, Stderr: io.Discard}, nil)
+	if err != nil {
+		return err
+	}
+	_, err = a.newCore(settings)
 	store, storeErr := openStore(settings.Usage.Store)
 	if store != nil {
 		_ = store.Close(context.Background())
@@ -150,7 +159,10 @@ func openStore(address string) (*usage.Store, error) {
 // each mistake in the settings, with the configuration key, or the variable OTEL_*.
 func Start(ctx context.Context, c Config) (*App, error) {
 	store, storeErr := openStore(c.Settings.Usage.Store)
-	a := newApp(c, store)
+	a, err := newApp(c, store)
+	if err != nil {
+		return nil, err
+	}
 	redirectStandardLog(a.log)
 	if err := a.start(ctx, c, storeErr); err != nil {
 		a.close(context.WithoutCancel(ctx))

@@ -19,7 +19,10 @@ func TestMetricsBelongToTheCoreInForce(t *testing.T) {
 	settings := config.Default()
 	settings.Upstream.URL, settings.Breaker.MinimumCalls, settings.Retry.Attempts = "http://127.0.0.1:1", 1, 1
 	settings.Breaker.OpenFor = time.Hour
-	a := newApp(Config{Settings: settings, Stderr: io.Discard}, nil)
+	a, err := newApp(Config{Settings: settings, Stderr: io.Discard}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	first, err := a.newCore(settings)
 	if err != nil {
 		t.Fatal(err)

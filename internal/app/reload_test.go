@@ -42,7 +42,10 @@ func TestKeepUntilRestart(t *testing.T) {
 	loaded := config.Default()
 	loaded.Usage.Store, loaded.Usage.Retention, loaded.Usage.Identify = "sqlite:/another", 0, true
 	loaded.Admin.Listen, loaded.Limits.HeaderBytes = "127.0.0.1:1", 1<<20
-	running := newApp(Config{Settings: config.Default(), Stderr: io.Discard}, nil)
+	running, err := newApp(Config{Settings: config.Default(), Stderr: io.Discard}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	kept, named := running.keepUntilRestart(loaded)
 	if got, want := config.Changes(config.Default(), kept), []string{"usage.identify"}; !slices.Equal(got, want) {
 		t.Errorf("taken over: got %v, want %v", got, want)

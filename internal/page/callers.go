@@ -16,7 +16,7 @@ type callers struct {
 
 	Columns []header
 	Rows    []caller
-	Found   int64 // those that the question asks for
+	Found   int64 // by the question
 	All     int64
 	Hashed  bool // some are known by their tokens only
 	Others  bool // some are not known
@@ -27,45 +27,48 @@ type header struct {
 	ID, Name, Link string
 	Sort           string // aria-sort, or ""
 	Number         bool
+
+	downFirst bool // the first click sorts the largest first
+	compare   func(a, b *caller) int
 }
 
-// arrow shows the order.
-func (h header) arrow() string {
-	switch h.Sort {
-	case "ascending":
-		return " ↑"
-	case "descending":
-		return " ↓"
-	}
-	return ""
-}
-
-// caller is one row.
+// caller is a row of the table.
 type caller struct {
-	Name                          string
-	Unknown                       bool // Name is no id
-	Organizations, Clients        texts
-	Methods, Ways                 texts
-	Calls                         int64
-	First, Last                   moment
-	firstAt, lastAt               time.Time
-	organizations, clients, other []string
+	Name                                    string
+	Unknown                                 bool // Name is no id
+	Organizations, Clients, Methods, Routes texts
+	Calls                                   int64
+	First, Last                             time.Time
+
+	protocols texts // are searched, and not shown
 }
 
-// texts are a few of many.
-type texts struct {
-	Shown []string
-	More  int64
-}
+// texts are those of a caller's calls.
+type texts []string
 
 const (
-	// shownCallers is how many rows there are at most, and shownTexts how many texts in one.
+	// shownCallers is how many rows are shown, and shownTexts how many texts in a cell.
 	shownCallers = 200
 	shownTexts   = 3
 )
 
+// Shown are the texts to show.
+func (t texts) Shown() texts { return t[:min(len(t), shownTexts)] }
+
+// Hidden is how many are not shown.
+func (t texts) Hidden() int64 { return int64(len(t) - len(t.Shown())) }
+
+// distinct are the texts in order, each once, without "".
+func (t texts) distinct() texts {
+	slices.Sort(t)
+	return slices.DeleteFunc(slices.Compact(t), func(text string) bool { return text == "" })
+}
+
 // question is what a reader asks to see.
-type question struct{ query, sort string }
+type question struct {
+	Query string
+	Sort  string // a column's ID; with a minus, the largest first
+}
 
 func questionOf(parameters url.Values) question {
 	const most = 200 // bytes
@@ -73,153 +76,115 @@ func questionOf(parameters url.Values) question {
 	if len(query) > most {
 		query = strings.ToValidUTF8(query[:most], "")
 	}
-	sort := parameters.Get("sort")
-	if orders()[strings.TrimPrefix(sort, "-")] == nil {
-		sort = "-calls"
+	q := question{query, parameters.Get("sort")}
+	if !slices.ContainsFunc(headers(), func(h header) bool { return h.ID == strings.TrimPrefix(q.Sort, "-") }) {
+		q.Sort = "-calls"
 	}
-	return question{query, sort}
+	return q
 }
 
-// link is the address of the answer with another order.
-func (q question) link(sort string) string {
-	parameters := url.Values{"sort": {sort}}
-	if q.query != "" {
-		parameters.Set("q", q.query)
+// link is the address of the answer to a question.
+func (q question) link() string {
+	parameters := url.Values{"sort": {q.Sort}}
+	if q.Query != "" {
+		parameters.Set("q", q.Query)
 	}
 	return "/?" + parameters.Encode() + "#callers"
 }
 
-// orders are those of the columns, the smallest first.
-func orders() map[string]func(a, b caller) int {
-	return map[string]func(a, b caller) int{
-		"caller":       func(a, b caller) int { return 0 }, //nolint:revive // what is equal is sorted by it
-		"organization": func(a, b caller) int { return slices.Compare(a.organizations, b.organizations) },
-		"client":       func(a, b caller) int { return slices.Compare(a.clients, b.clients) },
-		"method":       func(a, b caller) int { return slices.Compare(a.Methods.Shown, b.Methods.Shown) },
-		"way":          func(a, b caller) int { return slices.Compare(a.Ways.Shown, b.Ways.Shown) },
-		"calls":        func(a, b caller) int { return cmp.Compare(a.Calls, b.Calls) },
-		"first":        func(a, b caller) int { return a.firstAt.Compare(b.firstAt) },
-		"last":         func(a, b caller) int { return a.lastAt.Compare(b.lastAt) },
+// ShowAll is the address of the answer without the search.
+func (q question) ShowAll() string { return question{Sort: q.Sort}.link() }
+
+// headers are the columns' heads, without what depends on the question.
+func headers() []header {
+	return []header{
+		{ID: "caller", Name: "Caller", compare: func(a, b *caller) int { return strings.Compare(a.Name, b.Name) }},
+		{ID: "organization", Name: "Organization", compare: func(a, b *caller) int { return slices.Compare(a.Organizations, b.Organizations) }},
+		{ID: "client", Name: "Clients", compare: func(a, b *caller) int { return slices.Compare(a.Clients, b.Clients) }},
+		{ID: "method", Name: "Methods", compare: func(a, b *caller) int { return slices.Compare(a.Methods, b.Methods) }},
+		{ID: "way", Name: "Ways", compare: func(a, b *caller) int { return slices.Compare(a.Routes, b.Routes) }},
+		{ID: "calls", Name: "Calls", Number: true, downFirst: true, compare: func(a, b *caller) int { return cmp.Compare(a.Calls, b.Calls) }},
+		{ID: "first", Name: "First seen", downFirst: true, compare: func(a, b *caller) int { return a.First.Compare(b.First) }},
+		{ID: "last", Name: "Last seen", downFirst: true, compare: func(a, b *caller) int { return a.Last.Compare(b.Last) }},
 	}
 }
 
-// headers are the columns. A second click turns the order round; numbers and times begin with
-// the largest.
-func headers(q question) []header {
-	columns := []header{
-		{ID: "caller", Name: "Caller"},
-		{ID: "organization", Name: "Organization"},
-		{ID: "client", Name: "Clients"},
-		{ID: "method", Name: "Methods"},
-		{ID: "way", Name: "Ways"},
-		{ID: "calls", Name: "Calls", Number: true},
-		{ID: "first", Name: "First seen"},
-		{ID: "last", Name: "Last seen"},
+// newCallers sorts and searches the callers. The links of the heads keep the search, and that
+// of the column that is sorted by turns the order round.
+func newCallers(now time.Time, read snapshot, q question) callers {
+	section := callers{question: q, Columns: headers()}
+	rows := callersOf(read, startOf(now, days))
+	section.All = int64(len(rows))
+	for _, row := range rows {
+		section.Hashed = section.Hashed || strings.HasPrefix(row.Name, "token:")
+		section.Others = section.Others || row.Name == usage.Others
 	}
-	for i := range columns {
-		c := &columns[i]
-		down, next := "-"+c.ID, c.ID
-		switch q.sort {
-		case c.ID:
-			c.Sort, next = "ascending", down
+	rows = slices.DeleteFunc(rows, func(row caller) bool { return !row.matches(q.Query) })
+	for i := range section.Columns {
+		column := &section.Columns[i]
+		order := func(a, b caller) int { return cmp.Or(column.compare(&a, &b), strings.Compare(a.Name, b.Name)) }
+		down, next := "-"+column.ID, column.ID
+		switch q.Sort {
+		case column.ID:
+			column.Sort, next = "ascending", down
+			slices.SortFunc(rows, order)
 		case down:
-			c.Sort = "descending"
+			column.Sort = "descending"
+			slices.SortFunc(rows, func(a, b caller) int { return order(b, a) })
 		default:
-			if c.Number || c.ID == "first" || c.ID == "last" {
+			if column.downFirst {
 				next = down
 			}
 		}
-		c.Link = q.link(next)
+		column.Link = question{q.Query, next}.link()
 	}
-	return columns
-}
-
-func newCallers(now time.Time, known snapshot, q question) callers {
-	section := callers{question: q, Columns: headers(q)}
-	rows := callersOf(known, startOf(now, days))
-	section.All = int64(len(rows))
-	for _, each := range rows {
-		section.Hashed = section.Hashed || strings.HasPrefix(each.Name, "token:")
-		section.Others = section.Others || each.Name == usage.Others
-	}
-	rows = slices.DeleteFunc(rows, func(each caller) bool { return !each.matches(q.query) })
-	column, down := strings.CutPrefix(q.sort, "-")
-	order := orders()[column]
-	slices.SortFunc(rows, func(a, b caller) int {
-		sorted := cmp.Or(order(a, b), strings.Compare(a.Name, b.Name))
-		if down {
-			return -sorted
-		}
-		return sorted
-	})
-	section.Found = int64(len(rows))
-	section.Rows = rows[:min(len(rows), shownCallers)]
+	section.Found, section.Rows = int64(len(rows)), rows[:min(len(rows), shownCallers)]
 	return section
 }
 
 // callersOf has a row for each caller since a time.
-func callersOf(known snapshot, since time.Time) []caller {
-	byName := map[string]*caller{}
-	day := since.Format(time.DateOnly)
-	for _, row := range known.rows {
+func callersOf(read snapshot, since time.Time) []caller {
+	byName, day := map[string]*caller{}, since.Format(time.DateOnly)
+	for _, row := range read.rows {
 		if row.Day < day {
 			continue
 		}
-		each := byName[row.Caller]
-		if each == nil {
-			whole := known.callers[row.Caller]
-			each = &caller{Name: row.Caller, firstAt: whole.First, lastAt: whole.Last}
-			byName[row.Caller] = each
+		c := byName[row.Caller]
+		if c == nil {
+			whole := read.callers[row.Caller]
+			c = &caller{Name: row.Caller, Unknown: row.Caller == "" || row.Caller == usage.Others, First: whole.First, Last: whole.Last}
+			byName[row.Caller] = c
 		}
-		each.Calls += row.Calls
-		each.organizations = append(each.organizations, row.Organization)
-		each.clients = append(each.clients, row.Client)
-		each.Methods.Shown = append(each.Methods.Shown, row.Method)
-		each.Ways.Shown = append(each.Ways.Shown, wayName(row.Way))
-		each.other = append(each.other, row.Protocol)
-		if each.firstAt.IsZero() || row.First.Before(each.firstAt) {
-			each.firstAt = row.First
+		c.Calls += row.Calls
+		c.Organizations = append(c.Organizations, row.Organization)
+		c.Clients = append(c.Clients, row.Client)
+		c.Methods = append(c.Methods, row.Method)
+		c.Routes = append(c.Routes, routeName(row.Way))
+		c.protocols = append(c.protocols, row.Protocol)
+		if c.First.IsZero() || row.First.Before(c.First) {
+			c.First = row.First
 		}
-		if row.Last.After(each.lastAt) {
-			each.lastAt = row.Last
+		if row.Last.After(c.Last) {
+			c.Last = row.Last
 		}
 	}
 	rows := make([]caller, 0, len(byName))
-	for _, each := range byName {
-		rows = append(rows, each.finished())
+	for _, c := range byName {
+		if c.Name == "" {
+			c.Name = "(no token)"
+		}
+		for _, of := range []*texts{&c.Organizations, &c.Clients, &c.Methods, &c.Routes, &c.protocols} {
+			*of = of.distinct()
+		}
+		rows = append(rows, *c)
 	}
 	return rows
-}
-
-// finished is a row that can be shown.
-func (c *caller) finished() caller {
-	c.organizations, c.Organizations = few(c.organizations)
-	c.clients, c.Clients = few(c.clients)
-	c.Methods.Shown, _ = few(c.Methods.Shown)
-	c.Ways.Shown, _ = few(c.Ways.Shown)
-	c.other, _ = few(c.other)
-	c.First, c.Last = momentOf(c.firstAt), momentOf(c.lastAt)
-	switch c.Name {
-	case "":
-		c.Name, c.Unknown = "(no token)", true
-	case usage.Others:
-		c.Unknown = true
-	}
-	return *c
-}
-
-// few are the texts that are not empty, each once, and those of them to show.
-func few(all []string) ([]string, texts) {
-	slices.Sort(all)
-	all = slices.DeleteFunc(slices.Compact(all), func(text string) bool { return text == "" })
-	shown := min(len(all), shownTexts)
-	return all, texts{all[:shown], int64(len(all) - shown)}
 }
 
 // matches reports whether a text is found somewhere in the row.
 func (c *caller) matches(query string) bool {
 	query = strings.ToLower(query)
-	for _, text := range slices.Concat([]string{c.Name}, c.organizations, c.clients, c.Methods.Shown, c.Ways.Shown, c.other) {
+	for _, text := range slices.Concat(texts{c.Name}, c.Organizations, c.Clients, c.Methods, c.Routes, c.protocols) {
 		if strings.Contains(strings.ToLower(text), query) {
 			return true
 		}

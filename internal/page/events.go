@@ -5,54 +5,55 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"github.com/labstack/echo/v4"
 )
 
 const (
-	// lookEvery is how often a stream looks for changes.
-	lookEvery = 2 * time.Second
-	// aliveEvery is how often a stream without changes says that it is there.
-	aliveEvery = 15 * time.Second
-	// eventTimeout is how long a browser may take to read an event. The stream itself lasts
-	// as long as it likes.
+	// checkEvery is how often a stream looks for changes.
+	checkEvery = 2 * time.Second
+	// keepAliveEvery is how often a stream without changes sends a comment.
+	keepAliveEvery = 15 * time.Second
+	// eventTimeout is how long a browser may take to read an event. The stream itself has no
+	// limit.
 	eventTimeout = 30 * time.Second
 )
 
-// events answers GET /events: the page's state now, and again whenever it has changed, as
-// server-sent events. A page of another state loads itself again.
-func (p *Page) events(c echo.Context) error {
+// serveEvents sends the page's state now and whenever it has changed, as server-sent events.
+// The page's script loads the page again if that has another state.
+func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if p.closing.Err() != nil {
-		return c.String(http.StatusServiceUnavailable, "shutting down\n")
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+		return
 	}
-	ctx, w := c.Request().Context(), c.Response()
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // or nginx keeps events to itself
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
+	if r.Method == http.MethodHead {
+		return // without a body, which would have no end
+	}
 	controller := http.NewResponseController(w)
 	send := func(event string) bool {
 		_ = controller.SetWriteDeadline(time.Now().Add(eventTimeout)) // fails only for writers that are not net/http's
 		_, err := fmt.Fprint(w, event)
 		return err == nil && controller.Flush() == nil
 	}
-	look, alive := time.NewTicker(lookEvery), time.NewTicker(aliveEvery)
-	defer look.Stop()
-	defer alive.Stop()
+	check, keepAlive := time.NewTicker(checkEvery), time.NewTicker(keepAliveEvery)
+	defer check.Stop()
+	defer keepAlive.Stop()
 	for sent, event := "", "retry: 3000\n\n"; ; {
-		if state := p.state(ctx); state != sent {
+		if state := p.state(r.Context()); state != sent {
 			sent, event = state, event+"event: state\ndata: "+state+"\n\n"
 		}
 		if event != "" && !send(event) {
-			return nil // the browser has gone
+			return // the browser has gone
 		}
 		event = ""
 		select {
-		case <-ctx.Done():
-			return nil
+		case <-r.Context().Done():
+			return
 		case <-p.closing.Done():
-			return nil
-		case <-alive.C:
+			return
+		case <-keepAlive.C:
 			event = ":\n\n"
-		case <-look.C:
+		case <-check.C:
 		}
 	}
 }
@@ -60,9 +61,13 @@ func (p *Page) events(c echo.Context) error {
 // state changes when the page would show something else: also every minute, because it says
 // how long ago things were.
 func (p *Page) state(ctx context.Context) string {
-	return p.stateOf(p.look(ctx))
+	return p.stateOf(p.snapshot(ctx))
 }
 
-func (p *Page) stateOf(known snapshot) string {
-	return fmt.Sprintf("%x.%d.%d.%d.%d.%d", p.started.UnixNano(), known.number, p.settings.Load().number, compared(p.config.Ledger.Shadows()), p.config.Breaker(), p.config.Now().Unix()/60)
+func (p *Page) stateOf(s snapshot) string {
+	var compared int64
+	for _, row := range p.config.Ledger.Shadows() {
+		compared += row.Calls
+	}
+	return fmt.Sprintf("%x.%d.%d.%d.%d.%d", p.started.UnixNano(), s.number, p.settings.Load().number, compared, p.config.Breaker(), p.config.Now().Unix()/60)
 }

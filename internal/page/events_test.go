@@ -52,7 +52,11 @@ func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var breaker atomic.Int64
 		s := &site{ledger: &ledger{Ledger: usage.NewLedger(usage.Config{})}, settings: config.Default()}
-		s.Page = page.New(page.Config{Ledger: s.ledger, Breaker: func() v2client.BreakerState { return v2client.BreakerState(breaker.Load()) }, Settings: s.settings})
+		made, err := page.New(page.Config{Ledger: s.ledger, Breaker: func() v2client.BreakerState { return v2client.BreakerState(breaker.Load()) }, Settings: s.settings})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Page = made
 		open := func(ctx context.Context) *stream {
 			opened := &stream{header: http.Header{}}
 			go func() {
@@ -97,6 +101,20 @@ func TestEvents(t *testing.T) {
 		}
 		if late := open(t.Context()); late.news() == "" || !late.ended.Load() || late.status != http.StatusServiceUnavailable {
 			t.Errorf("after Close: got status %d, ended %t, want 503", late.status, late.ended.Load())
+		}
+	})
+}
+
+// HEAD /events has the stream's headers and ends at once: there is no body to wait for.
+func TestHeadOfEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, began, recorder := newSite(t, nil), time.Now(), httptest.NewRecorder()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		s.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodHead, "/events", http.NoBody))
+		if got := recorder.Header().Get("Content-Type"); got != "text/event-stream" || recorder.Body.Len() > 0 || !time.Now().Equal(began) {
+			t.Errorf("got %s, %d bytes, after %v, want the headers at once", got, recorder.Body.Len(), time.Since(began))
 		}
 	})
 }

@@ -57,10 +57,14 @@ func newSite(t *testing.T, change func(*site)) *site {
 	if change != nil {
 		change(s)
 	}
-	s.Page = page.New(page.Config{
+	made, err := page.New(page.Config{
 		Ledger: s.ledger, Breaker: func() v2client.BreakerState { return s.breaker }, Settings: s.settings,
 		Version: "v1.2.3", Now: func() time.Time { return s.clock },
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Page = made
 	t.Cleanup(s.Close)
 	s.clock = now()
 	return s

@@ -1,9 +1,8 @@
-// Package page is the migration page of the admin listener: may v1 go, who still calls it,
-// and how the adapter does. It is whole without JavaScript, which only updates it.
+// Package page serves the migration page of the admin listener: whether v1 can go, who still
+// calls it, and how the adapter is doing. The page works without JavaScript, which only keeps
+// it up to date.
 //
-// A section of the page is a type with a template beside it, which make generate turns into Go,
-// and a line in view and in view.templ. html/template would do, but it finds methods by their
-// names, so that the linker could drop none in all of the program: a sixth of it.
+// A section of the page is a field of view, and a template in templates that shows it.
 package page
 
 import (
@@ -11,15 +10,13 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io"
+	"html/template"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/config"
@@ -38,7 +35,7 @@ type Ledger interface {
 type Config struct {
 	// Ledger has the calls that the page shows.
 	Ledger Ledger
-	// Breaker is the state of the breaker in force.
+	// Breaker returns the breaker's current state.
 	Breaker func() v2client.BreakerState
 	// Settings are the adapter's, until Set.
 	Settings config.Config
@@ -46,108 +43,108 @@ type Config struct {
 	Version string
 	// Now is the clock. Default: [time.Now].
 	Now func() time.Time
-	// Log receives what could not be shown. Default: none.
+	// Log receives errors that the page does not show. Default: none.
 	Log *slog.Logger
 }
 
-// Page is the handler of the page and of what belongs to it: see Patterns. It is safe for
-// concurrent use.
+// Page is the handler of the page and its assets: see Patterns. It is safe for concurrent use.
 type Page struct {
 	config   Config
 	started  time.Time
-	settings atomic.Pointer[settingsInForce]
+	settings atomic.Pointer[numberedSettings]
 	recent   recent
-	echo     *echo.Echo
+	template *template.Template
+	mux      *http.ServeMux
 	closing  context.Context //nolint:containedctx // of the Page, not of a request
 	close    context.CancelFunc
 
-	mu    sync.Mutex // of what was read last
-	known snapshot
-	next  time.Time // to read
+	mu       sync.Mutex // guards what follows
+	last     snapshot
+	nextRead time.Time // of the ledger
 }
 
-// settingsInForce are settings, and how many there were before them.
-type settingsInForce struct {
+// numberedSettings are settings, and how many there were before them.
+type numberedSettings struct {
 	config.Config
 
 	number int
 }
 
-// Patterns are those of [http.ServeMux] for the requests that a Page answers.
-func Patterns() []string { return []string{"GET /{$}", "GET /events", "GET /assets/"} }
-
-//go:generate go tool -modfile=../../tools/go.mod templ generate -log-level error
-
-//go:embed assets
+//go:embed assets templates
 var files embed.FS
 
-// New returns a Page.
-func New(c Config) *Page {
+// The page's requests, as patterns of [http.ServeMux].
+const (
+	patternPage   = "GET /{$}"
+	patternEvents = "GET /events"
+	patternAsset  = "GET /assets/{file}"
+)
+
+// Patterns are those of [http.ServeMux] for the requests that a Page answers.
+func Patterns() []string { return []string{patternPage, patternEvents, patternAsset} }
+
+// New returns a Page. It fails if an embedded file is missing, or a template cannot be parsed.
+func New(c Config) (*Page, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Page{config: c, started: c.Now(), echo: echo.New()}
-	p.closing, p.close = context.WithCancel(context.Background())
-	p.settings.Store(&settingsInForce{Config: c.Settings})
-	p.echo.Logger.SetOutput(io.Discard) // Config.Log is told
-	assets, err := fs.Sub(files, "assets")
+	templates, err := template.New("page.html").Funcs(functions()).ParseFS(files, "templates/*.html")
 	if err != nil {
-		panic(fmt.Sprintf("embedded assets: %v", err)) //nolint:forbidigo // of the build
+		return nil, fmt.Errorf("the migration page: %w", err)
 	}
-	p.echo.Use(protect)
-	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		p.echo.Add(method, "/", p.show)
-		p.echo.Add(method, "/assets/*", echo.StaticDirectoryHandler(assets, false))
+	assets, err := fs.Sub(files, "assets") // without the templates
+	if err != nil {
+		return nil, fmt.Errorf("the migration page: %w", err)
 	}
-	p.echo.GET("/events", p.events)
-	return p
+	p := &Page{config: c, started: c.Now(), template: templates, mux: http.NewServeMux()}
+	p.closing, p.close = context.WithCancel(context.Background())
+	p.settings.Store(&numberedSettings{Config: c.Settings})
+	p.mux.HandleFunc(patternPage, p.servePage)
+	p.mux.HandleFunc(patternEvents, p.serveEvents)
+	p.mux.Handle(patternAsset, http.StripPrefix("/assets/", http.FileServerFS(assets)))
+	return p, nil
 }
 
 // Set replaces the settings that are shown.
 func (p *Page) Set(settings config.Config) {
-	p.settings.Store(&settingsInForce{Config: settings, number: p.settings.Load().number + 1})
+	p.settings.Store(&numberedSettings{Config: settings, number: p.settings.Load().number + 1})
 }
 
-// Observe notes how long a call took.
+// Observe records how long a call took.
 func (p *Page) Observe(event adapter.Event) {
-	p.recent.add(call{at: event.Started.Add(event.Duration), took: event.Duration, way: event.Route})
+	p.recent.add(latency{at: event.Started.Add(event.Duration), took: event.Duration, route: event.Route})
 }
 
-// Close ends all streams of events, and lets none begin, so that a shutdown need not wait for
-// them.
+// Close ends all event streams and refuses new ones, so that a shutdown does not wait for them.
 func (p *Page) Close() { p.close() }
 
-// ServeHTTP implements [http.Handler].
-func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.echo.ServeHTTP(w, r) }
-
-// policy lets the page load its own two files and icon, and nothing run that is written in it:
-// much that it shows was written by clients.
+// policy lets the page load its own files, and run no script that is written in it: much of
+// what it shows was chosen by clients.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// protect sets the headers that keep other pages and caches away.
-func protect(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		header := c.Response().Header()
-		header.Set("Content-Security-Policy", policy)
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "no-referrer")
-		header.Set("Cross-Origin-Resource-Policy", "same-origin")
-		header.Set("Cross-Origin-Opener-Policy", "same-origin")
-		header.Set("Cache-Control", "no-store")
-		return next(c)
-	}
+// ServeHTTP implements [http.Handler]. Its headers keep other pages and caches away.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Content-Security-Policy", policy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cache-Control", "no-store")
+	p.mux.ServeHTTP(w, r)
 }
 
-// show answers GET /.
-func (p *Page) show(c echo.Context) error {
+func (p *Page) servePage(w http.ResponseWriter, r *http.Request) {
 	var page bytes.Buffer // so that half a page is never sent
-	if err := p.view(c.Request().Context(), questionOf(c.QueryParams())).page().Render(c.Request().Context(), &page); err != nil {
-		p.config.Log.ErrorContext(c.Request().Context(), "the migration page cannot be shown", "cause", err.Error())
-		return echo.ErrInternalServerError
+	if err := p.template.Execute(&page, p.view(r.Context(), questionOf(r.URL.Query()))); err != nil {
+		p.config.Log.ErrorContext(r.Context(), "the migration page cannot be shown", "cause", err.Error())
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
 	}
-	return c.HTMLBlob(http.StatusOK, page.Bytes())
+	w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+	_, _ = w.Write(page.Bytes()) // fails if the client has closed the connection
 }

@@ -57,7 +57,7 @@ func TestPolicyForbidsWhatThePageDoesNotNeed(t *testing.T) {
 func TestOtherPathsAreNotThere(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	for _, path := range []string{"/index.html", "/assets/", "/assets/..", "/assets/../page.go", "/assets/%2e%2e/view.templ", "/assets/none", "/view.templ", "/events/1"} {
+	for _, path := range []string{"/index.html", "/assets/", "/assets/..", "/assets/../page.go", "/assets/%2e%2e/templates/page.html", "/assets/..%2ftemplates%2fpage.html", "/assets/assets/page.css", "/assets/none", "/templates/page.html", "/events/1"} {
 		if got := s.get(path).Code; got == http.StatusOK {
 			t.Errorf("%s: got status %d", path, got)
 		}

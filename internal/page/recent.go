@@ -6,42 +6,42 @@ import (
 	"time"
 )
 
-// call is how long a call took.
-type call struct {
-	at   time.Time // its end
-	took time.Duration
-	way  string
+// latency is how long a call took.
+type latency struct {
+	at    time.Time // the call's end
+	took  time.Duration
+	route string
 }
 
 const (
-	// remembered is how many calls are.
-	remembered = 2048
-	// recently is how long a call counts.
-	recently = 15 * time.Minute
+	// maxRecent is the number of calls that are kept.
+	maxRecent = 2048
+	// recentFor is how long a call counts.
+	recentFor = 15 * time.Minute
 )
 
-// recent are the last calls. It is safe for concurrent use.
+// recent keeps the last calls. It is safe for concurrent use.
 type recent struct {
 	mu    sync.Mutex
-	calls [remembered]call
+	calls [maxRecent]latency
 	next  int
 }
 
-func (r *recent) add(each call) {
+func (r *recent) add(call latency) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.calls[r.next%remembered] = each
+	r.calls[r.next%maxRecent] = call
 	r.next++
 }
 
-// took are the times that calls of a way took that ended since a time, the shortest first.
-func (r *recent) took(way string, since time.Time) []time.Duration {
+// took returns how long a route's calls took that ended since a time, the shortest first.
+func (r *recent) took(route string, since time.Time) []time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var took []time.Duration
-	for _, each := range r.calls[:min(r.next, remembered)] {
-		if each.way == way && !each.at.Before(since) {
-			took = append(took, each.took)
+	for _, call := range r.calls[:min(r.next, maxRecent)] {
+		if call.route == route && !call.at.Before(since) {
+			took = append(took, call.took)
 		}
 	}
 	slices.Sort(took)

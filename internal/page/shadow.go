@@ -8,7 +8,7 @@ import (
 // shadow is the section of what shadow mode finds.
 type shadow struct {
 	On                                  bool
-	Judged                              int64 // agreed or differed
+	Compared                            int64 // agrees or differs
 	Agrees, Differs, Undecided, Dropped int64
 	Differences                         []usage.ShadowRow
 }
@@ -33,14 +33,6 @@ func newShadow(on bool, rows []usage.ShadowRow) shadow {
 			}
 		}
 	}
-	section.Judged = section.Agrees + section.Differs
+	section.Compared = section.Agrees + section.Differs
 	return section
-}
-
-// compared is how many calls were, whatever came of it.
-func compared(rows []usage.ShadowRow) (calls int64) {
-	for _, row := range rows {
-		calls += row.Calls
-	}
-	return calls
 }

@@ -10,63 +10,61 @@ import (
 	"zitadel-v1-adapter/internal/usage"
 )
 
-// snapshot is what the ledger said, the same for all who look at about the same time.
+// snapshot is the ledger's content, shared by all requests within a short time.
 type snapshot struct {
 	rows    []usage.Row           // of the last days
-	callers map[string]usage.Span // all that are known
-	number  int                   // changes with the others
+	callers map[string]usage.Span // of all time
+	number  int                   // changes with the other fields
 	at      time.Time             // when it was read; zero: never
-	stale   bool                  // the store did not answer since
+	stale   bool                  // the store has not answered since
 }
 
 const (
-	// days is how far back the page looks, in whole UTC days before today.
-	days = 30
-	// fewDays is the same for what is new.
+	// days is how far back the page looks, in whole UTC days before today, and fewDays how
+	// far it looks for what is recent.
+	days    = 30
 	fewDays = 7
 
-	// lookAtMost is how often the ledger is read, and share how much of the time at most:
-	// the store has other things to do.
-	lookAtMost = time.Second
-	share      = 20
-	// readTimeout is how long it may take, and pause how long a ledger that is slow is left
-	// alone at most.
-	readTimeout = 5 * time.Second
-	pause       = 30 * time.Second
+	// readPause is the least time between two reads of the ledger. A slow one is read less
+	// often, so that reading takes at most 1/readShare of the time, up to maxReadPause.
+	readPause    = time.Second
+	readShare    = 20
+	maxReadPause = 30 * time.Second
+	readTimeout  = 5 * time.Second
 )
 
-// startOf is when the days before a time begin.
+// startOf is the beginning of the day that is some days before a time.
 func startOf(now time.Time, days int) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
-// look reads the ledger, unless that was done just now.
-func (p *Page) look(ctx context.Context) snapshot {
+// snapshot reads the ledger, unless that was done just now.
+func (p *Page) snapshot(ctx context.Context) snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	began := p.config.Now()
-	if began.Before(p.next) {
-		return p.known
+	if began.Before(p.nextRead) {
+		return p.last
 	}
-	// Others get the answer too, so it does not end with who asked.
+	// Other requests get the result too, so it does not end with this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	defer context.AfterFunc(p.closing, cancel)()
 	rows, err := p.config.Ledger.Rows(ctx, startOf(began, days))
 	callers, callersErr := p.config.Ledger.Callers(ctx)
 	now := p.config.Now()
-	p.next = now.Add(min(max(share*now.Sub(began), lookAtMost), pause))
+	p.nextRead = now.Add(min(max(readShare*now.Sub(began), readPause), maxReadPause))
 	if err = errors.Join(err, callersErr); err != nil {
-		if !p.known.stale {
+		if !p.last.stale {
 			p.config.Log.WarnContext(ctx, "the usage store did not answer", "cause", err.Error())
-			p.known.stale = true
-			p.known.number++
+			p.last.stale = true
+			p.last.number++
 		}
-		return p.known
+		return p.last
 	}
-	if p.known.stale || p.known.at.IsZero() || !slices.Equal(rows, p.known.rows) || !maps.Equal(callers, p.known.callers) {
-		p.known = snapshot{rows: rows, callers: callers, number: p.known.number + 1}
+	if p.last.stale || p.last.at.IsZero() || !slices.Equal(rows, p.last.rows) || !maps.Equal(callers, p.last.callers) {
+		p.last = snapshot{rows: rows, callers: callers, number: p.last.number + 1}
 	}
-	p.known.at = now
-	return p.known
+	p.last.at = now
+	return p.last
 }

@@ -2,83 +2,74 @@ package page
 
 import (
 	"context"
+	"html/template"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/a-h/templ"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/config"
 )
 
-// view is all that the page shows, a section each, in this order.
+// view is the data of the page's templates, with a field for each section.
 type view struct {
 	State    string // see Page.state
-	At       moment
-	Stale    bool // the store does not answer
-	Shared   bool // there is a store
+	Now      time.Time
+	At       time.Time // when the ledger was read
+	Stale    bool      // the store does not answer
+	Shared   bool      // there is a store
 	Methods  []string
 	Verdict  verdict
-	Curve    curve
+	Daily    daily
 	Callers  callers
 	Outcomes outcomes
 	Shadow   shadow
-	Now      present
+	Health   health
 	End      end
 	Settings settings
 	Version  string
-	Started  moment
-	Runs     string
+	Started  time.Time
 }
 
 func (p *Page) view(ctx context.Context, q question) view {
-	known := p.look(ctx)
+	read := p.snapshot(ctx)
 	now, inForce := p.config.Now(), p.settings.Load().Config
-	at := known.at
+	at := read.at
 	if at.IsZero() {
 		at = now
 	}
 	return view{
-		State: p.stateOf(known), At: momentOf(at), Stale: known.stale, Shared: inForce.Usage.Store != "", Methods: adapter.MethodNames(),
-		Verdict:  newVerdict(now, p.started, known, inForce),
-		Curve:    newCurve(now, known.rows),
-		Callers:  newCallers(now, known, q),
-		Outcomes: newOutcomes(now, known.rows),
+		State: p.stateOf(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store != "", Methods: adapter.MethodNames(),
+		Verdict:  newVerdict(now, p.started, read, inForce.Deprecation.Sunset),
+		Daily:    newDaily(now, read.rows),
+		Callers:  newCallers(now, read, q),
+		Outcomes: newOutcomes(now, read.rows),
 		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
-		Now:      p.present(now),
+		Health:   p.health(now),
 		End:      newEnd(now, inForce.Deprecation),
 		Settings: newSettings(inForce),
-		Version:  p.config.Version, Started: momentOf(p.started), Runs: span(now.Sub(p.started)),
+		Version:  p.config.Version, Started: p.started,
 	}
 }
 
-// scope says what is counted.
-func (v view) scope() string {
-	who := ", by this adapter alone since it was started: without `usage.store` it counts in memory."
-	if v.Shared {
-		who = ", by all adapters that share `usage.store`."
+// functions are those of the templates.
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"ago": ago, "count": count, "daysUntil": daysUntil, "milliseconds": milliseconds, "plural": plural, "route": routeName, "span": span, "until": until,
+		"day":       func(at time.Time) string { return at.UTC().Format(time.DateOnly) },
+		"minute":    func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
+		"rfc3339":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"wholeDays": func(d time.Duration) int64 { return int64(d / (24 * time.Hour)) },
+		"int64":     func(n int) int64 { return int64(n) }, // for count and plural
 	}
-	return "Counted are calls of `" + strings.Join(v.Methods, "` and `") + "`" + who + " Other v1 calls pass through and are not counted."
 }
 
-// moment is a time for people and for machines.
-type moment struct{ Machine, Text string }
-
-// short is a moment in a table that says that its times are in UTC.
-func (m moment) short() moment { return moment{m.Machine, strings.TrimSuffix(m.Text, " UTC")} }
-
-func momentOf(at time.Time) moment {
-	if at.IsZero() {
-		return moment{}
+// routeName is a route in words.
+func routeName(route string) string {
+	if route == adapter.RouteNative {
+		return "native v1"
 	}
-	at = at.UTC()
-	return moment{at.Format(time.RFC3339), at.Format("2006-01-02 15:04") + " UTC"}
-}
-
-func dayOf(at time.Time) moment {
-	day := at.UTC().Format(time.DateOnly)
-	return moment{day, day}
+	return "v2"
 }
 
 // ago is how long ago a time was.
@@ -87,6 +78,24 @@ func ago(now, at time.Time) string {
 		return "just now"
 	}
 	return span(now.Sub(at)) + " ago"
+}
+
+// until is how far away a time is.
+func until(now, at time.Time) string {
+	const exact = 48 * time.Hour // from here on in days, of which the last has begun
+	switch left := at.Sub(now); {
+	case left >= exact:
+		return "in " + plural(daysUntil(now, at), "day")
+	case left > 0:
+		return "in " + span(left)
+	}
+	return ago(now, at)
+}
+
+// daysUntil is in how many days a time comes. A day that has begun counts.
+func daysUntil(now, at time.Time) int64 {
+	const day = 24 * time.Hour
+	return int64((at.Sub(now) + day - 1) / day)
 }
 
 // span is a time in its largest unit.
@@ -103,10 +112,17 @@ func span(d time.Duration) string {
 	return plural(int64(d/day), "day")
 }
 
-// daysUntil is in how many days a time comes. A day that has begun counts.
-func daysUntil(now, at time.Time) int64 {
-	const day = 24 * time.Hour
-	return int64((at.Sub(now) + day - 1) / day)
+// milliseconds has three significant digits.
+func milliseconds(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	const hundred, ten = 100, 10
+	switch {
+	case ms >= hundred:
+		return count(int64(ms+0.5)) + " ms" //nolint:mnd // rounded
+	case ms >= ten:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	}
+	return strconv.FormatFloat(ms, 'f', 2, 64) + " ms"
 }
 
 func plural(n int64, what string) string {
@@ -127,18 +143,6 @@ func count(n int64) string {
 		text.WriteRune(digit)
 	}
 	return text.String()
-}
-
-// prose is a text of the page's own, in which code stands between backticks.
-func prose(text string) templ.Component {
-	var html strings.Builder
-	for i, part := range strings.Split(text, "`") {
-		if part = templ.EscapeString(part); i%2 == 1 {
-			part = "<code>" + part + "</code>"
-		}
-		html.WriteString(part)
-	}
-	return templ.Raw(html.String())
 }
 
 // settings is the section of the configuration in force.

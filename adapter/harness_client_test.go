@@ -219,7 +219,10 @@ func exchangeRaw(tb testing.TB, address, method string, request []byte) *http.Re
 func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]string) string {
 	t.Helper()
 	framer := newFramer(t, address, body, append([][2]string{
-		{":method", http.MethodPost}, {":scheme", "http"}, {":authority", authority}, {":path", path},
+		{":method", http.MethodPost},
+		{":scheme", "http"},
+		{":authority", authority},
+		{":path", path},
 		{"authorization", "Bearer pat-org-owner-a"},
 	}, extra...))
 	for {
@@ -244,8 +247,13 @@ func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]st
 func exchangeFrames(t *testing.T, address, body string) []map[string]string {
 	t.Helper()
 	return exchangeFields(t, address, body, [][2]string{
-		{":method", http.MethodPost}, {":scheme", "http"}, {":authority", "localhost:8088"}, {":path", procedure},
-		{"content-type", "application/grpc"}, {"te", "trailers"}, {"authorization", "Bearer pat-org-owner-a"},
+		{":method", http.MethodPost},
+		{":scheme", "http"},
+		{":authority", "localhost:8088"},
+		{":path", procedure},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
+		{"authorization", "Bearer pat-org-owner-a"},
 	})
 }
 

@@ -104,19 +104,20 @@ func checkBinaryHeaders(header http.Header) *rpcstatus.Status {
 // only one that grpc-gateway passes on unchecked), a host that is not, and a path that is not,
 // which ZITADEL's gateway adds as zitadel-activity-path.
 func checkMetadata(r *http.Request) *rpcstatus.Status {
-	key := ""
 	switch {
 	case slices.ContainsFunc(r.Header[metadataPrefix], IsPrintable):
 		return rpcstatus.New(connect.CodeInternal, "there is an empty key in the header")
 	case slices.ContainsFunc(r.Header["Authorization"], func(value string) bool { return !IsPrintable(value) }):
-		key = "authorization"
+		return notPrintable("authorization")
 	case !IsPrintable(r.Host):
-		key = "x-forwarded-host"
+		return notPrintable("x-forwarded-host")
 	case !IsPrintable(r.URL.Path):
-		key = "zitadel-activity-path"
-	default:
-		return nil
+		return notPrintable("zitadel-activity-path")
 	}
+	return nil
+}
+
+func notPrintable(key string) *rpcstatus.Status {
 	return rpcstatus.New(connect.CodeInternal, fmt.Sprintf("header key %q contains value with non-printable ASCII characters", key))
 }
 
@@ -212,7 +213,7 @@ const detailsTrailer = "Grpc-Trailer-Grpc-Status-Details-Bin"
 // acceptsTrailers reports whether grpc-gateway sends trailers. Over HTTP/2 native v1's answer
 // then never ends, because net/http's server drops what the trailer holds: here it has none.
 func acceptsTrailers(r *http.Request) bool {
-	return r.ProtoMajor == 1 && strings.Contains(strings.ToLower(r.Header.Get("Te")), "trailers")
+	return r.ProtoMajor == 1 && strings.Contains(strings.ToLower(r.Header.Get("TE")), "trailers")
 }
 
 // setChunked has an answer chunked, as grpc-gateway does for clients that accept trailers.

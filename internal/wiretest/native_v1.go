@@ -248,5 +248,5 @@ func (n *NativeV1) write(w http.ResponseWriter, answer recordings.Response) {
 		w.Header().Add(name, pair[1])
 	}
 	w.WriteHeader(answer.Status)
-	_, _ = w.Write(answer.Body(n.tb))
+	_, _ = w.Write(answer.Body(n.tb)) //nolint:gosec // a recording
 }

@@ -80,7 +80,7 @@ func (s *Server) permissions(w http.ResponseWriter, r *http.Request, caller *Cal
 
 // memberships lists where the caller has roles, whatever the organization of the call.
 func (s *Server) memberships(w http.ResponseWriter, _ *http.Request, caller *Caller) {
-	result := []map[string]any{}
+	result := make([]map[string]any, 0, len(caller.AdministratorOf))
 	for _, administrator := range caller.AdministratorOf {
 		membership := map[string]any{"userId": caller.UserID, "roles": administrator.Roles}
 		switch {

@@ -101,20 +101,14 @@ func body(tb testing.TB, text, encoded *string) []byte {
 	return decoded
 }
 
-// Path returns the path of a file: in shared/recordings next to the checkout, where the
-// recordings are maintained, or else in testdata, the project's copy of them.
+// Path returns the path of a file in testdata.
 func Path(tb testing.TB, file string) string {
 	tb.Helper()
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
 		tb.Fatal("no caller information")
 	}
-	folder := filepath.Dir(here)
-	beside := filepath.Join(folder, "..", "..", "..", "shared", "recordings", file)
-	if _, err := os.Stat(beside); err == nil {
-		return beside
-	}
-	return filepath.Join(folder, "testdata", file)
+	return filepath.Join(filepath.Dir(here), "testdata", file)
 }
 
 // Load reads the recordings in one of the .jsonl files.

@@ -32,10 +32,9 @@ type conn struct {
 	reader    *bufio.Reader
 	writer    *bufio.Writer
 	idleSince time.Time
-	headLeft  int64 // what may still be read of an answer's head
-
-	written    atomic.Bool // a part of the request at hand has been
-	unwritable atomic.Bool // nothing more can be
+	headLeft  int64       // what may still be read of an answer's head
+	written   atomic.Bool // a part of the request at hand has been
+	broken    atomic.Bool // a write failed
 
 	mu      sync.Mutex
 	aborted bool
@@ -105,7 +104,7 @@ func (c limits) Write(data []byte) (int, error) {
 		c.written.Store(true)
 	}
 	if err != nil {
-		c.unwritable.Store(true)
+		c.broken.Store(true)
 	}
 	return n, err
 }

@@ -37,10 +37,10 @@ type exchange struct {
 	ended      atomic.Bool
 
 	// If the request is written by another goroutine (see stream):
-	sending chan error            // receives the outcome; nil: the request has been written
-	failed  atomic.Pointer[error] // why it could not be written, if not for the connection
-	mu      sync.Mutex
-	hasHead bool // the head of the answer has come
+	sending    chan error            // receives the outcome; nil: the request has been written
+	unsendable atomic.Pointer[error] // why the request itself could not be written
+	mu         sync.Mutex
+	hasHead    bool // the head of the answer has come
 }
 
 // run writes the request and reads the head of its answer. If it returns an error, the
@@ -70,8 +70,9 @@ func (x *exchange) sendAndReceive() (*http.Response, error) {
 		return nil, err
 	}
 	response, err := x.readHead()
-	if failed := x.failed.Load(); err != nil && failed != nil {
-		return nil, *failed
+	if unsendable := x.unsendable.Load(); err != nil && unsendable != nil {
+		x.unanswered = false // the connection was given up for that
+		return nil, *unsendable
 	}
 	return response, err
 }
@@ -79,9 +80,8 @@ func (x *exchange) sendAndReceive() (*http.Response, error) {
 // send writes the request, or begins to.
 func (x *exchange) send() error {
 	if hasBody(x.request) && !isInMemory(x.request) {
-		streamed := *x.request
 		x.sending = make(chan error, 1)
-		go x.stream(&streamed)
+		go x.stream()
 		return nil
 	}
 	if err := x.write(x.request, inOnePiece{x.conn.writer}); err != nil {
@@ -108,18 +108,18 @@ func (x *exchange) write(request *http.Request, to io.Writer) error {
 }
 
 // stream writes a request whose body may take long, while its answer is waited for. If the
-// body fails, or is not as long as it said, there will be no answer; if the connection fails,
-// one may have come before.
-func (x *exchange) stream(request *http.Request) {
-	body := &watchedBody{ReadCloser: request.Body}
+// request itself is why that fails, such as its body, there will be no answer; if the connection
+// is, one may have come before.
+func (x *exchange) stream() {
+	body := &watchedBody{ReadCloser: x.request.Body}
+	request := *x.request
 	request.Body = body
-	err := x.write(request, x.conn.writer)
+	err := x.write(&request, x.conn.writer)
 	switch {
 	case err == nil:
 		x.limitHead()
-	case !x.conn.unwritable.Load():
-		failed := cmp.Or(body.failed, err)
-		x.failed.Store(&failed)
+	case !x.conn.broken.Load():
+		x.unsendable.Store(cmp.Or(body.failed.Load(), &err))
 		x.conn.abort()
 	}
 	x.sending <- err
@@ -224,17 +224,18 @@ func (x *exchange) isSent() bool {
 	}
 }
 
-// watchedBody is a request's body that remembers why it failed: net/http wraps that.
+// watchedBody is a request's body that remembers why it failed: net/http hides that in an error
+// of its own. net/http may read it on another goroutine.
 type watchedBody struct {
 	io.ReadCloser
 
-	failed error
+	failed atomic.Pointer[error]
 }
 
 func (b *watchedBody) Read(into []byte) (int, error) {
 	n, err := b.ReadCloser.Read(into)
 	if err != nil && !errors.Is(err, io.EOF) {
-		b.failed = err
+		b.failed.CompareAndSwap(nil, &err)
 	}
 	return n, err
 }

@@ -308,6 +308,21 @@ func TestBrokenBodyFailsTheExchange(t *testing.T) {
 	}
 }
 
+// A streamed request that net/http does not write to its end, here because the body is not as long
+// as the request says, fails. It waited for an answer without limit.
+func TestRequestThatCannotBeWrittenFails(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"short", "longer than it says"} {
+		p := newPeer(func(l *link) { _, _ = io.Copy(io.Discard, l.stream) }) // it never answers
+		request := requestOf(http.MethodPost, func() io.Reader { return struct{ io.Reader }{strings.NewReader(body)} })(p.url())
+		request.ContentLength = 10
+		if _, err := p.ours().RoundTrip(request); err == nil || !strings.Contains(err.Error(), "ContentLength=10") {
+			t.Errorf("%q: got %v, want net/http's error about the length", body, err)
+		}
+		p.serving.Wait()
+	}
+}
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

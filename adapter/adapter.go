@@ -286,7 +286,8 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 		return
 	}
 	if userID := called.value("user_id"); !a.config.Rollout.translates(userID) {
-		a.serveNative(x, r, protocolREST, &shadowCall{method: called.method, called: called}, userID)
+		event := a.newEvent(protocolREST, called.method, r)
+		a.serveNative(x, r, &shadowCall{event: event, method: called.method, called: called}, userID)
 		return
 	}
 	x.Header()["X-Robots-Tag"] = a.noRobots
@@ -300,10 +301,8 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 }
 
 // serveNative lets native v1 answer a call for a user whom the rollout has not reached.
-func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, protocol string, s *shadowCall, userID string) {
-	m := s.method
-	event := a.newEvent(protocol, m, r)
-	s.event = event
+func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, s *shadowCall, userID string) {
+	m, event := s.method, s.event
 	event.Route, event.UserID, event.Organization = RouteNative, userID, event.organization
 	if identity, known := a.identities.identity(event.token); known {
 		event.Caller = identity.UserID

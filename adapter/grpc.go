@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -29,6 +30,10 @@ type rpcCall struct {
 	message []byte
 	refusal *rpcstatus.Status
 	isRead  bool
+	// The client's timeout counts from the headers on.
+	timeout  time.Duration
+	limited  bool              // there is one
+	rejected *rpcstatus.Status // why the headers are no call's
 }
 
 // serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
@@ -36,26 +41,30 @@ type rpcCall struct {
 func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *method) {
 	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: &meteredBody{from: r.Body, slots: &a.largeBody}}
 	defer c.body.release()
-	if a.config.Rollout != RolloutAll && !a.translatesRPC(c, m) {
+	event := a.newEvent(string(protocol), m, r)
+	if c.timeout, c.limited, c.rejected = v1wire.AcceptRPC(r, protocol); c.limited {
+		a.limitBody(x, c.timeout)
+	}
+	if a.config.Rollout != RolloutAll && !a.translatesRPC(c, m, event) {
 		return
 	}
 	x.Header()["X-Robots-Tag"] = a.noRobots
 	if protocol != rpcstatus.GRPC {
 		a.webCORS.Allow(x, r)
 	}
-	a.answerRPC(c, m)
+	a.answerRPC(c, m, event)
 }
 
 // translatesRPC reads the call's message for the user in it, and lets native v1 answer
 // if the rollout has not reached that one.
-func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
+func (a *Adapter) translatesRPC(c *rpcCall, m *method, event *Event) bool {
 	var raw bytes.Buffer
 	c.body.from = io.TeeReader(c.request.Body, &raw)
 	c.read()
-	if c.refusal != nil && c.refusal.Code == connect.CodeUnavailable {
-		return true // there was no room to read it: by its user, it might go the other way
+	if c.refusal != nil && (c.refusal.Code == connect.CodeUnavailable || c.refusal.Code == connect.CodeDeadlineExceeded) {
+		return true // there was no room or no time to read it: native v1 could not be sent it
 	}
-	userID, shadowed := "", &shadowCall{method: m}
+	userID, shadowed := "", &shadowCall{method: m, event: event}
 	if m != nil && c.refusal == nil {
 		request := m.newRequest()
 		if proto.Unmarshal(c.message, request.message()) == nil {
@@ -71,19 +80,18 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *method) bool {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(&raw, c.request.Body), c.request.Body}
-	a.serveNative(c.Exchange, &replayed, string(c.protocol), shadowed, userID)
+	a.serveNative(c.Exchange, &replayed, shadowed, userID)
 	return false
 }
 
 // answerRPC answers by translation.
-func (a *Adapter) answerRPC(c *rpcCall, m *method) {
-	event := a.newEvent(string(c.protocol), m, c.request)
+func (a *Adapter) answerRPC(c *rpcCall, m *method, event *Event) {
 	c.Header()["X-Request-Id"] = event.answerID[:]
 	if m != nil {
 		c.request = a.traced(event, m, c.request)
 		defer func() { a.end(c.request.Context(), event, c.Status()) }()
 	}
-	timeout, limited, refusal := v1wire.AcceptRPC(c.request, c.protocol)
+	refusal := c.rejected
 	if refusal == nil && m == nil {
 		refusal = v1wire.UnknownMethod(c.request.URL.Path, managementv1connect.ManagementServiceName)
 	}
@@ -96,11 +104,10 @@ func (a *Adapter) answerRPC(c *rpcCall, m *method) {
 		return
 	}
 	ctx := c.request.Context()
-	if limited { // from the headers on, and once
+	if c.limited {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, event.Started.Add(timeout))
+		ctx, cancel = context.WithDeadline(ctx, event.Started.Add(c.timeout))
 		defer cancel()
-		a.limitBody(c.Exchange, timeout)
 	}
 	response, refusal := a.runRPC(ctx, c, m, event)
 	event.status = refusal

@@ -92,10 +92,10 @@ func (c Caller) setHeader(header http.Header, userAgent, host string) {
 	header["User-Agent"], header["Host"] = []string{userAgent}, []string{host}
 }
 
-// Authorization is the Authorization header as the client sent it, or "".
+// Authorization is the Authorization header that goes to ZITADEL, or "".
 func (c Caller) Authorization() string { return c.header.Get("Authorization") }
 
-// Organization is the x-zitadel-orgid header, or "" when the client sent none.
+// Organization is the x-zitadel-orgid header that goes to ZITADEL, or "".
 func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
 
 // AppendInstance appends what distinguishes the ZITADEL instances that one upstream

@@ -64,7 +64,10 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *method, event *Event) bool {
 	if c.refusal != nil && (c.refusal.Code == connect.CodeUnavailable || c.refusal.Code == connect.CodeDeadlineExceeded) {
 		return true // there was no room or no time to read it: native v1 could not be sent it
 	}
-	userID, shadowed := "", &shadowCall{method: m, event: event}
+	userID, shadowed := "", &shadowCall{method: m, event: event, refusal: c.rejected}
+	if shadowed.refusal == nil {
+		shadowed.refusal = v1wire.CheckEncoding(c.request, http.Header{})
+	}
 	if m != nil && c.refusal == nil {
 		request := m.newRequest()
 		if proto.Unmarshal(c.message, request.message()) == nil {

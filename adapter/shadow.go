@@ -67,7 +67,7 @@ type shadowCall struct {
 	body   keptBody
 	// request is the call's over the RPC protocols, nil if it cannot be read.
 	request request
-	// refusal is that of v1's gateway, over REST, before it reads the body.
+	// refusal is what the headers alone are refused with.
 	refusal *rpcstatus.Status
 	http    *http.Request // without its body
 }

@@ -114,6 +114,22 @@ func TestShadowAgreesWithRecordings(t *testing.T) {
 	}
 }
 
+// A call with a grpc-encoding that v1 does not have, here of a message that is not packed, is
+// refused by the adapter too: it was judged as one that would write.
+func TestShadowRefusesUnknownEncodings(t *testing.T) {
+	t.Parallel()
+	s, results := shadowed(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "12")
+	}))
+	request := rpcRequest(t, "application/grpc", userA, "pat-org-owner-a")
+	request.Headers["Grpc-Encoding"] = "br"
+	sendGRPC(t, newTransport(t, true), s.address, request)
+	if got := next(t, results); got.Result != adapter.ShadowAgrees {
+		t.Errorf("got %+v, want that both refuse", got)
+	}
+}
+
 // model is native v1 by the plain model, whose answers may be changed.
 type model struct {
 	world  v2test.Fixture

@@ -202,7 +202,7 @@ func (x *exchange) end(whole bool) {
 	if x.ended.Swap(true) {
 		return
 	}
-	if x.stopWatch() && whole && !x.last && x.conn.reader.Buffered() == 0 && x.isSent() {
+	if x.stopWatch() && whole && !x.last && x.conn.socket.attempt != nil && x.conn.reader.Buffered() == 0 && x.isSent() {
 		x.transport.put(x.conn)
 		return
 	}

@@ -2,10 +2,9 @@
 // methods over REST, gRPC and gRPC-Web exactly as ZITADEL's own v1 does, by way of
 // ZITADEL v2.
 //
-// One file speaks one protocol (rest.go, grpc.go, grpcweb_text.go), one file is one v1
-// method, as data (method.go says of what); between them stands the call (call.go) with
-// v1's organization rule (organization.go); one mapping leads back (status.go,
-// details.go).
+// Package v1wire reads requests and writes answers (rest.go and grpc.go call it). A v1 method
+// is data in a file of its own (method.go says which). Between them stands the call (call.go)
+// with v1's organization rule (organization.go); status.go and details.go map v2's answer back.
 package adapter
 
 import (
@@ -103,11 +102,11 @@ type Config struct {
 	Observe func(Event)
 	// Tracer makes a span of each v1 call. Default: none.
 	Tracer *tracing.Tracer
-	// Identify has callers of whom only the token is known asked for, once a token, so that
-	// [Event.Caller] is their user id. Their calls wait for that.
+	// Identify says that ZITADEL is asked who a caller is, once for each token, if only the token
+	// is known, so that [Event.Caller] is a user id. The caller's calls wait for that.
 	Identify bool
-	// CallerKey makes the hashes by which [Event.Caller] tells callers apart of whom only
-	// the token is known.
+	// CallerKey is the key of the hashes that [Event.Caller] has for callers of whom only the
+	// token is known.
 	CallerKey [32]byte
 	// Log receives one line a call. Default: none.
 	Log *slog.Logger

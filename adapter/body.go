@@ -7,9 +7,9 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 )
 
-// v1 takes messages of up to 4 MiB. None that has a meaning is longer than a
-// kilobyte, but calls under way with as much as v1 takes would fill the memory: only
-// largeBodies bodies over smallBodyBytes are held at once.
+// v1 takes messages of up to 4 MiB. No useful one is longer than a kilobyte, but many large
+// ones at once would fill the memory: only largeBodies bodies over smallBodyBytes are held at
+// once.
 const (
 	smallBodyBytes = 16 << 10
 	largeBodies    = 8

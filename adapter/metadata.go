@@ -9,10 +9,11 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// What ZITADEL's interceptors read of a call's metadata they read byte by byte. HTTP on the way
-// to v2 would trim it, or refuse it: a token that ends in a space is another token to native v1,
-// and an organization that begins with one another organization. Since neither can exist, one
-// that nobody has is sent in its place, and ZITADEL refuses it in v1's order and words.
+// ZITADEL's interceptors compare a call's metadata byte by byte: to native v1, a token that ends
+// in a space is another token, and an organization id that begins with one another organization.
+// HTTP would trim such a value on the way to v2, or refuse it. No such token or organization
+// exists, so one that nobody has is sent in its place, and ZITADEL refuses it in v1's order and
+// words.
 
 // newCaller returns the caller with this metadata: a request's header, over REST as
 // grpc-gateway passes it on.

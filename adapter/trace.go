@@ -11,8 +11,8 @@ import (
 )
 
 // traced begins the span of a call, if there are traces; the request is then the one to
-// answer. The span's name is the method's, in all protocols, as in the log and in metrics:
-// so one search finds all protocols. The route is an attribute.
+// answer. The span's name is the method's, in all protocols, as in the log and in metrics, so
+// that a search for a method finds all its calls. The route is an attribute.
 func (a *Adapter) traced(event *Event, m *method, r *http.Request) *http.Request {
 	if a.config.Tracer == nil {
 		return r

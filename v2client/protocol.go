@@ -73,8 +73,8 @@ func newProtocols(config Config) *protocols {
 
 func (p *protocols) current() *protocol { return p.all[p.active.Load()] }
 
-// inUse is the index of the protocol for a call to a host. On gRPC, it goes over to
-// Connect if ZITADEL has come to speak it; calls do not wait for that.
+// inUse is the index of the protocol for a call. While that is gRPC, it looks now and then, in the
+// background, whether ZITADEL speaks Connect by now, and then changes to it.
 func (p *protocols) inUse(host string) int32 {
 	active := p.active.Load()
 	if active == 0 {

@@ -20,7 +20,7 @@ import (
 // conn is a connection of a Transport:
 //
 //	reader, writer   buffers
-//	limits           no more than a head may have; notes what is written
+//	limits           bounds the head of an answer; notes whether something was written
 //	Conn             the connection, or TLS on it
 //	records          with TLS: where a record ends
 //	socket           the connection, and reads that do not wait

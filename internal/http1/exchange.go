@@ -91,7 +91,7 @@ func (x *exchange) send() error {
 	return nil
 }
 
-// isInMemory reports whether a request's body is, because it can be read again.
+// isInMemory reports whether a request's body is small and, as it can be read again, in memory.
 func isInMemory(request *http.Request) bool {
 	return request.GetBody != nil && request.ContentLength > 0 && request.ContentLength <= maxBodyInMemory
 }

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// newAttempt returns a function that reads what has come on a socket without waiting; nil if
-// the connection is none.
+// newAttempt returns a function that reads what has come on a socket without waiting, or nil if
+// the connection is not a socket.
 func newAttempt(dialed net.Conn) func(into []byte) (int, error) {
 	socket, ok := dialed.(syscall.Conn)
 	if !ok {
@@ -20,7 +20,7 @@ func newAttempt(dialed net.Conn) func(into []byte) (int, error) {
 	if err != nil {
 		return nil
 	}
-	var ( // outside of what follows, which would else allocate them for each attempt
+	var ( // here, so that an attempt allocates nothing
 		into    []byte
 		n       int
 		failure error
@@ -32,7 +32,7 @@ func newAttempt(dialed net.Conn) func(into []byte) (int, error) {
 	return func(buffer []byte) (int, error) {
 		into = buffer
 		if err := raw.Read(read); err != nil {
-			return 0, net.ErrClosed // or its deadline is over: not a word about what has come
+			return 0, net.ErrClosed // or its deadline has passed, which says nothing about what has come
 		}
 		switch {
 		case failure == syscall.EAGAIN:

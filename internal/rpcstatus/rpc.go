@@ -28,7 +28,7 @@ func WriteRPC(w http.ResponseWriter, r *http.Request, protocol Protocol, s *Stat
 		s.setTrailers(header, "")
 	}
 	w.WriteHeader(http.StatusOK)
-	// Or net/http adds Content-Length: 0, after which nginx and HAProxy send no trailers.
+	// Without this, net/http adds Content-Length: 0, after which nginx and HAProxy send no trailers.
 	_ = http.NewResponseController(w).Flush() // fails only for a client that is gone
 	if protocol == GRPC {
 		s.setTrailers(header, http.TrailerPrefix)

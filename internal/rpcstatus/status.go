@@ -19,12 +19,12 @@ type Status struct { //nolint:errname // gRPC's name for it
 	Details []*anypb.Any
 	// ID is the ZITADEL error id, such as "AUTH-5mWD2", or "".
 	ID string
-	// RetryAfter is when to try again; 0 is unknown. Only JSON answers can tell it.
+	// RetryAfter is when to try again; 0 is unknown.
 	RetryAfter time.Duration
-	// HTTPStatus is that of a JSON answer; 0 is the one that belongs to Code.
+	// HTTPStatus is that of a JSON answer, or of a Plain one; 0 is the one that belongs to Code.
 	HTTPStatus int
-	// Plain says that an answer in an RPC protocol is HTTPStatus with Message as text: grpc-go
-	// refuses so what it does not take for a call.
+	// Plain says that the answer in an RPC protocol is HTTPStatus with Message as text. That is how
+	// grpc-go refuses a request that it does not accept as a call.
 	Plain bool
 	// Cause is for logs alone.
 	Cause error

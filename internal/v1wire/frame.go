@@ -23,7 +23,7 @@ const framePrefixBytes = 5
 func readFrame(frame io.Reader, encoding string, body Body) ([]byte, *rpcstatus.Status) {
 	var prefix [framePrefixBytes]byte
 	if _, err := io.ReadFull(frame, prefix[:]); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) { // to grpc-go a part of a prefix is none, unless the body was cut
+		if errors.Is(err, io.ErrUnexpectedEOF) { // to grpc-go, part of a prefix is the same as none, unless the body was cut off
 			_, err = frame.Read(prefix[:1])
 		}
 		return nil, readFailure(err)

@@ -66,7 +66,7 @@ func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Messag
 	return checkConnectionMetadata(r.Header)
 }
 
-// metadataPrefix makes of a header's name one that grpc-gateway passes on.
+// metadataPrefix begins the names of headers that grpc-gateway passes on as metadata.
 const metadataPrefix = "Grpc-Metadata-"
 
 // metadataKey returns the name under which ZITADEL's gateway passes a header on as metadata:
@@ -137,9 +137,10 @@ func checkConnectionMetadata(header http.Header) *rpcstatus.Status {
 	return nil
 }
 
-// RESTMetadata returns a REST request's header as grpc-gateway passes it on: each one's first
-// value that gRPC can carry, and by its name rather than with metadataPrefix, but for
-// Accept-Language, for which the gateway has a name of its own, asked last.
+// RESTMetadata returns a REST request's header as ZITADEL gets it from grpc-gateway: of each field
+// the first value that gRPC can carry. A field without metadataPrefix goes before the same one
+// with it. Accept-Language is the other way round: ZITADEL looks last under the name that the
+// gateway gives the plain one.
 func RESTMetadata(header http.Header) http.Header {
 	if !needsTranslation(header) {
 		return header
@@ -216,7 +217,7 @@ func acceptsTrailers(r *http.Request) bool {
 	return r.ProtoMajor == 1 && strings.Contains(strings.ToLower(r.Header.Get("TE")), "trailers")
 }
 
-// setChunked has an answer chunked, as grpc-gateway does for clients that accept trailers.
+// setChunked makes an answer chunked, as grpc-gateway does for clients that accept trailers.
 func setChunked(header http.Header) { header["Transfer-Encoding"] = []string{"chunked"} }
 
 // headerText makes an error message fit for a header value.

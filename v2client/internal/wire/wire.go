@@ -33,7 +33,7 @@ type Error struct {
 	NoRoute bool
 	// RetryAfter is the answer's Retry-After; 0 is none.
 	RetryAfter time.Duration
-	// Cause is why there is no answer, or which there is.
+	// Cause is why there is no answer, or says what was answered.
 	Cause error
 }
 
@@ -101,7 +101,7 @@ func NewAnswerError(response *http.Response, body []byte) *Error {
 // API has none, and what redirects must not be sent a token or a password.
 func (c *Client) Send(request *http.Request) (*http.Response, error) {
 	sent := *request
-	sent.Header = maps.Clone(request.Header) // a transport may read it when the call has ended, and is made again
+	sent.Header = maps.Clone(request.Header) // a transport may still read it when the call has ended and is being made again
 	if host := sent.Header["Host"]; len(host) > 0 {
 		sent.Host = host[0]
 		delete(sent.Header, "Host")

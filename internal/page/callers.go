@@ -111,9 +111,9 @@ func headers() []header {
 
 // newCallers sorts and searches the callers. The links of the heads keep the search, and that
 // of the column that is sorted by turns the order round.
-func newCallers(now time.Time, read snapshot, q question) callers {
+func newCallers(ledger []usage.Row, seen map[string]usage.Span, q question) callers {
 	section := callers{question: q, Columns: headers()}
-	rows := callersOf(read, startOf(now, days))
+	rows := callersOf(ledger, seen)
 	section.All = int64(len(rows))
 	for _, row := range rows {
 		section.Hashed = section.Hashed || strings.HasPrefix(row.Name, "token:")
@@ -142,17 +142,15 @@ func newCallers(now time.Time, read snapshot, q question) callers {
 	return section
 }
 
-// callersOf has a row for each caller since a time.
-func callersOf(read snapshot, since time.Time) []caller {
-	byName, day := map[string]*caller{}, since.Format(time.DateOnly)
-	for _, row := range read.rows {
-		if row.Day < day {
-			continue
-		}
+// callersOf has a row for each caller in the ledger's rows. seen is when callers were seen,
+// also before these.
+func callersOf(ledger []usage.Row, seen map[string]usage.Span) []caller {
+	byName := map[string]*caller{}
+	for _, row := range ledger {
 		c := byName[row.Caller]
 		if c == nil {
-			whole := read.callers[row.Caller]
-			c = &caller{Name: row.Caller, Unknown: row.Caller == "" || row.Caller == usage.Others, First: whole.First, Last: whole.Last}
+			span := seen[row.Caller]
+			c = &caller{Name: row.Caller, Unknown: row.Caller == "" || row.Caller == usage.Others, First: span.First, Last: span.Last}
 			byName[row.Caller] = c
 		}
 		c.Calls += row.Calls
@@ -164,9 +162,7 @@ func callersOf(read snapshot, since time.Time) []caller {
 		if c.First.IsZero() || row.First.Before(c.First) {
 			c.First = row.First
 		}
-		if row.Last.After(c.Last) {
-			c.Last = row.Last
-		}
+		c.Last = later(c.Last, row.Last)
 	}
 	rows := make([]caller, 0, len(byName))
 	for _, c := range byName {

@@ -63,10 +63,8 @@ func newDaily(now time.Time, rows []usage.Row) daily {
 	type key struct{ day, route, outcome string }
 	calls, seen := map[key]int64{}, map[string]bool{}
 	for _, row := range rows {
-		if row.Day >= section.First {
-			calls[key{row.Day, row.Way, row.Outcome}] += row.Calls
-			seen[row.Outcome] = true
-		}
+		calls[key{row.Day, row.Way, row.Outcome}] += row.Calls
+		seen[row.Outcome] = true
 	}
 	section.Legend = slices.DeleteFunc(allOutcomes(), func(outcome string) bool { return !seen[outcome] })
 	byRoute, most := map[string][]dayRow{}, int64(0)

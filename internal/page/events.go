@@ -1,7 +1,6 @@
 package page
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -39,7 +38,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer check.Stop()
 	defer keepAlive.Stop()
 	for sent, event := "", "retry: 3000\n\n"; ; {
-		if state := p.state(r.Context()); state != sent {
+		if state := p.state(p.snapshot(r.Context())); state != sent {
 			sent, event = state, event+"event: state\ndata: "+state+"\n\n"
 		}
 		if event != "" && !send(event) {
@@ -60,11 +59,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 
 // state changes when the page would show something else: also every minute, because it says
 // how long ago things were.
-func (p *Page) state(ctx context.Context) string {
-	return p.stateOf(p.snapshot(ctx))
-}
-
-func (p *Page) stateOf(s snapshot) string {
+func (p *Page) state(s snapshot) string {
 	var compared int64
 	for _, row := range p.config.Ledger.Shadows() {
 		compared += row.Calls

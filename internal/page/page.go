@@ -73,12 +73,7 @@ type numberedSettings struct {
 //go:embed assets templates
 var files embed.FS
 
-// The page's requests, as patterns of [http.ServeMux].
-const (
-	patternPage   = "GET /{$}"
-	patternEvents = "GET /events"
-	patternAsset  = "GET /assets/{file}"
-)
+const patternPage, patternEvents, patternAsset = "GET /{$}", "GET /events", "GET /assets/{file}"
 
 // Patterns are those of [http.ServeMux] for the requests that a Page answers.
 func Patterns() []string { return []string{patternPage, patternEvents, patternAsset} }

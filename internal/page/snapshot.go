@@ -38,6 +38,12 @@ func startOf(now time.Time, days int) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
+// rowsSince are the rows of a day and of those after it.
+func rowsSince(rows []usage.Row, day time.Time) []usage.Row {
+	first := day.Format(time.DateOnly)
+	return slices.DeleteFunc(slices.Clone(rows), func(row usage.Row) bool { return row.Day < first })
+}
+
 // snapshot reads the ledger, unless that was done just now.
 func (p *Page) snapshot(ctx context.Context) snapshot {
 	p.mu.Lock()

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"strconv"
 	"time"
 
 	"zitadel-v1-adapter/internal/usage"
@@ -25,19 +24,17 @@ type active struct {
 	AtLeast bool // there may be more
 }
 
-func newVerdict(now, started time.Time, read snapshot, sunset time.Time) verdict {
+func newVerdict(now, started time.Time, read snapshot, callsOfWeek int64, sunset time.Time) verdict {
 	v := verdict{
 		Known: !read.at.IsZero(), Month: activeSince(read.callers, startOf(now, days)), Week: activeSince(read.callers, startOf(now, fewDays)),
-		CallsPerDay: callsPerDay(now, read.rows), Sunset: sunset,
+		CallsPerDay: callsPerDay(now, callsOfWeek), Sunset: sunset,
 	}
 	began := started // counting, as far as is known
 	for _, caller := range read.callers {
 		if caller.First.Before(began) {
 			began = caller.First
 		}
-		if caller.Last.After(v.Last) {
-			v.Last = caller.Last
-		}
+		v.Last = later(v.Last, caller.Last)
 	}
 	v.Quiet, v.Settled = v.Last, now.Sub(began) >= days*24*time.Hour
 	if v.Last.IsZero() {
@@ -57,23 +54,15 @@ func activeSince(callers map[string]usage.Span, since time.Time) (a active) {
 	return a
 }
 
-func callsPerDay(now time.Time, rows []usage.Row) string {
-	since, calls := startOf(now, fewDays), int64(0)
-	day := since.Format(time.DateOnly)
-	for _, row := range rows {
-		if row.Day >= day {
-			calls += row.Calls
-		}
-	}
-	const exact = 10 // less has a decimal
-	mean := float64(calls) / (float64(now.Sub(since)) / float64(24*time.Hour))
-	switch {
+// callsPerDay is the mean of the last days.
+func callsPerDay(now time.Time, calls int64) string {
+	const exact, day = 10, 24 * time.Hour // from exact on, no decimal
+	switch mean := float64(calls) / (float64(now.Sub(startOf(now, fewDays))) / float64(day)); {
 	case calls == 0:
 		return "0"
-	case mean < 0.1:
-		return "< 0.1"
 	case mean < exact:
-		return strconv.FormatFloat(mean, 'f', 1, 64)
+		return decimal(mean)
+	default:
+		return count(int64(mean + 0.5)) //nolint:mnd // rounded
 	}
-	return count(int64(mean + 0.5)) //nolint:mnd // rounded
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +27,8 @@ type view struct {
 	Shadow   shadow
 	Health   health
 	End      end
-	Settings settings
+	Settings []config.Setting
+	Changed  bool // some Settings are not the defaults
 	Version  string
 	Started  time.Time
 }
@@ -34,21 +36,22 @@ type view struct {
 func (p *Page) view(ctx context.Context, q question) view {
 	read := p.snapshot(ctx)
 	now, inForce := p.config.Now(), p.settings.Load().Config
-	at := read.at
+	at, month, week := read.at, rowsSince(read.rows, startOf(now, days)), newOutcomes(rowsSince(read.rows, startOf(now, fewDays)))
 	if at.IsZero() {
 		at = now
 	}
+	settings := config.Settings(inForce)
 	return view{
-		State: p.stateOf(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store != "", Methods: adapter.MethodNames(),
-		Verdict:  newVerdict(now, p.started, read, inForce.Deprecation.Sunset),
-		Daily:    newDaily(now, read.rows),
-		Callers:  newCallers(now, read, q),
-		Outcomes: newOutcomes(now, read.rows),
+		State: p.state(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store != "", Methods: adapter.MethodNames(),
+		Verdict:  newVerdict(now, p.started, read, week.Calls, inForce.Deprecation.Sunset),
+		Daily:    newDaily(now, month),
+		Callers:  newCallers(month, read.callers, q),
+		Outcomes: week,
 		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
 		Health:   p.health(now),
 		End:      newEnd(now, inForce.Deprecation),
-		Settings: newSettings(inForce),
-		Version:  p.config.Version, Started: p.started,
+		Settings: settings, Changed: slices.ContainsFunc(settings, func(s config.Setting) bool { return s.Changed }),
+		Version: p.config.Version, Started: p.started,
 	}
 }
 
@@ -78,6 +81,13 @@ func ago(now, at time.Time) string {
 		return "just now"
 	}
 	return span(now.Sub(at)) + " ago"
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // until is how far away a time is.
@@ -112,6 +122,14 @@ func span(d time.Duration) string {
 	return plural(int64(d/day), "day")
 }
 
+// decimal has one decimal, but for small numbers.
+func decimal(f float64) string {
+	if f < 0.1 {
+		return "< 0.1"
+	}
+	return strconv.FormatFloat(f, 'f', 1, 64)
+}
+
 // milliseconds has three significant digits.
 func milliseconds(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
@@ -143,19 +161,4 @@ func count(n int64) string {
 		text.WriteRune(digit)
 	}
 	return text.String()
-}
-
-// settings is the section of the configuration in force.
-type settings struct {
-	Changed, All []config.Setting
-}
-
-func newSettings(inForce config.Config) settings {
-	section := settings{All: config.Settings(inForce)}
-	for _, each := range section.All {
-		if each.Changed {
-			section.Changed = append(section.Changed, each)
-		}
-	}
-	return section
 }

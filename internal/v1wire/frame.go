@@ -17,6 +17,13 @@ import (
 // four bytes of length.
 const framePrefixBytes = 5
 
+// Frame returns a message with its prefix (gRPC over HTTP/2, "Length-Prefixed-Message").
+// The flag is 0, or 1 for a message that is packed.
+func Frame(flag byte, message []byte) []byte {
+	frame := binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(message))) //nolint:gosec // at most a few megabytes
+	return append(frame, message...)
+}
+
 // readFrame reads the one message of a unary gRPC call and unpacks it; what it unpacks
 // is held too, as more of the body. encoding is a grpc-encoding header that CheckEncoding
 // allows. Errors are those of v1's server, grpc-go (recordings cut-frame, no-frame).

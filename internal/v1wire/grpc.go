@@ -2,12 +2,14 @@ package v1wire
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,7 +120,7 @@ func WriteRPC(w http.ResponseWriter, r *http.Request, protocol rpcstatus.Protoco
 	header[http.TrailerPrefix+"Grpc-Status"] = []string{"0"}
 }
 
-// newFrame returns a message with its prefix (gRPC over HTTP/2, "Length-Prefixed-Message").
+// newFrame returns a message as one frame.
 func newFrame(message proto.Message, packed bool) ([]byte, error) {
 	encoded, err := proto.Marshal(message)
 	if err != nil {
@@ -133,8 +135,7 @@ func newFrame(message proto.Message, packed bool) ([]byte, error) {
 		_ = gzipped.Close()
 		encoded = out.Bytes()
 	}
-	frame := binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(encoded))) //nolint:gosec // tens of bytes
-	return append(frame, encoded...), nil
+	return Frame(flag, encoded), nil
 }
 
 // UnknownMethod returns grpc-go's status for a path that no service has. service is the one
@@ -149,4 +150,40 @@ func UnknownMethod(path, service string) *rpcstatus.Status {
 		return rpcstatus.New(connect.CodeUnimplemented, fmt.Sprintf("unknown method %s for service %s", path[at+1:], service))
 	}
 	return rpcstatus.New(connect.CodeUnimplemented, "unknown service "+path[:at])
+}
+
+// encodeRPC returns a call.
+func encodeRPC(protocol rpcstatus.Protocol, procedure string, message proto.Message) (Request, error) {
+	frame, err := newFrame(message, false)
+	header := http.Header{"Content-Type": {"application/" + string(protocol)}}
+	if protocol == rpcstatus.GRPC {
+		header["Te"] = []string{"trailers"}
+	} else {
+		frame = encodeWeb(protocol, header, frame)
+	}
+	return Request{Path: procedure, Header: header, Body: frame}, err
+}
+
+// decodeRPCAnswer reads an answer's status, which stands in its trailer, or in its header if
+// there is no message.
+func decodeRPCAnswer(httpStatus int, header, trailer http.Header) (Answer, error) {
+	if contentType := header.Get("Content-Type"); !strings.HasPrefix(contentType, grpcContentType) {
+		return Answer{}, fmt.Errorf("HTTP %d with content-type %q", httpStatus, contentType)
+	}
+	field := func(name string) string {
+		return cmp.Or(trailer.Get(name), header.Get(name))
+	}
+	code, err := strconv.ParseUint(field("Grpc-Status"), 10, 32)
+	if err != nil {
+		return Answer{}, fmt.Errorf("HTTP %d without a grpc-status", httpStatus)
+	}
+	message, err := url.PathUnescape(field("Grpc-Message"))
+	if err != nil {
+		return Answer{}, fmt.Errorf("grpc-message: %w", err)
+	}
+	details, err := decodeBinary(field("Grpc-Status-Details-Bin"))
+	if err != nil {
+		return Answer{}, fmt.Errorf("grpc-status-details-bin: %w", err)
+	}
+	return Answer{Code: connect.Code(code), Message: message, Details: string(details)}, nil
 }

@@ -2,9 +2,12 @@ package v1wire
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"io"
 	"net/http"
+	"strings"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
@@ -25,6 +28,16 @@ func webFrames(protocol rpcstatus.Protocol, body io.Reader) io.Reader {
 	return bufio.NewReaderSize(base64.NewDecoder(base64.StdEncoding, body), readBytes)
 }
 
+// encodeWeb returns a frame as a request's body, and adds what gRPC-Web's own client says of it.
+func encodeWeb(protocol rpcstatus.Protocol, header http.Header, frame []byte) []byte {
+	header["X-Grpc-Web"] = []string{"1"}
+	if protocol == rpcstatus.GRPCWebText {
+		return base64.StdEncoding.AppendEncode(nil, frame)
+	}
+	header["Content-Type"] = []string{"application/grpc-web+proto"}
+	return frame
+}
+
 // writeWeb answers with a message's frame and the trailers of a success.
 func writeWeb(w http.ResponseWriter, protocol rpcstatus.Protocol, frame []byte) {
 	const trailer = "\x80\x00\x00\x00\x10grpc-status: 0\r\n"
@@ -37,4 +50,48 @@ func writeWeb(w http.ResponseWriter, protocol rpcstatus.Protocol, frame []byte) 
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(frame) // a client that is gone needs no answer
 	flush(w)
+}
+
+// decodeText decodes an answer in text mode: pieces of base64, each with its own padding.
+func decodeText(text []byte) ([]byte, error) {
+	var decoded []byte
+	for len(text) > 0 {
+		piece := text
+		if end := bytes.IndexByte(text, '='); end >= 0 {
+			for end < len(text) && text[end] == '=' {
+				end++
+			}
+			piece = text[:end]
+		}
+		var err error
+		if decoded, err = base64.StdEncoding.AppendDecode(decoded, piece); err != nil {
+			return nil, err
+		}
+		text = text[len(piece):]
+	}
+	return decoded, nil
+}
+
+// webTrailer returns the frame of trailers in a gRPC-Web body; nil if it has none.
+func webTrailer(body []byte) http.Header {
+	const trailers = 1 << 7 // the flag
+	for len(body) >= framePrefixBytes {
+		length := int(binary.BigEndian.Uint32(body[1:]))
+		if length < 0 || len(body) < framePrefixBytes+length {
+			return nil
+		}
+		content := body[framePrefixBytes : framePrefixBytes+length]
+		if body[0]&trailers == 0 {
+			body = body[framePrefixBytes+length:]
+			continue
+		}
+		header := http.Header{}
+		for line := range strings.SplitSeq(string(content), "\r\n") {
+			if name, value, found := strings.Cut(line, ":"); found {
+				header.Add(name, strings.TrimSpace(value))
+			}
+		}
+		return header
+	}
+	return nil
 }

@@ -1,18 +1,24 @@
 package v1wire
 
 import (
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
@@ -228,4 +234,52 @@ func headerText(message string) string {
 		}
 		return r
 	}, message)
+}
+
+// encodeREST returns a call. What the path says is not in the body.
+func encodeREST(pattern string, message proto.Message) (Request, error) {
+	rest := proto.Clone(message).ProtoReflect()
+	segments := strings.Split(pattern, "/")
+	for i, segment := range segments {
+		name, isParameter := strings.CutPrefix(segment, ":")
+		if !isParameter {
+			continue
+		}
+		field := rest.Descriptor().Fields().ByName(protoreflect.Name(name))
+		if field == nil {
+			return Request{}, fmt.Errorf("%s has no field %q", rest.Descriptor().Name(), name)
+		}
+		segments[i] = url.PathEscape(rest.Get(field).String())
+		rest.Clear(field)
+	}
+	body, err := encodeJSON(rest.Interface())
+	header := http.Header{"Content-Type": {"application/json"}}
+	return Request{Path: strings.Join(segments, "/"), Header: header, Body: body}, err
+}
+
+// decodeRESTAnswer reads an answer of grpc-gateway's, which a proxy may have compressed.
+func decodeRESTAnswer(httpStatus int, header http.Header, body []byte) (Answer, error) {
+	if httpStatus == http.StatusOK {
+		return Answer{}, nil
+	}
+	if header.Get("Content-Encoding") == "gzip" {
+		unpacking, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return Answer{}, err
+		}
+		if body, err = io.ReadAll(io.LimitReader(unpacking, MaxMessageBytes)); err != nil {
+			return Answer{}, err
+		}
+	}
+	var refusal struct {
+		Code    uint32 `json:"code"`
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(body, &refusal); err != nil {
+		return Answer{}, err
+	}
+	if refusal.Code == 0 {
+		return Answer{}, errors.New("a refusal without a code")
+	}
+	return Answer{Code: connect.Code(refusal.Code), Message: refusal.Message}, nil
 }

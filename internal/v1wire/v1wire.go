@@ -2,9 +2,10 @@
 // grpc-gateway v2 speaks it (rest.go), gRPC as grpc-go speaks it behind net/http (grpc.go),
 // and gRPC-Web as improbable-eng's wrapper of grpc-go does (grpcweb.go).
 //
-// The package knows no method, no rule and no ZITADEL. It reads a request into a protobuf
-// message, and writes a response or a status. Its errors have the words of the libraries that
-// native v1 is made of.
+// The package knows no method, no rule and no ZITADEL. For a server it reads a request into a
+// protobuf message, and writes a response or a status; its errors have the words of the
+// libraries that native v1 is made of. For a client it writes a request ([EncodeRequest]) and
+// reads an answer ([DecodeAnswer]).
 package v1wire
 
 import (

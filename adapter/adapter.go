@@ -134,8 +134,8 @@ type Limits struct {
 // so does it. Requests for other paths, in any spelling, are passed through first. It is safe for concurrent use.
 type Adapter struct {
 	config     Config
-	procedures map[string]*method // by path
-	patterns   map[string]*method // by Echo's pattern
+	procedures map[string]*Method // by path
+	patterns   map[string]*Method // by Echo's pattern
 	router     *echo.Echo
 	restCORS   *crossorigin.Policy
 	webCORS    *crossorigin.Policy
@@ -177,8 +177,8 @@ func New(config Config) (*Adapter, error) {
 	}
 	a := &Adapter{
 		config:        config,
-		procedures:    map[string]*method{},
-		patterns:      map[string]*method{},
+		procedures:    map[string]*Method{},
+		patterns:      map[string]*Method{},
 		router:        echo.New(),
 		restCORS:      crossorigin.New(0, deprecated.headers()...),
 		webCORS:       crossorigin.New(grpcWebMaxAge, deprecated.headers()...),
@@ -194,9 +194,9 @@ func New(config Config) (*Adapter, error) {
 		nobody:        rand.Text(),
 	}
 	a.shadow = newShadowMode(config, identities, log)
-	for _, m := range methods() {
-		a.procedures[m.procedure], a.patterns[m.pattern] = &m, &m
-		a.router.POST(m.pattern, func(echo.Context) error { return nil }) // it says which method, and no more
+	for _, m := range Methods() {
+		a.procedures[m.Procedure], a.patterns[m.Pattern] = &m, &m
+		a.router.POST(m.Pattern, func(echo.Context) error { return nil }) // it says which method, and no more
 	}
 	return a, nil
 }
@@ -336,18 +336,18 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, s *shadowCal
 // deprecationRefusal refuses a call because of a brownout, or because the method's time is over. If
 // that depends on the caller, and the caller is not known yet, ZITADEL is asked; a caller whom
 // ZITADEL does not name is not refused here.
-func (a *Adapter) deprecationRefusal(ctx context.Context, m *method, event *Event) *rpcstatus.Status {
+func (a *Adapter) deprecationRefusal(ctx context.Context, m *Method, event *Event) *rpcstatus.Status {
 	now := time.Now()
 	if !a.deprecated.isDue(now) {
 		return nil
 	}
 	if !a.deprecated.needsCaller(now) {
-		return a.deprecated.refusal(now, m.name(), "")
+		return a.deprecated.refusal(now, m.Name(), "")
 	}
 	if a.identify(ctx, event); event.Caller == "" {
 		return nil
 	}
-	return a.deprecated.refusal(now, m.name(), event.Caller)
+	return a.deprecated.refusal(now, m.Name(), event.Caller)
 }
 
 // identify sets event's Caller. It asks ZITADEL, once for each token, whose token it is, and once

@@ -32,7 +32,7 @@ type call struct {
 
 // run answers a v1 call and notes in event what became of it. It gives up, with
 // v1's words, when ctx or the upstream timeout ends.
-func (a *Adapter) run(ctx context.Context, m *method, request request, event *Event) (response, *rpcstatus.Status) {
+func (a *Adapter) run(ctx context.Context, m *Method, request request, event *Event) (response, *rpcstatus.Status) {
 	event.UserID, event.Organization = request.userID(), event.organization
 	refusal := a.deprecationRefusal(ctx, m, event)
 	var details *objectv2.Details

@@ -106,7 +106,7 @@ const protocolREST = "rest"
 
 // newEvent begins the Event of a call, which counts as broken down until it is answered:
 // a panic leaves it so. A nil method is none.
-func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
+func (a *Adapter) newEvent(protocol string, m *Method, r *http.Request) *Event {
 	event := &Event{
 		Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
 		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
@@ -116,7 +116,7 @@ func (a *Adapter) newEvent(protocol string, m *method, r *http.Request) *Event {
 	}
 	event.Upstream, event.answerID[0] = event.upstreamBuf[:0], event.RequestID
 	if m != nil {
-		event.Method = m.name()
+		event.Method = m.Name()
 	}
 	header := r.Header
 	if protocol == protocolREST {

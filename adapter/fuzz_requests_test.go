@@ -139,7 +139,7 @@ func FuzzRolloutReadsTheMessage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte, encoding, contentType string) {
 		newRequest := func() *http.Request {
-			request := httptest.NewRequest(http.MethodPost, setHumanInitialPassword().procedure, bytes.NewReader(body))
+			request := httptest.NewRequest(http.MethodPost, setHumanInitialPassword().Procedure, bytes.NewReader(body))
 			request.ProtoMajor = 2
 			request.Header.Set("Grpc-Encoding", encoding)
 			request.Header.Set("Content-Type", contentType)

@@ -38,7 +38,7 @@ type rpcCall struct {
 
 // serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
 // know.
-func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *method) {
+func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *Method) {
 	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: &meteredBody{from: r.Body, slots: &a.largeBody}}
 	defer c.body.release()
 	event := a.newEvent(string(protocol), m, r)
@@ -57,7 +57,7 @@ func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcsta
 
 // translatesRPC reads the call's message for the user in it, and lets native v1 answer
 // if the rollout has not reached that one.
-func (a *Adapter) translatesRPC(c *rpcCall, m *method, event *Event) bool {
+func (a *Adapter) translatesRPC(c *rpcCall, m *Method, event *Event) bool {
 	var raw bytes.Buffer
 	c.body.from = io.TeeReader(c.request.Body, &raw)
 	c.read()
@@ -88,7 +88,7 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *method, event *Event) bool {
 }
 
 // answerRPC answers by translation.
-func (a *Adapter) answerRPC(c *rpcCall, m *method, event *Event) {
+func (a *Adapter) answerRPC(c *rpcCall, m *Method, event *Event) {
 	c.Header()["X-Request-Id"] = event.answerID[:]
 	if m != nil {
 		c.request = a.traced(event, m, c.request)
@@ -125,7 +125,7 @@ func (a *Adapter) answerRPC(c *rpcCall, m *method, event *Event) {
 }
 
 // runRPC reads the request and makes the call.
-func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *method, event *Event) (response, *rpcstatus.Status) {
+func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *Method, event *Event) (response, *rpcstatus.Status) {
 	c.read()
 	if late := v1wire.DeadlineStatus(ctx); late != nil { // whatever came in the meantime
 		return nil, late

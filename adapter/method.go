@@ -14,14 +14,15 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// method is a deprecated v1 method that changes one user. Everything that the protocols,
+// Method is a deprecated v1 method that changes one user. Everything that the protocols,
 // the organization rule, the rollout, logs and metrics need to know of it stands here.
-type method struct {
-	// procedure is its path over gRPC and gRPC-Web.
-	procedure string
-	// pattern is its path over REST, in Echo's syntax, always for POST. A parameter
+type Method struct {
+	// Procedure is its path over gRPC and gRPC-Web.
+	Procedure string
+	// Pattern is its path over REST, in Echo's syntax, always for POST. A parameter
 	// sets the request's field of its name, over what the body says.
-	pattern string
+	Pattern string
+
 	// newRequest makes an empty request.
 	newRequest func() request
 	// newResponse makes a response. All of these methods answer details and nothing
@@ -35,8 +36,19 @@ type response interface {
 	GetDetails() *zitadelv1.ObjectDetails
 }
 
-// name is the method's name in logs and metrics.
-func (m *method) name() string { return path.Base(m.procedure) }
+// Name is the method's name in logs and metrics.
+func (m *Method) Name() string { return path.Base(m.Procedure) }
+
+// NewRequest returns a request as a client makes it.
+func (m *Method) NewRequest(userID, password string) proto.Message {
+	r := m.newRequest()
+	for name, value := range map[string]string{"user_id": userID, "password": password} {
+		if field := r.field(name); field != nil {
+			*field = value
+		}
+	}
+	return r.message()
+}
 
 // request is a method's request, whatever protocol it came in.
 type request interface {
@@ -53,18 +65,17 @@ type request interface {
 	execute(ctx context.Context, zitadel Writes, caller v2client.Caller) (*objectv2.Details, error)
 }
 
-// methods are all of them.
-func methods() []method {
-	return []method{setHumanInitialPassword(), setHumanPassword()}
+// Methods are all that an [Adapter] knows.
+func Methods() []Method {
+	return []Method{setHumanInitialPassword(), setHumanPassword()}
 }
 
-// MethodNames are the names of the v1 methods that an [Adapter] knows, as [Event].Method has
-// them.
+// MethodNames are the names of [Methods], as [Event].Method has them.
 func MethodNames() []string {
-	all := methods()
+	all := Methods()
 	names := make([]string, len(all))
 	for i := range all {
-		names[i] = all[i].name()
+		names[i] = all[i].Name()
 	}
 	return names
 }

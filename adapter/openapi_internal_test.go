@@ -59,7 +59,7 @@ func newDescription(t *testing.T) description {
 	t.Helper()
 	schemas, paths, docs := schemas{}, object{}, methodComments(t)
 	schemas.addRefusal()
-	for _, m := range methods() {
+	for _, m := range Methods() {
 		paths[restPath(&m)] = pathItem(t, schemas, &m, docs)
 	}
 	return description{
@@ -89,8 +89,8 @@ func newDescription(t *testing.T) description {
 }
 
 // restPath is a method's path, with the parameters named as v1 documents them.
-func restPath(m *method) string {
-	path := m.pattern
+func restPath(m *Method) string {
+	path := m.Pattern
 	for _, name := range parameters(m) {
 		path = strings.Replace(path, ":"+name, "{"+fieldOf(m, name).JSONName()+"}", 1)
 	}
@@ -98,9 +98,9 @@ func restPath(m *method) string {
 }
 
 // parameters are the names of the fields that the path sets.
-func parameters(m *method) []string {
+func parameters(m *Method) []string {
 	var names []string
-	for segment := range strings.SplitSeq(m.pattern, "/") {
+	for segment := range strings.SplitSeq(m.Pattern, "/") {
 		if name, ok := strings.CutPrefix(segment, ":"); ok {
 			names = append(names, name)
 		}
@@ -109,12 +109,12 @@ func parameters(m *method) []string {
 }
 
 // fieldOf is the request's field with a name.
-func fieldOf(m *method, name string) protoreflect.FieldDescriptor {
+func fieldOf(m *Method, name string) protoreflect.FieldDescriptor {
 	return m.newRequest().message().ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(name))
 }
 
 // pathItem is what can be done under a method's path: call it, or, in a browser, ask first.
-func pathItem(t *testing.T, known schemas, m *method, docs map[string]string) object {
+func pathItem(t *testing.T, known schemas, m *Method, docs map[string]string) object {
 	t.Helper()
 	names := parameters(m)
 	inPath := make([]object, len(names))
@@ -124,7 +124,7 @@ func pathItem(t *testing.T, known schemas, m *method, docs map[string]string) ob
 	return object{
 		"parameters": inPath,
 		"post": object{
-			"operationId": m.name(), "summary": docs[m.name()], "deprecated": true,
+			"operationId": m.Name(), "summary": docs[m.Name()], "deprecated": true,
 			"description": "Use SetPassword of the user service v2 instead.",
 			"parameters":  refs("parameters", requestHeaders()),
 			"requestBody": object{
@@ -134,7 +134,7 @@ func pathItem(t *testing.T, known schemas, m *method, docs map[string]string) ob
 			"responses": answers(known.addMessage(m.newResponse(nil).ProtoReflect().Descriptor())),
 		},
 		"options": object{
-			"operationId": m.name() + "Preflight", "summary": "Says what a page of another origin may send.", "deprecated": true,
+			"operationId": m.Name() + "Preflight", "summary": "Says what a page of another origin may send.", "deprecated": true,
 			"security": []any{},
 			"parameters": []any{
 				object{"name": "Origin", "in": "header", "required": true, "schema": object{"type": "string"}},
@@ -146,7 +146,7 @@ func pathItem(t *testing.T, known schemas, m *method, docs map[string]string) ob
 	}
 }
 
-func pathParameter(m *method, field protoreflect.FieldDescriptor) object {
+func pathParameter(m *Method, field protoreflect.FieldDescriptor) object {
 	schema := lengths(m, field)
 	schema["type"], schema["pattern"] = "string", "^[^/]+$"
 	return object{
@@ -205,9 +205,9 @@ func methodComments(t *testing.T) map[string]string {
 			comments[capitalized(function.Name.Name)] = capitalized(text)
 		}
 	}
-	for _, m := range methods() {
-		if comments[m.name()] == "" {
-			t.Errorf("the function that makes %s has no comment", m.name())
+	for _, m := range Methods() {
+		if comments[m.Name()] == "" {
+			t.Errorf("the function that makes %s has no comment", m.Name())
 		}
 	}
 	return comments

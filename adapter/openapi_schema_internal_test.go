@@ -19,7 +19,7 @@ type schemas map[string]object
 // addRequest adds the schema of a method's request, as protojson reads it: a field under
 // either of its names, but not under both, and null for what is not set. What the path sets
 // may be anything of its type.
-func (s schemas) addRequest(t *testing.T, m *method) object {
+func (s schemas) addRequest(t *testing.T, m *Method) object {
 	t.Helper()
 	message := m.newRequest().message().ProtoReflect().Descriptor()
 	properties, required, either := object{}, []string{}, []any{}
@@ -57,7 +57,7 @@ func about(t *testing.T, field protoreflect.FieldDescriptor) string {
 }
 
 // lengths are the lengths that v1's validation lets a text have, in runes. It is asked for them.
-func lengths(m *method, field protoreflect.FieldDescriptor) object {
+func lengths(m *Method, field protoreflect.FieldDescriptor) object {
 	const most = 1000 // none of v1's limits is near
 	limits := object{}
 	valid := false
@@ -75,7 +75,7 @@ func lengths(m *method, field protoreflect.FieldDescriptor) object {
 }
 
 // validates reports whether v1 takes a request with a text of n runes in a field.
-func validates(m *method, field protoreflect.FieldDescriptor, n int) bool {
+func validates(m *Method, field protoreflect.FieldDescriptor, n int) bool {
 	request := m.newRequest()
 	message := request.message().ProtoReflect()
 	fields := message.Descriptor().Fields()

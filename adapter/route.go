@@ -11,7 +11,7 @@ const maxParameters = 2
 
 // match is the method whose path a request has.
 type match struct {
-	method *method // nil: none
+	method *Method // nil: none
 	// names and values are the parameters of a REST path.
 	names  []string
 	values [maxParameters]string

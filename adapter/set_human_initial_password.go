@@ -14,10 +14,10 @@ import (
 )
 
 // setHumanInitialPassword sets a password that must be changed at the next login.
-func setHumanInitialPassword() method {
-	return method{
-		procedure:  managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure,
-		pattern:    "/management/v1/users/:user_id/password/_initialize",
+func setHumanInitialPassword() Method {
+	return Method{
+		Procedure:  managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure,
+		Pattern:    "/management/v1/users/:user_id/password/_initialize",
 		newRequest: func() request { return &initialPassword{} },
 		newResponse: func(details *zitadelv1.ObjectDetails) response {
 			return &managementv1.SetHumanInitialPasswordResponse{Details: details}

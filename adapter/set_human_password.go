@@ -15,10 +15,10 @@ import (
 
 // setHumanPassword sets a password that must be changed at the next login, unless the
 // request says otherwise.
-func setHumanPassword() method {
-	return method{
-		procedure:  managementv1connect.ManagementServiceSetHumanPasswordProcedure,
-		pattern:    "/management/v1/users/:user_id/password",
+func setHumanPassword() Method {
+	return Method{
+		Procedure:  managementv1connect.ManagementServiceSetHumanPasswordProcedure,
+		Pattern:    "/management/v1/users/:user_id/password",
 		newRequest: func() request { return &humanPassword{} },
 		newResponse: func(details *zitadelv1.ObjectDetails) response {
 			return &managementv1.SetHumanPasswordResponse{Details: details}

@@ -62,7 +62,7 @@ const (
 // shadowCall is a call that native v1 answers, and that is judged when it has.
 type shadowCall struct {
 	event  *Event
-	method *method
+	method *Method
 	called match // over REST
 	body   keptBody
 	// request is the call's over the RPC protocols, nil if it cannot be read.
@@ -162,7 +162,7 @@ func (m *shadowMode) judge(r *http.Request, x *ingress.Exchange, s *shadowCall) 
 
 // report hands a comparison to the observer and the log.
 func (m *shadowMode) report(s *shadowCall, result, native, verdict string) {
-	shadow := Shadow{Method: s.method.name(), Protocol: s.event.Protocol, Result: result, Native: native, Verdict: verdict, RequestID: s.event.RequestID}
+	shadow := Shadow{Method: s.method.Name(), Protocol: s.event.Protocol, Result: result, Native: native, Verdict: verdict, RequestID: s.event.RequestID}
 	if m.observe != nil {
 		m.observe(shadow)
 	}

@@ -13,7 +13,7 @@ import (
 // traced begins the span of a call, if there are traces; the request is then the one to
 // answer. The span's name is the method's, in all protocols, as in the log and in metrics, so
 // that a search for a method finds all its calls. The route is an attribute.
-func (a *Adapter) traced(event *Event, m *method, r *http.Request) *http.Request {
+func (a *Adapter) traced(event *Event, m *Method, r *http.Request) *http.Request {
 	if a.config.Tracer == nil {
 		return r
 	}
@@ -23,14 +23,14 @@ func (a *Adapter) traced(event *Event, m *method, r *http.Request) *http.Request
 	if event.Protocol == protocolREST {
 		span.Route(m.route())
 	} else {
-		span.RPC(tracing.SystemGRPC, m.procedure)
+		span.RPC(tracing.SystemGRPC, m.Procedure)
 	}
 	return r.WithContext(ctx)
 }
 
 // route is the method's path over REST as OpenTelemetry and OpenAPI write patterns.
-func (m *method) route() string {
-	parts := strings.Split(m.pattern, "/")
+func (m *Method) route() string {
+	parts := strings.Split(m.Pattern, "/")
 	for i, part := range parts {
 		if name, isParameter := strings.CutPrefix(part, ":"); isParameter {
 			parts[i] = "{" + name + "}"

@@ -3,31 +3,21 @@ package compare
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
+
+	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/v1wire"
 )
 
 // maxAnswer is how much of an answer is looked at.
 const maxAnswer = 64 << 10
-
-// Codes of gRPC.
-const (
-	codeOK              = "0"
-	codeInvalid         = "3"
-	codeNotFound        = "5"
-	codeUnimplemented   = "12"
-	codeUnauthenticated = "16"
-)
 
 // side is one of the two that are compared.
 type side struct {
@@ -54,24 +44,22 @@ func (s *side) close() {
 
 // answer is what came back of a call.
 type answer struct {
-	failure error // there is none
-	status  int   // HTTP
-	header  http.Header
-	body    string // over REST, and of what is no gRPC
-	// code, message and details are the gRPC status, over REST that in the body; code is
-	// "" if there is none.
-	code, message string
-	details       string // as they came over gRPC, decoded
-	viaAdapter    bool
+	v1wire.Answer // if it is understood
+
+	failure    error // there is none
+	status     int   // HTTP
+	header     http.Header
+	understood bool
+	body       string // over REST, and of what is no gRPC
 }
 
 // send makes a call, and follows no redirect.
 func (s *side) send(ctx context.Context, call Call) answer {
-	request, err := http.NewRequestWithContext(ctx, call.verb, s.base+call.path, bytes.NewReader(call.body))
+	request, err := http.NewRequestWithContext(ctx, call.verb, s.base+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
 		return answer{failure: err}
 	}
-	request.Host, request.Header = s.host, call.header.Clone()
+	request.Host, request.Header = s.host, call.Header.Clone()
 	request.Header.Set("User-Agent", "zitadel-v1-adapter-compare")
 	request.Header.Set(ingress.ViaHeader, ingress.ViaQuestion)
 	transport := s.http1
@@ -87,110 +75,68 @@ func (s *side) send(ctx context.Context, call Call) answer {
 	if err != nil {
 		return answer{failure: err}
 	}
-	return answer{
-		status: response.StatusCode, header: response.Header, body: string(body),
-		viaAdapter: response.Header.Get(ingress.ViaHeader) != "",
-	}.withStatus(call.Protocol, response.Trailer)
+	return newAnswer(call.Protocol, response, body)
 }
 
-// withStatus is the answer with the gRPC status that is in it.
-func (a answer) withStatus(protocol Protocol, trailer http.Header) answer {
-	if protocol == REST || !strings.HasPrefix(a.header.Get("Content-Type"), "application/grpc") {
-		var read struct {
-			Code    json.Number `json:"code"`
-			Message string      `json:"message"`
-		}
-		if json.Unmarshal([]byte(a.body), &read) == nil {
-			a.code, a.message = read.Code.String(), plain(read.Message)
-		}
-		if protocol == GRPCWeb {
-			a.body = withoutFrame(a.body)
-		}
-		return a
+// newAnswer reads an answer. Where gRPC was asked, REST's refusals are understood too: they
+// are ZITADEL's to what it does not take for gRPC.
+func newAnswer(protocol Protocol, response *http.Response, body []byte) answer {
+	a := answer{status: response.StatusCode, header: response.Header, body: string(body)}
+	decoded, err := v1wire.DecodeAnswer(protocol.wire(), a.status, a.header, response.Trailer, body)
+	switch {
+	case protocol == REST:
+	case err == nil:
+		a.body = ""
+	case a.status != http.StatusOK:
+		decoded, err = v1wire.DecodeAnswer("", a.status, a.header, nil, body)
 	}
 	if protocol == GRPCWeb {
-		trailer = webTrailer(a.body)
+		a.body = withoutFrame(a.body)
 	}
-	field := func(name string) string { // an answer without a message may have it in its headers
-		if value := trailer.Get(name); value != "" {
-			return value
-		}
-		return a.header.Get(name)
-	}
-	a.body = ""
-	a.code, a.message = field("Grpc-Status"), field("Grpc-Message")
-	if decoded, err := url.PathUnescape(a.message); err == nil {
-		a.message = decoded
-	}
-	a.message = plain(a.message)
-	details := field("Grpc-Status-Details-Bin")
-	if decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(details, "=")); err == nil {
-		details = plain(string(decoded))
-	}
-	a.details = details
+	a.Code, a.Message, a.Details, a.understood = decoded.Code, plain(decoded.Message), plain(decoded.Details), err == nil
 	return a
-}
-
-// trailerFlag marks the frame with the trailers (PROTOCOL-WEB.md of gRPC).
-const trailerFlag = 0x80
-
-// webTrailer is what stands at the end of a gRPC-Web answer.
-func webTrailer(body string) http.Header {
-	trailer := http.Header{}
-	for len(body) >= framePrefix {
-		flag, size := body[0], uint64(binary.BigEndian.Uint32([]byte(body[1:framePrefix])))
-		body = body[framePrefix:]
-		size = min(size, uint64(len(body)))
-		if flag&trailerFlag != 0 {
-			for line := range strings.Lines(body[:size]) {
-				name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-				trailer.Set(name, strings.TrimSpace(value))
-			}
-		}
-		body = body[size:]
-	}
-	return trailer
 }
 
 // withoutFrame is an answer that is no gRPC as a text: gRPC-Web's proxy puts a frame with the
 // trailers behind such answers too.
 func withoutFrame(body string) string {
-	at := strings.LastIndexByte(body, trailerFlag)
-	if at < 0 || len(body)-at < framePrefix || int(binary.BigEndian.Uint32([]byte(body[at+1:]))) != len(body)-at-framePrefix {
+	const prefix = 5 // of a frame: a flag and the length
+	at := strings.LastIndexByte(body, '\x80')
+	if at < 0 || len(body)-at < prefix || int(binary.BigEndian.Uint32([]byte(body[at+1:]))) != len(body)-at-prefix {
 		return body
 	}
-	return fmt.Sprintf("%s and a frame with the trailers %q", body[:at], body[at+framePrefix:])
+	return fmt.Sprintf("%s and a frame with the trailers %q", body[:at], body[at+prefix:])
 }
 
 // plain takes from a text what differs from one build of ZITADEL to the next: the space
 // after "proto:", which protobuf chooses at random.
 func plain(text string) string { return strings.ReplaceAll(text, "proto:\u00a0", "proto: ") }
 
+func (a answer) isAdapters() bool { return a.header.Get(ingress.ViaHeader) != "" }
+
 // succeeded reports whether a call was not refused.
 func (a answer) succeeded(protocol Protocol) bool {
-	if a.failure != nil {
-		return false
-	}
 	if protocol == REST {
-		return a.status >= 200 && a.status < 300
+		return a.status >= http.StatusOK && a.status < http.StatusMultipleChoices
 	}
-	return a.code == codeOK
+	return a.understood && a.Code == 0
 }
 
 // isGone reports whether it is ZITADEL's answer where it has no v1.
 func (a answer) isGone() bool {
-	return a.status == http.StatusNotFound && (a.code == "" || a.code == codeNotFound && a.message == "Not Found") || a.code == codeUnimplemented
+	return a.status == http.StatusNotFound && (!a.understood || a.Code == connect.CodeNotFound && a.Message == "Not Found") ||
+		a.Code == connect.CodeUnimplemented
 }
 
 // String is an answer on one line.
 func (a answer) String() string {
-	switch {
+	switch location := a.header.Get("Location"); {
 	case a.failure != nil:
 		return "no answer: " + a.failure.Error()
-	case a.code != "":
-		return fmt.Sprintf("HTTP %d, code %s %s", a.status, a.code, a.message)
-	case a.header.Get("Location") != "":
-		return "HTTP " + strconv.Itoa(a.status) + " to " + a.header.Get("Location")
+	case a.understood:
+		return fmt.Sprintf("HTTP %d, code %d %s", a.status, a.Code, a.Message)
+	case location != "":
+		return fmt.Sprintf("HTTP %d to %s", a.status, location)
 	}
-	return strings.TrimSpace("HTTP " + strconv.Itoa(a.status) + " " + a.body)
+	return strings.TrimSpace(fmt.Sprintf("HTTP %d %s", a.status, a.body))
 }

@@ -1,15 +1,14 @@
 package compare
 
 import (
-	"encoding/binary"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
-	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
-	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1wire"
 )
 
 // Protocol is what a call is made in.
@@ -22,8 +21,14 @@ const (
 	GRPCWeb Protocol = "gRPC-Web"
 )
 
+func (p Protocol) wire() rpcstatus.Protocol {
+	return map[Protocol]rpcstatus.Protocol{GRPC: rpcstatus.GRPC, GRPCWeb: rpcstatus.GRPCWeb}[p]
+}
+
 // Call is a v1 call that changes nothing.
 type Call struct {
+	v1wire.Request `json:"-"`
+
 	Protocol Protocol `json:"protocol"`
 	// Method is v1's, such as "SetHumanPassword".
 	Method string `json:"method"`
@@ -31,24 +36,10 @@ type Call struct {
 	// Why is why it cannot write. No call is sent of which it is not true.
 	Why Reason `json:"writesNothingBecause"`
 
-	verb, path string
-	header     http.Header
-	body       []byte
-}
-
-// v1Method is a method of v1 that the adapter translates.
-type v1Method struct {
-	name, procedure string
-	suffix          string // of its REST path, after the user's id
-}
-
-var v1Methods = []v1Method{
-	{"SetHumanInitialPassword", managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure, "/password/_initialize"},
-	{"SetHumanPassword", managementv1connect.ManagementServiceSetHumanPasswordProcedure, "/password"},
+	verb string
 }
 
 const (
-	usersPath = "/management/v1/users/"
 	// noPassword is a body whose password is refused by v1's validation, and by the
 	// adapter's.
 	noPassword = `{"password":""}`
@@ -73,78 +64,26 @@ type world struct {
 // calls are all calls, the first of which needs the least of ZITADEL.
 func (w world) calls() []Call {
 	sets := make([][]Call, 0, 12)
-	for _, method := range v1Methods {
-		sets = append(
-			sets,
-			w.restCalls(method), w.restOddities(method),
-			w.rpcCalls(method, GRPC), w.rpcOddities(method, GRPC),
-			w.rpcCalls(method, GRPCWeb), w.rpcOddities(method, GRPCWeb),
-		)
+	for _, method := range adapter.Methods() {
+		for _, protocol := range []Protocol{REST, GRPC, GRPCWeb} {
+			sets = append(sets, w.refusedCalls(method, protocol), w.oddities(method, protocol))
+		}
 	}
 	return slices.Concat(sets...)
 }
 
-// restCalls are those that tell how v1 treats callers, users and organizations.
-func (w world) restCalls(method v1Method) []Call {
-	call := func(what string, why Reason, user, authorization, body string, headers ...string) Call {
-		return newREST(method, what, why, usersPath+user+method.suffix, body, append(headers, "Authorization", authorization)...)
-	}
-	bearer, withPassword := "Bearer "+w.token, `{"password":"`+w.password+`"}`
-	calls := []Call{
-		call("no token", NoToken, w.missing, "", withPassword),
-		call("no token, from another origin", NoToken, w.missing, "", withPassword, "Origin", otherOrigin),
-		call("Authorization that is not Bearer", NoToken, w.missing, "Basic abc", withPassword),
-		call("token that does not exist", NoToken, w.missing, "Bearer "+w.badToken, withPassword),
-		call("token that does not exist, no password", NoToken, w.missing, "Bearer "+w.badToken, noPassword),
-		call("user that does not exist", NoUser, w.missing, bearer, withPassword),
-		call("user id of 201 characters", NoUser, w.tooLong, bearer, withPassword),
-		call("organization that does not exist", NoPassword, w.missing, bearer, noPassword, "X-Zitadel-Orgid", w.missedOrg),
-		call("empty password", NoPassword, w.user, bearer, noPassword),
-		call("empty body", NoPassword, w.user, bearer, ""),
-		call("unknown field, no password", NoPassword, w.user, bearer, `{"unknown":{"":[]}}`),
-		call("expired Grpc-Timeout", NoUser, w.missing, bearer, withPassword, "Grpc-Timeout", "1n"),
-		call("malformed Grpc-Timeout", NoPassword, w.user, bearer, noPassword, "Grpc-Timeout", "x"),
-	}
-	if w.otherUser != "" {
-		calls = append(calls, call("user of another organization, empty password", NoPassword, w.otherUser, bearer, noPassword))
-	}
-	return calls
-}
-
-// restOddities are no calls, or cannot be read.
-func (w world) restOddities(method v1Method) []Call {
-	call := func(what string, why Reason, path, body string) Call {
-		return newREST(method, what, why, path, body, "Authorization", "Bearer "+w.token)
-	}
-	path := usersPath + w.user + method.suffix
-	get := call("GET", NotACall, path, "")
-	get.verb = http.MethodGet
-	preflight := newREST(method, "preflight", NotACall, path, "", preflightHeaders("authorization,content-type,x-zitadel-orgid")...)
-	preflight.verb = http.MethodOptions
-	return []Call{
-		call("cut body", Unreadable, path, `{"password":`),
-		call("trailing comma", Unreadable, path, `{"password":"",}`),
-		call("array as body", Unreadable, path, `[]`),
-		call("slash at the end", NotACall, path+"/", "{}"),
-		call("double slash", NotACall, strings.Replace(path, "/users/", "//users/", 1), "{}"),
-		call("no user in the path", NotACall, usersPath+method.suffix, "{}"),
-		get, preflight,
-	}
-}
-
-// rpcCalls are the counterpart of restCalls.
-func (w world) rpcCalls(method v1Method, protocol Protocol) []Call {
+// refusedCalls are those that tell how v1 treats callers, users and organizations.
+func (w world) refusedCalls(method adapter.Method, protocol Protocol) []Call {
 	call := func(what string, why Reason, user, authorization, password string, headers ...string) Call {
-		return newRPC(method, protocol, what, why, frame(user, password), append(headers, "Authorization", authorization)...)
+		return newCall(method, protocol, what, why, user, password, append(headers, "Authorization", authorization)...)
 	}
-	bearer := "Bearer " + w.token
+	bearer, bad := "Bearer "+w.token, "Bearer "+w.badToken
 	calls := []Call{
 		call("no token", NoToken, w.missing, "", w.password),
 		call("Authorization that is not Bearer", NoToken, w.missing, "Basic abc", w.password),
-		call("token that does not exist", NoToken, w.missing, "Bearer "+w.badToken, w.password),
+		call("token that does not exist", NoToken, w.missing, bad, w.password),
 		call("user that does not exist", NoUser, w.missing, bearer, w.password),
 		call("user id of 201 characters", NoUser, w.tooLong, bearer, w.password),
-		call("empty user id", NoUser, "", bearer, w.password),
 		call("organization that does not exist", NoPassword, w.missing, bearer, "", "X-Zitadel-Orgid", w.missedOrg),
 		call("empty password", NoPassword, w.user, bearer, ""),
 		call("malformed Grpc-Timeout", NoPassword, w.user, bearer, "", "Grpc-Timeout", "x"),
@@ -152,75 +91,97 @@ func (w world) rpcCalls(method v1Method, protocol Protocol) []Call {
 	if w.otherUser != "" {
 		calls = append(calls, call("user of another organization, empty password", NoPassword, w.otherUser, bearer, ""))
 	}
-	return calls
+	if protocol != GRPC { // which no web page speaks
+		calls = append(calls, call("no token, from another origin", NoToken, w.missing, "", w.password, "Origin", otherOrigin))
+	}
+	if protocol != REST {
+		return append(calls, call("empty user id", NoUser, "", bearer, w.password))
+	}
+	return append(
+		calls,
+		call("token that does not exist, no password", NoToken, w.missing, bad, ""),
+		call("empty body", NoPassword, w.user, bearer, "").with(""),
+		call("unknown field, no password", NoPassword, w.user, bearer, "").with(`{"unknown":{"":[]}}`),
+		call("expired Grpc-Timeout", NoUser, w.missing, bearer, w.password, "Grpc-Timeout", "1n"),
+	)
 }
 
-// rpcOddities are no calls, or cannot be read.
-func (w world) rpcOddities(method v1Method, protocol Protocol) []Call {
-	bearer := []string{"Authorization", "Bearer " + w.token}
-	unknown := newRPC(method, protocol, "method that does not exist", NotACall, frame("", ""), bearer...)
-	unknown.path += noMethod
+// oddities are no calls, or cannot be read.
+func (w world) oddities(method adapter.Method, protocol Protocol) []Call {
+	odd := func(what string, why Reason) Call {
+		return newCall(method, protocol, what, why, w.user, "", "Authorization", "Bearer "+w.token)
+	}
+	preflight := odd("preflight", NotACall).by(http.MethodOptions).with("")
+	preflight.Header = newHeader(
+		"Origin", otherOrigin, "Access-Control-Request-Method", http.MethodPost,
+		"Access-Control-Request-Headers", "authorization,content-type,x-grpc-web,x-user-agent,x-zitadel-orgid",
+	)
+	if protocol == REST {
+		preflight.Header.Set("Access-Control-Request-Headers", "authorization,content-type,x-zitadel-orgid")
+		path := odd("", NotACall).Path
+		return []Call{
+			odd("cut body", Unreadable).with(`{"password":`),
+			odd("trailing comma", Unreadable).with(`{"password":"",}`),
+			odd("array as body", Unreadable).with(`[]`),
+			odd("slash at the end", NotACall).to(path + "/"),
+			odd("double slash", NotACall).to(strings.Replace(path, "/users/", "//users/", 1)),
+			newCall(method, protocol, "no user in the path", NotACall, "", "", "Authorization", "Bearer "+w.token),
+			odd("GET", NotACall).by(http.MethodGet).with(""),
+			preflight,
+		}
+	}
 	calls := []Call{
-		newRPC(method, protocol, "message that is none", Unreadable, []byte("\x00\x00\x00\x00\x05\xFF\xFF\xFF\xFF\xFF"), bearer...),
-		unknown,
+		odd("message that is none", Unreadable).with("\x00\x00\x00\x00\x05\xFF\xFF\xFF\xFF\xFF"),
+		odd("method that does not exist", NotACall).to(method.Procedure + noMethod),
 	}
 	if protocol == GRPCWeb {
-		preflight := Call{
-			Protocol: protocol, Method: method.name, What: "preflight", Why: NotACall, verb: http.MethodOptions, path: method.procedure,
-			header: newHeader(preflightHeaders("authorization,content-type,x-grpc-web,x-user-agent,x-zitadel-orgid")...),
-		}
-		calls = append(
-			calls,
-			newRPC(method, protocol, "cut frame", Unreadable, []byte("\x00\x00\x00\x00\xFF\x01"), bearer...),
-			newRPC(method, protocol, "no frame", Unreadable, nil, bearer...),
-			newRPC(method, protocol, "no token, from another origin", NoToken, frame(w.missing, w.password), "Origin", otherOrigin),
-			preflight,
-		)
+		calls = append(calls, odd("cut frame", Unreadable).with("\x00\x00\x00\x00\xFF\x01"), odd("no frame", Unreadable).with(""), preflight)
 	}
 	return calls
 }
 
-func preflightHeaders(asked string) []string {
-	return []string{"Origin", otherOrigin, "Access-Control-Request-Method", http.MethodPost, "Access-Control-Request-Headers", asked}
+func newCall(method adapter.Method, protocol Protocol, what string, why Reason, user, password string, headers ...string) Call {
+	path := method.Procedure
+	if protocol == REST {
+		path = method.Pattern
+	}
+	request, err := v1wire.EncodeRequest(protocol.wire(), path, method.NewRequest(user, password))
+	if err != nil { // only text that is not UTF-8
+		return Call{} // which has no reason, and is not sent
+	}
+	call := Call{Protocol: protocol, Method: method.Name(), What: what, Why: why, Request: request, verb: http.MethodPost}
+	if protocol == REST && password == "" {
+		call = call.with(noPassword)
+	}
+	maps.Copy(call.Header, newHeader(headers...))
+	return call
 }
 
-func newREST(method v1Method, what string, why Reason, path, body string, headers ...string) Call {
-	return Call{
-		Protocol: REST, Method: method.name, What: what, Why: why, verb: http.MethodPost, path: path,
-		header: newHeader(append(headers, "Content-Type", "application/json")...), body: []byte(body),
-	}
+// with is a call with another body.
+func (c Call) with(body string) Call {
+	c.Body = []byte(body)
+	return c
 }
 
-func newRPC(method v1Method, protocol Protocol, what string, why Reason, body []byte, headers ...string) Call {
-	if protocol == GRPC {
-		headers = append(headers, "Content-Type", "application/grpc", "Te", "trailers")
-	} else {
-		headers = append(headers, "Content-Type", "application/grpc-web+proto", "X-Grpc-Web", "1")
-	}
-	return Call{
-		Protocol: protocol, Method: method.name, What: what, Why: why, verb: http.MethodPost, path: method.procedure,
-		header: newHeader(headers...), body: body,
-	}
+// to is a call of another path.
+func (c Call) to(path string) Call {
+	c.Path = path
+	return c
+}
+
+// by is a call by another HTTP method.
+func (c Call) by(verb string) Call {
+	c.verb = verb
+	return c
 }
 
 // newHeader makes headers of names and values, without those that are "".
 func newHeader(pairs ...string) http.Header {
 	header := http.Header{}
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			header.Set(pairs[i], pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		if pair[1] != "" {
+			header.Set(pair[0], pair[1])
 		}
 	}
 	return header
-}
-
-// framePrefix is the length of what stands before a message: a flag and the message's
-// length (gRPC over HTTP/2, "Length-Prefixed-Message").
-const framePrefix = 5
-
-// frame is a call's message over gRPC: both methods have the same first two fields.
-func frame(user, password string) []byte {
-	message, _ := proto.Marshal(&managementv1.SetHumanPasswordRequest{UserId: user, Password: password}) // fails for invalid UTF-8 alone: the message is empty then
-	out := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))                                //nolint:gosec // a few hundred bytes
-	return append(out, message...)
 }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"connectrpc.com/connect"
+
 	"zitadel-v1-adapter/internal/printable"
 	"zitadel-v1-adapter/internal/upstream"
 )
@@ -120,22 +122,18 @@ func (p *Plan) Run(ctx context.Context) ([]Row, error) {
 	found := &findings{}
 	for i, call := range p.calls {
 		want, err := p.send(ctx, native, call)
+		if err == nil && i == 0 {
+			err = p.checkNative(want)
+		}
 		if err != nil {
 			return rows, err
-		}
-		if i == 0 {
-			if err := p.checkNative(want); err != nil {
-				return rows, err
-			}
 		}
 		got, err := p.send(ctx, adapter, call)
+		if err == nil && i == 0 {
+			err = p.checkAdapter(got)
+		}
 		if err != nil {
 			return rows, err
-		}
-		if i == 0 {
-			if err := p.checkAdapter(got); err != nil {
-				return rows, err
-			}
 		}
 		if err := ctx.Err(); err != nil {
 			return rows, errors.New("compare: not all calls were answered in time: give it more with --timeout, or see with check what keeps ZITADEL busy")
@@ -171,9 +169,9 @@ func (p *Plan) checkNative(first answer) error {
 	switch {
 	case first.failure != nil:
 		return fmt.Errorf("compare: ZITADEL did not answer: %s: check says what to do", p.scrub(first.failure.Error()))
-	case first.viaAdapter:
+	case first.isAdapters():
 		return errors.New("compare: upstream.url is an adapter: set it to ZITADEL's own address")
-	case first.status == http.StatusNotFound && strings.Contains(first.message, "nstance"):
+	case first.status == http.StatusNotFound && strings.Contains(first.Message, "nstance"):
 		return errors.New("compare: ZITADEL has no instance under this name, so every answer would be that: set upstream.host; check says to what")
 	}
 	return nil
@@ -184,7 +182,7 @@ func (p *Plan) checkAdapter(first answer) error {
 	switch {
 	case first.failure != nil:
 		return fmt.Errorf("compare: the adapter did not answer: %s: is it running, and is --adapter its address?", p.scrub(first.failure.Error()))
-	case !first.viaAdapter:
+	case !first.isAdapters():
 		return errors.New("compare: what answers at --adapter is no zitadel-v1-adapter: is it the address for legacy clients?")
 	}
 	return nil
@@ -204,7 +202,7 @@ func (f *findings) note(call Call, native answer) {
 	if native.isGone() {
 		f.gone++
 	}
-	if call.Why == NoUser && native.code == codeUnauthenticated {
+	if call.Why == NoUser && native.Code == connect.CodeUnauthenticated {
 		f.tokenRefused = true
 	}
 }
@@ -215,13 +213,12 @@ func (f *findings) isGone() bool { return f.gone == f.calls }
 func (p *Plan) row(call Call, native, adapter answer) Row {
 	row := Row{Call: call, Status: OK, Native: printable.Excerpt(p.scrub(native.String()))}
 	all := p.config.differences(call, native, adapter)
-	shown := slices.DeleteFunc(slices.Clone(all), func(found difference) bool { return found.reason != "" })
-	switch {
-	case len(all) == 0:
+	if len(all) == 0 {
 		return row
-	case len(shown) > 0:
-		row.Status = Differs
-	default:
+	}
+	row.Status = Differs
+	shown := slices.DeleteFunc(slices.Clone(all), func(found difference) bool { return found.reason != "" })
+	if len(shown) == 0 {
 		row.Status, shown = Known, all
 	}
 	var wants, gots, reasons []string
@@ -229,7 +226,8 @@ func (p *Plan) row(call Call, native, adapter answer) Row {
 		wants, gots, reasons = append(wants, found.native), append(gots, found.adapter), append(reasons, found.reason)
 	}
 	row.Native, row.Adapter = printable.Excerpt(p.scrub(strings.Join(wants, "; "))), printable.Excerpt(p.scrub(strings.Join(gots, "; ")))
-	row.Reason = strings.Join(unique(reasons), "; ")
+	slices.Sort(reasons)
+	row.Reason = strings.Join(slices.Compact(reasons), "; ")
 	return row
 }
 

@@ -5,11 +5,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+
+	"connectrpc.com/connect"
 )
 
 // difference is one between two answers.
@@ -38,15 +39,15 @@ func (c Config) differences(call Call, native, adapter answer) []difference {
 	if native.failure != nil || adapter.failure != nil { // if both failed, nothing was compared
 		return []difference{{native.String(), adapter.String(), ""}}
 	}
-	invalid := adapter.code == codeInvalid && strings.HasPrefix(adapter.message, "invalid "+call.Method+"Request.")
-	if c.OrgScopeOff && invalid && native.code != adapter.code {
+	invalid := adapter.Code == connect.CodeInvalidArgument && strings.HasPrefix(adapter.Message, "invalid "+call.Method+"Request.")
+	if c.OrgScopeOff && invalid && native.Code != adapter.Code {
 		return []difference{{native.String(), adapter.String(), reasonScope}}
 	}
-	if native.status != adapter.status || native.code != adapter.code || errorID(native) != errorID(adapter) {
+	if native.status != adapter.status || native.understood != adapter.understood || native.Code != adapter.Code || native.ID() != adapter.ID() {
 		return []difference{{native.String(), adapter.String(), ""}} // whose headers would tell nothing more
 	}
 	var all []difference
-	if native.message != adapter.message || native.details != adapter.details || normal(native.body) != normal(adapter.body) {
+	if native.Answer != adapter.Answer || normal(native.body) != normal(adapter.body) {
 		all = append(all, c.wordsDiffer(native, adapter))
 	}
 	return append(all, headersDiffer(call, native, adapter)...)
@@ -54,26 +55,20 @@ func (c Config) differences(call Call, native, adapter answer) []difference {
 
 // wordsDiffer is the difference between answers whose code and error id are the same.
 func (c Config) wordsDiffer(native, adapter answer) difference {
-	if native.message == adapter.message {
+	if native.Message == adapter.Message {
 		return difference{"details " + detail(native), "details " + detail(adapter), ""}
 	}
 	found := difference{native: native.String(), adapter: adapter.String()}
-	id := errorID(native)
-	if sameWithoutField(native.message, adapter.message) && sameWithoutField(normal(native.body), normal(adapter.body)) && native.details == adapter.details {
+	if sameWithoutField(native.Message, adapter.Message) && sameWithoutField(normal(native.body), normal(adapter.body)) && native.Details == adapter.Details {
 		found.reason = reasonField
 	}
-	if !c.Languages && (strings.HasPrefix(id, "COMMAND-") || strings.HasPrefix(id, "DOMAIN-")) { // what v1 translates
+	if id := native.ID(); !c.Languages && (strings.HasPrefix(id, "COMMAND-") || strings.HasPrefix(id, "DOMAIN-")) { // what v1 translates
 		found.reason = reasonLanguage
 	}
 	return found
 }
 
-func detail(a answer) string { return fmt.Sprintf("%q", a.details+a.body) }
-
-var idPattern = regexp.MustCompile(`[A-Z]{2,}-[A-Za-z0-9]{5}`)
-
-// errorID is ZITADEL's id of an error, such as "AUTH-5mWD2", which stands in its message.
-func errorID(a answer) string { return idPattern.FindString(a.message) }
+func detail(a answer) string { return fmt.Sprintf("%q", a.Details+a.body) }
 
 // changing is what differs from call to call.
 var changing = regexp.MustCompile(`"(sequence|changeDate)":"[^"]*"`)
@@ -100,18 +95,16 @@ func sameWithoutField(native, adapter string) bool {
 // headersDiffer are the differences in the headers that count.
 func headersDiffer(call Call, native, adapter answer) []difference {
 	names := slices.Clone(compared)
-	for name := range maps.Keys(native.header) {
-		names = append(names, name)
+	for _, header := range []http.Header{native.header, adapter.header} {
+		for name := range header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				names = append(names, name)
+			}
+		}
 	}
-	for name := range maps.Keys(adapter.header) {
-		names = append(names, name)
-	}
-	names = slices.DeleteFunc(unique(names), func(name string) bool {
-		return !slices.Contains(compared, name) && !strings.HasPrefix(name, "Access-Control-")
-	})
 	slices.Sort(names)
 	var all []difference
-	for _, name := range names {
+	for _, name := range slices.Compact(names) {
 		want, got := headerText(native.header, name), headerText(adapter.header, name)
 		if want == got {
 			continue
@@ -167,15 +160,4 @@ func withoutCompression(vary []string) string {
 		return item == "" || strings.EqualFold(item, "Accept-Encoding")
 	})
 	return strings.Join(kept, ",")
-}
-
-// unique are the texts that are not "", each once, in order.
-func unique(texts []string) []string {
-	var kept []string
-	for _, text := range texts {
-		if text != "" && !slices.Contains(kept, text) {
-			kept = append(kept, text)
-		}
-	}
-	return kept
 }

@@ -3,6 +3,8 @@ package compare
 import (
 	"net/http"
 	"testing"
+
+	"zitadel-v1-adapter/adapter"
 )
 
 const typeMessage = "proto: (line 1:13): invalid value for string field password: 123"
@@ -12,9 +14,9 @@ const typeMessage = "proto: (line 1:13): invalid value for string field password
 // expose less to pages.
 func TestDifferencesBetweenBuildsAreTold(t *testing.T) {
 	t.Parallel()
-	call := newREST(v1Methods[0], "", NoToken, usersPath+"1/password", "")
+	call := restCall(NoToken, usersPath+"1/password", "")
 	answered := func(body string, headers ...string) answer {
-		return answer{status: http.StatusBadRequest, header: newHeader(headers...), body: body}.withStatus(REST, nil)
+		return newAnswer(REST, &http.Response{StatusCode: http.StatusBadRequest, Header: newHeader(headers...)}, []byte(body))
 	}
 	said := func(message string) answer { return answered(`{"code":3,"message":"` + message + `"}`) }
 	exposing := func(names string) answer { return answered("", "Access-Control-Expose-Headers", names) }
@@ -60,9 +62,9 @@ func TestDifferencesBetweenBuildsAreTold(t *testing.T) {
 func TestAnswerWithTrailerFrameBehindTextIsRead(t *testing.T) {
 	t.Parallel()
 	const malformed = `malformed grpc-timeout: transport: timeout string is too short: "x"`
-	call := newRPC(v1Methods[0], GRPCWeb, "malformed Grpc-Timeout", NoPassword, frame("1", ""))
+	call := newCall(adapter.Methods()[0], GRPCWeb, "malformed Grpc-Timeout", NoPassword, "1", "")
 	read := func(body string) answer {
-		return answer{status: http.StatusBadRequest, header: newHeader("Content-Type", "text/plain; charset=utf-8"), body: body}.withStatus(GRPCWeb, nil)
+		return newAnswer(GRPCWeb, &http.Response{StatusCode: http.StatusBadRequest, Header: newHeader("Content-Type", "text/plain; charset=utf-8")}, []byte(body))
 	}
 	const empty, message = "\x80\x00\x00\x00\x00", "\x80\x00\x00\x00\x0dGrpc-Status:3"
 	for name, test := range map[string]struct {
@@ -83,6 +85,32 @@ func TestAnswerWithTrailerFrameBehindTextIsRead(t *testing.T) {
 		}
 		if got := native.String(); got != test.shown {
 			t.Errorf("%s: got %q, want %q", name, got, test.shown)
+		}
+	}
+}
+
+// ZITADEL answers what it does not take for gRPC as REST: the code in the JSON counts. A page
+// with HTTP 200 is no success.
+func TestAnswersOfAnotherProtocolAreRead(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status            int
+		contentType, body string
+		shown             string
+		gone              bool
+	}{
+		"JSON":           {http.StatusUnauthorized, "application/json", `{"code":16, "message":"a"}`, "HTTP 401, code 16 a", false},
+		"no such path":   {http.StatusNotFound, "application/json", `{"code":5,"message":"Not Found"}`, "HTTP 404, code 5 Not Found", true},
+		"no such verb":   {http.StatusNotImplemented, "application/json", `{"code":12,"message":"Method Not Allowed"}`, "HTTP 501, code 12 Method Not Allowed", true},
+		"a page":         {http.StatusNotFound, "text/html", "<html>", "HTTP 404 <html>", true},
+		"a login page":   {http.StatusOK, "text/html", "<html>", "HTTP 200 <html>", false},
+		"no grpc-status": {http.StatusOK, "application/grpc", "", "HTTP 200", false},
+	} {
+		for _, protocol := range []Protocol{GRPC, GRPCWeb} {
+			got := newAnswer(protocol, &http.Response{StatusCode: test.status, Header: newHeader("Content-Type", test.contentType)}, []byte(test.body))
+			if got.String() != test.shown || got.isGone() != test.gone || got.succeeded(protocol) {
+				t.Errorf("%s, %s: got %q, gone %v, want %q, %v, and no success", protocol, name, got, got.isGone(), test.shown, test.gone)
+			}
 		}
 	}
 }

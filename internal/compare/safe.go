@@ -2,7 +2,6 @@ package compare
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"net/http"
 	"slices"
@@ -11,8 +10,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"zitadel-v1-adapter/adapter"
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/v1wire"
 )
 
 // Reason is why a call cannot write, as a sentence.
@@ -46,7 +47,7 @@ var sendable = []string{
 // the call's reason is not true of it. It is the gate of this package: nothing is sent
 // that did not pass it. The errors repeat nothing of the call.
 func (w world) checkWritesNothing(call Call) error {
-	for name := range call.header {
+	for name := range call.Header {
 		if !slices.Contains(sendable, name) {
 			return errors.New("it has a header of another kind")
 		}
@@ -75,7 +76,7 @@ func (w world) checkWritesNothing(call Call) error {
 
 // checkNoToken refuses whatever could be a token that ZITADEL knows.
 func (w world) checkNoToken(call Call) error {
-	for name, values := range call.header {
+	for name, values := range call.Header {
 		for _, value := range values {
 			if strings.Contains(value, w.token) {
 				return errors.New("it carries the token")
@@ -86,7 +87,7 @@ func (w world) checkNoToken(call Call) error {
 			}
 		}
 	}
-	if strings.Contains(call.path, w.token) || bytes.Contains(call.body, []byte(w.token)) {
+	if strings.Contains(call.Path, w.token) || bytes.Contains(call.Body, []byte(w.token)) {
 		return errors.New("it carries the token")
 	}
 	return nil
@@ -107,14 +108,14 @@ func (w world) checkNoUser(call Call) error {
 // checkNoPassword refuses whatever could hold a password, read in whatever way.
 func checkNoPassword(call Call) error {
 	if call.Protocol == REST {
-		if holdsText(call.body) {
+		if holdsText(call.Body) {
 			return errors.New("its body may hold a password")
 		}
 		return nil
 	}
-	request, readable := message(call.body)
+	request, readable := message(call.Body)
 	switch {
-	case !readable && !slices.ContainsFunc(call.body, isPrintable):
+	case !readable && !slices.ContainsFunc(call.Body, isPrintable):
 		return nil
 	case !readable:
 		return errors.New("its body cannot be read, and may hold a password")
@@ -139,25 +140,22 @@ func isPrintable(c byte) bool { return c >= ' ' && c < 0x7F }
 // isV1Path reports whether a call's path is that of a v1 method that the adapter translates.
 func isV1Path(call Call) bool {
 	if call.Protocol != REST {
-		return slices.ContainsFunc(v1Methods, func(method v1Method) bool { return method.procedure == call.path })
+		return slices.ContainsFunc(adapter.Methods(), func(method adapter.Method) bool { return method.Procedure == call.Path })
 	}
-	_, ok := userInPath(call.path)
-	return ok
+	user, ok := userInPath(call.Path)
+	return ok && isUserID(user)
 }
 
 // isNearV1Path reports whether a call's path is that of a v1 method that the adapter
 // translates, or one that is so near to it that it can be no other method's.
 func isNearV1Path(call Call) bool {
-	isNoUsers := func(method v1Method) bool { return call.path == usersPath+method.suffix }
-	if call.Protocol == REST && slices.ContainsFunc(v1Methods, isNoUsers) {
-		return true
+	if call.Protocol != REST {
+		call.Path = strings.TrimSuffix(call.Path, noMethod)
+		return isV1Path(call)
 	}
-	if call.Protocol == REST {
-		call.path = strings.Replace(strings.TrimSuffix(call.path, "/"), "//", "/", 1)
-	} else {
-		call.path = strings.TrimSuffix(call.path, noMethod)
-	}
-	return isV1Path(call)
+	user, ok := userInPath(call.Path)
+	call.Path = strings.Replace(strings.TrimSuffix(call.Path, "/"), "//", "/", 1)
+	return ok && user == "" || isV1Path(call)
 }
 
 // userOf is the user whom a call names, over REST in its path alone: v1 does not look
@@ -167,18 +165,22 @@ func userOf(call Call) (string, bool) {
 		return "", false
 	}
 	if call.Protocol == REST {
-		return userInPath(call.path)
+		return userInPath(call.Path)
 	}
-	request, readable := message(call.body)
+	request, readable := message(call.Body)
 	return request.GetUserId(), readable
 }
 
-// userInPath is the user in a REST path of a v1 method.
+// userInPath is what stands in a REST path of a v1 method for the user.
 func userInPath(path string) (string, bool) {
-	rest, ok := strings.CutPrefix(path, usersPath)
-	user, suffix, slash := strings.Cut(rest, "/")
-	known := slices.ContainsFunc(v1Methods, func(method v1Method) bool { return method.suffix == "/"+suffix })
-	return user, ok && slash && known && isUserID(user)
+	for _, method := range adapter.Methods() {
+		before, after, _ := strings.Cut(method.Pattern, ":user_id")
+		rest, begins := strings.CutPrefix(path, before)
+		if user, ends := strings.CutSuffix(rest, after); begins && ends {
+			return user, true
+		}
+	}
+	return "", false
 }
 
 // isUserID reports whether an id can stand in a path as it is, in every server's eyes.
@@ -191,9 +193,10 @@ func isUserID(id string) bool {
 // unknown in it.
 func message(body []byte) (*managementv1.SetHumanPasswordRequest, bool) {
 	request := new(managementv1.SetHumanPasswordRequest)
-	if len(body) < framePrefix || body[0] != 0 || int(binary.BigEndian.Uint32(body[1:])) != len(body)-framePrefix {
+	const prefix = 5 // of a frame: a flag and the length
+	if len(body) < prefix || !bytes.Equal(body, v1wire.Frame(0, body[prefix:])) {
 		return request, false
 	}
-	err := proto.Unmarshal(body[framePrefix:], request)
+	err := proto.Unmarshal(body[prefix:], request)
 	return request, err == nil && len(request.ProtoReflect().GetUnknown()) == 0
 }

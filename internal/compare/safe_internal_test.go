@@ -6,8 +6,21 @@ import (
 	"strings"
 	"testing"
 
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/wiretest"
 )
+
+const usersPath = "/management/v1/users/"
+
+// restCall is a call of the first method over REST.
+func restCall(why Reason, path, body string, headers ...string) Call {
+	return newCall(adapter.Methods()[0], REST, "", why, "", "", headers...).to(path).with(body)
+}
+
+// frame is a call's message over gRPC.
+func frame(user, password string) []byte {
+	return newCall(adapter.Methods()[1], GRPC, "", "", user, password).Body
+}
 
 func testWorld() world {
 	return newWorld(Config{Token: "the-token", User: "3001", OtherUser: "3004"})
@@ -24,8 +37,8 @@ func TestEveryCallHasAReason(t *testing.T) {
 		if err := w.checkWritesNothing(call); err != nil {
 			t.Errorf("%s %s: %v", call.Protocol, call.What, err)
 		}
-		sent := string(call.body)
-		if strings.Contains(sent, w.password) && strings.Contains(call.header.Get("Authorization"), w.token) && call.Why != NoUser {
+		sent := string(call.Body)
+		if strings.Contains(sent, w.password) && strings.Contains(call.Header.Get("Authorization"), w.token) && call.Why != NoUser {
 			t.Errorf("%s %s: a password goes with the token", call.Protocol, call.What)
 		}
 	}
@@ -42,10 +55,10 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 	w := testWorld()
 	const initialize = usersPath + "3001/password/_initialize"
 	bearer := []string{"Authorization", "Bearer " + w.token}
-	rest := func(why Reason, path, body string, headers ...string) Call {
-		return newREST(v1Methods[0], "", why, path, body, headers...)
+	rest := restCall
+	rpc := func(why Reason, body []byte) Call {
+		return newCall(adapter.Methods()[1], GRPC, "", why, "", "", bearer...).with(string(body))
 	}
-	rpc := func(why Reason, body []byte) Call { return newRPC(v1Methods[1], GRPC, "", why, body, bearer...) }
 	missing := strings.Replace(initialize, "3001", w.missing, 1)
 	with := func(call Call, change func(*Call)) Call {
 		change(&call)
@@ -53,7 +66,7 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 	}
 	// What other methods would do with a body without a password, and with a random id.
 	elsewhere := func(why Reason, path, body string) Call {
-		return with(rpc(why, frame(body, "")), func(c *Call) { c.path = path })
+		return with(rpc(why, frame(body, "")), func(c *Call) { c.Path = path })
 	}
 	const service = "/zitadel.management.v1.ManagementService/"
 	valid := `{"password":"Sup3rPassw0rd!"}`
@@ -98,7 +111,7 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 		"a call after all":                  rest(NotACall, initialize, "{}", bearer...),
 		"a call after all, over gRPC":       rpc(NotACall, frame("", "")),
 		"no call, with a password":          rest(NotACall, initialize+"/", valid, bearer...),
-		"no call over gRPC, and a password": with(rpc(NotACall, frame("3001", "Sup3r")), func(c *Call) { c.path += "Nope" }),
+		"no call over gRPC, and a password": with(rpc(NotACall, frame("3001", "Sup3r")), func(c *Call) { c.Path += "Nope" }),
 		"GET with a password":               with(rest(NotACall, initialize, valid, bearer...), func(c *Call) { c.verb = http.MethodGet }),
 		"another method":                    rest(NoPassword, usersPath+"3001/_deactivate", "{}", bearer...),
 		"another method, no body":           rest(NoPassword, usersPath+"3001/_lock", "", bearer...),
@@ -132,7 +145,7 @@ func TestWhatIsRefusedIsNotSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.calls = []Call{newREST(v1Methods[1], "", NoPassword, usersPath+"3001/password", `{"password":"Sup3rPassw0rd!"}`, "Authorization", "Bearer the-token")}
+	plan.calls = []Call{restCall(NoPassword, usersPath+"3001/password", `{"password":"Sup3rPassw0rd!"}`, "Authorization", "Bearer the-token")}
 	if rows, err := plan.Run(t.Context()); err == nil || len(rows) != 0 {
 		t.Errorf("got %d rows and %v, want an error", len(rows), err)
 	}

@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"strings"
 
+	"connectrpc.com/connect"
+
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/printable"
+	"zitadel-v1-adapter/internal/v1wire"
 )
 
 // What answers may not be ZITADEL.
@@ -20,11 +23,17 @@ func (a answer) isUnknownInstance() bool {
 	return a.code == http.StatusNotFound && bytes.Contains(a.body, []byte("nstance")) && !a.isPage()
 }
 
+// refusal returns the code with which ZITADEL refuses a REST call, 0 if it does not.
+func (a answer) refusal() connect.Code {
+	refusal, _ := v1wire.DecodeAnswer("", a.code, a.header, nil, a.body)
+	return refusal.Code
+}
+
 // isGone reports whether it is ZITADEL's answer to a path that it does not have. A proxy
 // in front of it may answer 404 too.
 func (a answer) isGone() bool {
-	return a.code == http.StatusNotFound && bytes.Contains(a.body, []byte(`"code":5`)) ||
-		a.code == http.StatusNotImplemented && bytes.Contains(a.body, []byte(`"code":12`))
+	return a.code == http.StatusNotFound && a.refusal() == connect.CodeNotFound ||
+		a.code == http.StatusNotImplemented && a.refusal() == connect.CodeUnimplemented
 }
 
 // isProxys reports whether a proxy answers so for what is behind it, and ZITADEL does not.

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,7 +14,11 @@ import (
 	"sync"
 	"syscall"
 
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/v1wire"
 )
 
 // maxAnswer is how much of an answer is looked at.
@@ -166,12 +169,16 @@ func (c *checker) checkUserinfo(ctx context.Context) {
 // checkNative looks whether v1 itself is still there. Without a token the call
 // cannot do anything.
 func (c *checker) checkNative(ctx context.Context) {
-	const path = "/management/v1/users/0/password/_initialize"
-	got, err := c.ask(ctx, c.client, http.MethodPost, path, "{}")
-	switch {
+	method := adapter.Methods()[0]
+	call, err := v1wire.EncodeRequest("", method.Pattern, method.NewRequest("0", ""))
+	var got answer
+	if err == nil {
+		got, err = c.ask(ctx, c.client, http.MethodPost, call.Path, string(call.Body))
+	}
+	switch path := call.Path; {
 	case err != nil:
 		c.add(Result{Name: nameNative, Status: Failed, Detail: err.Error(), Hint: "the connection was fine a moment ago: try again"})
-	case got.code == http.StatusUnauthorized && bytes.Contains(got.body, []byte(`"code":16`)):
+	case got.code == http.StatusUnauthorized && got.refusal() == connect.CodeUnauthenticated:
 		c.add(Result{Name: nameNative, Status: OK, Detail: "still there"})
 	case got.isGone() && c.Rollout < 100:
 		c.add(Result{

@@ -205,3 +205,20 @@ func TestRoleThatCannotReadUsersIsNamed(t *testing.T) {
 	results := run(t, at(t, wiretest.NewZITADEL(t, fixture)), func(c *check.Config) { c.Token = "writer" })
 	expect(t, results, "the token's organization", check.Warning, "add user.read to one of the roles")
 }
+
+// How JSON is spelled tells nothing of who answers: native v1's refusals, there and gone, and
+// with spaces that a proxy added.
+func TestRefusalsOfNativeV1InAnySpelling(t *testing.T) {
+	t.Parallel()
+	for body, test := range map[string]struct {
+		status int
+		detail string
+	}{
+		`{ "code": 16, "message": "auth header missing" }`:   {http.StatusUnauthorized, "still there"},
+		"{\n  \"message\": \"Not Found\",\n  \"code\": 5\n}": {http.StatusNotFound, "gone"},
+		`{"code" :12}`: {http.StatusNotImplemented, "gone"},
+	} {
+		native := keeping(zitadel(t), page{test.status, "Content-Type: application/json", body}, "/management/v1/")
+		expect(t, run(t, at(t, native), nil), "native v1", check.OK, test.detail)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	"zitadel-v1-adapter/internal/recordings"
+	"zitadel-v1-adapter/internal/v1wire"
 )
 
 // How the tests call the adapter: as client libraries do, and byte by byte.
@@ -371,10 +371,7 @@ func bodyOf(tb testing.TB, response *http.Response) string {
 }
 
 // grpcFrame returns a message with gRPC's prefix.
-func grpcFrame(flag byte, message []byte) []byte {
-	out := binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(message)))
-	return append(out, message...)
-}
+func grpcFrame(flag byte, message []byte) []byte { return v1wire.Frame(flag, message) }
 
 func grpcMessage(t *testing.T, userID, password string) []byte {
 	t.Helper()
@@ -394,7 +391,7 @@ func grpcCallBody(t *testing.T) *string {
 // grpcCallBodyFor is grpcCallBody for another user, whose id takes less than 128 bytes.
 func grpcCallBodyFor(user string) *string {
 	message := "\x0a" + string(rune(len(user))) + user + "\x12\x0eSup3rPassw0rd!"
-	encoded := base64.StdEncoding.EncodeToString(append([]byte{0, 0, 0, 0, byte(len(message))}, message...))
+	encoded := base64.StdEncoding.EncodeToString(grpcFrame(0, []byte(message)))
 	return &encoded
 }
 

@@ -16,10 +16,13 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"zitadel-v1-adapter/adapter"
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
+	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client/v2test"
 )
 
@@ -53,22 +56,21 @@ func NewNativeV1(tb testing.TB, fixture v2test.Fixture, next http.Handler) *Nati
 
 // ServeHTTP implements [http.Handler].
 func (n *NativeV1) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	service := "/zitadel.management.v1.ManagementService/"
-	switch {
-	case strings.HasPrefix(r.URL.Path, service):
-		n.serveRPC(w, r, strings.TrimPrefix(r.URL.Path, service))
-	case strings.HasPrefix(r.URL.Path, "/management/v1/"):
-		n.serveREST(w, r)
-	default:
-		n.next.ServeHTTP(w, r)
+	for _, method := range adapter.Methods() {
+		before, after, _ := strings.Cut(method.Pattern, ":user_id")
+		switch clean := strings.TrimSuffix(strings.Replace(r.URL.Path, "//", "/", 1), "/"); {
+		case strings.HasPrefix(r.URL.Path, method.Procedure): // one that v1 does not know may begin so
+			n.serveRPC(w, r, method)
+			return
+		case strings.HasPrefix(clean, before) && strings.HasSuffix(clean, after):
+			n.serveREST(w, r, method.Name(), strings.TrimSuffix(strings.TrimPrefix(clean, before), after))
+			return
+		}
 	}
+	n.next.ServeHTTP(w, r)
 }
 
-func (n *NativeV1) serveREST(w http.ResponseWriter, r *http.Request) {
-	method := "SetHumanPassword"
-	if strings.Contains(r.URL.Path, "_initialize") {
-		method = "SetHumanInitialPassword"
-	}
+func (n *NativeV1) serveREST(w http.ResponseWriter, r *http.Request, method, userID string) {
 	if strings.Contains(r.URL.Path, "//") {
 		w.Header().Set("Location", strings.ReplaceAll(r.URL.Path, "//", "/"))
 		w.WriteHeader(http.StatusMovedPermanently)
@@ -79,11 +81,11 @@ func (n *NativeV1) serveREST(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add(pair[0], pair[1])
 		}
 	}
-	n.write(w, n.find(method, "", n.nameOf(r)))
+	n.write(w, n.find(method, "", n.nameOf(r, userID)))
 }
 
 // nameOf is the name of the recording of a REST call, or of one that v1 refuses alike.
-func (n *NativeV1) nameOf(r *http.Request) string {
+func (n *NativeV1) nameOf(r *http.Request, userID string) string {
 	switch timeout := r.Header.Get("Grpc-Timeout"); {
 	case r.Method == http.MethodOptions && r.Header.Get("Origin") != "":
 		return "cors-preflight"
@@ -111,7 +113,7 @@ func (n *NativeV1) nameOf(r *http.Request) string {
 			n.tb.Errorf("native v1 cannot tell how a body is refused: %v", err)
 		}
 	}
-	request.UserId, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/management/v1/users/"), "/")
+	request.UserId = userID
 	return n.refusal(r, request)
 }
 
@@ -142,34 +144,30 @@ func (n *NativeV1) refusal(r *http.Request, request *managementv1.SetHumanPasswo
 	return "201-character-user"
 }
 
-func (n *NativeV1) serveRPC(w http.ResponseWriter, r *http.Request, method string) {
-	protocol := rpcstatus.ProtocolOf(r)
+func (n *NativeV1) serveRPC(w http.ResponseWriter, r *http.Request, called adapter.Method) {
+	protocol, method := rpcstatus.ProtocolOf(r), called.Name()
+	if r.Method == http.MethodOptions {
+		n.write(w, n.find(method, rpcstatus.GRPCWeb, "cors-preflight"))
+		return
+	}
+	_, _, refusal := v1wire.AcceptRPC(r, protocol)
+	if refusal == nil && r.URL.Path != called.Procedure {
+		refusal = v1wire.UnknownMethod(r.URL.Path, managementv1connect.ManagementServiceName)
+	}
+	if refusal != nil { // grpc-go's answer, with the headers that ZITADEL sets before it
+		w.Header().Set("X-Robots-Tag", "none")
+		if protocol == rpcstatus.GRPCWeb {
+			w.Header().Set("Vary", "Origin")
+		}
+		rpcstatus.WriteRPC(w, r, protocol, refusal)
+		return
+	}
 	body, _ := io.ReadAll(r.Body)
-	known := strings.TrimSuffix(method, "Nope")
 	names := map[string]string{"no-authorization": "no-authorization", "password-empty": "empty-password", "empty-user": "empty-user", "201-character-user": "missing-user", "bad-token": "bad-token"}
 	var request managementv1.SetHumanPasswordRequest
 	var name string
 	const prefix = 5
 	switch {
-	case r.Method == http.MethodOptions:
-		n.write(w, n.find(method, rpcstatus.GRPCWeb, "cors-preflight"))
-		return
-	case known != method:
-		w.Header().Set("X-Robots-Tag", "none")
-		if protocol == rpcstatus.GRPCWeb {
-			w.Header().Set("Vary", "Origin")
-		}
-		rpcstatus.WriteRPC(w, r, protocol, rpcstatus.New(connect.CodeUnimplemented, "unknown method "+method+" for service zitadel.management.v1.ManagementService"))
-		return
-	case r.Header.Get("Grpc-Timeout") == "x": // grpc-go's answer, with the headers that ZITADEL sets before it
-		w.Header().Set("X-Robots-Tag", "none")
-		if protocol == rpcstatus.GRPCWeb {
-			w.Header().Set("Vary", "Origin")
-		}
-		refusal := rpcstatus.New(connect.CodeInternal, `malformed grpc-timeout: transport: timeout string is too short: "x"`)
-		refusal.Plain, refusal.HTTPStatus = true, http.StatusBadRequest
-		rpcstatus.WriteRPC(w, r, protocol, refusal)
-		return
 	case len(body) == 0:
 		name = "no-frame"
 	case int(body[4]) > len(body)-prefix:
@@ -177,10 +175,10 @@ func (n *NativeV1) serveRPC(w http.ResponseWriter, r *http.Request, method strin
 	case proto.Unmarshal(body[prefix:], &request) != nil:
 		name = "garbage-message"
 	default:
-		n.refuseRPC(w, r, known, protocol, n.refusal(r, &request), names)
+		n.refuseRPC(w, r, method, protocol, n.refusal(r, &request), names)
 		return
 	}
-	n.write(w, n.find(known, protocol, name))
+	n.write(w, n.find(method, protocol, name))
 }
 
 // refuseRPC answers with a recording of the protocol, or else with that of REST.

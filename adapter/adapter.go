@@ -270,12 +270,11 @@ func redirect(w http.ResponseWriter, r *http.Request, path string) {
 func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 	x, r := ingress.ExchangeOf(w, r)
 	x.LimitBody(a.config.Limits.BodyTimeout)
-	protocol := rpcstatus.ProtocolOf(r)
-	if called.isREST {
-		protocol = "" // ZITADEL's router looks for REST's paths before it looks at content types
-	}
-	if called.isREST == (protocol != "") {
-		called.method = nil // the path is another protocol's
+	var protocol rpcstatus.Protocol
+	if !called.isREST { // ZITADEL's router looks for REST's paths before it looks at content types
+		if protocol = rpcstatus.ProtocolOf(r); protocol == "" {
+			called.method = nil
+		}
 	}
 	if called.method != nil && !crossorigin.IsPreflight(r) {
 		a.deprecated.announce(x.Header())

@@ -21,7 +21,7 @@ import (
 )
 
 // Shadow is how native v1's answer to a call compares with what the adapter would have
-// answered, which it finds out by reading alone.
+// answered, which it finds out read-only.
 type Shadow struct {
 	// Method and Protocol are those of [Event].
 	Method, Protocol string

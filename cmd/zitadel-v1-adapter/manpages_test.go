@@ -41,7 +41,7 @@ Every key of the configuration is a variable too: **%s** is the key upstream.url
 The standard variables of OpenTelemetry, such as **OTEL_EXPORTER_OTLP_ENDPOINT**, say where traces go.
 
 # EXIT STATUS
-**%d** if all is well, **%d** if it failed, **%d** if it was called wrongly.
+**%d** if all is well, **%d** if it failed, **%d** after a usage error.
 `, config.Variable("upstream.url"), exitOK, exitFailed, exitUsage)
 	header := &doc.GenManHeader{Source: "zitadel-v1-adapter", Manual: "zitadel-v1-adapter"}
 	if err := doc.GenManTree(root, header, folder); err != nil {

@@ -20,7 +20,7 @@ import (
 const (
 	exitOK     = 0
 	exitFailed = 1 // it failed
-	exitUsage  = 2 // it was called wrongly
+	exitUsage  = 2 // a usage error
 )
 
 // run is main, with the world as parameters. It returns the exit code.

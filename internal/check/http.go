@@ -186,7 +186,7 @@ func (c *checker) checkNative(ctx context.Context) {
 			Hint: "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100",
 		})
 	case got.isGone():
-		c.add(Result{Name: nameNative, Status: OK, Detail: "gone; every call is translated"})
+		c.add(Result{Name: nameNative, Status: OK, Detail: "gone: not available on this ZITADEL; all calls are translated"})
 	default:
 		result := Result{
 			Name: nameNative, Status: Warning, Detail: got.byProxy("POST " + path),

@@ -333,7 +333,7 @@ type Limits struct {
 	// ones are refused with HTTP 431. At least 4096. Needs a restart.
 	HeaderBytes int `yaml:"headerBytes"`
 	// ConnectionsPerPeer is the number of connections that a peer (an IPv4 address, or an
-	// IPv6 /64) may have at once. Further ones are closed at once. All clients of a proxy
+	// IPv6 /64) may have at once. New ones are closed immediately. All clients of a proxy
 	// are one peer; peers on a Unix socket are not limited. 0 means no limit. Needs a
 	// restart.
 	ConnectionsPerPeer int `yaml:"connectionsPerPeer"`
@@ -351,7 +351,7 @@ type Limits struct {
 type Log struct {
 	// Level is the least severe level that is logged: "debug", "info", "warn" or "error".
 	// Each v1 call is one line, at level info, or warn if the upstream failed; each
-	// request that passes through is one at debug. No line ever holds a password or a
+	// request that passes through is one at debug. Logs never contain a password or a
 	// token. Flag --log-level.
 	Level slog.Level `yaml:"level"`
 	// Format is "json" or "text". Needs a restart.

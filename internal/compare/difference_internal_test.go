@@ -113,4 +113,10 @@ func TestAnswersOfAnotherProtocolAreRead(t *testing.T) {
 			}
 		}
 	}
+	read := func(headers ...string) answer {
+		return newAnswer(GRPC, &http.Response{StatusCode: http.StatusOK, Header: newHeader(append(headers, "Content-Type", "application/grpc")...)}, nil)
+	}
+	if (Config{}).differences(Call{}, read(), read("Grpc-Status", "0")) == nil {
+		t.Error("no status, and success: got no difference")
+	}
 }

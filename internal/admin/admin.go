@@ -4,7 +4,6 @@ package admin
 
 import (
 	"crypto/subtle"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -118,7 +117,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !s.knows(r.Host) && !isOnSocket(r):
-			answer(w, http.StatusForbidden, fmt.Sprintf("Host %q is not allowed: use an IP address or add it to admin.hosts", r.Host))
+			answer(w, http.StatusForbidden, "this Host is not allowed: use an IP address or add it to admin.hosts")
 		case r.Method != http.MethodGet && isFromElsewhere(r):
 			answer(w, http.StatusForbidden, "not for web pages of other sites")
 		case s.authorized(w, r):

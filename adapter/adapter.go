@@ -23,7 +23,6 @@ import (
 	"zitadel-v1-adapter/internal/crossorigin"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
-	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -100,8 +99,6 @@ type Config struct {
 	// Observe is called with each v1 call when it has ended. It must be safe for
 	// concurrent use. Default: none.
 	Observe func(Event)
-	// Tracer makes a span of each v1 call. Default: none.
-	Tracer *tracing.Tracer
 	// Identify says that ZITADEL is asked who a caller is, once for each token, if only the token
 	// is known, so that [Event.Caller] is a user id. The caller's calls wait for that.
 	Identify bool
@@ -309,7 +306,7 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, s *shadowCal
 		a.config.Passthrough.ServeHTTP(x, r)
 		return
 	}
-	r = a.traced(event, m, r)
+	event.beginTrace(r.Context(), m)
 	defer func() {
 		event.Code = nativeCode(x)
 		a.end(r.Context(), event, x.Status())

@@ -18,7 +18,6 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/rpcstatus"
-	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
@@ -77,7 +76,6 @@ type Event struct {
 	organization       string              // of the x-zitadel-orgid header, as the client sent it
 	otherHost          bool                // its metadata names another host: see otherHost
 	noHost             bool                // over gRPC: see noHost
-	span               *tracing.Span       // nil: none
 }
 
 // The routes that a v1 call may take.
@@ -132,7 +130,7 @@ func (a *Adapter) newEvent(protocol string, m *Method, r *http.Request) *Event {
 }
 
 // end is called when a call has its answer, with this HTTP status. It logs one line, tells
-// the observer, and ends the span.
+// the observer, and the span.
 func (a *Adapter) end(ctx context.Context, event *Event, httpStatus int) {
 	event.Duration = time.Since(event.Started)
 	if event.Caller == "" {
@@ -150,9 +148,7 @@ func (a *Adapter) end(ctx context.Context, event *Event, httpStatus int) {
 		const most = 17 // attributes, with those that stand there only sometimes
 		a.log.LogAttrs(ctx, level, event.Method, event.appendAttributes(make([]slog.Attr, 0, most), cause)...)
 	}
-	if event.span != nil {
-		event.endSpan(httpStatus)
-	}
+	event.endTrace(ctx, httpStatus)
 }
 
 // conclude notes what became of a call: why it was refused, if there is more to that than the

@@ -91,7 +91,7 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *Method, event *Event) bool {
 func (a *Adapter) answerRPC(c *rpcCall, m *Method, event *Event) {
 	c.Header()["X-Request-Id"] = event.answerID[:]
 	if m != nil {
-		c.request = a.traced(event, m, c.request)
+		event.beginTrace(c.request.Context(), m)
 		defer func() { a.end(c.request.Context(), event, c.Status()) }()
 	}
 	refusal := c.rejected

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"zitadel-v1-adapter/adapter"
@@ -188,7 +189,7 @@ type stackConfig struct {
 	limits   adapter.Limits
 	messages adapter.Messages
 
-	tracer       *tracing.Tracer
+	spans        trace.TracerProvider // nil: no traces
 	deprecation  adapter.Deprecation
 	shadow       func(adapter.Shadow) // nil: off
 	writeTimeout time.Duration
@@ -230,7 +231,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	}
 	client, err := v2client.New(v2client.Config{
 		ReadTimeout: config.timeout, Upstream: to, Protocol: config.protocol, Breaker: config.breaker, Retry: config.retry,
-		Tracer: config.tracer, Log: log,
+		Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -240,7 +241,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
 			Shadow: config.shadow != nil, ObserveShadow: config.shadow, Deprecation: config.deprecation,
-			Identify: config.identify, Observe: s.observe, Messages: config.messages, Tracer: config.tracer,
+			Identify: config.identify, Observe: s.observe, Messages: config.messages,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},
@@ -250,11 +251,14 @@ func newStack(tb testing.TB, options ...option) *stack {
 	switch {
 	case config.native != nil:
 		native := wiretest.Upstream(tb, "http://"+wiretest.Listen(tb, config.native), upstream.HostClient)
-		whole.passthrough = passthrough.Config{Upstream: native, Tracer: config.tracer, Log: log}
+		whole.passthrough = passthrough.Config{Upstream: native, Log: log}
 	case config.passes:
-		whole.passthrough = passthrough.Config{Upstream: to, Tracer: config.tracer, Log: log}
+		whole.passthrough = passthrough.Config{Upstream: to, Log: log}
 	}
 	s.handler = whole.assemble(tb)
+	if config.spans != nil {
+		s.handler = tracing.Handler(s.handler, config.spans)
+	}
 	s.address = wiretest.Listen(tb, s)
 	return s
 }

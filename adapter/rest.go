@@ -33,7 +33,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called match) 
 		return
 	}
 	x.Header()["X-Request-Id"] = event.answerID[:]
-	r = a.traced(event, called.method, r)
+	event.beginTrace(r.Context(), called.method)
 	defer func() {
 		if x.Status() != 0 { // or else it broke down
 			x.Flush() // the caller does not wait for the log

@@ -1,31 +1,34 @@
 package adapter
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/tracing"
 )
 
-// traced begins the span of a call, if there are traces; the request is then the one to
-// answer. The span's name is the method's, in all protocols, as in the log and in metrics, so
-// that a search for a method finds all its calls. The route is an attribute.
-func (a *Adapter) traced(event *Event, m *Method, r *http.Request) *http.Request {
-	if a.config.Tracer == nil {
-		return r
+// beginTrace makes the request's span, if there are traces, the call's. Its name is the method's,
+// in all protocols, as in the log and in metrics: so one search finds all protocols. The route is
+// an attribute.
+func (e *Event) beginTrace(ctx context.Context, m *Method) {
+	if !tracing.IsTraced(ctx) {
+		return
 	}
-	ctx, span := a.config.Tracer.Serve(r.Context(), r.Header, event.Method, event.Started)
-	event.span, event.TraceID = span, span.TraceID()
-	span.HTTPMethod(r.Method)
-	if event.Protocol == protocolREST {
-		span.Route(m.route())
-	} else {
-		span.RPC(tracing.SystemGRPC, m.Procedure)
+	span := trace.SpanFromContext(ctx)
+	e.TraceID = span.SpanContext().TraceID().String()
+	span.SetName(e.Method)
+	if e.Protocol == protocolREST {
+		span.SetAttributes(semconv.HTTPRoute(m.route()))
+	} else { // gRPC-Web too
+		span.SetAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(m.Procedure[1:]))
 	}
-	return r.WithContext(ctx)
 }
 
 // route is the method's path over REST as OpenTelemetry and OpenAPI write patterns.
@@ -39,26 +42,30 @@ func (m *Method) route() string {
 	return strings.Join(parts, "/")
 }
 
-// endSpan ends the span of a call that was answered with this HTTP status. It is an error
-// if the adapter or ZITADEL is to blame: by OpenTelemetry's conventions the codes that are
+// endTrace tells the span what became of a call that was answered with this HTTP status. It is an
+// error if the adapter or ZITADEL is to blame: by OpenTelemetry's conventions the codes that are
 // HTTP 5xx, in RPC too.
-func (e *Event) endSpan(httpStatus int) {
-	span := e.span
-	span.HTTPStatus(httpStatus)
-	span.V1(e.Protocol, e.Route, e.Code, e.RefusedBy)
-	span.ErrorID(e.ErrorID)
-	code, known := codeOf(e.Code)
-	if known {
-		span.Code(code)
+func (e *Event) endTrace(ctx context.Context, httpStatus int) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(attribute.String("v1adapter.protocol", e.Protocol), attribute.String("v1adapter.way", e.Route),
+		attribute.String("v1adapter.code", e.Code))
+	if e.RefusedBy != "" {
+		span.SetAttributes(attribute.String("v1adapter.refused_by", e.RefusedBy))
+	}
+	if e.ErrorID != "" {
+		span.SetAttributes(attribute.String("zitadel.error_id", e.ErrorID))
 	}
 	failed := httpStatus == 0 || httpStatus >= http.StatusInternalServerError
-	if known && e.Protocol != protocolREST {
+	if code, known := codeOf(e.Code); known && e.Protocol != protocolREST {
+		span.SetAttributes(semconv.RPCResponseStatusCode(strings.ToUpper(e.Code)))
 		failed = code != 0 && rpcstatus.HTTPStatus(code) >= http.StatusInternalServerError
 	}
 	if failed {
-		span.Fail(e.Code)
+		tracing.Fail(span, e.Code)
 	}
-	span.End()
 }
 
 // codeOf is the code that an Event.Code names; 0 is "ok". An HTTP status names none.

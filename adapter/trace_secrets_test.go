@@ -26,23 +26,21 @@ const methods = `GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS`
 // spanAttributes are all attributes that a span may have, with all that they may hold. A
 // host and a port are those of upstream.url.
 var spanAttributes = map[attribute.Key]string{
-	"http.request.method":        methods + `|_OTHER`,
-	"http.request.resend_count":  `\d`,
-	"http.response.status_code":  `\d{3}`,
-	"http.route":                 `/management/v1/users/\{user_id\}/password(/_initialize)?`,
-	"server.address":             `127\.0\.0\.1`,
-	"server.port":                `\d+`,
-	"rpc.system":                 `grpc|connect_rpc`,
-	"rpc.service":                `zitadel\.(management\.v1\.ManagementService|user\.v2\.UserService|internal_permission\.v2(beta)?\.InternalPermissionService)`,
-	"rpc.method":                 `SetHumanInitialPassword|SetHumanPassword|SetPassword|GetUserByID|ListAdministrators`,
-	"rpc.grpc.status_code":       `\d{1,2}`,
-	"rpc.connect_rpc.error_code": `[a-z_]{2,20}`,
-	"error.type":                 `[a-z_]{2,20}|\d{3}`,
-	"zitadel.error_id":           `[A-Z]{2,9}-[0-9A-Za-z]{5}`,
-	"v1adapter.protocol":         `rest|grpc|grpc-web|grpc-web-text`,
-	"v1adapter.way":              `v1|v2`,
-	"v1adapter.code":             `[a-z_]{2,20}|\d{3}`,
-	"v1adapter.refused_by":       `breaker`,
+	"http.request.method":       methods + `|_OTHER`,
+	"http.request.resend_count": `\d`,
+	"http.response.status_code": `\d{3}`,
+	"http.route":                `/management/v1/users/\{user_id\}/password(/_initialize)?`,
+	"server.address":            `127\.0\.0\.1`,
+	"server.port":               `\d+`,
+	"rpc.system.name":           `grpc|connectrpc`,
+	"rpc.method":                `zitadel\.(management\.v1\.ManagementService|user\.v2\.UserService|internal_permission\.v2(beta)?\.InternalPermissionService)/(SetHumanInitialPassword|SetHumanPassword|SetPassword|GetUserByID|ListAdministrators)`,
+	"rpc.response.status_code":  `[A-Z_]{2,20}`,
+	"error.type":                `[a-z_]{2,20}|\d{3}|\*?[a-z0-9/.]{2,40}\.[A-Za-z]{2,40}`,
+	"zitadel.error_id":          `[A-Z]{2,9}-[0-9A-Za-z]{5}`,
+	"v1adapter.protocol":        `rest|grpc|grpc-web|grpc-web-text`,
+	"v1adapter.way":             `v1|v2`,
+	"v1adapter.code":            `[a-z_]{2,20}|\d{3}`,
+	"v1adapter.refused_by":      `breaker`,
 }
 
 var spanName = regexp.MustCompile(`^(` + methods + `|HTTP|SetHumanInitialPassword|SetHumanPassword|SetPassword|GetUserByID|ListAdministrators|permissions|memberships|me|userinfo|settings)$`)

@@ -18,13 +18,12 @@ import (
 
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
-	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/internal/guard"
 )
 
-// Config says how ZITADEL is called. Every field but UserAgent, OnBreaker, Tracer and Log
-// is required.
+// Config says how ZITADEL is called. Every field but UserAgent, OnBreaker and Log is
+// required.
 type Config struct {
 	// Upstream is where ZITADEL is.
 	Upstream *upstream.Upstream
@@ -41,9 +40,6 @@ type Config struct {
 	// OnBreaker is called with each new state of the breaker. It must be safe for
 	// concurrent use. Default: none.
 	OnBreaker func(BreakerState)
-	// Tracer makes a span of each attempt at a call, in the trace of its context, and has
-	// ZITADEL go on with it. Default: none, and ZITADEL gets the client's headers.
-	Tracer *tracing.Tracer
 	// Log receives the breaker's changes of state. Default: none.
 	Log *slog.Logger
 }
@@ -129,7 +125,7 @@ func New(config Config) (*Client, error) {
 		Probe: func(ctx context.Context, host string) error {
 			return c.protocols.current().getNobody(ctx, host)
 		},
-		OnBreaker: config.OnBreaker, Tracer: config.Tracer, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
+		OnBreaker: config.OnBreaker, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		return nil, err

@@ -268,9 +268,9 @@ func (a *App) listen(ctx context.Context) error {
 	}
 	limits := a.settings.Limits
 	a.public = listener.New(public, listener.Config{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Handler: a.traces.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			a.core.Load().handler.ServeHTTP(w, r)
-		}),
+		})),
 		Certificates:  a.certificates,
 		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, HeaderBytes: limits.HeaderBytes,
 		ConnectionsPerPeer: limits.ConnectionsPerPeer, IsProxy: func(peer netip.Addr) bool { return a.core.Load().proxies.Contain(peer) },

@@ -49,7 +49,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	if settings.Passthrough.Enabled {
 		c.passthrough, err = passthrough.New(passthrough.Config{
 			Upstream: to, ID: a.id, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough,
-			Tracer: a.traces.Tracer(), Log: a.log,
+			Log: a.log,
 		})
 		mistakes = append(mistakes, err)
 		v1.Passthrough = c.passthrough
@@ -71,7 +71,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 // calls of one that was replaced may still fail.
 func (a *App) clientConfig(c *core, settings config.Config, to *upstream.Upstream) v2client.Config {
 	made := newClientConfig(settings, to, a.version)
-	made.Log, made.Tracer = a.log, a.traces.Tracer()
+	made.Log = a.log
 	made.OnBreaker = func(state v2client.BreakerState) {
 		if a.core.Load() == c {
 			a.metrics.BreakerChanged(state)
@@ -91,7 +91,7 @@ func (a *App) v1Config(settings config.Config) adapter.Config {
 		Shadow: settings.Rollout.Shadow, ObserveShadow: a.observeShadow,
 		Deprecation: adapter.Deprecation(settings.Deprecation),
 		Observe:     a.observe, Identify: settings.Usage.Identify,
-		CallerKey: a.callerKey, Tracer: a.traces.Tracer(), Log: a.log,
+		CallerKey: a.callerKey, Log: a.log,
 	}
 }
 

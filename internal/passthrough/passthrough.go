@@ -36,9 +36,6 @@ type Config struct {
 	// Observe is called with the HTTP status of each answer, 0 if the client went away
 	// before there was one. It must be safe for concurrent use. Default: none.
 	Observe func(httpStatus int)
-	// Tracer makes a span of each request, unless it has one, and another of what goes to
-	// ZITADEL. Default: none, and ZITADEL gets the client's headers.
-	Tracer *tracing.Tracer
 	// Log receives a line for each request that could not be passed on, and at debug
 	// level for each that was. Default: none.
 	Log *slog.Logger
@@ -55,7 +52,6 @@ type Handler struct {
 	id       string // "": requests do not name it
 	status   *rpcstatus.Writer
 	observe  func(httpStatus int) // may be nil
-	tracer   *tracing.Tracer      // may be nil
 	log      *slog.Logger
 }
 
@@ -79,12 +75,11 @@ func New(config Config) (*Handler, error) {
 		http2:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
 		status:   rpcstatus.NewWriter(log),
 		observe:  config.Observe,
-		tracer:   config.Tracer,
 		log:      log,
 	}
 	h.proxy = httputil.ReverseProxy{
 		Rewrite:       h.rewrite,
-		Transport:     roundTripper{h},
+		Transport:     tracing.NewTransport(roundTripper{h}),
 		FlushInterval: -1,
 		ErrorLog:      redact.Logger(log, slog.LevelDebug),
 		BufferPool:    &bufferPool{},
@@ -109,10 +104,9 @@ func (h *Handler) Close() {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := ingress.ExchangeOf(w, r)
 	started := time.Now()
-	r, span := h.served(r, started)
 	isWhole := true
 	defer func() {
-		endServed(span, x.Status(), isWhole)
+		noteAnswer(r.Context(), x.Status(), isWhole)
 		if h.observe != nil {
 			h.observe(x.Status())
 		}
@@ -143,19 +137,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type proxying struct {
 	host     string
 	exchange *ingress.Exchange
-	span     *tracing.Span // nil: none
+	trailer  http.Header // filled when the body has ended
 }
 
 type proxyingKey struct{}
 
 // proxyTo lets ZITADEL answer, and reports whether the answer is whole.
 func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) (isWhole bool) {
-	span := h.called(r)
-	r = r.WithContext(context.WithValue(r.Context(), proxyingKey{}, proxying{host, x, span}))
+	r = r.WithContext(context.WithValue(r.Context(), proxyingKey{}, proxying{host, x, r.Trailer}))
 	out := &response{Exchange: x, request: r}
 	defer func() {
 		recovered := recover()
-		endCalled(span, x.Status(), recovered == nil)
 		if recovered == nil {
 			return
 		}
@@ -179,10 +171,13 @@ func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) (is
 type roundTripper struct{ *Handler }
 
 func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
+	through, _ := request.Context().Value(proxyingKey{}).(proxying)
+	// The values come after the body: a copy of the map, which ReverseProxy and otelhttp
+	// made, would never see them.
+	request.Trailer = through.trailer
 	if request.ProtoMajor != 2 || !rpcstatus.IsGRPC(request) && !strings.HasPrefix(request.Header.Get("Content-Type"), "application/connect+") {
 		return t.http1.RoundTrip(request)
 	}
-	through, _ := request.Context().Value(proxyingKey{}).(proxying)
 	if through.exchange != nil && request.Body != nil {
 		request.Body = interruptible{request.Body, through.exchange}
 	}
@@ -208,6 +203,5 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.log.WarnContext(r.Context(), "not passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
 			"code", refusal.Code.String(), "cause", redact.Quotes(err.Error()))
 	}
-	through.span.Fail(refusal.Code.String())
 	h.status.Write(w, r, refusal)
 }

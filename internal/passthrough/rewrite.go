@@ -18,9 +18,6 @@ func (h *Handler) rewrite(request *httputil.ProxyRequest) {
 	through, _ := in.Context().Value(proxyingKey{}).(proxying)
 	out.Host = through.host
 	out.URL = targetURL(h.upstream.Base(), through.host, in)
-	// The values come after the body: a copy of the map, which ReverseProxy
-	// made, would never see them.
-	out.Trailer = in.Trailer
 	for _, name := range forwarded.Headers() {
 		if values := in.Header[name]; values != nil {
 			out.Header[name] = values
@@ -29,7 +26,6 @@ func (h *Handler) rewrite(request *httputil.ProxyRequest) {
 	if h.id != "" {
 		out.Header[ingress.ViaHeader] = append(out.Header[ingress.ViaHeader], h.id)
 	}
-	through.span.Inject(out.Header)
 	if !rpcstatus.IsGRPC(in) {
 		// Behind some proxies a REST answer with trailers never ends.
 		delete(out.Header, "Te")

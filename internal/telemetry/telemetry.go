@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -23,9 +24,10 @@ import (
 // exported in time are dropped. A nil *Telemetry makes none.
 type Telemetry struct {
 	provider *sdktrace.TracerProvider
-	tracer   *tracing.Tracer
 	exporter *sampledExporter
 }
+
+const serviceName = "zitadel-v1-adapter"
 
 // New makes what OTEL_* ask for; nil is nothing. It does not connect yet. The error has a
 // line for each mistake, with the variable; values, which may be secret, are not repeated.
@@ -37,7 +39,7 @@ func New(ctx context.Context, version string, log *slog.Logger) (*Telemetry, err
 		return nil, err
 	}
 	about, err := resource.New(ctx,
-		resource.WithAttributes(attribute.String("service.name", "zitadel-v1-adapter"), attribute.String("service.version", version)),
+		resource.WithAttributes(attribute.String("service.name", serviceName), attribute.String("service.version", version)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, errors.New("OTEL_RESOURCE_ATTRIBUTES: use key=value, with commas between, and %XX for what is special")
@@ -47,8 +49,7 @@ func New(ctx context.Context, version string, log *slog.Logger) (*Telemetry, err
 		return nil, err
 	}
 	t := &Telemetry{exporter: newSampledExporter(to, log)}
-	t.provider = sdktrace.NewTracerProvider(sdktrace.WithBatcher(t.exporter), sdktrace.WithResource(about))
-	t.tracer = tracing.New(t.provider)
+	t.provider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(Filter(sdktrace.NewBatchSpanProcessor(t.exporter))), sdktrace.WithResource(about))
 	return t, nil
 }
 
@@ -68,12 +69,12 @@ func newExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
 	return to, nil
 }
 
-// Tracer makes the spans; nil is none.
-func (t *Telemetry) Tracer() *tracing.Tracer {
+// Handler makes a span of each request to next.
+func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	if t == nil {
-		return nil
+		return next
 	}
-	return t.tracer
+	return tracing.Handler(next, t.provider)
 }
 
 // closeTimeout is how long spans that are still there may take to be exported at the end.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
@@ -93,9 +95,9 @@ func start(t *testing.T) (*telemetry.Telemetry, *wiretest.Buffer) {
 // record makes a span of a request.
 func record(t *testing.T, traces *telemetry.Telemetry) {
 	t.Helper()
-	_, span := traces.Tracer().Serve(t.Context(), http.Header{}, "SetHumanPassword", time.Now())
-	span.HTTPStatus(http.StatusOK)
-	span.End()
+	traces.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		trace.SpanFromContext(r.Context()).SetName("SetHumanPassword")
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/users/s3cret?s3cret", http.NoBody))
 }
 
 // Nothing is exported unless a variable says so.
@@ -120,8 +122,11 @@ func TestTracesAreOffByDefault(t *testing.T) {
 			set(t, test.variables...)
 			traces, _ := start(t)
 			defer traces.Close()
-			if got := traces.Tracer() != nil; got != test.want || (traces != nil) != test.want {
+			if got := traces != nil; got != test.want {
 				t.Errorf("got traces: %v, want %v", got, test.want)
+			}
+			if next := http.NewServeMux(); !test.want && traces.Handler(next) != next {
+				t.Error("got a handler around the one that is not traced, want that one")
 			}
 		})
 	}
@@ -158,8 +163,9 @@ func TestSpansAreExported(t *testing.T) {
 				t.Errorf("got resource %v, want service.name %s and service.version v1.2.3", resource, test.want)
 			}
 			span := spans.GetScopeSpans()[0].GetSpans()[0]
-			if span.GetName() != "SetHumanPassword" || len(span.GetAttributes()) != 1 || span.GetAttributes()[0].GetValue().GetIntValue() != http.StatusOK {
-				t.Errorf("got span %v, want SetHumanPassword with its status", span)
+			attributes := span.GetAttributes()
+			if span.GetName() != "SetHumanPassword" || len(attributes) != 2 || attributes[0].GetValue().GetStringValue() != http.MethodPost || attributes[1].GetValue().GetIntValue() != http.StatusOK {
+				t.Errorf("got span %v, want SetHumanPassword with its method and status", span)
 			}
 		})
 	}

@@ -1,91 +1,78 @@
-// Package tracing makes OpenTelemetry spans of calls and requests. It knows the trace API
-// alone; internal/telemetry exports what it makes.
+// Package tracing makes OpenTelemetry spans of requests, in and out. It knows the trace API
+// alone. What is done for a request finds the span, and who takes spans, in its context:
+// without [Handler] there are none, and headers stay as they are.
 //
-// A Span takes numbers, and names that this program or ZITADEL's API has: there is no way
-// to put a user id, an organization, a token, a password, a message or a header into one.
+// Spans hold more than may leave the program: see [Filter].
 package tracing
 
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"strconv"
-	"time"
+	"slices"
+	"strings"
 
-	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// The version of OpenTelemetry's semantic conventions that attributes follow. HTTP's are
-// stable since v1.23; v1.38 is the last with RPC's attributes in the names that most
-// backends know.
-const schemaURL = "https://opentelemetry.io/schemas/1.38.0"
-
-// Tracer begins spans. It is safe for concurrent use. A nil *Tracer begins none, and costs
-// nothing.
-type Tracer struct{ tracer trace.Tracer }
-
-// New makes a Tracer whose spans go to provider.
-func New(provider trace.TracerProvider) *Tracer {
-	return &Tracer{provider.Tracer("zitadel-v1-adapter", trace.WithSchemaURL(schemaURL))}
+// Handler makes a span of each request to next, as part of the client's trace if its header
+// names one. The adapter's own gRPC services are not traced: probes call them.
+func Handler(next http.Handler, provider trace.TracerProvider) http.Handler {
+	isTraced := func(r *http.Request) bool { return !strings.HasPrefix(r.URL.Path, "/grpc.") }
+	return otelhttp.NewHandler(next, "", otelhttp.WithTracerProvider(provider), otelhttp.WithMeterProvider(noop.MeterProvider{}),
+		otelhttp.WithPropagators(propagator{}), otelhttp.WithFilter(isTraced))
 }
 
-// w3c is how traces go on from one program to the next. Baggage is not its concern: that
-// header goes to ZITADEL as the client sent it.
-var w3c propagation.TraceContext
+// NewTransport makes a span of each request that base sends for one that is traced.
+func NewTransport(base http.RoundTripper) http.RoundTripper {
+	return otelhttp.NewTransport(base, otelhttp.WithMeterProvider(noop.MeterProvider{}), otelhttp.WithPropagators(propagator{}),
+		otelhttp.WithFilter(func(r *http.Request) bool { return IsTraced(r.Context()) }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return spanName(r.Method) }))
+}
 
-// Serve begins the span of a request that came in at a time, as part of the client's trace
-// if its header names one. The context is for what is done to answer it.
-func (t *Tracer) Serve(ctx context.Context, header http.Header, name string, came time.Time) (context.Context, *Span) {
-	if t == nil {
-		return ctx, nil
+// spanName is as otelhttp's for servers: a client may send any text as its method.
+func spanName(method string) string {
+	if slices.Contains([]string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace,
+	}, method) {
+		return method
 	}
-	ctx = w3c.Extract(ctx, propagation.HeaderCarrier(header))
-	return t.start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(came))
+	return "HTTP"
 }
 
-// Call begins the span of a request to ZITADEL at a URL. The context is for that request.
-func (t *Tracer) Call(ctx context.Context, name string, to *url.URL) (context.Context, *Span) {
-	if t == nil {
-		return ctx, nil
+// Start begins the span of a call to ZITADEL, with this header, in the trace of a context; if
+// there is none, the span takes everything, and keeps nothing.
+func Start(ctx context.Context, name string, header http.Header) (context.Context, trace.Span) {
+	parent := trace.SpanFromContext(ctx)
+	if !IsTraced(ctx) {
+		return ctx, parent
 	}
-	ctx, span := t.start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
-	span.span.SetAttributes(serverAddress.String(to.Hostname()))
-	if port, err := strconv.Atoi(to.Port()); err == nil {
-		span.span.SetAttributes(serverPort.Int(port))
+	ctx, span := parent.TracerProvider().Tracer("zitadel-v1-adapter").Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient)) //nolint:spancheck // the caller ends it
+	propagator{}.Inject(ctx, propagation.HeaderCarrier(header))
+	return ctx, span //nolint:spancheck // same
+}
+
+// IsTraced reports whether what is done in a context belongs to a trace.
+func IsTraced(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsValid() }
+
+// Fail notes that a span is an error, and why: by a code's name or an HTTP status.
+func Fail(span trace.Span, kind string) {
+	span.SetAttributes(semconv.ErrorTypeKey.String(kind))
+	span.SetStatus(codes.Error, "")
+}
+
+// propagator is how traces go on from one program to the next. Baggage is not its concern:
+// that header goes to ZITADEL as the client sent it.
+type propagator struct{ propagation.TraceContext }
+
+// Inject puts the span in place of what the client sent, whose Tracestate may belong to no trace.
+func (p propagator) Inject(ctx context.Context, carrier propagation.TextMapCarrier) {
+	if header, ok := carrier.(propagation.HeaderCarrier); ok {
+		delete(header, "Tracestate")
 	}
-	return ctx, span
+	p.TraceContext.Inject(ctx, carrier)
 }
-
-func (t *Tracer) start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, *Span) {
-	ctx, span := t.tracer.Start(ctx, name, options...) //nolint:spancheck // Span.End ends it
-	return ctx, &Span{span: span}                      //nolint:spancheck // same
-}
-
-// IsServed reports whether Serve has made a context.
-func IsServed(ctx context.Context) bool {
-	made := trace.SpanContextFromContext(ctx)
-	return made.IsValid() && !made.IsRemote()
-}
-
-// Attributes.
-const (
-	httpMethod    attribute.Key = "http.request.method"
-	httpResends   attribute.Key = "http.request.resend_count"
-	httpStatus    attribute.Key = "http.response.status_code"
-	httpRoute     attribute.Key = "http.route"
-	serverAddress attribute.Key = "server.address"
-	serverPort    attribute.Key = "server.port"
-	rpcSystem     attribute.Key = "rpc.system"
-	rpcService    attribute.Key = "rpc.service"
-	rpcMethod     attribute.Key = "rpc.method"
-	grpcCode      attribute.Key = "rpc.grpc.status_code"
-	connectCode   attribute.Key = "rpc.connect_rpc.error_code"
-	errorType     attribute.Key = "error.type"
-	errorID       attribute.Key = "zitadel.error_id"
-	protocol      attribute.Key = "v1adapter.protocol"
-	way           attribute.Key = "v1adapter.way"
-	code          attribute.Key = "v1adapter.code"
-	refusedBy     attribute.Key = "v1adapter.refused_by"
-)

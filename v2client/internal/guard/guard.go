@@ -11,12 +11,16 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/tracing"
@@ -42,9 +46,7 @@ type Config struct {
 	Probe func(ctx context.Context, host string) error
 	// OnBreaker is called with each new state of the breaker. Default: none.
 	OnBreaker func(BreakerState)
-	// Tracer makes a span of each attempt. Default: none.
-	Tracer *tracing.Tracer
-	Log    *slog.Logger
+	Log       *slog.Logger
 }
 
 // Guard is safe for concurrent use.
@@ -107,8 +109,8 @@ type Call struct {
 	// Method is the HTTP method.
 	Method string
 
-	procedure string         // of an RPC
-	system    tracing.System // of an RPC; 0 is none
+	procedure string             // of an RPC; "" is none
+	system    attribute.KeyValue // of an RPC
 }
 
 // Intercept is a [connect.UnaryInterceptorFunc]. A procedure only reads if its client was
@@ -120,10 +122,10 @@ func (g *Guard) Intercept(next connect.UnaryFunc) connect.UnaryFunc {
 			Name:   spec.Procedure[strings.LastIndexByte(spec.Procedure, '/')+1:],
 			Writes: spec.IdempotencyLevel != connect.IdempotencyNoSideEffects,
 			Header: request.Header(), Method: http.MethodPost,
-			procedure: spec.Procedure, system: tracing.SystemGRPC,
+			procedure: spec.Procedure, system: semconv.RPCSystemNameGRPC,
 		}
 		if request.Peer().Protocol == connect.ProtocolConnect {
-			call.system = tracing.SystemConnect
+			call.system = semconv.RPCSystemNameConnectrpc
 		}
 		err = g.Do(ctx, call, func(ctx context.Context) error {
 			response, err = next(ctx, request)
@@ -183,7 +185,7 @@ func (g *Guard) attempt(ctx context.Context, call *Call, retries int, send func(
 		if list != nil {
 			*list = append(*list, Attempt{Method: call.Name, Duration: time.Since(began), Retry: retries > 0})
 		}
-		endSpan(span, call.system, failure, outcome)
+		endTrace(span, call, failure, outcome)
 	}()
 	if !call.Writes {
 		var stop context.CancelFunc
@@ -219,48 +221,58 @@ func (g *Guard) probe(host string) health {
 }
 
 // trace begins the span of an attempt, if there are traces, and has ZITADEL go on with it.
-func (g *Guard) trace(ctx context.Context, call *Call, retries int) (context.Context, *tracing.Span) {
-	if g.config.Tracer == nil {
-		return ctx, nil
+func (g *Guard) trace(ctx context.Context, call *Call, retries int) (context.Context, trace.Span) {
+	ctx, span := tracing.Start(ctx, call.Name, call.Header)
+	if !span.IsRecording() {
+		return ctx, span
 	}
-	ctx, span := g.config.Tracer.Call(ctx, call.Name, g.config.Base)
-	span.Resent(retries)
-	span.HTTPMethod(call.Method)
-	if call.system != 0 {
-		span.RPC(call.system, call.procedure)
+	span.SetAttributes(semconv.HTTPRequestMethodKey.String(call.Method), semconv.ServerAddress(g.config.Base.Hostname()))
+	if port, err := strconv.Atoi(g.config.Base.Port()); err == nil {
+		span.SetAttributes(semconv.ServerPort(port))
 	}
-	span.Inject(call.Header)
+	if retries > 0 {
+		span.SetAttributes(semconv.HTTPRequestResendCount(retries))
+	}
+	if call.procedure != "" {
+		span.SetAttributes(call.system, semconv.RPCMethod(call.procedure[1:]))
+	}
 	return ctx, span
 }
 
-// endSpan ends an attempt's span. No failure and not healthy: the attempt panicked.
-func endSpan(span *tracing.Span, system tracing.System, failure *Error, outcome health) {
-	switch {
-	case span == nil:
+// endTrace ends an attempt's span. No failure and not healthy: the attempt panicked.
+func endTrace(span trace.Span, call *Call, failure *Error, outcome health) {
+	defer span.End()
+	if !span.IsRecording() {
 		return
-	case failure != nil:
-		span.HTTPStatus(failure.httpStatus(system))
-		span.Code(failure.Code)
-		span.ErrorID(failure.ID())
-		span.Fail(failure.Code.String())
-	case outcome == healthy:
-		span.HTTPStatus(http.StatusOK)
-		span.Code(0)
-	default:
-		span.Fail(connect.CodeInternal.String())
 	}
-	span.End()
+	code, httpStatus := "ok", http.StatusOK
+	switch {
+	case failure != nil:
+		code, httpStatus = failure.Code.String(), failure.httpStatus(call.system)
+		span.SetAttributes(attribute.String("zitadel.error_id", failure.ID()))
+	case outcome != healthy:
+		code, httpStatus = connect.CodeInternal.String(), 0
+	}
+	if httpStatus != 0 {
+		span.SetAttributes(semconv.HTTPResponseStatusCode(httpStatus))
+	}
+	if call.procedure != "" {
+		span.SetAttributes(semconv.RPCResponseStatusCode(strings.ToUpper(code)))
+	}
+	if code != "ok" {
+		tracing.Fail(span, code)
+	}
 }
 
 // httpStatus is the HTTP status of the answer; 0 is no answer.
-func (e *Error) httpStatus(system tracing.System) int {
+func (e *Error) httpStatus(system attribute.KeyValue) int {
 	if failed, ok := errors.AsType[*wire.Error](e.cause); ok {
 		return failed.Status
 	}
 	switch {
 	case !connect.IsWireError(e.cause):
 		return 0
-	case system == tracing.SystemGRPC:
+	case system == semconv.RPCSystemNameGRPC:
 		return http.StatusOK
 	}
 	return rpcstatus.HTTPStatus(connect.CodeOf(e.cause))

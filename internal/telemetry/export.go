@@ -5,10 +5,11 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"golang.org/x/time/rate"
 
 	"zitadel-v1-adapter/internal/redact"
 )
@@ -24,15 +25,13 @@ type sampledExporter struct {
 
 	log     *slog.Logger
 	secrets *strings.Replacer
-
-	mu    sync.Mutex
-	next  time.Time // when a line may be logged again
-	since int       // failures since the last line
-	spans int       // lost since the last line
+	sample  rate.Sometimes
+	since   atomic.Int64 // failures since the last line
+	spans   atomic.Int64 // lost since the last line
 }
 
 func newSampledExporter(to sdktrace.SpanExporter, log *slog.Logger) *sampledExporter {
-	return &sampledExporter{SpanExporter: to, log: log, secrets: headerValues()}
+	return &sampledExporter{SpanExporter: to, log: log, secrets: headerValues(), sample: rate.Sometimes{Interval: sampleInterval}}
 }
 
 // headerValues replaces the values of the exporter's headers, which a collector may repeat
@@ -44,12 +43,11 @@ func headerValues() *strings.Replacer {
 		for header := range strings.SplitSeq(variable(name), ",") {
 			_, value, _ := strings.Cut(header, "=")
 			decoded, _ := url.PathUnescape(value) // validated
-			for _, form := range []string{decoded, value} {
-				// "Bearer s3cret" may come back without its first word.
-				for _, part := range append([]string{form}, strings.Fields(form)...) {
-					if part = strings.TrimSpace(part); len(part) >= shortest {
-						pairs = append(pairs, part, "…")
-					}
+			whole := []string{strings.TrimSpace(decoded), strings.TrimSpace(value)}
+			// "Bearer s3cret" may come back without its first word.
+			for _, part := range append(whole, strings.Fields(decoded+" "+value)...) {
+				if len(part) >= shortest {
+					pairs = append(pairs, part, "…")
 				}
 			}
 		}
@@ -67,17 +65,10 @@ func (e *sampledExporter) ExportSpans(ctx context.Context, spans []sdktrace.Read
 
 // failed logs why spans were lost, if it is time for a line.
 func (e *sampledExporter) failed(cause error, spans int) {
-	e.mu.Lock()
-	now, others, lost := time.Now(), e.since, e.spans+spans
-	logged := !now.Before(e.next)
-	if logged {
-		e.next, e.since, e.spans = now.Add(sampleInterval), 0, 0
-	} else {
-		e.since, e.spans = e.since+1, lost
-	}
-	e.mu.Unlock()
-	if logged {
+	e.since.Add(1)
+	e.spans.Add(int64(spans))
+	e.sample.Do(func() {
 		e.log.Warn("spans not exported", "cause", redact.Shorten(redact.Quotes(e.secrets.Replace(cause.Error()))),
-			"spans", lost, "others_not_logged", others)
-	}
+			"spans", e.spans.Swap(0), "others_not_logged", e.since.Swap(0)-1)
+	})
 }

@@ -84,7 +84,8 @@ type Config struct {
 	// Rollout is the share of calls that are translated. Less than RolloutAll
 	// needs Passthrough, which leads to native v1.
 	Rollout Rollout
-	// Shadow has calls that native v1 answers judged by reading, in their own time.
+	// Shadow compares native v1's answers with what the adapter would have answered, after the
+	// client has its answer.
 	Shadow bool
 	// ObserveShadow is called with each comparison. It must be safe for concurrent use.
 	// Default: none.

@@ -108,7 +108,7 @@ func (a *Adapter) newEvent(protocol string, m *Method, r *http.Request) *Event {
 	event := &Event{
 		Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
 		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
-		// The edge has decided what X-Forwarded-For says. Only a peer on a Unix socket has none.
+		// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
 		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
 		status: a.internalError,
 	}
@@ -121,7 +121,7 @@ func (a *Adapter) newEvent(protocol string, m *Method, r *http.Request) *Event {
 		header = v1wire.RESTMetadata(header)
 	}
 	host := first(header, "Host")
-	event.otherHost = host != "" && host != r.Host
+	event.otherHost = host != "" && !strings.EqualFold(hostName(host), hostName(r.Host))
 	event.noHost = r.Host == "" && protocol != protocolREST
 	event.language, event.organization = header.Get("Accept-Language"), first(header, "X-Zitadel-Orgid")
 	event.caller = a.newCaller(r.Host, header).WithRequestID(event.RequestID).WithAttempts(&event.Upstream)

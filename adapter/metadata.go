@@ -50,6 +50,15 @@ func isCarried(value string) bool {
 	return v1wire.IsPrintable(value) && value == strings.Trim(value, " ")
 }
 
+// hostName returns a host without its port, as ZITADEL looks for its instance.
+func hostName(host string) string {
+	if end := strings.LastIndexByte(host, ']'); end >= 0 { // an IPv6 address
+		return host[:end+1]
+	}
+	name, _, _ := strings.Cut(host, ":")
+	return name
+}
+
 // first returns the first value of a header, or "".
 func first(header http.Header, name string) string {
 	if values := header[name]; len(values) > 0 {

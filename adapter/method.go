@@ -15,7 +15,7 @@ import (
 )
 
 // Method is a deprecated v1 method that changes one user. Everything that the protocols,
-// the organization rule, the rollout, logs and metrics need to know of it stands here.
+// the organization rule, the rollout, logs and metrics need to know about it is here.
 type Method struct {
 	// Procedure is its path over gRPC and gRPC-Web.
 	Procedure string

@@ -15,8 +15,8 @@ import (
 
 // The recorded calls of native v1 (internal/recordings), answered by the adapter.
 
-// accepted are the recordings whose answer has to differ from v1's, as DESIGN section 4 and
-// the README list them, with the answer that the adapter gives.
+// accepted are the recordings whose answer has to differ from v1's, as docs/differences.md
+// says, with the answer that the adapter gives.
 var accepted = map[string]string{
 	// v2 answers in the instance's default language.
 	"accept-language-de": restRefusal(3, "Password is too short", "DOMAIN-HuJf6"),

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Whose token a caller holds and what it may do is asked of the Auth API v1 (auth_v1.go),
-// which is there on every release up to today and makes the very look-up that native v1
-// makes; where it is absent, of v2 and OIDC.
+// The Auth API v1 (auth_v1.go) tells whose token a caller holds and what it may do. Every
+// release so far has it, and native v1 makes the same look-up. Where it is absent, v2 and OIDC
+// are asked.
 
 // Identity is whose token a caller holds.
 type Identity struct {

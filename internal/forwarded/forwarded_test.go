@@ -172,7 +172,8 @@ func FuzzApply(f *testing.F) {
 			if got := request.Header.Get("X-Forwarded-Host"); got != path[0].Host || got != "" && got != request.Host {
 				t.Fatalf("X-Forwarded-Host %q, Host %q, Forwarded %q", got, request.Host, request.Header["Forwarded"])
 			}
-			if request.Host != host && (!policy.TellHost || i < 2) {
+			// Without a trusted proxy's word, it may lose what follows the port, and nothing else.
+			if request.Host != host && (!policy.TellHost || i < 2 && !strings.HasPrefix(host, request.Host+":")) {
 				t.Fatalf("Host %q became %q", host, request.Host)
 			}
 			if request.Header["Grpc-Metadata-Forwarded"] != nil || request.Header["X-Zitadel-Forwarded"] != nil {
@@ -180,4 +181,20 @@ func FuzzApply(f *testing.F) {
 			}
 		}
 	})
+}
+
+// To ZITADEL's v1 the host is what stands before the first colon. Its v2 finds no instance for
+// "localhost:8088:1", so it is told the host and the port.
+func TestHostHasOnePort(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{
+		"localhost:8088:1": "localhost:8088", "localhost:8088": "localhost:8088", "localhost": "localhost", "a:b:c:d": "a:b", "[::1]:80": "[::1]:80", "[::1]": "[::1]",
+	} {
+		request := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		request.Host = host
+		forwarded.Policy{TellHost: true}.Apply(request)
+		if got := request.Header.Get("X-Forwarded-Host"); request.Host != want || got != want {
+			t.Errorf("%s: got Host %q, X-Forwarded-Host %q, want %q", host, request.Host, got, want)
+		}
+	}
 }

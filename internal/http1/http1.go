@@ -5,8 +5,6 @@
 // the goroutine that asks for it; only a request whose body is large, or does not come at
 // once, is written by another one, because its answer may come first.
 //
-// What it saves: (the measured number belongs here).
-//
 // net/http still writes requests and parses answers, so what is sent and what is understood
 // is the same. The tests hold each exchange against net/http's Transport, over TCP and TLS.
 //
@@ -95,7 +93,8 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		_ = c.Close()
 		failure := &Error{Err: cmp.Or(ctx.Err(), err), Sent: c.written.Load()}
-		if ctx.Err() != nil || !reused || !x.unanswered || isTimeout(err) || failure.Sent && !isSafe(request) {
+		isWriting := x.sending != nil // what it has sent cannot be known yet
+		if ctx.Err() != nil || !reused || !x.unanswered || isWriting || isTimeout(err) || failure.Sent && !isSafe(request) {
 			return nil, failure
 		}
 		again, ok := rewound(request)

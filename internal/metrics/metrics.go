@@ -86,7 +86,7 @@ func New(from Sources) *Metrics {
 	}, func() float64 { return float64(from.CallsInFlight()) })
 	m.refusals = made.NewCounterVec(prometheus.CounterOpts{
 		Name: "v1adapter_refusals_total",
-		Help: "What the adapter itself refused, by reason: calls (breaker, shed, rate, brownout, sunset), requests (framing, headers, loop) and connections (tls, connections).",
+		Help: "What the adapter itself refused, by reason: calls (breaker, shed, rate, brownout, sunset), requests (framing, headers, loop) and connections (tls, connections, proxy).",
 	}, []string{"reason"})
 	for _, reason := range []string{
 		adapter.RefusedByBreaker, adapter.RefusedByShedding, adapter.RefusedByRate, adapter.RefusedByBrownout, adapter.RefusedBySunset,

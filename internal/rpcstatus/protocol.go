@@ -24,7 +24,7 @@ func ProtocolOf(r *http.Request) Protocol {
 	}
 	contentType := r.Header.Get("Content-Type")
 	switch {
-	case r.ProtoMajor == 2 && slices.ContainsFunc(r.Header["Content-Type"], isGRPCContentType):
+	case r.ProtoMajor == 2 && slices.ContainsFunc(r.Header["Content-Type"], routesAsGRPC):
 		return GRPC
 	case strings.HasPrefix(contentType, "application/grpc-web-text"):
 		return GRPCWebText
@@ -34,9 +34,9 @@ func ProtocolOf(r *http.Request) Protocol {
 	return ""
 }
 
-// isGRPCContentType reports whether ZITADEL's router takes one of a request's content types for
+// routesAsGRPC reports whether ZITADEL's router takes one of a request's content types for
 // gRPC's. grpc-go has no JSON codec, and takes the message for protobuf.
-func isGRPCContentType(contentType string) bool {
+func routesAsGRPC(contentType string) bool {
 	return contentType == "application/grpc" || contentType == "application/grpc+proto" || contentType == "application/grpc+json"
 }
 

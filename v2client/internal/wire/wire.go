@@ -29,7 +29,7 @@ type Error struct {
 	Sent bool
 	// Status is the HTTP status of an answer that is not ZITADEL's; 0 is no answer.
 	Status int
-	// NoRoute says that it is ZITADEL's after all: its REST API has nothing at the path.
+	// NoRoute says that ZITADEL did answer: its REST API has nothing at this path.
 	NoRoute bool
 	// RetryAfter is the answer's Retry-After; 0 is none.
 	RetryAfter time.Duration

@@ -242,8 +242,7 @@ func sendH2C(t *testing.T, address, authority, path, body string, extra ...[2]st
 	}
 }
 
-// exchangeFrames makes a gRPC call, and returns its answer's frames in order: the fields of a
-// HEADERS frame, nil for a DATA frame.
+// exchangeFrames returns a gRPC answer's frames: a HEADERS frame's fields, nil for a DATA frame.
 func exchangeFrames(t *testing.T, address, body string) []map[string]string {
 	t.Helper()
 	return exchangeFields(t, address, body, [][2]string{

@@ -23,7 +23,7 @@ import (
 
 // Limits in time: bodies that do not come, and answers that their client does not read.
 
-// A server.writeTimeout that a client meets who does not read, and nobody else on a busy machine;
+// A server.writeTimeout that only a client that does not read runs into, even on a busy machine;
 // and a pause that is longer.
 const (
 	writeTimeout = 300 * time.Millisecond

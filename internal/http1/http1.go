@@ -11,7 +11,7 @@
 // It does not do HTTP/2, proxies, upgrades, "Expect: 100-continue", compression, cookies or
 // redirects; of [net/http/httptrace] it calls Got1xxResponse and TLSHandshakeDone. It makes
 // one check more than net/http: a connection is used again only if nothing of an earlier
-// exchange is left on it, be it in the kernel, in TLS, or in a buffer. Where the operating
+// exchange is left on it: in the kernel, in TLS, or in a buffer. Where the operating
 // system cannot tell that without waiting, which is everywhere but on Unix, each connection
 // serves one request.
 package http1

@@ -12,8 +12,8 @@ import (
 // on its connection.
 type Mutation struct{ Name, Request string }
 
-// Sent is the request, and behind it so many small ones, each of which asks for the end of the connection,
-// that no server waits for more.
+// Sent is the request, and behind it 100 small ones that each ask for the end of the connection: no
+// server waits for more of a body that was announced.
 func (m Mutation) Sent() string { return m.Request + mutationEnd }
 
 // mutationEnd is longer than any body that a Mutation announces.

@@ -266,7 +266,7 @@ func TestReadsEndInSilence(t *testing.T) {
 	})
 }
 
-// A call with large headers, or under a host that nobody knows, opens the breaker only by a
+// A call with large headers, or for an unknown host, opens the breaker only by a
 // failure that it cannot have caused.
 func TestSuspectCallsOpenBreakerOnlyIfDialFails(t *testing.T) {
 	t.Parallel()

@@ -51,7 +51,7 @@ var reads, writes = Call{}, Call{Writes: true}
 var errReset = errors.New("connection reset by peer")
 
 // A write that was sent is not made again; one that was not sent is, and so is a read in
-// either case. Calls with large headers, or a host that nobody knows, are retried like any others.
+// either case. Calls with large headers, or an unknown host, are retried like any others.
 func TestSentWritesAreNeverRetried(t *testing.T) {
 	t.Parallel()
 	for name, header := range map[string]http.Header{"usual": {}, "large headers": {"X": {strings.Repeat("x", 7<<10)}}, "unverified host": {"Host": {"stranger"}}} {

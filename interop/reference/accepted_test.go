@@ -1,7 +1,9 @@
 package reference_test
 
 import (
+	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,9 @@ type accepted struct {
 	// compared at all.
 	covers func(c *call, class string) bool
 }
+
+// translated are the ends of the paths that the adapter answers itself.
+var translated = regexp.MustCompile(`/management/v1/+users/+[^/]*/*password(/+_initialize)?$|/SetHuman(Initial)?Password$`)
 
 func acceptedDifferences() []accepted {
 	return []accepted{
@@ -39,15 +44,29 @@ func acceptedDifferences() []accepted {
 				return isMetadata && slices.ContainsFunc(c.headers, func(other [2]string) bool { return strings.EqualFold(other[0], name) })
 			})
 		}},
+		{"Of several malformed binary headers, either names any", func(c *call, _ string) bool {
+			malformed := 0
+			for _, header := range c.headers {
+				if strings.HasSuffix(strings.ToLower(header[0]), "-bin") {
+					malformed++
+				}
+			}
+			return malformed > 1
+		}},
+		{"REST answers of more than 2 KiB, which only repeat what could not be read, come with a length", func(c *call, class string) bool {
+			return len(c.body) > 2<<10 && (strings.HasPrefix(class, "end") || strings.HasPrefix(class, "header content-length"))
+		}},
+		{"On a gRPC path, an `OPTIONS` that asks for `x-grpc-web` but is no preflight is HTTP 404", func(c *call, _ string) bool {
+			return c.method == "OPTIONS" && c.get("Access-Control-Request-Method") == ""
+		}},
 		{"`CONNECT` is refused with HTTP 405", func(c *call, _ string) bool { return c.method == "CONNECT" }},
 		{"What passes through may be framed in another way", func(c *call, class string) bool {
 			if strings.HasPrefix(class, "interim answers") {
 				return true
 			}
 			path, _, _ := strings.Cut(c.target, "?")
-			return !slices.ContainsFunc([]string{"/SetHumanInitialPassword", "/SetHumanPassword", "/password/_initialize", "/password"}, func(end string) bool {
-				return strings.HasSuffix(path, end)
-			})
+			decoded, err := url.PathUnescape(path)
+			return err == nil && !translated.MatchString(decoded)
 		}},
 	}
 }

@@ -281,9 +281,9 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 		a.serveRPC(x, r, protocol, called.method)
 		return
 	}
-	if userID := called.value("user_id"); !a.config.Rollout.translates(userID) {
+	if !a.config.Rollout.translates(called.userID) {
 		event := a.newEvent(protocolREST, called.method, r)
-		a.serveNative(x, r, &shadowCall{event: event, method: called.method, called: called}, userID)
+		a.serveNative(x, r, &shadowCall{event: event, method: called.method, called: called}, called.userID)
 		return
 	}
 	x.Header()["X-Robots-Tag"] = a.noRobots

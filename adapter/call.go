@@ -57,9 +57,7 @@ func (a *Adapter) execute(ctx context.Context, caller v2client.Caller, request r
 	if refusal := event.hostRefusal(); refusal != nil {
 		return nil, refusal
 	}
-	if userID := request.field("user_id"); userID != nil {
-		*userID = bounded(*userID)
-	}
+	request.setUserID(bounded(request.userID()))
 	c := call{
 		reads: a.config.ZITADEL, identities: a.identities, event: event, caller: caller, token: event.token, request: request,
 		write: func(ctx context.Context) (*objectv2.Details, error) {

@@ -69,7 +69,7 @@ func (a *Adapter) translatesRPC(c *rpcCall, m *Method, event *Event) bool {
 		shadowed.refusal = v1wire.CheckEncoding(c.request, http.Header{})
 	}
 	if m != nil && c.refusal == nil {
-		request := m.newRequest()
+		request := m.newRequest("", "")
 		if proto.Unmarshal(c.message, request.message()) == nil {
 			shadowed.request = request
 		}
@@ -133,7 +133,7 @@ func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *Method, event *Even
 	if c.refusal != nil {
 		return nil, c.refusal
 	}
-	request := m.newRequest()
+	request := m.newRequest("", "")
 	if refusal := v1wire.DecodeRPC(c.message, request.message()); refusal != nil {
 		return nil, refusal
 	}

@@ -19,12 +19,11 @@ import (
 type Method struct {
 	// Procedure is its path over gRPC and gRPC-Web.
 	Procedure string
-	// Pattern is its path over REST, in Echo's syntax, always for POST. A parameter
-	// sets the request's field of its name, over what the body says.
+	// Pattern is its path over REST, in Echo's syntax, always for POST, with the parameter user_id.
 	Pattern string
 
-	// newRequest makes an empty request.
-	newRequest func() request
+	// newRequest makes a request.
+	newRequest func(userID, password string) request
 	// newResponse makes a response. All of these methods answer details and nothing
 	// else.
 	newResponse func(*zitadelv1.ObjectDetails) response
@@ -41,24 +40,17 @@ func (m *Method) Name() string { return path.Base(m.Procedure) }
 
 // NewRequest returns a request as a client makes it.
 func (m *Method) NewRequest(userID, password string) proto.Message {
-	r := m.newRequest()
-	for name, value := range map[string]string{"user_id": userID, "password": password} {
-		if field := r.field(name); field != nil {
-			*field = value
-		}
-	}
-	return r.message()
+	return m.newRequest(userID, password).message()
 }
 
 // request is a method's request, whatever protocol it came in.
 type request interface {
 	// message is the request as protobuf.
 	message() proto.Message
-	// field finds a text field by its name in proto, as a path's parameters name it; nil is
-	// no such field.
-	field(name string) *string
-	// userID is the user that the method changes.
+	// userID is the user that the method changes. Over REST it is the path's, whatever the body
+	// says.
 	userID() string
+	setUserID(id string)
 	// validate is v1's validation of the request; nil means valid.
 	validate() *rpcstatus.Status
 	// execute does with ZITADEL v2 what the method does, by one write.
@@ -84,17 +76,6 @@ func MethodNames() []string {
 // password-empty, empty-user).
 func invalid(message string) *rpcstatus.Status {
 	return rpcstatus.New(connect.CodeInvalidArgument, message)
-}
-
-// passwordField is request.field for a request with these text fields and no others.
-func passwordField(name string, userID, password *string) *string {
-	switch name {
-	case "user_id":
-		return userID
-	case "password":
-		return password
-	}
-	return nil
 }
 
 // validatePassword is v1's validation of a request of this name that sets a user's

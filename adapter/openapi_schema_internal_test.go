@@ -21,7 +21,7 @@ type schemas map[string]object
 // may be anything of its type.
 func (s schemas) addRequest(t *testing.T, m *Method) object {
 	t.Helper()
-	message := m.newRequest().message().ProtoReflect().Descriptor()
+	message := m.newRequest("", "").message().ProtoReflect().Descriptor()
 	properties, required, either := object{}, []string{}, []any{}
 	for i := range message.Fields().Len() {
 		field := message.Fields().Get(i)
@@ -76,7 +76,7 @@ func lengths(m *Method, field protoreflect.FieldDescriptor) object {
 
 // validates reports whether v1 takes a request with a text of n runes in a field.
 func validates(m *Method, field protoreflect.FieldDescriptor, n int) bool {
-	request := m.newRequest()
+	request := m.newRequest("", "")
 	message := request.message().ProtoReflect()
 	fields := message.Descriptor().Fields()
 	for i := range fields.Len() {

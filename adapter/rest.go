@@ -40,7 +40,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called match) 
 		}
 		a.end(r.Context(), event, x.Status())
 	}()
-	request := called.method.newRequest()
+	request := called.method.newRequest("", "")
 	ctx, cancel, malformed := v1wire.RESTContext(r)
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -51,7 +51,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called match) 
 		rpcstatus.WriteJSON(x, refusal)
 		return
 	}
-	if refusal = v1wire.ReadREST(ctx, r, body, request.message(), func() { called.bind(request) }); refusal != nil {
+	if refusal = v1wire.ReadREST(ctx, r, body, request.message(), func() { request.setUserID(called.userID) }); refusal != nil {
 		event.status = refusal
 		v1wire.WriteRESTStatus(x, r, refusal)
 		return

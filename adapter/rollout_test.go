@@ -55,8 +55,8 @@ func TestFindTakesUserFromPath(t *testing.T) {
 		"/management/v1/users/1/passwords":              "",
 		"/admin/v1/users/1/password/_initialize":        "",
 	} {
-		if got := a.find(path); (got.method != nil) != (want != "") || got.value("user_id") != want {
-			t.Errorf("%s: got user %q, method found: %v; want user %q", path, got.value("user_id"), got.method != nil, want)
+		if got := a.find(path); (got.method != nil) != (want != "") || got.userID != want {
+			t.Errorf("%s: got user %q, method found: %v; want user %q", path, got.userID, got.method != nil, want)
 		}
 	}
 }

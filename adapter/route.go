@@ -6,16 +6,11 @@ import (
 	"strings"
 )
 
-// maxParameters is the number of parameters that a method's REST path may have.
-const maxParameters = 2
-
 // match is the method whose path a request has.
 type match struct {
 	method *Method // nil: none
-	// names and values are the parameters of a REST path.
-	names  []string
-	values [maxParameters]string
 	isREST bool
+	userID string // of a REST path
 }
 
 // find looks for the method with a path, decoded, so that "%2F" is a slash and "%30" a
@@ -32,28 +27,7 @@ func (a *Adapter) find(path string) match {
 	if m == nil {
 		return match{}
 	}
-	result := match{method: m, names: c.ParamNames(), isREST: true}
-	copy(result.values[:], c.ParamValues())
-	return result
-}
-
-// value is the value of a path parameter; "" if there is none of that name.
-func (m match) value(name string) string {
-	for i, parameter := range m.names {
-		if parameter == name {
-			return m.values[i]
-		}
-	}
-	return ""
-}
-
-// bind sets the fields that the path's parameters name.
-func (m match) bind(into request) {
-	for i, name := range m.names {
-		if field := into.field(name); field != nil {
-			*field = m.values[i]
-		}
-	}
+	return match{method: m, isREST: true, userID: c.Param("user_id")}
 }
 
 // cleanPath is where a path with empty or dot segments is redirected to; others

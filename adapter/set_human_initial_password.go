@@ -16,9 +16,11 @@ import (
 // setHumanInitialPassword sets a password that must be changed at the next login.
 func setHumanInitialPassword() Method {
 	return Method{
-		Procedure:  managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure,
-		Pattern:    "/management/v1/users/:user_id/password/_initialize",
-		newRequest: func() request { return &initialPassword{} },
+		Procedure: managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure,
+		Pattern:   "/management/v1/users/:user_id/password/_initialize",
+		newRequest: func(userID, password string) request {
+			return &initialPassword{managementv1.SetHumanInitialPasswordRequest{UserId: userID, Password: password}}
+		},
 		newResponse: func(details *zitadelv1.ObjectDetails) response {
 			return &managementv1.SetHumanInitialPasswordResponse{Details: details}
 		},
@@ -31,10 +33,7 @@ type initialPassword struct {
 
 func (r *initialPassword) message() proto.Message { return &r.SetHumanInitialPasswordRequest }
 func (r *initialPassword) userID() string         { return r.GetUserId() }
-
-func (r *initialPassword) field(name string) *string {
-	return passwordField(name, &r.UserId, &r.Password)
-}
+func (r *initialPassword) setUserID(id string)    { r.UserId = id }
 
 func (r *initialPassword) validate() *rpcstatus.Status {
 	return validatePassword("SetHumanInitialPasswordRequest", r.GetUserId(), r.GetPassword())

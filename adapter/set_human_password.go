@@ -17,9 +17,11 @@ import (
 // request says otherwise.
 func setHumanPassword() Method {
 	return Method{
-		Procedure:  managementv1connect.ManagementServiceSetHumanPasswordProcedure,
-		Pattern:    "/management/v1/users/:user_id/password",
-		newRequest: func() request { return &humanPassword{} },
+		Procedure: managementv1connect.ManagementServiceSetHumanPasswordProcedure,
+		Pattern:   "/management/v1/users/:user_id/password",
+		newRequest: func(userID, password string) request {
+			return &humanPassword{managementv1.SetHumanPasswordRequest{UserId: userID, Password: password}}
+		},
 		newResponse: func(details *zitadelv1.ObjectDetails) response {
 			return &managementv1.SetHumanPasswordResponse{Details: details}
 		},
@@ -32,10 +34,7 @@ type humanPassword struct {
 
 func (r *humanPassword) message() proto.Message { return &r.SetHumanPasswordRequest }
 func (r *humanPassword) userID() string         { return r.GetUserId() }
-
-func (r *humanPassword) field(name string) *string {
-	return passwordField(name, &r.UserId, &r.Password)
-}
+func (r *humanPassword) setUserID(id string)    { r.UserId = id }
 
 func (r *humanPassword) validate() *rpcstatus.Status {
 	return validatePassword("SetHumanPasswordRequest", r.GetUserId(), r.GetPassword())

@@ -218,8 +218,8 @@ func (m *shadowMode) verdictOf(ctx context.Context, s *shadowCall, body []byte) 
 	}
 	request := s.request
 	if request == nil {
-		request = s.method.newRequest()
-		refusal := v1wire.ReadREST(ctx, s.http, capturedBody{bytes.NewReader(body)}, request.message(), func() { s.called.bind(request) })
+		request = s.method.newRequest("", "")
+		refusal := v1wire.ReadREST(ctx, s.http, capturedBody{bytes.NewReader(body)}, request.message(), func() { request.setUserID(s.called.userID) })
 		if refusal != nil {
 			return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}}
 		}

@@ -149,7 +149,7 @@ type Adapter struct {
 	// the value of X-Robots-Tag.
 	internalError *rpcstatus.Status
 	noRobots      []string
-	// nobody is a random text: no token, and no organization's id.
+	// nobody is a random text that ZITADEL knows neither as a token nor as an organization's id.
 	nobody string
 }
 

@@ -120,7 +120,7 @@ func TestRequestsAreReadAsByNetHTTP(t *testing.T) {
 	t.Cleanup(transport.CloseIdleConnections)
 	plain := startNetHTTP(t, &httputil.ReverseProxy{
 		Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		// Only a body that does not end well fails; ReverseProxy would say that of the upstream, with a 502.
+		// The only failure here is a malformed body. ReverseProxy would blame the upstream for it, with a 502.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadRequest) },
 	})
 	for i, mutation := range wiretest.Mutations("/x", "", "xyz", 1, 300) {

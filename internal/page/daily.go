@@ -52,7 +52,7 @@ type bar struct {
 const (
 	// columnWidth is that of a day, in the units of the drawing, which is stretched.
 	columnWidth = 10
-	// chartHeight is the height of the scale's top, and minHeight that of the smallest bar.
+	// chartHeight is the height of the scale, and minHeight the height of the smallest bar.
 	chartHeight = 100
 	minHeight   = 1.5
 )

@@ -22,17 +22,28 @@ func WriteRPC(w http.ResponseWriter, r *http.Request, protocol Protocol, s *Stat
 	}
 	header := w.Header()
 	setRetryAfter(header, s)
-	header["Content-Type"] = []string{r.Header.Get("Content-Type")}
-	header["Date"] = nil // grpc-go leaves it out
+	SetRPCHeader(header, r)
 	if protocol != GRPC {
 		s.setTrailers(header, "")
 	}
 	w.WriteHeader(http.StatusOK)
-	// Without this, net/http adds Content-Length: 0, after which nginx and HAProxy send no trailers.
-	_ = http.NewResponseController(w).Flush() // fails only for a client that is gone
+	Flush(w)
 	if protocol == GRPC {
 		s.setTrailers(header, http.TrailerPrefix)
 	}
+}
+
+// SetRPCHeader sets what all of grpc-go's answers have in common: the request's content type, and
+// no Date.
+func SetRPCHeader(header http.Header, r *http.Request) {
+	header["Content-Type"] = []string{r.Header.Get("Content-Type")}
+	header["Date"] = nil
+}
+
+// Flush sends what is there. Without it, net/http adds a Content-Length, after which nginx, HAProxy
+// and libcurl 7.88 do not wait for trailers (recording v1_grpc.jsonl, ok).
+func Flush(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).Flush() // fails only for a client that is gone
 }
 
 // setTrailers sets gRPC's trailers, their names after prefix.
@@ -90,6 +101,6 @@ func (s *Status) writePlain(w http.ResponseWriter, protocol Protocol) {
 	w.WriteHeader(s.HTTPStatus)
 	_, _ = w.Write([]byte(text)) // a client that is gone needs no answer
 	if protocol != GRPC {
-		_ = http.NewResponseController(w).Flush() // same
+		Flush(w)
 	}
 }

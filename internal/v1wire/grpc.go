@@ -108,15 +108,14 @@ func WriteRPC(w http.ResponseWriter, r *http.Request, protocol rpcstatus.Protoco
 	if err != nil { // only text that is not UTF-8, which v2 does not send
 		panic(err) //nolint:forbidigo // answered and logged at the edge
 	}
-	header["Content-Type"] = []string{r.Header.Get("Content-Type")}
-	header["Date"] = nil // grpc-go leaves it out
+	rpcstatus.SetRPCHeader(header, r)
 	if protocol != rpcstatus.GRPC {
 		writeWeb(w, protocol, frame)
 		return
 	}
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(frame) // a client that is gone needs no answer
-	flush(w)
+	rpcstatus.Flush(w)
 	header[http.TrailerPrefix+"Grpc-Status"] = []string{"0"}
 }
 

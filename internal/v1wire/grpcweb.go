@@ -49,7 +49,7 @@ func writeWeb(w http.ResponseWriter, protocol rpcstatus.Protocol, frame []byte) 
 	}
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(frame) // a client that is gone needs no answer
-	flush(w)
+	rpcstatus.Flush(w)
 }
 
 // decodeText decodes an answer in text mode: pieces of base64, each with its own padding.

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 
@@ -74,10 +73,4 @@ func IsPrintable(value string) bool {
 		}
 	}
 	return true
-}
-
-// flush sends what is there. Then net/http adds no Content-Length, after which some clients
-// and proxies would not wait for trailers (recording v1_grpc.jsonl, ok).
-func flush(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).Flush() // fails only for a client that is gone
 }

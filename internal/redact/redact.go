@@ -6,36 +6,26 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"regexp"
 	"strings"
 )
+
+// quote is a quoted string, or the beginning of one whose end was cut off.
+var quote = regexp.MustCompile(`(?s)"(\\.|[^"\\])*("|\\?$)`)
 
 // Quotes replaces each quoted string in an error text by "…". net/http, connect-go and
 // protobuf quote received text in the format of %q. The only received text that they do
 // not quote is the reason phrase of an HTTP status, which v2client replaces.
-func Quotes(text string) string {
-	var kept strings.Builder
-	for {
-		before, after, found := strings.Cut(text, `"`)
-		kept.WriteString(before)
-		if !found {
-			return kept.String()
-		}
-		kept.WriteString(`"…"`)
-		text = afterQuote(after)
-	}
-}
+func Quotes(text string) string { return quote.ReplaceAllLiteralString(text, `"…"`) }
 
-// afterQuote returns the text after the closing quote, or "" if there is none.
-func afterQuote(text string) string {
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return text[i+1:]
-		}
+// Shorten cuts text sent by a client to 200 bytes and appends "…", so that a client cannot
+// fill the log. No id that ZITADEL assigns is longer.
+func Shorten(text string) string {
+	const maxBytes = 200
+	if len(text) > maxBytes {
+		return text[:maxBytes] + "…"
 	}
-	return ""
+	return text
 }
 
 // Logger returns a logger for packages that log text lines. It writes each line to a

@@ -4,8 +4,10 @@ package refusals
 
 import (
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"zitadel-v1-adapter/internal/redact"
 )
@@ -27,29 +29,29 @@ const (
 // Reasons are all of them.
 func Reasons() []Reason { return []Reason{Connections, TLS, Proxy, Framing, Headers, Loop} }
 
-// sampleInterval is the time between two lines of the log with the same reason: what is
-// refused costs strangers nothing, and must not fill the log.
-const sampleInterval = 10 * time.Second
-
 // Recorder counts all that is refused, and logs a sample: a line for each Reason in ten
-// seconds. A nil *Recorder does nothing. It is safe for concurrent use.
+// seconds. What is refused costs strangers nothing, and must not fill the log. A nil
+// *Recorder does nothing. It is safe for concurrent use.
 type Recorder struct {
 	observe func(Reason)
 	log     *slog.Logger
-
-	mu      sync.Mutex
-	samples map[Reason]sample
+	samples map[Reason]*sample
 }
 
 type sample struct {
-	next  time.Time // when a line may be logged again
-	since int       // refusals since the last line
+	rate.Sometimes
+
+	since atomic.Int64 // refusals since the last line
 }
 
 // NewRecorder makes a Recorder. observe is called for each refusal; it must be safe for
 // concurrent use, and not block.
 func NewRecorder(observe func(Reason), log *slog.Logger) *Recorder {
-	return &Recorder{observe: observe, log: log, samples: map[Reason]sample{}}
+	r := &Recorder{observe: observe, log: log, samples: map[Reason]*sample{}}
+	for _, reason := range Reasons() {
+		r.samples[reason] = &sample{Sometimes: rate.Sometimes{Interval: 10 * time.Second}}
+	}
+	return r
 }
 
 // Add records a refusal. client is the peer's address; cause may hold what the client
@@ -59,17 +61,10 @@ func (r *Recorder) Add(reason Reason, client, cause string) {
 		return
 	}
 	r.observe(reason)
-	r.mu.Lock()
-	earlier, now := r.samples[reason], time.Now()
-	logged := !now.Before(earlier.next)
-	if logged {
-		r.samples[reason] = sample{next: now.Add(sampleInterval)}
-	} else {
-		r.samples[reason] = sample{next: earlier.next, since: earlier.since + 1}
-	}
-	r.mu.Unlock()
-	if logged {
+	s := r.samples[reason]
+	s.since.Add(1)
+	s.Do(func() {
 		r.log.Warn("refused", "reason", string(reason), "client", client,
-			"cause", redact.Shorten(redact.Quotes(cause)), "others_not_logged", earlier.since)
-	}
+			"cause", redact.Shorten(redact.Quotes(cause)), "others_not_logged", s.since.Swap(0)-1)
+	})
 }

@@ -6,49 +6,23 @@ package printable
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/text/transform"
 )
-
-// invisible are the letters and marks that unicode.IsGraphic takes for visible, and that no
-// terminal shows: variation selectors, fillers and joiners.
-var invisible = []*unicode.RangeTable{unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector}
-
-func isVisible(r rune) bool {
-	if r < utf8.RuneSelf {
-		return r >= ' ' && r != '\x7F'
-	}
-	return unicode.IsGraphic(r) && !unicode.In(r, invisible...)
-}
 
 // Text is a text on one line, in which everything that a reader would not see as it is
 // stands as an escape: control characters (line breaks and tabs too), format
 // characters such as those that change the direction of writing, what has no width, what
 // Unicode has not assigned, and bytes that are no UTF-8. A letter stays as it is.
-func Text(text string) string { return string(appendVisible(nil, []byte(text), "")) }
-
-// appendVisible appends a text, with escapes for what is not visible and not in kept. They
-// are those of JSON, so that the value of a JSON document stays the same.
-func appendVisible(to, text []byte, kept string) []byte {
-	for len(text) > 0 {
-		r, size := utf8.DecodeRune(text)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			to = fmt.Appendf(to, `\x%02x`, text[0])
-		case isVisible(r) || strings.ContainsRune(kept, r):
-			to = append(to, text[:size]...)
-		case r > 0xFFFF:
-			high, low := utf16.EncodeRune(r)
-			to = fmt.Appendf(to, `\u%04x\u%04x`, high, low)
-		default:
-			to = fmt.Appendf(to, `\u%04x`, r)
-		}
-		text = text[size:]
-	}
-	return to
+func Text(text string) string {
+	shown, _, _ := transform.String(escaper{}, text) // never fails
+	return shown
 }
 
 // Excerpt is the beginning of a text that may be long, on one line. It is to be shown by
@@ -62,41 +36,69 @@ func Excerpt(text string) string {
 	return text
 }
 
+// formula is where a spreadsheet could take a cell for a formula: at its beginning, or
+// behind a sign that divides cells where the language or the program has another than
+// the comma. Signs of formulas are those that spreadsheets read as =, +, - and @, in each width.
+var formula = regexp.MustCompile(`(^|[,;|"'])(\pZ*[=+\-@＝＋－＠﹦﹢﹣﹫−⁼⁺⁻₌₊₋])`)
+
+// Cell is a text for a cell of CSV, which encoding/csv is to write: as Text, and text for
+// every spreadsheet, because a ' stands before what would begin a formula.
+func Cell(text string) string { return formula.ReplaceAllString(Text(text), "$1'$2") }
+
 // Writer writes to a terminal what a program prints. It lets line breaks and tabs pass, which
 // lay out tables and JSON: Text takes them from what others chose.
 type Writer struct {
-	mu  sync.Mutex
-	to  io.Writer
-	in  []byte // the beginning of a character, whose end is still to come
-	out []byte // used again
+	mu sync.Mutex
+	to *transform.Writer
 }
 
 // NewWriter makes a Writer.
-func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
+func NewWriter(to io.Writer) *Writer {
+	return &Writer{to: transform.NewWriter(to, escaper{kept: "\n\t"})}
+}
 
 // Write implements [io.Writer].
 func (w *Writer) Write(text []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.in = append(w.in, text...)
-	whole := len(w.in) - unfinished(w.in)
-	w.out = appendVisible(w.out[:0], w.in[:whole], "\n\t")
-	w.in = append(w.in[:0], w.in[whole:]...)
-	if _, err := w.to.Write(w.out); err != nil {
-		return 0, err
-	}
-	return len(text), nil
+	return w.to.Write(text)
 }
 
-// unfinished is the length of the beginning of a character at the end of a text.
-func unfinished(text []byte) int {
-	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
-		if last := text[len(text)-i:]; utf8.RuneStart(last[0]) {
-			if utf8.FullRune(last) {
-				return 0
-			}
-			return i
+// escaper is a [transform.Transformer] that escapes what is not visible and not in kept. The
+// escapes are those of JSON, so that the value of a JSON document stays the same.
+type escaper struct {
+	transform.NopResetter
+
+	kept string
+}
+
+// invisible are the letters and marks that unicode.IsGraphic takes for visible, and that no
+// terminal shows: variation selectors, fillers and joiners.
+var invisible = []*unicode.RangeTable{unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector}
+
+func (e escaper) Transform(to, text []byte, atEnd bool) (written, read int, err error) {
+	for read < len(text) {
+		rest := text[read:]
+		if !atEnd && !utf8.FullRune(rest) {
+			return written, read, transform.ErrShortSrc
 		}
+		r, size := utf8.DecodeRune(rest)
+		shown := rest[:size]
+		switch {
+		case r == utf8.RuneError && size == 1:
+			shown = fmt.Appendf(nil, `\x%02x`, rest[0])
+		case strings.ContainsRune(e.kept, r) || unicode.IsGraphic(r) && !unicode.In(r, invisible...):
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			shown = fmt.Appendf(nil, `\u%04x\u%04x`, high, low)
+		default:
+			shown = fmt.Appendf(nil, `\u%04x`, r)
+		}
+		if len(shown) > len(to)-written {
+			return written, read, transform.ErrShortDst
+		}
+		written += copy(to[written:], shown)
+		read += size
 	}
-	return 0
+	return written, read, nil
 }

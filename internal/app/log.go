@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"io"
 	"log"
 	"log/slog"
@@ -10,51 +9,27 @@ import (
 	"zitadel-v1-adapter/internal/redact"
 )
 
+// newLogger makes the log. Whatever is logged, and whoever sent it, a line has a bound.
 func newLogger(out io.Writer, format config.Format, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: bounded}
 	if format == config.FormatText {
-		return slog.New(bounded{slog.NewTextHandler(out, options)})
+		return slog.New(slog.NewTextHandler(out, options))
 	}
-	return slog.New(bounded{slog.NewJSONHandler(out, options)})
+	return slog.New(slog.NewJSONHandler(out, options))
 }
 
 // maxTextBytes bounds each text in the log: a stack has room in it.
 const maxTextBytes = 8 << 10
 
-// bounded is a handler that cuts texts which are too long: whatever is logged, and
-// whoever sent it, a line has a bound. Its loggers are used without With.
-type bounded struct{ slog.Handler }
-
-func (b bounded) Handle(ctx context.Context, record slog.Record) error {
-	long := len(record.Message) > maxTextBytes
-	record.Attrs(func(attribute slog.Attr) bool {
-		long = long || isLong(attribute.Value)
-		return !long
-	})
-	if !long {
-		return b.Handler.Handle(ctx, record)
+// bounded cuts a text that is too long; of any kind are errors and lists of keys.
+func bounded(_ []string, attribute slog.Attr) slog.Attr {
+	if kind := attribute.Value.Kind(); kind != slog.KindString && kind != slog.KindAny {
+		return attribute
 	}
-	short := slog.NewRecord(record.Time, record.Level, cut(record.Message), record.PC)
-	record.Attrs(func(attribute slog.Attr) bool {
-		if isLong(attribute.Value) {
-			attribute.Value = slog.StringValue(cut(attribute.Value.String()))
-		}
-		short.AddAttrs(attribute)
-		return true
-	})
-	return b.Handler.Handle(ctx, short)
-}
-
-func isLong(value slog.Value) bool {
-	kind := value.Kind() // any is an error, or a list of keys
-	return (kind == slog.KindString || kind == slog.KindAny) && len(value.String()) > maxTextBytes
-}
-
-func cut(text string) string {
-	if len(text) <= maxTextBytes {
-		return text
+	if text := attribute.Value.String(); len(text) > maxTextBytes {
+		attribute.Value = slog.StringValue(text[:maxTextBytes] + "…")
 	}
-	return text[:maxTextBytes] + "…"
+	return attribute
 }
 
 // redirectStandardLog takes over package log's logger, which is the only one that

@@ -3,7 +3,9 @@
 package admin
 
 import (
+	"context"
 	"crypto/subtle"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -11,10 +13,10 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/page"
 )
 
@@ -27,65 +29,61 @@ import (
 //   - GET /openapi.json describes the REST calls of v1, in OpenAPI;
 //   - GET / and what belongs to it is the migration page;
 //   - POST /quitquitquit asks the program to shut down, so that a Job can end its
-//     sidecar. It answers 403 unless Settings allow it.
+//     sidecar. It answers 403 unless the settings allow it.
 //
-// and Go's profiles at /debug/pprof/, if Settings allow it.
+// and Go's profiles at /debug/pprof/, if the settings allow it.
 //
 // All but the first two refuse whoever may not ask: see authorized. They also refuse what a
 // web page may have made a browser send: requests under a name that is not the adapter's
 // (DNS rebinding), and, if they change something, those from other sites. It is safe for
 // concurrent use.
 type Server struct {
-	ready    atomic.Bool
-	settings atomic.Pointer[Settings]
-	quit     chan struct{}
-	quitOnce sync.Once
+	settings func() config.Admin
 	mux      *http.ServeMux
-}
-
-// Settings may change while a Server runs.
-type Settings struct {
-	// Hosts are the names of the adapter, besides localhost and addresses.
-	Hosts []string
-	// TokenFile is a file with the token that requests need. Default: none.
-	TokenFile string
-	// MayQuit allows /quitquitquit.
-	MayQuit bool
-	// Pprof allows /debug/pprof/.
-	Pprof bool
+	ready    atomic.Bool
+	sites    *http.CrossOriginProtection
+	quitting context.Context //nolint:containedctx // of the program, not of a request
+	quit     context.CancelFunc
 }
 
 // New returns a Server that is not ready. metrics and usage answer GET /metrics and GET
-// /usage, migration what [page.Patterns] lists.
-func New(metrics, usage, migration http.Handler, settings Settings) *Server {
-	s := &Server{mux: http.NewServeMux(), quit: make(chan struct{})}
-	s.settings.Store(&settings)
+// /usage, migration what [page.Patterns] lists. settings are asked for at each request.
+func New(metrics, usage, migration http.Handler, settings func() config.Admin) *Server {
+	s := &Server{settings: settings, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
+	s.quitting, s.quit = context.WithCancel(context.Background())
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok")
 	})
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.ready.Load() {
-			answer(w, http.StatusOK, "ready")
+		if !s.ready.Load() {
+			answer(w, http.StatusServiceUnavailable, "not ready")
 			return
 		}
-		answer(w, http.StatusServiceUnavailable, "not ready")
+		answer(w, http.StatusOK, "ready")
 	})
-	s.mux.Handle("GET /metrics", s.guarded(metrics))
-	s.mux.Handle("GET /usage", s.guarded(usage))
-	s.mux.Handle("GET /openapi.json", s.guarded(http.HandlerFunc(describe)))
-	for _, pattern := range page.Patterns() {
-		s.mux.Handle(pattern, s.guarded(migration))
+	guarded := map[string]http.Handler{
+		"GET /metrics":       metrics,
+		"GET /usage":         usage,
+		"GET /openapi.json":  http.HandlerFunc(describe),
+		"POST /quitquitquit": http.HandlerFunc(s.serveQuit),
+		"/debug/pprof/":      http.HandlerFunc(s.profile),
 	}
-	s.mux.Handle("POST /quitquitquit", s.guarded(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if !s.settings.Load().MayQuit {
-			answer(w, http.StatusForbidden, "not allowed: set admin.quitquitquit: true")
-			return
-		}
-		answer(w, http.StatusOK, "quitting")
-		s.quitOnce.Do(func() { close(s.quit) })
-	})))
-	s.mux.Handle("/debug/pprof/", s.guarded(http.HandlerFunc(s.profile)))
+	for _, pattern := range page.Patterns() {
+		guarded[pattern] = migration
+	}
+	for pattern, handler := range guarded {
+		s.mux.Handle(pattern, s.guarded(handler))
+	}
 	return s
+}
+
+func (s *Server) serveQuit(w http.ResponseWriter, _ *http.Request) {
+	if !s.settings().QuitQuitQuit {
+		answer(w, http.StatusForbidden, "not allowed: set admin.quitquitquit: true")
+		return
+	}
+	answer(w, http.StatusOK, "quitting")
+	s.quit()
 }
 
 // describe answers with the description of the REST calls.
@@ -96,7 +94,7 @@ func describe(w http.ResponseWriter, _ *http.Request) {
 
 // profile answers with one of Go's profiles.
 func (s *Server) profile(w http.ResponseWriter, r *http.Request) {
-	if !s.settings.Load().Pprof {
+	if !s.settings().Pprof {
 		answer(w, http.StatusForbidden, "not allowed: set admin.pprof: true")
 		return
 	}
@@ -118,7 +116,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		switch {
 		case !s.knows(r.Host) && !isOnSocket(r):
 			answer(w, http.StatusForbidden, "this Host is not allowed: use an IP address or add it to admin.hosts")
-		case r.Method != http.MethodGet && isFromElsewhere(r):
+		case s.sites.Check(r) != nil:
 			answer(w, http.StatusForbidden, "not for web pages of other sites")
 		case s.authorized(w, r):
 			next.ServeHTTP(w, r)
@@ -131,7 +129,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 // file, one that comes to a loopback address or a Unix socket may: whoever sends it is on this
 // machine, or in this pod.
 func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
-	file := s.settings.Load().TokenFile
+	file := s.settings().TokenFile
 	switch {
 	case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
 		return true
@@ -157,11 +155,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
 
 // isLoopback reports whether a request came to a loopback address.
 func isLoopback(r *http.Request) bool {
-	address, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if address == nil {
-		return false
-	}
-	at, err := netip.ParseAddrPort(address.String())
+	at, err := netip.ParseAddrPort(fmt.Sprint(r.Context().Value(http.LocalAddrContextKey)))
 	return err == nil && at.Addr().Unmap().IsLoopback()
 }
 
@@ -173,7 +167,7 @@ func (s *Server) knows(host string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || strings.EqualFold(host, "localhost") {
 		return true
 	}
-	return slices.ContainsFunc(s.settings.Load().Hosts, func(known string) bool { return strings.EqualFold(known, host) })
+	return slices.ContainsFunc(s.settings().Hosts, func(known string) bool { return strings.EqualFold(known, host) })
 }
 
 // isOnSocket reports whether a request came on a Unix socket, which browsers cannot reach.
@@ -182,24 +176,14 @@ func isOnSocket(r *http.Request) bool {
 	return err != nil
 }
 
-// isFromElsewhere reports whether a browser sent the request for a page. Old browsers tell
-// only by Origin.
-func isFromElsewhere(r *http.Request) bool {
-	site := r.Header.Get("Sec-Fetch-Site")
-	return r.Header.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin"
-}
-
 // SetReady sets the answer of /readyz.
 func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
 
 // Ready reports whether /readyz answers 200.
 func (s *Server) Ready() bool { return s.ready.Load() }
 
-// Set replaces the settings.
-func (s *Server) Set(settings Settings) { s.settings.Store(&settings) }
-
 // Quit returns a channel that is closed by the first allowed POST /quitquitquit.
-func (s *Server) Quit() <-chan struct{} { return s.quit }
+func (s *Server) Quit() <-chan struct{} { return s.quitting.Done() }
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }

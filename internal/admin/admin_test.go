@@ -15,12 +15,13 @@ import (
 	"testing"
 
 	"zitadel-v1-adapter/internal/admin"
+	"zitadel-v1-adapter/internal/config"
 )
 
 // /readyz follows SetReady; /healthz does not.
 func TestReadyzFollowsSetReady(t *testing.T) {
 	t.Parallel()
-	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), fixed(config.Admin{}))
 	status := func(path string) int { return call(server, http.MethodGet, path) }
 	if got := status("/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz before SetReady: got status %d, want 503", got)
@@ -38,6 +39,10 @@ func TestReadyzFollowsSetReady(t *testing.T) {
 	}
 }
 
+func fixed(settings config.Admin) func() config.Admin {
+	return func() config.Admin { return settings }
+}
+
 func call(server *admin.Server, method, path string) int {
 	recorder := httptest.NewRecorder()
 	request := on("127.0.0.1:9090", httptest.NewRequest(method, path, http.NoBody))
@@ -49,11 +54,12 @@ func call(server *admin.Server, method, path string) int {
 // /quitquitquit closes Quit only if it is allowed, and only with POST.
 func TestQuitNeedsPermissionAndPOST(t *testing.T) {
 	t.Parallel()
-	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{})
+	var settings config.Admin
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), func() config.Admin { return settings })
 	if got := call(server, http.MethodPost, "/quitquitquit"); got != http.StatusForbidden {
 		t.Errorf("not allowed: got status %d, want 403", got)
 	}
-	server.Set(admin.Settings{MayQuit: true})
+	settings.QuitQuitQuit = true
 	if got := call(server, http.MethodGet, "/quitquitquit"); got != http.StatusMethodNotAllowed {
 		t.Errorf("GET: got status %d, want 405", got)
 	}
@@ -105,7 +111,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
 	} {
-		server := admin.New(metrics, http.NotFoundHandler(), metrics, admin.Settings{Hosts: []string{"adapter.internal"}, MayQuit: true})
+		server := admin.New(metrics, http.NotFoundHandler(), metrics, fixed(config.Admin{Hosts: []string{"adapter.internal"}, QuitQuitQuit: true}))
 		request := on("127.0.0.1:9090", httptest.NewRequest(test.method, test.path, http.NoBody))
 		request.Host = test.host
 		maps.Copy(request.Header, test.header)
@@ -165,13 +171,13 @@ func TestOnlyWhoMayAskIsAnswered(t *testing.T) {
 		{"a probe, no token", "/readyz", "127.0.0.1:9090", "s3cret", "", nil, 503},
 		{"an empty token", "/metrics", "127.0.0.1:9090", " ", "Bearer ", nil, 503},
 	} {
-		settings := admin.Settings{Pprof: true}
+		settings := config.Admin{Pprof: true}
 		if test.token != "" {
 			settings.TokenFile = file
 			write("old")
 		}
 		fine := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-		server := admin.New(fine, fine, fine, settings)
+		server := admin.New(fine, fine, fine, fixed(settings))
 		if test.token != "" {
 			write(test.token)
 		}
@@ -197,7 +203,7 @@ func TestProfilesAreThereIfWanted(t *testing.T) {
 			if !allowed {
 				want = 403
 			}
-			server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), admin.Settings{Pprof: allowed})
+			server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), fixed(config.Admin{Pprof: allowed}))
 			recorder := httptest.NewRecorder()
 			request := on("127.0.0.1:9090", httptest.NewRequest(http.MethodGet, path, http.NoBody))
 			request.Host = "localhost"

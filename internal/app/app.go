@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,11 +11,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"zitadel-v1-adapter/internal/admin"
@@ -46,36 +44,44 @@ type Config struct {
 // App is a running adapter. It serves two addresses: one for legacy clients, one
 // for the platform.
 type App struct {
-	log          *slog.Logger
-	level        *slog.LevelVar
-	settings     config.Config
-	version      string
-	id           string   // random, of this program
-	callerKey    [32]byte // random: see adapter.Config
-	metrics      *metrics.Metrics
-	usage        *usage.Ledger
-	store        *usage.Store // nil: none
-	stopUsage    func()       // nil: the ledger is not written
-	page         *page.Page
-	refusals     *refusals.Recorder
-	traces       *telemetry.Telemetry // nil: none
-	admin        *admin.Server
-	certificates *listener.Certificates // nil: plain text
-	// adminCertificates are those of the admin listener; nil: plain text
-	adminCertificates *listener.Certificates
-	core              atomic.Pointer[core]
-	public            *listener.Server
-	private           *listener.Server
-	failed            chan error // of a listener
+	config    Config // as it began: see settings
+	log       *slog.Logger
+	level     *slog.LevelVar
+	id        string   // random, of this program
+	callerKey [32]byte // random: see adapter.Config
+	metrics   *metrics.Metrics
+	usage     *usage.Ledger
+	store     *usage.Store       // nil: none
+	writing   sync.WaitGroup     // the ledger to the store
+	stopUsage context.CancelFunc // nil: the ledger is not written
+	page      *page.Page
+	refusals  *refusals.Recorder
+	traces    *telemetry.Telemetry // nil: none
+	admin     *admin.Server
+	core      atomic.Pointer[core]
+	public    endpoint
+	private   endpoint
+	failed    chan error // of a listener
 }
 
-// newApp makes an App without a core, which is not listening. It fails if a template of the
-// page cannot be parsed.
-func newApp(c Config, store *usage.Store) (*App, error) {
-	a := &App{settings: c.Settings, version: c.Version, store: store, id: rand.Text(), level: new(slog.LevelVar), failed: make(chan error, 2)}
+// newApp makes an App without a core, which is not listening. The error has a line for each
+// mistake in what it opens.
+func newApp(c Config) (*App, error) {
+	a := &App{
+		config: c, id: rand.Text(), level: new(slog.LevelVar), failed: make(chan error, 2),
+		public: endpoint{
+			name: metrics.CertificateServer, option: "--listen",
+			files: func(settings config.Config) listener.TLSFiles { return settings.Server.TLS.Files() },
+		},
+		private: endpoint{
+			name: metrics.CertificateAdmin, option: "--admin-listen",
+			files: func(settings config.Config) listener.TLSFiles { return settings.Admin.TLS.Files() },
+		},
+	}
 	_, _ = rand.Read(a.callerKey[:]) // never fails
+	breaker := func() v2client.BreakerState { return a.core.Load().client.BreakerState() }
 	a.metrics = metrics.New(metrics.Sources{
-		Breaker:       func() v2client.BreakerState { return a.core.Load().client.BreakerState() },
+		Breaker:       breaker,
 		CallsInFlight: func() int { return a.core.Load().v1.CallsInFlight() },
 		NextBrownout:  func() time.Time { return a.core.Load().v1.NextBrownout() },
 		Sunset:        func() time.Time { return a.core.Load().v1.Sunset() },
@@ -84,123 +90,89 @@ func newApp(c Config, store *usage.Store) (*App, error) {
 	a.level.Set(c.Settings.Log.Level)
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
 	a.refusals = refusals.NewRecorder(a.metrics.Refused, a.log)
-	a.usage = usage.NewLedger(usage.Config{
-		Store: store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed, OnFailure: a.metrics.UsageFailed, Log: a.log,
-	})
-	var err error
-	a.page, err = page.New(page.Config{
-		Ledger: a.usage, Breaker: func() v2client.BreakerState { return a.core.Load().client.BreakerState() },
-		Settings: c.Settings, Version: c.Version, Log: a.log,
-	})
-	if err != nil {
-		return nil, err
+	var serverErr, adminErr, storeErr, err error
+	a.public.certificates, serverErr = a.public.load(c.Settings)
+	a.private.certificates, adminErr = a.private.load(c.Settings)
+	if c.Settings.Usage.Store != "" {
+		if a.store, storeErr = usage.OpenStore(c.Settings.Usage.Store); storeErr != nil {
+			storeErr = fmt.Errorf("usage.store: %w", storeErr) // without the address, which may hold a password
+		}
 	}
-	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, adminSettings(c.Settings))
-	return a, nil
+	a.usage = usage.NewLedger(usage.Config{
+		Store: a.store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed, OnFailure: a.metrics.UsageFailed, Log: a.log,
+	})
+	a.page, err = page.New(page.Config{Ledger: a.usage, Breaker: breaker, Settings: c.Settings, Version: c.Version, Log: a.log})
+	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, func() config.Admin { return a.settings().Admin })
+	return a, errors.Join(serverErr, adminErr, storeErr, err)
 }
+
+// settings are those in use.
+func (a *App) settings() config.Config { return a.core.Load().settings }
 
 // Validate finds every mistake in settings that can be found without ZITADEL. The error
 // has a line for each, with the configuration key.
 func Validate(settings config.Config) error {
-	mistakes := []error{settings.Validate()}
-	for _, files := range [...]listener.TLSFiles{settings.Server.TLS.Files(), settings.Admin.TLS.Files()} {
-		if files.Validate() == nil { // or else already found
-			_, err := loadCertificates(files)
-			mistakes = append(mistakes, err)
-		}
+	err := settings.Validate()
+	// What it has found is not to be found again.
+	settings.Upstream.URL = cmp.Or(settings.Upstream.URL, "http://localhost")
+	if settings.Server.TLS.Files().Validate() != nil {
+		settings.Server.TLS = config.ServerTLS{}
 	}
-	if settings.Upstream.URL == "" { // already found
-		settings.Upstream.URL = "http://localhost"
+	if settings.Admin.TLS.Files().Validate() != nil {
+		settings.Admin.TLS = config.AdminTLS{}
 	}
-	a, err := newApp(Config{Settings: settings, Stderr: io.Discard}, nil)
-	if err != nil {
-		return err
-	}
-	_, err = a.newCore(settings)
-	store, storeErr := openStore(settings.Usage.Store)
-	if store != nil {
-		_ = store.Close(context.Background())
-	}
-	return errors.Join(append(mistakes, err, storeErr)...)
-}
-
-// loadCertificates are those of a listener; nil if it is a plain one.
-func loadCertificates(files listener.TLSFiles) (*listener.Certificates, error) {
-	if !files.Enabled() {
-		return nil, files.Validate()
-	}
-	return listener.LoadCertificates(files)
-}
-
-// showExpiry exports when the certificates expire.
-func (a *App) showExpiry() {
-	for name, certificates := range map[string]*listener.Certificates{metrics.CertificateServer: a.certificates, metrics.CertificateAdmin: a.adminCertificates} {
-		if certificates != nil {
-			a.metrics.CertificateExpires(name, certificates.Expires())
-		}
-	}
-}
-
-// openStore is the ledger's store; nil if there is none. The address may hold a password, and
-// so is not in the error.
-func openStore(address string) (*usage.Store, error) {
-	if address == "" {
-		return nil, nil //nolint:nilnil // as said above
-	}
-	store, err := usage.OpenStore(address)
-	if err != nil {
-		return nil, fmt.Errorf("usage.store: %w", err)
-	}
-	return store, nil
+	a, openErr := newApp(Config{Settings: settings, Stderr: io.Discard})
+	defer a.close(context.Background())
+	_, coreErr := a.newCore(settings)
+	return errors.Join(err, openErr, coreErr)
 }
 
 // Start starts an App. When it returns, calls are taken; [App.Run] must follow.
 // It takes over package log, which net/http's client writes to. The error has a line for
 // each mistake in the settings, with the configuration key, or the variable OTEL_*.
 func Start(ctx context.Context, c Config) (*App, error) {
-	store, storeErr := openStore(c.Settings.Usage.Store)
-	a, err := newApp(c, store)
-	if err != nil {
-		return nil, err
-	}
+	a, err := newApp(c)
 	redirectStandardLog(a.log)
-	if err := a.start(ctx, c, storeErr); err != nil {
+	if err := a.start(ctx, err); err != nil {
 		a.close(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	a.admin.SetReady(true)
 	a.log.InfoContext(ctx, "ready",
-		"listen", a.public.Addr().String(), "tls", a.certificates != nil, "admin", a.private.Addr().String(),
+		"listen", a.Addr().String(), "tls", a.public.certificates != nil, "admin", a.AdminAddr().String(),
 		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,
 		"passthrough", c.Settings.Passthrough.Enabled, "rollout", c.Settings.Rollout.Percent, "traces", a.traces != nil, "version", c.Version)
 	return a, nil
 }
 
-// start opens everything. What it has opened when it fails is left to close. storeErr is what
-// is wrong with the store, and one mistake of several.
-func (a *App) start(ctx context.Context, c Config, storeErr error) error {
+// start opens what newApp has not, unless there is a mistake. What it has opened when it fails
+// is left to close.
+func (a *App) start(ctx context.Context, mistakes error) error {
 	if a.store != nil {
 		a.shareCallerKey(ctx)
 	}
-	if len(c.Ignored) > 0 {
-		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", c.Ignored)
+	if len(a.config.Ignored) > 0 {
+		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", a.config.Ignored)
 	}
-	var serverErr, adminErr, tracesErr error
-	a.certificates, serverErr = loadCertificates(c.Settings.Server.TLS.Files())
-	a.adminCertificates, adminErr = loadCertificates(c.Settings.Admin.TLS.Files())
-	if c.Traces {
-		a.traces, tracesErr = telemetry.New(ctx, c.Version, a.log)
+	first, err := a.newCore(a.config.Settings)
+	mistakes = errors.Join(mistakes, err)
+	if a.config.Traces {
+		a.traces, err = telemetry.New(ctx, a.config.Version, a.log)
+		mistakes = errors.Join(mistakes, err)
 	}
-	first, err := a.newCore(c.Settings)
-	if err := errors.Join(serverErr, adminErr, err, storeErr, tracesErr); err != nil {
-		return err
+	if mistakes != nil {
+		return mistakes
 	}
-	a.showExpiry()
 	a.core.Store(first)
+	a.showExpiry()
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
-	a.keepUsage()
+	if a.store != nil {
+		running, stop := context.WithCancel(context.WithoutCancel(ctx))
+		a.stopUsage = stop
+		a.writing.Go(func() { a.usage.Run(running) })
+	}
 	return nil
 }
 
@@ -218,87 +190,11 @@ func (a *App) shareCallerKey(ctx context.Context) {
 	a.callerKey = key
 }
 
-// keepUsage writes the ledger to its store until stopUsage is called.
-func (a *App) keepUsage() {
-	if a.store == nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { a.usage.Run(ctx) })
-	a.stopUsage = func() {
-		cancel()
-		running.Wait()
-	}
-}
-
-// closeStore writes what the ledger still holds, and closes its store.
-func (a *App) closeStore(ctx context.Context) {
-	if a.stopUsage != nil {
-		a.stopUsage()
-		if err := a.usage.Finish(ctx); err != nil {
-			a.log.WarnContext(ctx, "the usage store did not take the last calls in time", "cause", err.Error())
-		}
-	}
-	_ = a.store.Close(ctx)
-}
-
-func adminSettings(settings config.Config) admin.Settings {
-	return admin.Settings{
-		Hosts: settings.Admin.Hosts, TokenFile: settings.Admin.TokenFile, MayQuit: settings.Admin.QuitQuitQuit, Pprof: settings.Admin.Pprof,
-	}
-}
-
 // Addr is the address on which legacy clients are served.
-func (a *App) Addr() net.Addr { return a.public.Addr() }
+func (a *App) Addr() net.Addr { return a.public.server.Addr() }
 
 // AdminAddr is the address on which the platform is served.
-func (a *App) AdminAddr() net.Addr { return a.private.Addr() }
-
-// listen takes both addresses before it serves either.
-func (a *App) listen(ctx context.Context) error {
-	public, err := listenOn(ctx, "server.listen", "--listen", a.settings.Server.Listen)
-	if err != nil {
-		return err
-	}
-	private, err := listenOn(ctx, "admin.listen", "--admin-listen", a.settings.Admin.Listen)
-	if err != nil {
-		_ = public.Close()
-		return err
-	}
-	limits := a.settings.Limits
-	a.public = listener.New(public, listener.Config{
-		Handler: a.traces.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			a.core.Load().handler.ServeHTTP(w, r)
-		})),
-		Certificates:  a.certificates,
-		HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, HeaderBytes: limits.HeaderBytes,
-		ConnectionsPerPeer: limits.ConnectionsPerPeer, IsProxy: func(peer netip.Addr) bool { return a.core.Load().proxies.Contain(peer) },
-		Refusals: a.refusals, Log: a.log,
-	})
-	a.private = listener.New(private, listener.Config{
-		Handler: a.admin, Certificates: a.adminCertificates, HeaderTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, WriteTimeout: limits.WriteTimeout, Log: a.log,
-	})
-	for _, each := range []*listener.Server{a.public, a.private} {
-		go func() {
-			if err := each.Serve(); err != nil {
-				a.failed <- err
-			}
-		}()
-	}
-	return nil
-}
-
-func listenOn(ctx context.Context, key, option, address string) (net.Listener, error) {
-	on, err := listener.Listen(ctx, address)
-	switch {
-	case err == nil:
-		return on, nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: %w: another program uses it: choose another address with %s", key, err, option)
-	}
-	return nil, fmt.Errorf("%s: %w: choose another address with %s", key, err, option)
-}
+func (a *App) AdminAddr() net.Addr { return a.private.server.Addr() }
 
 // Run serves, and reloads when changes says so, until ctx ends, POST
 // /quitquitquit is called, or a listener fails, which is an error. Then it drains:
@@ -307,8 +203,8 @@ func listenOn(ctx context.Context, key, option, address string) (net.Listener, e
 func (a *App) Run(ctx context.Context, changes *Changes) error {
 	failure := a.serve(ctx, changes)
 	a.admin.SetReady(false)
-	a.public.Announce()
-	server := a.settings.Server
+	a.public.server.Announce()
+	server := a.settings().Server
 	a.log.InfoContext(ctx, "shutting down", "delay_ms", server.ShutdownDelay.Milliseconds(), "timeout_ms", server.ShutdownTimeout.Milliseconds())
 	if failure == nil {
 		time.Sleep(server.ShutdownDelay)
@@ -316,12 +212,30 @@ func (a *App) Run(ctx context.Context, changes *Changes) error {
 	//nolint:contextcheck // ctx has ended, the shutdown has its own time
 	ending, cancel := context.WithTimeout(context.Background(), server.ShutdownTimeout)
 	defer cancel()
-	if err := a.public.Drain(ending); err != nil {
+	if err := a.public.server.Drain(ending); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("calls were still in flight after server.shutdownTimeout: %w", err))
 	}
 	a.close(context.WithoutCancel(ctx))
 	a.log.InfoContext(ctx, "stopped")
 	return failure
+}
+
+// serve waits for the end, and reloads until then.
+func (a *App) serve(ctx context.Context, changes *Changes) error {
+	for {
+		select {
+		case failure := <-a.failed:
+			return failure
+		case <-ctx.Done():
+			return nil
+		case <-a.admin.Quit():
+			return nil
+		case <-changes.Hangup:
+			a.reload(ctx, changes, true)
+		case <-changes.Tick:
+			a.reload(ctx, changes, false)
+		}
+	}
 }
 
 const (
@@ -337,10 +251,12 @@ const (
 func (a *App) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout-giveUp)
 	defer cancel()
-	a.page.Close()
 	var all sync.WaitGroup
-	if a.private != nil {
-		all.Go(func() { _ = a.private.Drain(ctx) }) // probes and scrapes may be cut
+	if a.page != nil {
+		a.page.Close()
+	}
+	if a.private.server != nil {
+		all.Go(func() { _ = a.private.server.Drain(ctx) }) // probes and scrapes may be cut
 	}
 	if core := a.core.Load(); core != nil {
 		all.Go(core.close)
@@ -360,20 +276,14 @@ func (a *App) close(ctx context.Context) {
 	}
 }
 
-// serve waits for the end, and reloads until then.
-func (a *App) serve(ctx context.Context, changes *Changes) error {
-	for {
-		select {
-		case failure := <-a.failed:
-			return failure
-		case <-ctx.Done():
-			return nil
-		case <-a.admin.Quit():
-			return nil
-		case <-changes.Hangup:
-			a.reload(ctx, changes, true)
-		case <-changes.Tick:
-			a.reload(ctx, changes, false)
+// closeStore writes what the ledger still holds, and closes its store.
+func (a *App) closeStore(ctx context.Context) {
+	if a.stopUsage != nil {
+		a.stopUsage()
+		a.writing.Wait()
+		if err := a.usage.Finish(ctx); err != nil {
+			a.log.WarnContext(ctx, "the usage store did not take the last calls in time", "cause", err.Error())
 		}
 	}
+	_ = a.store.Close(ctx)
 }

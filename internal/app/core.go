@@ -19,6 +19,7 @@ import (
 // core is all that a configuration decides between the listener and ZITADEL. It
 // is replaced as a whole; requests under way go on in the one they came to.
 type core struct {
+	settings    config.Config
 	handler     http.Handler
 	client      *v2client.Client
 	v1          *adapter.Adapter
@@ -29,7 +30,7 @@ type core struct {
 // newCore makes a core. The error has a line for each mistake, with the configuration
 // key.
 func (a *App) newCore(settings config.Config) (*core, error) {
-	c := new(core)
+	c := &core{settings: settings}
 	to, forwarding, err := newUpstream(settings)
 	mistakes := []error{err}
 	if settings.Server.ProxyProtocol {
@@ -38,10 +39,26 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	if to == nil { // another one, so that the mistakes in what needs it are found too
 		to, _ = upstream.New(upstream.Config{URL: "http://localhost", Host: upstream.HostUpstream})
 	}
-	c.client, err = v2client.New(a.clientConfig(c, settings, to))
+	clientConfig := newClientConfig(settings, to, a.config.Version)
+	clientConfig.Log = a.log
+	clientConfig.OnBreaker = func(state v2client.BreakerState) {
+		if a.core.Load() == c { // calls of one that was replaced may still fail
+			a.metrics.BreakerChanged(state)
+		}
+	}
+	c.client, err = v2client.New(clientConfig)
 	mistakes = append(mistakes, err)
-	v1 := a.v1Config(settings)
-	v1.ZITADEL = c.client
+	limits := settings.Limits
+	v1 := adapter.Config{
+		ZITADEL: c.client, OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout, Rollout: settings.Rollout.Percent,
+		Limits: adapter.Limits{
+			CallsInFlight: limits.CallsInFlight, BodyTimeout: limits.BodyTimeout, CallerRate: limits.CallerRate, CallerBurst: limits.CallerBurst,
+		},
+		Shadow: settings.Rollout.Shadow, ObserveShadow: a.observeShadow,
+		Deprecation: adapter.Deprecation(settings.Deprecation),
+		Observe:     a.observe, Identify: settings.Usage.Identify,
+		CallerKey: a.callerKey, Log: a.log,
+	}
 	if settings.Messages.Dir != "" {
 		v1.Messages, err = messages.Load(settings.Messages.Dir)
 		mistakes = append(mistakes, err)
@@ -58,41 +75,13 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	mistakes = append(mistakes, err)
 	services, err := grpcservices.New(grpcservices.Config{
 		Health: settings.Server.GRPCHealth, Reflection: settings.Server.GRPCReflection, Passthrough: settings.Passthrough.Enabled,
-		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: settings.Limits.BodyTimeout,
+		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: limits.BodyTimeout,
 	}, c.v1)
 	mistakes = append(mistakes, err)
 	c.handler, err = ingress.New(ingress.Config{
-		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: settings.Limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
+		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
 	}, services)
 	return c, errors.Join(append(mistakes, err)...)
-}
-
-// clientConfig is v2client's for a core, whose breaker counts while the core is in force:
-// calls of one that was replaced may still fail.
-func (a *App) clientConfig(c *core, settings config.Config, to *upstream.Upstream) v2client.Config {
-	made := newClientConfig(settings, to, a.version)
-	made.Log = a.log
-	made.OnBreaker = func(state v2client.BreakerState) {
-		if a.core.Load() == c {
-			a.metrics.BreakerChanged(state)
-		}
-	}
-	return made
-}
-
-// v1Config is the adapter's, without what it calls.
-func (a *App) v1Config(settings config.Config) adapter.Config {
-	return adapter.Config{
-		OrgScope: settings.OrgScope, Timeout: settings.Upstream.Timeout, Rollout: settings.Rollout.Percent,
-		Limits: adapter.Limits{
-			CallsInFlight: settings.Limits.CallsInFlight, BodyTimeout: settings.Limits.BodyTimeout,
-			CallerRate: settings.Limits.CallerRate, CallerBurst: settings.Limits.CallerBurst,
-		},
-		Shadow: settings.Rollout.Shadow, ObserveShadow: a.observeShadow,
-		Deprecation: adapter.Deprecation(settings.Deprecation),
-		Observe:     a.observe, Identify: settings.Usage.Identify,
-		CallerKey: a.callerKey, Log: a.log,
-	}
 }
 
 // observe tells everybody who counts calls of one.

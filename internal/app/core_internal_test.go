@@ -19,7 +19,7 @@ func TestMetricsBelongToTheCoreInForce(t *testing.T) {
 	settings := config.Default()
 	settings.Upstream.URL, settings.Breaker.MinimumCalls, settings.Retry.Attempts = "http://127.0.0.1:1", 1, 1
 	settings.Breaker.OpenFor = time.Hour
-	a, err := newApp(Config{Settings: settings, Stderr: io.Discard}, nil)
+	a, err := newApp(Config{Settings: settings, Stderr: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"time"
 
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/filewatch"
-	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/upstream"
@@ -23,148 +21,140 @@ type Changes struct {
 	// Tick makes it look whether a file has changed.
 	Tick <-chan time.Time
 
-	file             string // the configuration's, or ""
-	load             func() (config.Config, error)
-	configFile       filewatch.Files
-	serverTLSFiles   filewatch.Files
-	adminTLSFiles    filewatch.Files
-	upstreamTLSFiles filewatch.Files
-	messageFiles     filewatch.Files
+	watched []*watch
 }
+
+// watch is files, and what is to be done when their content has changed.
+type watch struct {
+	filewatch.Files
+
+	paths    func(config.Config) []string
+	reload   func(*App, context.Context)
+	onHangup bool // even if nothing has changed
+}
+
+func (w *watch) changed(settings config.Config) bool { return w.Changed(w.paths(settings)) }
 
 // NewChanges loads the configuration, and watches its file ("" if it has none) and the
 // certificates and language files that it names. Files are looked at before they are
 // read, here and later: what is written in the meantime is a change the next time.
 func NewChanges(file string, load func() (config.Config, error)) (*Changes, config.Config, error) {
-	c := &Changes{file: file, load: load}
-	c.configFileChanged()
+	configFile := &watch{
+		paths:    func(config.Config) []string { return []string{file} },
+		reload:   func(a *App, ctx context.Context) { a.reloadConfig(ctx, load) },
+		onHangup: true,
+	}
+	named := []*watch{
+		{
+			paths:    func(settings config.Config) []string { return settings.Server.TLS.Files().List() },
+			reload:   func(a *App, ctx context.Context) { a.reloadCertificates(ctx, &a.public) },
+			onHangup: true,
+		},
+		{
+			paths:    func(settings config.Config) []string { return settings.Admin.TLS.Files().List() },
+			reload:   func(a *App, ctx context.Context) { a.reloadCertificates(ctx, &a.private) },
+			onHangup: true,
+		},
+		{
+			paths: func(settings config.Config) []string { return upstream.TLS(settings.Upstream.TLS).Files() },
+			reload: func(a *App, ctx context.Context) {
+				a.metrics.CertificateReloaded(metrics.CertificateUpstream, a.renewCore(ctx, "renewed upstream certificates"))
+			},
+		},
+		{
+			paths:  func(settings config.Config) []string { return messages.Files(settings.Messages.Dir) },
+			reload: func(a *App, ctx context.Context) { a.metrics.ConfigReloaded(a.renewCore(ctx, "language files")) },
+		},
+	}
+	configFile.changed(config.Config{})
 	settings, err := load()
 	if err == nil {
-		c.tlsFilesChanged(settings)
-		c.messageFilesChanged(settings)
+		for _, w := range named {
+			w.changed(settings)
+		}
 	}
-	return c, settings, err
-}
-
-// configFileChanged tells whether the file has changed since the last time.
-func (c *Changes) configFileChanged() bool {
-	var files []string
-	if c.file != "" {
-		files = []string{c.file}
-	}
-	return c.configFile.Changed(files)
-}
-
-// tlsFilesChanged tells which files have changed since the last time.
-func (c *Changes) tlsFilesChanged(settings config.Config) (serverTLS, adminTLS, upstreamTLS bool) {
-	return c.serverTLSFiles.Changed(settings.Server.TLS.Files().List()),
-		c.adminTLSFiles.Changed(settings.Admin.TLS.Files().List()),
-		c.upstreamTLSFiles.Changed(upstream.TLS(settings.Upstream.TLS).Files())
-}
-
-// messageFilesChanged tells whether language files have changed since the last time.
-func (c *Changes) messageFilesChanged(settings config.Config) bool {
-	return c.messageFiles.Changed(messages.Files(settings.Messages.Dir))
+	return &Changes{watched: append([]*watch{configFile}, named...)}, settings, err
 }
 
 // reload takes over what has changed, or everything. What is bad changes
 // nothing, and is logged.
 func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
-	if changes.configFileChanged() || everything {
-		a.reloadConfig(ctx, changes)
-	}
-	serverTLS, adminTLS, upstreamTLS := changes.tlsFilesChanged(a.settings)
-	if serverTLS || everything {
-		a.reloadCertificates(ctx, metrics.CertificateServer, a.certificates, a.settings.Server.TLS.Files())
-	}
-	if adminTLS || everything {
-		a.reloadCertificates(ctx, metrics.CertificateAdmin, a.adminCertificates, a.settings.Admin.TLS.Files())
-	}
-	if upstreamTLS {
-		err := a.replaceCore(a.settings)
-		a.metrics.CertificateReloaded(metrics.CertificateUpstream, err)
-		if err != nil {
-			a.log.ErrorContext(ctx, "renewed upstream certificates not taken over, the old ones stay in use", "cause", err.Error())
-			return
+	for _, w := range changes.watched {
+		if w.changed(a.settings()) || everything && w.onHangup {
+			w.reload(a, ctx)
 		}
-		a.log.InfoContext(ctx, "renewed upstream certificates taken over")
-	}
-	if changes.messageFilesChanged(a.settings) {
-		a.reloadMessages(ctx)
 	}
 }
 
-func (a *App) reloadMessages(ctx context.Context) {
-	err := a.replaceCore(a.settings)
-	a.metrics.ConfigReloaded(err)
+// renewCore makes a new core with files that have changed; what says which.
+func (a *App) renewCore(ctx context.Context, what string) error {
+	err := a.replaceCore(a.settings())
 	if err != nil {
-		a.log.ErrorContext(ctx, "language files not taken over, the old ones stay in use", "cause", err.Error())
-		return
+		a.log.ErrorContext(ctx, what+" not taken over, the old ones stay in use", "cause", err.Error())
+	} else {
+		a.log.InfoContext(ctx, what+" taken over")
 	}
-	a.log.InfoContext(ctx, "language files taken over")
+	return err
 }
 
 // reloadCertificates reads those of a listener again, unless it is a plain one.
-func (a *App) reloadCertificates(ctx context.Context, name string, inUse *listener.Certificates, files listener.TLSFiles) {
-	if inUse == nil {
+func (a *App) reloadCertificates(ctx context.Context, of *endpoint) {
+	if of.certificates == nil {
 		return
 	}
-	err := inUse.Reload(files)
-	a.metrics.CertificateReloaded(name, err)
+	err := of.certificates.Reload(of.files(a.settings()))
+	a.metrics.CertificateReloaded(of.name, err)
 	if err != nil {
 		a.log.ErrorContext(ctx, "renewed certificate not taken over, the old one stays in use",
-			"cause", err.Error(), "expires", inUse.Expires(), "certificate", name)
+			"cause", err.Error(), "expires", of.certificates.Expires(), "certificate", of.name)
 		return
 	}
 	a.showExpiry()
-	a.log.InfoContext(ctx, "certificate taken over", "expires", inUse.Expires(), "certificate", name)
+	a.log.InfoContext(ctx, "certificate taken over", "expires", of.certificates.Expires(), "certificate", of.name)
 }
 
 // reloadConfig loads the configuration, and takes it over or leaves it.
-func (a *App) reloadConfig(ctx context.Context, changes *Changes) {
-	loaded, err := changes.load()
-	var needRestart []string
+func (a *App) reloadConfig(ctx context.Context, load func() (config.Config, error)) {
+	loaded, err := load()
+	kept := a.keepUntilRestart(loaded)
 	if err == nil {
-		loaded, needRestart = a.keepUntilRestart(loaded)
-		err = a.takeOver(loaded)
+		err = a.takeOver(ctx, kept)
 	}
 	a.metrics.ConfigReloaded(err)
 	if err != nil {
 		a.log.ErrorContext(ctx, "configuration not reloaded, the old one stays in use", "cause", err.Error())
 		return
 	}
-	if len(needRestart) > 0 {
+	if needRestart := config.Changes(kept, loaded); len(needRestart) > 0 {
 		a.log.WarnContext(ctx, "configuration changes that need a restart", "keys", needRestart)
 	}
 }
 
-// takeOver changes from a.settings to settings, whole or not at all.
-func (a *App) takeOver(settings config.Config) error {
-	keys := config.Changes(a.settings, settings)
+// takeOver changes to other settings, whole or not at all.
+func (a *App) takeOver(ctx context.Context, settings config.Config) error {
+	keys := config.Changes(a.settings(), settings)
 	if len(keys) == 0 {
-		a.log.Info("configuration reloaded, nothing has changed")
+		a.log.InfoContext(ctx, "configuration reloaded, nothing has changed")
 		return nil
 	}
-	server, serverErr := loadCertificates(settings.Server.TLS.Files())
-	private, privateErr := loadCertificates(settings.Admin.TLS.Files())
-	if err := errors.Join(serverErr, privateErr); err != nil {
+	public, publicErr := a.public.load(settings)
+	private, privateErr := a.private.load(settings)
+	if err := errors.Join(publicErr, privateErr); err != nil {
 		return err
 	}
 	if err := a.replaceCore(settings); err != nil {
 		return err
 	}
-	a.settings = settings
-	if server != nil {
-		a.certificates.Adopt(server)
+	if public != nil {
+		a.public.certificates.Adopt(public)
 	}
 	if private != nil {
-		a.adminCertificates.Adopt(private)
+		a.private.certificates.Adopt(private)
 	}
 	a.showExpiry()
 	a.level.Set(settings.Log.Level)
-	a.admin.Set(adminSettings(settings))
 	a.page.Set(settings)
-	a.log.Info("configuration reloaded", "keys", keys)
+	a.log.InfoContext(ctx, "configuration reloaded", "keys", keys)
 	return nil
 }
 
@@ -178,25 +168,19 @@ func (a *App) replaceCore(settings config.Config) error {
 	return nil
 }
 
-// keepUntilRestart puts the values in use back for the keys that cannot change
-// under way, and lists those that would have.
-func (a *App) keepUntilRestart(loaded config.Config) (config.Config, []string) {
-	kept, fixed := loaded, []string{
-		"server.listen", "admin.listen", "log.format", "usage.store", "usage.retention",
-		"limits.headerTimeout", "limits.idleTimeout", "limits.writeTimeout", "limits.headerBytes", "limits.connectionsPerPeer",
+// keepUntilRestart puts the values in use back for the keys that cannot change under way.
+func (a *App) keepUntilRestart(loaded config.Config) config.Config {
+	inUse, kept := a.settings(), loaded
+	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = inUse.Server.Listen, inUse.Admin.Listen, inUse.Log.Format
+	kept.Usage.Store, kept.Usage.Retention = inUse.Usage.Store, inUse.Usage.Retention
+	was, limits := inUse.Limits, &kept.Limits
+	limits.HeaderTimeout, limits.IdleTimeout, limits.WriteTimeout = was.HeaderTimeout, was.IdleTimeout, was.WriteTimeout
+	limits.HeaderBytes, limits.ConnectionsPerPeer = was.HeaderBytes, was.ConnectionsPerPeer
+	if loaded.Admin.TLS.Files().Enabled() != (a.private.certificates != nil) {
+		kept.Admin.TLS = inUse.Admin.TLS
 	}
-	inUse := a.settings.Limits
-	kept.Limits.HeaderTimeout, kept.Limits.IdleTimeout, kept.Limits.WriteTimeout = inUse.HeaderTimeout, inUse.IdleTimeout, inUse.WriteTimeout
-	kept.Limits.HeaderBytes, kept.Limits.ConnectionsPerPeer = inUse.HeaderBytes, inUse.ConnectionsPerPeer
-	kept.Usage.Store, kept.Usage.Retention = a.settings.Usage.Store, a.settings.Usage.Retention
-	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = a.settings.Server.Listen, a.settings.Admin.Listen, a.settings.Log.Format
-	if loaded.Admin.TLS.Files().Enabled() != (a.adminCertificates != nil) {
-		fixed = append(fixed, "admin.tls.certFile", "admin.tls.keyFile", "admin.tls.clientCAFile")
-		kept.Admin.TLS = a.settings.Admin.TLS
+	if loaded.Server.TLS.Files().Enabled() != (a.public.certificates != nil) {
+		kept.Server.TLS = inUse.Server.TLS
 	}
-	if loaded.Server.TLS.Files().Enabled() != (a.certificates != nil) {
-		fixed = append(fixed, "server.tls.certFile", "server.tls.keyFile", "server.tls.clientCAFile")
-		kept.Server.TLS = a.settings.Server.TLS
-	}
-	return kept, slices.DeleteFunc(config.Changes(a.settings, loaded), func(key string) bool { return !slices.Contains(fixed, key) })
+	return kept
 }

@@ -28,10 +28,11 @@ func TestFileWrittenWhileLoadingIsAChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !changes.configFileChanged() {
+	configFile := changes.watched[0]
+	if !configFile.changed(config.Default()) {
 		t.Error("what was written while it was read is never looked at")
 	}
-	if changes.configFileChanged() {
+	if configFile.changed(config.Default()) {
 		t.Error("it is looked at again and again")
 	}
 }
@@ -42,15 +43,16 @@ func TestKeepUntilRestart(t *testing.T) {
 	loaded := config.Default()
 	loaded.Usage.Store, loaded.Usage.Retention, loaded.Usage.Identify = "sqlite:/another", 0, true
 	loaded.Admin.Listen, loaded.Limits.HeaderBytes = "127.0.0.1:1", 1<<20
-	running, err := newApp(Config{Settings: config.Default(), Stderr: io.Discard}, nil)
+	running, err := newApp(Config{Settings: config.Default(), Stderr: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, named := running.keepUntilRestart(loaded)
+	running.core.Store(&core{settings: config.Default()})
+	kept := running.keepUntilRestart(loaded)
 	if got, want := config.Changes(config.Default(), kept), []string{"usage.identify"}; !slices.Equal(got, want) {
 		t.Errorf("taken over: got %v, want %v", got, want)
 	}
-	if want := []string{"admin.listen", "usage.store", "usage.retention", "limits.headerBytes"}; !slices.Equal(named, want) {
-		t.Errorf("named: got %v, want %v", named, want)
+	if got, want := config.Changes(kept, loaded), []string{"admin.listen", "usage.store", "usage.retention", "limits.headerBytes"}; !slices.Equal(got, want) {
+		t.Errorf("named: got %v, want %v", got, want)
 	}
 }

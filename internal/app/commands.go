@@ -1,0 +1,81 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/check"
+	"zitadel-v1-adapter/internal/compare"
+	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/messages"
+	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/v2client"
+)
+
+// NewCheckConfig is a check of the upstream that an App with these settings would
+// have. Host and Token are left to the caller. Errors name the configuration key.
+func NewCheckConfig(settings config.Config, version string) (check.Config, error) {
+	to, forwarding, err := newUpstream(settings)
+	if err != nil {
+		return check.Config{}, err
+	}
+	var languages []string
+	if settings.Messages.Dir != "" {
+		catalog, err := messages.Load(settings.Messages.Dir)
+		if err != nil {
+			return check.Config{}, err
+		}
+		languages = catalog.Languages()
+	}
+	return check.Config{
+		Languages: languages, Deprecation: adapter.Deprecation(settings.Deprecation),
+		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.Files().Enabled(), Listen: settings.Server.Listen,
+		Protocol: settings.Upstream.Protocol, OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent,
+		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
+			clientConfig := newClientConfig(settings, to, version)
+			clientConfig.Protocol = protocol
+			return v2client.New(clientConfig)
+		},
+	}, nil
+}
+
+// NewCompareConfig compares ZITADEL's native v1 with an adapter beside it. Token, User and
+// OtherUser are left to the caller. Errors name the configuration key.
+func NewCompareConfig(settings config.Config, beside *upstream.Upstream) (compare.Config, error) {
+	native, _, err := newUpstream(settings)
+	return compare.Config{
+		Native: native, Adapter: beside,
+		Languages: settings.Messages.Dir != "", OrgScopeOff: settings.OrgScope == adapter.OrgScopeOff,
+	}, err
+}
+
+// StartCompared starts an adapter on a free port of 127.0.0.1 that does as the one with
+// these settings would if it translated every call: without rollout, deprecation, usage, TLS, a
+// limit for callers and a log, none of which is what a comparison is about. It is asked
+// under ZITADEL's name, as a gateway is. stop ends it. As [Start], it takes over package
+// log.
+func StartCompared(ctx context.Context, settings config.Config, version string) (beside *upstream.Upstream, stop func() error, err error) {
+	defaults := config.Default()
+	settings.Server.Listen, settings.Admin = "127.0.0.1:0", config.Admin{Listen: "127.0.0.1:0"}
+	settings.Server.TLS, settings.Server.ShutdownDelay = config.ServerTLS{}, 0
+	settings.Rollout.Percent, settings.Deprecation, settings.Usage = adapter.RolloutAll, defaults.Deprecation, defaults.Usage
+	settings.Limits.CallerRate, settings.Limits.ConnectionsPerPeer = defaults.Limits.CallerRate, defaults.Limits.ConnectionsPerPeer
+	running, err := Start(ctx, Config{Settings: settings, Version: version, Stderr: io.Discard})
+	if err != nil {
+		return nil, nil, err
+	}
+	serving, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- running.Run(serving, new(Changes)) }()
+	stop = func() error {
+		cancel()
+		return <-ended
+	}
+	beside, err = upstream.New(upstream.Config{URL: "http://" + running.Addr().String(), Host: upstream.HostClient})
+	if err != nil {
+		return nil, nil, errors.Join(err, stop())
+	}
+	return beside, stop, nil
+}

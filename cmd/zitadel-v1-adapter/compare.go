@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,20 +14,19 @@ import (
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/compare"
 	"zitadel-v1-adapter/internal/config"
-	"zitadel-v1-adapter/internal/printable"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
 // comparison is how compare was called.
 type comparison struct {
-	tokenFile                *string
+	*command
+
 	user, otherUser, adapter string
-	asJSON, dryRun           bool
-	timeout                  time.Duration
+	dryRun                   bool
 }
 
-func newCompareCommand(environ []string) *cobra.Command {
-	command := &cobra.Command{
+func newCompareCommand() *cobra.Command {
+	c := comparison{command: newCommand(&cobra.Command{
 		Use:   "compare",
 		Short: "Compare native v1 with the adapter, by calls that change nothing",
 		Long: `Make v1 calls against ZITADEL's native v1 and against the adapter, and print what
@@ -38,32 +37,27 @@ answers differ otherwise than docs/differences.md says.`,
 		Example: `  zitadel-v1-adapter compare --upstream-url https://zitadel.example.com --token-file token
   zitadel-v1-adapter compare --config config.yaml --token-file token --dry-run
   zitadel-v1-adapter compare --config config.yaml --token-file token --adapter http://127.0.0.1:8080`,
-		Args: noArguments,
-	}
-	source := newSource(command, environ)
-	source.addUpstreamFlags(command)
-	c := comparison{tokenFile: addTokenFileFlag(command, "`FILE` with an access token of a caller who may set passwords")}
-	flags := command.Flags()
+	})}
+	c.addConfig("upstream-url", "upstream-host", "upstream-protocol")
+	c.addTokenFile("`FILE` with an access token of a caller who may set passwords")
+	flags := c.Flags()
 	flags.StringVar(&c.user, "user", "", "`ID` of a user of the caller's organization; default: one that does not exist")
 	flags.StringVar(&c.otherUser, "other-user", "", "`ID` of a user of another organization")
 	flags.StringVar(&c.adapter, "adapter", "", "base `URL` of a running adapter; default: one is made for this")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "print what would be sent, and send nothing")
-	flags.BoolVar(&c.asJSON, "json", false, "print JSON")
-	flags.DurationVar(&c.timeout, "timeout", time.Minute, "how long all calls together may take, a `DURATION`")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		settings, err := source.validated()
+	c.addJSON("print JSON")
+	c.addTimeout(time.Minute, "how long all calls together may take")
+	return c.does(func(ctx context.Context) error {
+		settings, err := c.validated()
 		if err != nil {
 			return err
 		}
-		return c.run(command, settings)
-	}
-	return command
+		return c.run(ctx, settings)
+	})
 }
 
-func (c comparison) run(command *cobra.Command, settings config.Config) (failure error) {
-	ctx, cancel := context.WithTimeout(command.Context(), c.timeout)
-	defer cancel()
-	token, err := readToken(*c.tokenFile)
+func (c *comparison) run(ctx context.Context, settings config.Config) (failure error) {
+	token, err := c.token()
 	if err != nil {
 		return err
 	}
@@ -75,7 +69,7 @@ func (c comparison) run(command *cobra.Command, settings config.Config) (failure
 			return fmt.Errorf("--adapter: not the base URL of an adapter: use one such as %q", "http://127.0.0.1:8080")
 		}
 	case !c.dryRun:
-		started, stop, err := app.StartCompared(command.Context(), settings, newBuild().Version)
+		started, stop, err := app.StartCompared(c.Context(), settings, newBuild().Version)
 		if err != nil {
 			return err
 		}
@@ -91,29 +85,26 @@ func (c comparison) run(command *cobra.Command, settings config.Config) (failure
 	if err != nil {
 		return err
 	}
-	if err := c.announce(command, plan, settings.Upstream.URL); err != nil || c.dryRun {
+	if err := c.announce(plan.Calls(), settings.Upstream.URL); err != nil || c.dryRun {
 		return err
 	}
 	rows, err := plan.Run(ctx)
 	if err == nil {
 		err = verdict(rows)
 	}
-	return errors.Join(c.print(command.OutOrStdout(), rows), err)
+	return errors.Join(c.printRows(rows), err)
 }
 
 // announce prints what is going to be sent, and why none of it writes.
-func (c comparison) announce(command *cobra.Command, plan *compare.Plan, zitadel string) error {
-	out, calls := command.OutOrStdout(), plan.Calls()
+func (c *comparison) announce(calls []compare.Call, zitadel string) error {
+	out := c.OutOrStdout()
 	if c.asJSON {
 		if c.dryRun {
-			return printJSON(out, calls)
+			return c.print(calls, nil)
 		}
-		out = command.ErrOrStderr()
+		out = c.ErrOrStderr()
 	}
-	beside := c.adapter
-	if beside == "" {
-		beside = "an adapter made for this"
-	}
+	beside := cmp.Or(c.adapter, "an adapter made for this")
 	fmt.Fprintf(out, "%d calls go to %s, and the same to %s. None can change anything:\n\n", len(calls), zitadel, beside)
 	counts, order := map[compare.Reason]int{}, []compare.Reason(nil)
 	for _, call := range calls {
@@ -122,38 +113,34 @@ func (c comparison) announce(command *cobra.Command, plan *compare.Plan, zitadel
 		}
 		counts[call.Why]++
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table := newTable(out)
 	for _, why := range order {
-		fmt.Fprintf(table, "%d\t%s\n", counts[why], why)
+		row(table, strconv.Itoa(counts[why]), string(why))
 	}
-	fmt.Fprintln(table)
+	row(table)
 	return table.Flush()
 }
 
-// print prints the rows, each with native v1's answer; and the adapter's if it is
-// another.
-func (c comparison) print(out io.Writer, rows []compare.Row) error {
-	if c.asJSON {
-		return printJSON(out, append([]compare.Row{}, rows...)) // none is [], not null
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", row.Status, row.Protocol, row.Method, row.What, printable.Text(row.Native))
-		if row.Adapter != "" {
-			fmt.Fprintf(table, "\t\t\tadapter:\t%s\n", printable.Text(row.Adapter))
+// printRows prints each row with native v1's answer; and the adapter's if it is another.
+func (c *comparison) printRows(rows []compare.Row) error {
+	return c.print(append([]compare.Row{}, rows...), func(table io.Writer) { // none is [], not null
+		for _, each := range rows {
+			row(table, string(each.Status), string(each.Protocol), each.Method, each.What, each.Native)
+			if each.Adapter != "" {
+				row(table, "", "", "", "adapter:", each.Adapter)
+			}
+			if each.Reason != "" {
+				row(table, "", "", "", "→", each.Reason)
+			}
 		}
-		if row.Reason != "" {
-			fmt.Fprintf(table, "\t\t\t→\t%s\n", row.Reason)
-		}
-	}
-	return table.Flush()
+	})
 }
 
 // verdict is an error if answers differ.
 func verdict(rows []compare.Row) error {
 	differing := 0
-	for _, row := range rows {
-		if row.Status == compare.Differs {
+	for _, each := range rows {
+		if each.Status == compare.Differs {
 			differing++
 		}
 	}
@@ -161,11 +148,4 @@ func verdict(rows []compare.Row) error {
 		return nil
 	}
 	return fmt.Errorf("compare: %d of %d answers differ, see above: is it one that your clients can see? Please report it", differing, len(rows))
-}
-
-func printJSON(out io.Writer, value any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }

@@ -1,22 +1,23 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
 	"zitadel-v1-adapter/internal/app"
 	"zitadel-v1-adapter/internal/config"
 )
 
-// watchInterval is how often files are looked at.
-const watchInterval = time.Second
-
-func newServeCommand(environ []string) *cobra.Command {
-	command := &cobra.Command{
+func newServeCommand() *cobra.Command {
+	return newServer(&cobra.Command{
 		Use:   "serve",
 		Short: "Run the adapter (the default)",
 		Long: `Run the adapter in front of ZITADEL. SIGINT and SIGTERM end it when the calls in
@@ -24,40 +25,44 @@ flight have finished. SIGHUP reloads the configuration, and so does a change of
 its file.`,
 		Example: `  zitadel-v1-adapter serve --upstream-url https://zitadel.example.com
   zitadel-v1-adapter serve --config config.yaml`,
-		Args: noArguments,
-	}
-	makeServe(command, environ)
-	return command
+	})
 }
 
-// makeServe makes a command run the adapter: the root command does that too.
-func makeServe(command *cobra.Command, environ []string) {
-	source := newSource(command, environ)
-	source.addCommonFlags(command)
-	source.addAdminFlag(command)
-	source.addFlag(command, "log-level", "log.level", "`LEVEL`: debug, info, warn or error", "debug", "info", "warn", "error")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		changes, settings, err := app.NewChanges(source.file, source.load)
+// newServer makes a command run the adapter: the root command does that too.
+func newServer(about *cobra.Command) *cobra.Command {
+	c := newCommand(about)
+	c.addConfig("listen", "upstream-url", "upstream-host", "upstream-protocol", "admin-listen", "log-level")
+	return c.does(func(ctx context.Context) error {
+		changes, settings, err := app.NewChanges(c.file, func() (config.Config, error) {
+			return config.Load(c.file, os.Environ(), c.overrides)
+		})
 		if err != nil {
-			if _, all := source.validated(); all != nil {
-				return all
-			}
-			return err
+			_, all := c.validated()
+			return cmp.Or(all, err)
 		}
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
-		ticker := time.NewTicker(watchInterval)
-		defer ticker.Stop()
-		changes.Hangup, changes.Tick = hangup, ticker.C
-		tuneMemory(environ)
-		running, err := app.Start(command.Context(), app.Config{
-			Settings: settings, Version: newBuild().Version, Ignored: config.ServiceLinks(environ), Traces: true,
-			Stderr: command.ErrOrStderr(),
+		changes.Hangup, changes.Tick = hangup, time.Tick(time.Second)
+		tuneMemory()
+		running, err := app.Start(ctx, app.Config{
+			Settings: settings, Version: newBuild().Version, Ignored: config.ServiceLinks(os.Environ()), Traces: true, Stderr: c.ErrOrStderr(),
 		})
 		if err != nil {
 			return err
 		}
-		return running.Run(command.Context(), changes)
+		return running.Run(ctx, changes)
+	})
+}
+
+// tuneMemory sets how much memory the Go runtime may use, unless the environment says:
+// GOGC, because the adapter holds so little memory that Go's default of 100 would collect
+// garbage hundreds of times a second under load, for a few megabytes; and GOMEMLIMIT from nine
+// tenths of the container's limit, if there is one, near which garbage is collected more often.
+func tuneMemory() {
+	const gcPercent = 300
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
+	_, _ = memlimit.Set(memlimit.WithProvider(memlimit.FromCgroup), memlimit.WithRatio(0.9)) // without a limit, there is none
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -10,21 +12,13 @@ import (
 )
 
 func newVersionCommand() *cobra.Command {
-	command := &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArguments,
-	}
-	asJSON := command.Flags().Bool("json", false, "print JSON: version, commit, its time, whether files differed from it, Go, and platform")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		if *asJSON {
-			return printJSON(command.OutOrStdout(), newBuild())
-		}
-		root := command.Root()
-		_, err := fmt.Fprintln(command.OutOrStdout(), root.Name(), "version", root.Version) // as --version does
-		return err
-	}
-	return command
+	c := newCommand(&cobra.Command{Use: "version", Short: "Print the version"})
+	c.addJSON("print JSON: version, commit, its time, whether files differed from it, Go, and platform")
+	return c.does(func(context.Context) error {
+		return c.print(newBuild(), func(out io.Writer) {
+			fmt.Fprintln(out, c.Root().Name(), "version", c.Root().Version) // as --version does
+		})
+	})
 }
 
 // build is what version --json prints. The Go toolchain has stamped it into the binary.
@@ -42,24 +36,18 @@ type build struct {
 func (b build) String() string { return fmt.Sprintf("%s %s %s/%s", b.Version, b.Go, b.OS, b.Arch) }
 
 func newBuild() build {
-	b := build{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		info = new(debug.BuildInfo)
-	}
-	for _, setting := range info.Settings {
-		switch setting.Key {
-		case "vcs.revision":
-			b.Commit = setting.Value
-		case "vcs.time":
-			b.Time = setting.Value
-		case "vcs.modified":
-			b.Modified = setting.Value == "true"
+	stamped, version := map[string]string{}, ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			stamped[setting.Key] = setting.Value
+		}
+		if info.Main.Version != "(devel)" {
+			version = info.Main.Version
 		}
 	}
-	if version := info.Main.Version; version != "(devel)" {
-		b.Version = version
+	commit := stamped["vcs.revision"]
+	return build{
+		Version: cmp.Or(version, commit, "devel"), Commit: commit, Time: stamped["vcs.time"], Modified: stamped["vcs.modified"] == "true",
+		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 	}
-	b.Version = cmp.Or(b.Version, b.Commit, "devel")
-	return b
 }

@@ -103,9 +103,7 @@ func (s *Server) profile(w http.ResponseWriter, r *http.Request) {
 		pprof.Profile(w, r)
 	case "/debug/pprof/trace":
 		pprof.Trace(w, r)
-	case "/debug/pprof/cmdline": // flags may hold secrets
-		http.NotFound(w, r)
-	default:
+	default: // which has no command line: flags may hold secrets
 		pprof.Index(w, r)
 	}
 }

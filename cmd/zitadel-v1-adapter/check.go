@@ -42,10 +42,7 @@ the configuration has a mistake: then all mistakes are printed, and ZITADEL is n
 		if err != nil {
 			return err
 		}
-		checkConfig.Host = *host
-		if checkConfig.Token, err = c.token(); err != nil {
-			return err
-		}
+		checkConfig.Host, checkConfig.Token = *host, c.token
 		results, err := check.Run(ctx, checkConfig)
 		if err != nil {
 			return err

@@ -25,6 +25,7 @@ type command struct {
 	file      string // --config
 	overrides []config.Override
 	tokenFile string
+	token     string // what is in tokenFile, "" without one
 	timeout   time.Duration
 	asJSON    bool
 }
@@ -38,6 +39,9 @@ func newCommand(about *cobra.Command) *command {
 // does sets what the command does. ctx ends after --timeout, if it has that.
 func (c *command) does(run func(ctx context.Context) error) *cobra.Command {
 	c.RunE = func(*cobra.Command, []string) error {
+		if err := c.readToken(); err != nil {
+			return err
+		}
 		ctx := c.Context()
 		if c.Flags().Lookup("timeout") != nil {
 			var cancel context.CancelFunc
@@ -102,20 +106,18 @@ func (c *command) addTokenFile(usage string) {
 	_ = c.RegisterFlagCompletionFunc("token-file", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // files
 }
 
-// token reads the file of --token-file, if there is one.
-func (c *command) token() (string, error) {
+func (c *command) readToken() error {
 	if c.tokenFile == "" {
-		return "", nil
+		return nil
 	}
-	content, err := os.ReadFile(c.tokenFile)
+	content, err := os.ReadFile(c.tokenFile) //nolint:gosec // the operator names the file
 	if err != nil {
-		return "", fmt.Errorf("--token-file: %w", err)
+		return fmt.Errorf("--token-file: %w", err)
 	}
-	token := strings.TrimSpace(string(content))
-	if token == "" {
-		return "", fmt.Errorf("--token-file: %q is empty", c.tokenFile)
+	if c.token = strings.TrimSpace(string(content)); c.token == "" {
+		return fmt.Errorf("--token-file: %q is empty", c.tokenFile)
 	}
-	return token, nil
+	return nil
 }
 
 // addJSON adds --json.

@@ -57,13 +57,10 @@ answers differ otherwise than docs/differences.md says.`,
 }
 
 func (c *comparison) run(ctx context.Context, settings config.Config) (failure error) {
-	token, err := c.token()
-	if err != nil {
-		return err
-	}
 	var beside *upstream.Upstream
 	switch {
 	case c.adapter != "":
+		var err error
 		beside, err = upstream.New(upstream.Config{URL: c.adapter, Host: upstream.HostUpstream})
 		if err != nil { // which names another key
 			return fmt.Errorf("--adapter: not the base URL of an adapter: use one such as %q", "http://127.0.0.1:8080")
@@ -80,7 +77,7 @@ func (c *comparison) run(ctx context.Context, settings config.Config) (failure e
 	if err != nil {
 		return err
 	}
-	compareConfig.Token, compareConfig.User, compareConfig.OtherUser = token, c.user, c.otherUser
+	compareConfig.Token, compareConfig.User, compareConfig.OtherUser = c.token, c.user, c.otherUser
 	plan, err := compare.NewPlan(compareConfig)
 	if err != nil {
 		return err

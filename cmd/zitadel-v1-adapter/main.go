@@ -72,11 +72,11 @@ else through.`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 	})
-	root.Args = noUnknownCommand
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckCommand(), newCompareCommand(), newReportCommand(), newHealthCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckCommand(), newCompareCommand(), newReportCommand(),
+		newHealthCommand(), newVersionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
@@ -84,7 +84,7 @@ else through.`,
 		case "help": // cobra's exits with 0 even if there is no such command
 			command.Args = func(_ *cobra.Command, args []string) error {
 				if found, rest, _ := root.Find(args); found == root {
-					return noUnknownCommand(root, rest)
+					return noArguments(root, rest)
 				}
 				return nil
 			}
@@ -102,22 +102,17 @@ else through.`,
 	return root
 }
 
-// noArguments is [cobra.NoArgs] with another message: cobra's calls an argument an
-// unknown command.
-func noArguments(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("unexpected argument %s", quoted(args[0]))
-	}
-	return nil
-}
-
-// noUnknownCommand refuses what is no command, and suggests one.
-func noUnknownCommand(root *cobra.Command, args []string) error {
+// noArguments refuses what is no command, and suggests one; and any argument of a command,
+// which [cobra.NoArgs] would call an unknown command.
+func noArguments(command *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	if command.HasParent() {
+		return fmt.Errorf("unexpected argument %s", quoted(args[0]))
+	}
 	text := "unknown command " + quoted(args[0])
-	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+	if near := command.SuggestionsFor(args[0]); len(near) > 0 {
 		text += "\n\nDid you mean this?\n\t" + strings.Join(near, "\n\t") + "\n"
 	}
 	return errors.New(text)

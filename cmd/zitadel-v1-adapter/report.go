@@ -72,10 +72,6 @@ adapter without usage.store knows begins with its start.`,
 // readReport reads the ledger of the configuration's store, or of the adapters at urls, which
 // know what shadow mode found.
 func (c *command) readReport(ctx context.Context, urls []string, since time.Time) (usage.Report, error) {
-	token, err := c.token()
-	if err != nil {
-		return usage.Report{}, err
-	}
 	if len(urls) == 0 {
 		rows, err := c.readStore(ctx, since)
 		return usage.NewReport(since, usage.Merge(rows)), err
@@ -83,7 +79,7 @@ func (c *command) readReport(ctx context.Context, urls []string, since time.Time
 	var rows []usage.Row
 	var shadows []usage.ShadowRow
 	for _, base := range urls {
-		report, err := askUsage(ctx, base, token, since)
+		report, err := askUsage(ctx, base, c.token, since)
 		if err != nil {
 			return report, fmt.Errorf("--url %s: %w", base, err)
 		}

@@ -45,9 +45,7 @@ func newServer(about *cobra.Command) *cobra.Command {
 		defer signal.Stop(hangup)
 		changes.Hangup, changes.Tick = hangup, time.Tick(time.Second)
 		tuneMemory()
-		running, err := app.Start(ctx, app.Config{
-			Settings: settings, Version: newBuild().Version, Ignored: config.ServiceLinks(os.Environ()), Traces: true, Stderr: c.ErrOrStderr(),
-		})
+		running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, Traces: true, Stderr: c.ErrOrStderr()})
 		if err != nil {
 			return err
 		}

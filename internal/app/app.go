@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,9 +33,6 @@ type Config struct {
 	Settings config.Config
 	// Version is the adapter's, for its log and for ZITADEL.
 	Version string
-	// Ignored are variables of the environment that look like the adapter's and are not,
-	// for its log.
-	Ignored []string
 	// Traces says that spans of calls are exported as the variables OTEL_* say.
 	Traces bool
 	// Stderr receives the log.
@@ -151,8 +149,8 @@ func (a *App) start(ctx context.Context, mistakes error) error {
 	if a.store != nil {
 		a.shareCallerKey(ctx)
 	}
-	if len(a.config.Ignored) > 0 {
-		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", a.config.Ignored)
+	if ignored := config.ServiceLinks(os.Environ()); len(ignored) > 0 {
+		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", ignored)
 	}
 	first, err := a.newCore(a.config.Settings)
 	mistakes = errors.Join(mistakes, err)

@@ -66,12 +66,10 @@ func StartCompared(ctx context.Context, settings config.Config, version string) 
 	if err != nil {
 		return nil, nil, err
 	}
-	serving, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- running.Run(serving, new(Changes)) }()
 	stop = func() error {
+		ended, cancel := context.WithCancel(ctx)
 		cancel()
-		return <-ended
+		return running.Run(ended, new(Changes))
 	}
 	beside, err = upstream.New(upstream.Config{URL: "http://" + running.Addr().String(), Host: upstream.HostClient})
 	if err != nil {

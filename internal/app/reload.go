@@ -29,7 +29,7 @@ type watch struct {
 	filewatch.Files
 
 	paths    func(config.Config) []string
-	reload   func(*App, context.Context)
+	reload   func(context.Context, *App)
 	onHangup bool // even if nothing has changed
 }
 
@@ -41,29 +41,29 @@ func (w *watch) changed(settings config.Config) bool { return w.Changed(w.paths(
 func NewChanges(file string, load func() (config.Config, error)) (*Changes, config.Config, error) {
 	configFile := &watch{
 		paths:    func(config.Config) []string { return []string{file} },
-		reload:   func(a *App, ctx context.Context) { a.reloadConfig(ctx, load) },
+		reload:   func(ctx context.Context, a *App) { a.reloadConfig(ctx, load) },
 		onHangup: true,
 	}
 	named := []*watch{
 		{
 			paths:    func(settings config.Config) []string { return settings.Server.TLS.Files().List() },
-			reload:   func(a *App, ctx context.Context) { a.reloadCertificates(ctx, &a.public) },
+			reload:   func(ctx context.Context, a *App) { a.reloadCertificates(ctx, &a.public) },
 			onHangup: true,
 		},
 		{
 			paths:    func(settings config.Config) []string { return settings.Admin.TLS.Files().List() },
-			reload:   func(a *App, ctx context.Context) { a.reloadCertificates(ctx, &a.private) },
+			reload:   func(ctx context.Context, a *App) { a.reloadCertificates(ctx, &a.private) },
 			onHangup: true,
 		},
 		{
 			paths: func(settings config.Config) []string { return upstream.TLS(settings.Upstream.TLS).Files() },
-			reload: func(a *App, ctx context.Context) {
+			reload: func(ctx context.Context, a *App) {
 				a.metrics.CertificateReloaded(metrics.CertificateUpstream, a.renewCore(ctx, "renewed upstream certificates"))
 			},
 		},
 		{
 			paths:  func(settings config.Config) []string { return messages.Files(settings.Messages.Dir) },
-			reload: func(a *App, ctx context.Context) { a.metrics.ConfigReloaded(a.renewCore(ctx, "language files")) },
+			reload: func(ctx context.Context, a *App) { a.metrics.ConfigReloaded(a.renewCore(ctx, "language files")) },
 		},
 	}
 	configFile.changed(config.Config{})
@@ -81,7 +81,7 @@ func NewChanges(file string, load func() (config.Config, error)) (*Changes, conf
 func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
 	for _, w := range changes.watched {
 		if w.changed(a.settings()) || everything && w.onHangup {
-			w.reload(a, ctx)
+			w.reload(ctx, a)
 		}
 	}
 }

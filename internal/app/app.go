@@ -18,6 +18,7 @@ import (
 
 	"zitadel-v1-adapter/internal/admin"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/filewatch"
 	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/page"
@@ -60,6 +61,8 @@ type App struct {
 	public    endpoint
 	private   endpoint
 	failed    chan error // of a listener
+	// upstreamTLS and messages are the files of these that the core was made of.
+	upstreamTLS, messages filewatch.Files
 }
 
 // newApp makes an App without a core, which is not listening. The error has a line for each
@@ -88,6 +91,11 @@ func newApp(c Config) (*App, error) {
 	a.level.Set(c.Settings.Log.Level)
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
 	a.refusals = refusals.NewRecorder(a.metrics.Refused, a.log)
+	for _, e := range a.endpoints() {
+		e.filesChanged(c.Settings)
+	}
+	a.upstreamTLSChanged(c.Settings)
+	a.messagesChanged(c.Settings)
 	var serverErr, adminErr, storeErr, err error
 	a.public.certificates, serverErr = a.public.load(c.Settings)
 	a.private.certificates, adminErr = a.private.load(c.Settings)

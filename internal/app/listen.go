@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/filewatch"
 	"zitadel-v1-adapter/internal/listener"
 )
 
@@ -18,8 +19,16 @@ type endpoint struct {
 	name         string // metrics.CertificateServer or CertificateAdmin, and the configuration's section
 	option       string // which chooses its address
 	files        func(config.Config) listener.TLSFiles
+	watched      filewatch.Files        // those
 	certificates *listener.Certificates // nil: plain text
 	server       *listener.Server       // nil: it does not listen yet
+}
+
+func (a *App) endpoints() []*endpoint { return []*endpoint{&a.public, &a.private} }
+
+// filesChanged reports whether its certificates have changed since the last time.
+func (e *endpoint) filesChanged(settings config.Config) bool {
+	return e.watched.Changed(e.files(settings).List())
 }
 
 // load reads its certificates; nil if it is a plain one.
@@ -33,7 +42,7 @@ func (e *endpoint) load(settings config.Config) (*listener.Certificates, error) 
 
 // showExpiry exports when the certificates expire.
 func (a *App) showExpiry() {
-	for _, e := range []*endpoint{&a.public, &a.private} {
+	for _, e := range a.endpoints() {
 		if e.certificates != nil {
 			a.metrics.CertificateExpires(e.name, e.certificates.Expires())
 		}
@@ -65,9 +74,9 @@ func (a *App) listen(ctx context.Context) error {
 	server.HeaderBytes, server.ConnectionsPerPeer = limits.HeaderBytes, limits.ConnectionsPerPeer
 	server.IsProxy = func(peer netip.Addr) bool { return a.core.Load().proxies.Contain(peer) }
 	a.public.server, a.private.server = listener.New(public, server), listener.New(private, admin)
-	for _, each := range []*listener.Server{a.public.server, a.private.server} {
+	for _, e := range a.endpoints() {
 		go func() {
-			if err := each.Serve(); err != nil {
+			if err := e.server.Serve(); err != nil {
 				a.failed <- err
 			}
 		}()

@@ -21,68 +21,51 @@ type Changes struct {
 	// Tick makes it look whether a file has changed.
 	Tick <-chan time.Time
 
-	watched []*watch
+	file       string // the configuration's, or ""
+	load       func() (config.Config, error)
+	configFile filewatch.Files
 }
 
-// watch is files, and what is to be done when their content has changed.
-type watch struct {
-	filewatch.Files
-
-	paths    func(config.Config) []string
-	reload   func(context.Context, *App)
-	onHangup bool // even if nothing has changed
-}
-
-func (w *watch) changed(settings config.Config) bool { return w.Changed(w.paths(settings)) }
-
-// NewChanges loads the configuration, and watches its file ("" if it has none) and the
-// certificates and language files that it names. Files are looked at before they are
-// read, here and later: what is written in the meantime is a change the next time.
+// NewChanges loads the configuration, and watches its file ("" if it has none); the App
+// watches the certificates and language files that it names. Files are looked at before they
+// are read, here and later: what is written in the meantime is a change the next time.
 func NewChanges(file string, load func() (config.Config, error)) (*Changes, config.Config, error) {
-	configFile := &watch{
-		paths:    func(config.Config) []string { return []string{file} },
-		reload:   func(ctx context.Context, a *App) { a.reloadConfig(ctx, load) },
-		onHangup: true,
-	}
-	named := []*watch{
-		{
-			paths:    func(settings config.Config) []string { return settings.Server.TLS.Files().List() },
-			reload:   func(ctx context.Context, a *App) { a.reloadCertificates(ctx, &a.public) },
-			onHangup: true,
-		},
-		{
-			paths:    func(settings config.Config) []string { return settings.Admin.TLS.Files().List() },
-			reload:   func(ctx context.Context, a *App) { a.reloadCertificates(ctx, &a.private) },
-			onHangup: true,
-		},
-		{
-			paths: func(settings config.Config) []string { return upstream.TLS(settings.Upstream.TLS).Files() },
-			reload: func(ctx context.Context, a *App) {
-				a.metrics.CertificateReloaded(metrics.CertificateUpstream, a.renewCore(ctx, "renewed upstream certificates"))
-			},
-		},
-		{
-			paths:  func(settings config.Config) []string { return messages.Files(settings.Messages.Dir) },
-			reload: func(ctx context.Context, a *App) { a.metrics.ConfigReloaded(a.renewCore(ctx, "language files")) },
-		},
-	}
-	configFile.changed(config.Config{})
+	c := &Changes{file: file, load: load}
+	c.configFileChanged()
 	settings, err := load()
-	if err == nil {
-		for _, w := range named {
-			w.changed(settings)
-		}
-	}
-	return &Changes{watched: append([]*watch{configFile}, named...)}, settings, err
+	return c, settings, err
+}
+
+// configFileChanged reports whether the file has changed since the last time.
+func (c *Changes) configFileChanged() bool { return c.configFile.Changed([]string{c.file}) }
+
+// upstreamTLSChanged and messagesChanged report whether these files have changed since the
+// last time, as endpoint.filesChanged does.
+func (a *App) upstreamTLSChanged(settings config.Config) bool {
+	return a.upstreamTLS.Changed(upstream.TLS(settings.Upstream.TLS).Files())
+}
+
+func (a *App) messagesChanged(settings config.Config) bool {
+	return a.messages.Changed(messages.Files(settings.Messages.Dir))
 }
 
 // reload takes over what has changed, or everything. What is bad changes
 // nothing, and is logged.
 func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
-	for _, w := range changes.watched {
-		if w.changed(a.settings()) || everything && w.onHangup {
-			w.reload(ctx, a)
+	if changes.configFileChanged() || everything {
+		a.reloadConfig(ctx, changes.load)
+	}
+	settings := a.settings()
+	for _, e := range a.endpoints() {
+		if e.filesChanged(settings) || everything {
+			a.reloadCertificates(ctx, e)
 		}
+	}
+	if a.upstreamTLSChanged(settings) {
+		a.metrics.CertificateReloaded(metrics.CertificateUpstream, a.renewCore(ctx, "renewed upstream certificates"))
+	}
+	if a.messagesChanged(settings) {
+		a.metrics.ConfigReloaded(a.renewCore(ctx, "language files"))
 	}
 }
 

@@ -77,7 +77,7 @@ func TestQuitNeedsPermissionAndPOST(t *testing.T) {
 }
 
 // What a web page makes a browser send is refused: under another name than the adapter's,
-// and, to change something, from any page.
+// and, to change something, from any page but the adapter's own.
 func TestWebPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	metrics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
@@ -108,7 +108,10 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"POST", "/quitquitquit", "evil.example", nil, 403},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Origin": {"http://evil.example"}}, 403},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Origin": {"null"}}, 403},
+		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Origin": {"http://127.0.0.1:9091"}}, 403},
+		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Origin": {"http://127.0.0.1:9090"}}, 200},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
+		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
 	} {
 		server := admin.New(metrics, http.NotFoundHandler(), metrics, fixed(config.Admin{Hosts: []string{"adapter.internal"}, QuitQuitQuit: true}))

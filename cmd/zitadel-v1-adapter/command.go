@@ -110,7 +110,7 @@ func (c *command) readToken() error {
 	if c.tokenFile == "" {
 		return nil
 	}
-	content, err := os.ReadFile(c.tokenFile) //nolint:gosec // the operator names the file
+	content, err := os.ReadFile(c.tokenFile)
 	if err != nil {
 		return fmt.Errorf("--token-file: %w", err)
 	}

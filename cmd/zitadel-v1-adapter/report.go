@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -136,12 +137,13 @@ func askUsage(ctx context.Context, base, token string, since time.Time) (usage.R
 }
 
 func (c *command) printReport(report usage.Report, asCSV bool) error {
-	lines := [][]string{{"day", "caller", "organization", "client", "method", "protocol", "way", "outcome", "calls", "last"}}
-	for _, row := range report.Rows {
-		lines = append(lines, []string{
+	columns := []string{"day", "caller", "organization", "client", "method", "protocol", "way", "outcome", "calls", "last"}
+	lines := make([][]string, len(report.Rows))
+	for i, row := range report.Rows {
+		lines[i] = []string{
 			row.Day, row.Caller, row.Organization, row.Client, row.Method, row.Protocol, row.Way, row.Outcome,
 			strconv.FormatInt(row.Calls, 10), row.Last.Format(time.RFC3339),
-		})
+		}
 	}
 	if asCSV {
 		for _, line := range lines {
@@ -149,15 +151,15 @@ func (c *command) printReport(report usage.Report, asCSV bool) error {
 				line[i] = printable.Cell(cell) // clients choose their names
 			}
 		}
-		return csv.NewWriter(c.OutOrStdout()).WriteAll(lines)
+		return csv.NewWriter(c.OutOrStdout()).WriteAll(slices.Insert(lines, 0, columns))
 	}
 	return c.print(report, func(table io.Writer) {
 		if len(report.Rows) == 0 {
 			fmt.Fprintf(table, "nobody has called v1 since %s\n", report.Since)
 			return
 		}
-		fmt.Fprintln(table, strings.ToUpper(strings.Join(lines[0], "\t")))
-		for _, line := range lines[1:] {
+		fmt.Fprintln(table, strings.ToUpper(strings.Join(columns, "\t")))
+		for _, line := range lines {
 			row(table, line...)
 		}
 		if len(report.Shadow) > 0 {

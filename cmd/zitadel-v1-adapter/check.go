@@ -13,8 +13,8 @@ import (
 	"zitadel-v1-adapter/internal/check"
 )
 
-func newCheckCommand() *cobra.Command {
-	c := newCommand(&cobra.Command{
+func newCheckCommand(environ []string) *cobra.Command {
+	c := newCommand(environ, &cobra.Command{
 		Use:   "check",
 		Short: "Ask ZITADEL whether everything needed is there, and say what to do",
 		Long: `Ask ZITADEL whether everything is there that the adapter needs, and say what to

@@ -22,7 +22,8 @@ import (
 type command struct {
 	*cobra.Command
 
-	file      string // --config
+	environ   []string // in the form of os.Environ
+	file      string   // --config
 	overrides []config.Override
 	tokenFile string
 	token     string // what is in tokenFile, "" without one
@@ -31,9 +32,9 @@ type command struct {
 }
 
 // newCommand makes a command that takes flags alone.
-func newCommand(about *cobra.Command) *command {
+func newCommand(environ []string, about *cobra.Command) *command {
 	about.Args = noArguments
-	return &command{Command: about}
+	return &command{Command: about, environ: environ}
 }
 
 // does sets what the command does. ctx ends after --timeout, if it has that.
@@ -81,9 +82,19 @@ func (c *command) addConfig(names ...string) {
 	}
 }
 
+// variable is a variable of the environment, or "".
+func (c *command) variable(name string) string {
+	for _, each := range c.environ {
+		if value, is := strings.CutPrefix(each, name+"="); is {
+			return value
+		}
+	}
+	return ""
+}
+
 // read reads the configuration, whose values may be wrong.
 func (c *command) read() (config.Config, error) {
-	return config.Read(c.file, os.Environ(), c.overrides)
+	return config.Read(c.file, c.environ, c.overrides)
 }
 
 // validated reads the configuration, and finds every mistake in it.

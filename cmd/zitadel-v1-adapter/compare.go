@@ -25,8 +25,8 @@ type comparison struct {
 	dryRun                   bool
 }
 
-func newCompareCommand() *cobra.Command {
-	c := comparison{command: newCommand(&cobra.Command{
+func newCompareCommand(environ []string) *cobra.Command {
+	c := comparison{command: newCommand(environ, &cobra.Command{
 		Use:   "compare",
 		Short: "Compare native v1 with the adapter, by calls that change nothing",
 		Long: `Make v1 calls against ZITADEL's native v1 and against the adapter, and print what

@@ -29,7 +29,7 @@ func TestCompareWithNativeV1(t *testing.T) {
 				code := run(append([]string{
 					"compare", "--upstream-url", "http://localhost:" + port, "--token-file", file,
 					"--user", "400850336480234534", "--other-user", "400850336731892774",
-				}, flags...), &stdout, &stderr)
+				}, flags...), os.Environ(), &stdout, &stderr)
 				all := stdout.String() + stderr.String()
 				for _, want := range []string{"100 calls go to http://localhost:" + port + ", and the same to an adapter made for this", "user that does not exist", "Password not found (COMMAND-G8dh3)", "known"} {
 					if !strings.Contains(all, want) {

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"text/template"
@@ -28,8 +27,8 @@ import (
 //go:embed demo.json
 var demoFixture []byte
 
-func newDemoCommand() *cobra.Command {
-	c := newCommand(&cobra.Command{
+func newDemoCommand(environ []string) *cobra.Command {
+	c := newCommand(environ, &cobra.Command{
 		Use:   "demo",
 		Short: "Run the adapter in front of an embedded in-memory ZITADEL",
 		Long: `Run the adapter in front of an embedded in-memory ZITADEL v2, and print users,
@@ -44,7 +43,7 @@ the environment, as the image sets them.`,
 	settings.Log = config.Log{Level: slog.LevelInfo, Format: config.FormatText}
 	for name, address := range map[string]*string{"listen": &settings.Server.Listen, "admin-listen": &settings.Admin.Listen} {
 		flag := settingFlags[name]
-		c.Flags().StringVar(address, name, cmp.Or(os.Getenv(config.Variable(flag.key)), *address), flag.usage)
+		c.Flags().StringVar(address, name, cmp.Or(c.variable(config.Variable(flag.key)), *address), flag.usage)
 	}
 	path := c.Flags().String("fixture", "", "state to start with, a JSON `FILE` in the format of internal/recordings/testdata/fixture.json")
 	_ = c.MarkFlagFilename("fixture", "json") // the flag is there
@@ -62,7 +61,7 @@ the environment, as the image sets them.`,
 		// As a real one, it finds its instance by name: clients may dial the adapter by
 		// any, because upstream.host is "upstream".
 		settings.Upstream.URL = "http://" + reachable(zitadel.Addr())
-		running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, Stderr: c.ErrOrStderr()})
+		running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, Environ: c.environ, Stderr: c.ErrOrStderr()})
 		if err != nil {
 			return err
 		}

@@ -15,8 +15,8 @@ import (
 	"zitadel-v1-adapter/internal/config"
 )
 
-func newHealthCommand() *cobra.Command {
-	c := newCommand(&cobra.Command{
+func newHealthCommand(environ []string) *cobra.Command {
+	c := newCommand(environ, &cobra.Command{
 		Use:   "health",
 		Short: "Ask a running adapter whether it is ready",
 		Long: `Ask a running adapter at its admin address whether it is ready. This is for

@@ -27,18 +27,18 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // run is main, with the world as parameters. It returns the exit code.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args, environ []string, stdout, stderr io.Writer) int {
 	// Clients and upstreams choose some of what is printed. Nothing is printed but by these.
 	stdout, stderr = printable.NewWriter(stdout), printable.NewWriter(stderr)
 	log.SetOutput(io.Discard) // net/http's client writes there; app.Start gives it a log
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	root := newRootCommand(stdout, stderr)
+	root := newRootCommand(environ, stdout, stderr)
 	root.SetArgs(args)
 	// cobra has no error type for wrong calls. It finds them before it calls this.
 	calledWell := false
@@ -57,8 +57,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 // newRootCommand makes the whole command line. Without a command, it is serve.
-func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
-	root := newServer(&cobra.Command{
+func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
+	root := newServer(environ, &cobra.Command{
 		Use:   "zitadel-v1-adapter",
 		Short: "Answer the deprecated calls of ZITADEL's API v1 by way of its API v2",
 		Long: `zitadel-v1-adapter answers the calls SetHumanInitialPassword and SetHumanPassword of
@@ -75,8 +75,8 @@ else through.`,
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckCommand(), newCompareCommand(), newReportCommand(),
-		newHealthCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(environ), newDemoCommand(environ), newCheckCommand(environ), newCompareCommand(environ),
+		newReportCommand(environ), newHealthCommand(environ), newVersionCommand(environ))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {

@@ -28,7 +28,7 @@ func TestManPages(t *testing.T) {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	root := newRootCommand(io.Discard, io.Discard)
+	root := newRootCommand(nil, io.Discard, io.Discard)
 	commands := documented(root)
 	for _, command := range commands {
 		nameValues(command)

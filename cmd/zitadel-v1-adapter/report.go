@@ -21,8 +21,8 @@ import (
 	"zitadel-v1-adapter/internal/usage"
 )
 
-func newReportCommand() *cobra.Command {
-	c := newCommand(&cobra.Command{
+func newReportCommand(environ []string) *cobra.Command {
+	c := newCommand(environ, &cobra.Command{
 		Use:   "report",
 		Short: "Say who still calls v1",
 		Long: `Say who still calls v1: from usage.store of the configuration, or added up over the

@@ -16,8 +16,8 @@ import (
 	"zitadel-v1-adapter/internal/config"
 )
 
-func newServeCommand() *cobra.Command {
-	return newServer(&cobra.Command{
+func newServeCommand(environ []string) *cobra.Command {
+	return newServer(environ, &cobra.Command{
 		Use:   "serve",
 		Short: "Run the adapter (the default)",
 		Long: `Run the adapter in front of ZITADEL. SIGINT and SIGTERM end it when the calls in
@@ -29,12 +29,12 @@ its file.`,
 }
 
 // newServer makes a command run the adapter: the root command does that too.
-func newServer(about *cobra.Command) *cobra.Command {
-	c := newCommand(about)
+func newServer(environ []string, about *cobra.Command) *cobra.Command {
+	c := newCommand(environ, about)
 	c.addConfig("listen", "upstream-url", "upstream-host", "upstream-protocol", "admin-listen", "log-level")
 	return c.does(func(ctx context.Context) error {
 		changes, settings, err := app.NewChanges(c.file, func() (config.Config, error) {
-			return config.Load(c.file, os.Environ(), c.overrides)
+			return config.Load(c.file, c.environ, c.overrides)
 		})
 		if err != nil {
 			_, all := c.validated()
@@ -44,8 +44,8 @@ func newServer(about *cobra.Command) *cobra.Command {
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
 		changes.Hangup, changes.Tick = hangup, time.Tick(time.Second)
-		tuneMemory()
-		running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, Traces: true, Stderr: c.ErrOrStderr()})
+		tuneMemory(c.variable("GOGC") != "")
+		running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, Traces: true, Environ: c.environ, Stderr: c.ErrOrStderr()})
 		if err != nil {
 			return err
 		}
@@ -54,12 +54,12 @@ func newServer(about *cobra.Command) *cobra.Command {
 }
 
 // tuneMemory sets how much memory the Go runtime may use, unless the environment says:
-// GOGC, because the adapter holds so little memory that Go's default of 100 would collect
+// GOGC (isTuned), because the adapter holds so little memory that Go's default of 100 would collect
 // garbage hundreds of times a second under load, for a few megabytes; and GOMEMLIMIT from nine
 // tenths of the container's limit, if there is one, near which garbage is collected more often.
-func tuneMemory() {
+func tuneMemory(isTuned bool) {
 	const gcPercent = 300
-	if os.Getenv("GOGC") == "" {
+	if !isTuned {
 		debug.SetGCPercent(gcPercent)
 	}
 	_, _ = memlimit.Set(memlimit.WithProvider(memlimit.FromCgroup), memlimit.WithRatio(0.9)) // without a limit, there is none

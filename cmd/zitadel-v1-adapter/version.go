@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newVersionCommand() *cobra.Command {
-	c := newCommand(&cobra.Command{Use: "version", Short: "Print the version"})
+func newVersionCommand(environ []string) *cobra.Command {
+	c := newCommand(environ, &cobra.Command{Use: "version", Short: "Print the version"})
 	c.addJSON("print JSON: version, commit, its time, whether files differed from it, Go, and platform")
 	return c.does(func(context.Context) error {
 		return c.print(newBuild(), func(out io.Writer) {

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +35,8 @@ type Config struct {
 	Version string
 	// Traces says that spans of calls are exported as the variables OTEL_* say.
 	Traces bool
+	// Environ is the environment, in the form of [os.Environ].
+	Environ []string
 	// Stderr receives the log.
 	Stderr io.Writer
 }
@@ -157,7 +158,7 @@ func (a *App) start(ctx context.Context, mistakes error) error {
 	if a.store != nil {
 		a.shareCallerKey(ctx)
 	}
-	if ignored := config.ServiceLinks(os.Environ()); len(ignored) > 0 {
+	if ignored := config.ServiceLinks(a.config.Environ); len(ignored) > 0 {
 		a.log.DebugContext(ctx, "variables of Kubernetes' service links ignored", "variables", ignored)
 	}
 	first, err := a.newCore(a.config.Settings)

@@ -9,7 +9,6 @@ import (
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/listener"
-	"zitadel-v1-adapter/internal/pemfile"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -174,10 +173,14 @@ type AdminTLS struct {
 
 // Files are the files, as the listener takes them.
 func (t AdminTLS) Files() listener.TLSFiles {
-	return listener.TLSFiles{
-		CertFiles: pemfile.Set(t.CertFile), KeyFiles: pemfile.Set(t.KeyFile), ClientCAFile: t.ClientCAFile,
-		ClientsMayBeUnknown: true, Key: "admin.tls",
+	files := listener.TLSFiles{ClientCAFile: t.ClientCAFile, ClientsMayBeUnknown: true, Key: "admin.tls"}
+	if t.CertFile != "" {
+		files.CertFiles = []string{t.CertFile}
 	}
+	if t.KeyFile != "" {
+		files.KeyFiles = []string{t.KeyFile}
+	}
+	return files
 }
 
 // Upstream is the section upstream. See [upstream.Config] and [v2client.Config].

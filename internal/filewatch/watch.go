@@ -18,7 +18,7 @@ type Files struct {
 
 // Changed reports whether the content of a file, or the set of paths, differs from the
 // previous call. The first call returns true. All states in which a file cannot be read
-// count as the same content.
+// count as the same content; "" is a path that never can.
 func (f *Files) Changed(paths []string) bool {
 	seen := make(map[string][sha256.Size]byte, len(paths))
 	for _, path := range paths {

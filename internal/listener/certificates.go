@@ -15,19 +15,16 @@ import (
 // TLSFiles names the PEM files for a listener with TLS.
 type TLSFiles struct {
 	// CertFiles each contain a certificate of the server, followed by the intermediate
-	// certificates; KeyFiles contain their keys, in the same order. A client gets the
-	// first certificate that is for the name it asks for (SNI, RFC 6066 section 3) and
-	// that it understands, else the first. Set both or neither. Default: no TLS.
-	CertFiles []string
-	KeyFiles  []string
+	// certificates; KeyFiles contain their keys, in the same order. A client gets the first
+	// certificate that is for the name it asks for (SNI, RFC 6066 section 3) and that it
+	// understands, else the first. Default: no TLS.
+	CertFiles, KeyFiles []string
 	// MinVersion is the lowest version of TLS. Default: TLS12.
 	MinVersion TLSVersion
-	// ClientCAFile contains the CAs of client certificates. If it is set, handshakes
-	// without a valid client certificate are rejected. Default: client certificates
-	// are not requested.
-	ClientCAFile string
-	// ClientsMayBeUnknown lets handshakes without a client certificate pass: the handler
-	// looks at Request.TLS.
+	// ClientCAFile contains the CAs of client certificates. If it is set, handshakes without a
+	// valid client certificate are rejected, or with ClientsMayBeUnknown only those with an
+	// invalid one: the handler looks at Request.TLS. Default: none is requested.
+	ClientCAFile        string
 	ClientsMayBeUnknown bool
 	// Key is the configuration's section, for errors. Default: "server.tls".
 	Key string
@@ -38,9 +35,9 @@ func (f TLSFiles) key(name string) string { return cmp.Or(f.Key, "server.tls") +
 // Enabled reports whether the listener uses TLS.
 func (f TLSFiles) Enabled() bool { return len(f.CertFiles) > 0 }
 
-// List returns the paths that are set.
+// List returns the paths; "" stands for one that is not set.
 func (f TLSFiles) List() []string {
-	return pemfile.Set(slices.Concat(f.CertFiles, f.KeyFiles, []string{f.ClientCAFile})...)
+	return slices.Concat(f.CertFiles, f.KeyFiles, []string{f.ClientCAFile})
 }
 
 // Validate checks that the right combination of files is set. It does not read them.
@@ -53,8 +50,10 @@ func (f TLSFiles) Validate() error {
 		return fmt.Errorf("%s has %d files, %s has %d: name a key for each certificate, in the same order", f.key("certFile"), certificates, f.key("keyFile"), keys)
 	case f.ClientCAFile != "" && certificates == 0:
 		return fmt.Errorf("%s: client certificates need TLS: set %s and %s too", f.key("clientCAFile"), f.key("certFile"), f.key("keyFile"))
+	case tlsVersions[f.MinVersion] == 0:
+		return fmt.Errorf("%s: %q: use %q or %q", f.key("minVersion"), f.MinVersion, TLS12, TLS13)
 	}
-	return f.MinVersion.validate(f.key("minVersion"))
+	return nil
 }
 
 // TLSVersion is the lowest version of TLS that a listener speaks.
@@ -66,19 +65,7 @@ const (
 	TLS13 TLSVersion = "1.3"
 )
 
-func (v TLSVersion) validate(key string) error {
-	if v != "" && v != TLS12 && v != TLS13 {
-		return fmt.Errorf("%s: %q: use %q or %q", key, v, TLS12, TLS13)
-	}
-	return nil
-}
-
-func (v TLSVersion) number() uint16 {
-	if v == TLS13 {
-		return tls.VersionTLS13
-	}
-	return tls.VersionTLS12
-}
+var tlsVersions = map[TLSVersion]uint16{"": tls.VersionTLS12, TLS12: tls.VersionTLS12, TLS13: tls.VersionTLS13}
 
 // cipherSuites are crypto/tls's for TLS 1.2, but for those with CBC (RFC 9325 section
 // 4.2.1), which scanners report. Those of TLS 1.3 are not configurable.
@@ -95,12 +82,7 @@ func cipherSuites() []uint16 {
 // Certificates holds the certificates that a listener currently uses. It is safe for
 // concurrent use.
 type Certificates struct {
-	current atomic.Pointer[loaded]
-}
-
-type loaded struct {
-	config  *tls.Config
-	expires time.Time
+	current atomic.Pointer[tls.Config]
 }
 
 // LoadCertificates reads the files. Errors name the configuration key, the file and what is
@@ -118,20 +100,16 @@ func (c *Certificates) Reload(files TLSFiles) error {
 		return err
 	}
 	config := &tls.Config{
-		MinVersion:   files.MinVersion.number(),
+		MinVersion:   tlsVersions[files.MinVersion],
 		CipherSuites: cipherSuites(),
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
-	var expires time.Time
 	for i, certFile := range files.CertFiles {
 		certificate, err := pemfile.Pair(files.key("certFile"), certFile, files.KeyFiles[i])
 		if err != nil {
 			return err
 		}
 		config.Certificates = append(config.Certificates, certificate)
-		if end := certificate.Leaf.NotAfter; i == 0 || end.Before(expires) {
-			expires = end
-		}
 	}
 	if files.ClientCAFile != "" {
 		var err error
@@ -143,23 +121,30 @@ func (c *Certificates) Reload(files TLSFiles) error {
 			config.ClientAuth = tls.VerifyClientCertIfGiven
 		}
 	}
-	c.current.Store(&loaded{config: config, expires: expires})
+	c.current.Store(config)
 	return nil
 }
 
 // Adopt replaces the certificates by the ones that fresh currently holds.
 func (c *Certificates) Adopt(fresh *Certificates) { c.current.Store(fresh.current.Load()) }
 
-// Expires returns the end of validity of the current certificate that ends first.
-func (c *Certificates) Expires() time.Time { return c.current.Load().expires }
+// Expires returns the end of validity of the current certificate that ends first; zero if there
+// is none.
+func (c *Certificates) Expires() time.Time {
+	var first time.Time
+	for _, certificate := range c.current.Load().Certificates {
+		if end := certificate.Leaf.NotAfter; first.IsZero() || end.Before(first) {
+			first = end
+		}
+	}
+	return first
+}
 
 // config returns the configuration for a listener. Each handshake uses the certificates
 // that are current when it begins.
 func (c *Certificates) config() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			return c.current.Load().config, nil
-		},
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
 	}
 }

@@ -1,29 +1,37 @@
 package listener
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
+	"regexp"
 	"sync/atomic"
 	"time"
 
 	"zitadel-v1-adapter/internal/refusals"
 )
 
-// connListener's connections are *Conns.
-type connListener struct {
+// listening's connections are *Conns. Accept waits neither for PROXY headers nor for TLS
+// handshakes: those are read on a connection's own goroutine.
+type listening struct {
 	net.Listener
+	Config
 
-	refused *refusals.Recorder
+	tls   *tls.Config // nil: plain text
+	peers peers
 }
 
-func (l connListener) Accept() (net.Conn, error) {
+func (l *listening) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: conn, refused: l.refused}, nil
+	conn = newPeerConn(conn, l)
+	if l.tls != nil {
+		conn = &tlsConn{Conn: tls.Server(conn, l.tls), refused: l.Refusals}
+	}
+	return &Conn{Conn: conn, refused: l.Refusals}, nil
 }
 
 // Conn is a client's connection, decrypted, as net/http reads from it. It deliberately has no
@@ -39,12 +47,8 @@ type Conn struct {
 
 type connKey struct{}
 
-func withConn(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, conn)
-}
-
-// ConnOf returns the connection on which a request came, by the request's context. It is nil if the
-// request did not come by a Server.
+// ConnOf returns the connection on which a request came, by the request's context; nil if it
+// did not come by a Server.
 func ConnOf(ctx context.Context) *Conn {
 	conn, _ := ctx.Value(connKey{}).(*Conn)
 	return conn
@@ -65,8 +69,8 @@ func (c *Conn) Read(into []byte) (int, error) {
 // Write writes to the connection. It records the answers with which net/http refuses a request: no
 // handler sees those.
 func (c *Conn) Write(data []byte) (int, error) {
-	if status, ok := refusalStatus(data); ok {
-		reason := refusals.Framing
+	if answer := refusal.FindSubmatch(data); answer != nil {
+		status, reason := string(answer[1]), refusals.Framing
 		if status == "431" {
 			reason = refusals.Headers
 		}
@@ -75,20 +79,9 @@ func (c *Conn) Write(data []byte) (int, error) {
 	return c.Conn.Write(data)
 }
 
-// refusalStatus is the status of an answer with which net/http refuses a request. Such an answer is
-// written in one piece: a status line, and headers that no answer of a handler has in this order and
-// without a Date.
-func refusalStatus(data []byte) (status string, ok bool) {
-	answer, ok := bytes.CutPrefix(data, []byte("HTTP/1.1 "))
-	if !ok {
-		return "", false
-	}
-	line, headers, _ := bytes.Cut(answer, []byte("\r\n"))
-	if len(line) < len("400") || line[0] < '4' || !bytes.HasPrefix(headers, []byte("Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")) {
-		return "", false
-	}
-	return string(line[:len("400")]), true
-}
+// refusal is an answer with which net/http refuses a request. It is written in one piece: a
+// status line, and headers that no answer of a handler has in this order and without a Date.
+var refusal = regexp.MustCompile(`^HTTP/1\.1 ([45]\d\d)[^\r]*\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n`)
 
 // HangUp makes the current request the connection's last one: Read returns io.EOF from
 // now on, although the request's body may not have ended. Writing still works. Call it

@@ -32,10 +32,10 @@ func TestPeerIsIPv4AddressOrIPv6Prefix(t *testing.T) {
 // memory. One that was refused leaves nothing either.
 func TestPeersWithoutConnectionsAreForgotten(t *testing.T) {
 	t.Parallel()
-	const limit, peers = 2, 100
-	l := newPeerListener(nil, limit, nil)
-	leaves := make([]func(), 0, limit*peers)
-	for n := range byte(peers) {
+	const limit, addresses = 2, 100
+	l := &peers{limit: limit, open: map[netip.Prefix]int{}}
+	leaves := make([]func(), 0, limit*addresses)
+	for n := range byte(addresses) {
 		from := net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 1))
 		for range limit {
 			leave, ok := l.admit(from)
@@ -48,8 +48,8 @@ func TestPeersWithoutConnectionsAreForgotten(t *testing.T) {
 			t.Errorf("%v has more than %d connections", from, limit)
 		}
 	}
-	if len(l.open) != peers {
-		t.Errorf("got %d peers, want %d", len(l.open), peers)
+	if len(l.open) != addresses {
+		t.Errorf("got %d peers, want %d", len(l.open), addresses)
 	}
 	for _, leave := range leaves {
 		leave()

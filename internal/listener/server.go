@@ -26,29 +26,24 @@ type Config struct {
 	Handler http.Handler
 	// Certificates enables TLS. Default: plain text.
 	Certificates *Certificates
-	// HeaderTimeout limits the time until the headers of a request have been read,
-	// TLS handshake included. Default: no limit.
+	// HeaderTimeout limits the time until the headers of a request have been read, TLS
+	// handshake included. Default: no limit.
 	HeaderTimeout time.Duration
-	// IdleTimeout limits the time between two requests on a connection. Default: no
-	// limit.
+	// IdleTimeout limits the time between two requests on a connection. Default: no limit.
 	IdleTimeout time.Duration
-	// WriteTimeout closes an HTTP/2 connection on which data could not be written for
-	// this long. Over HTTP/1.1, the handler has to set write deadlines. Default: no
-	// limit.
+	// WriteTimeout closes an HTTP/2 connection on which data could not be written for this
+	// long. Over HTTP/1.1, the handler has to set write deadlines. Default: no limit.
 	WriteTimeout time.Duration
-	// HeaderBytes limits the size of a request's headers, in bytes. Default: that of
-	// net/http, 1 MiB.
+	// HeaderBytes limits the size of a request's headers, in bytes. Default: net/http's, 1 MiB.
 	HeaderBytes int
-	// ConnectionsPerPeer limits the open connections of a peer, which is an IPv4
-	// address or an IPv6 /64. Further connections are closed as soon as they have been
-	// accepted. Unix sockets are not limited. Default: no limit.
+	// ConnectionsPerPeer limits the open connections of a peer, which is an IPv4 address or an
+	// IPv6 /64. Further ones are closed at once. Unix sockets are not limited. Default: no limit.
 	ConnectionsPerPeer int
-	// IsProxy says whether a peer is a proxy that begins connections with a header of the
-	// PROXY protocol, for which it has HeaderTimeout. The client that the header names then
-	// counts as the peer. It must be safe for concurrent use. Default: none is one.
+	// IsProxy says whether a peer is a proxy that begins connections with a header of the PROXY
+	// protocol, for which it has HeaderTimeout. The client that the header names then counts as
+	// the peer. It must be safe for concurrent use. Default: none is one.
 	IsProxy func(peer netip.Addr) bool
-	// Refusals records each connection and request refused before the Handler. Default:
-	// none.
+	// Refusals records each connection and request refused before the Handler. Default: none.
 	Refusals *refusals.Recorder
 	// Log receives net/http's error log without the parts of requests that it quotes.
 	// Default: none.
@@ -58,9 +53,7 @@ type Config struct {
 // Server serves HTTP on one listener.
 type Server struct {
 	http     *http.Server
-	listener net.Listener
-	handler  http.Handler
-	refused  *refusals.Recorder
+	listener *listening
 	inFlight sync.WaitGroup
 	leaving  atomic.Bool             // Announce was called
 	cancel   context.CancelCauseFunc // cancels the contexts of all requests
@@ -68,23 +61,18 @@ type Server struct {
 
 // New returns a Server for listener. The Server owns the listener and closes it in Drain.
 func New(listener net.Listener, config Config) *Server {
-	log := cmp.Or(config.Log, slog.New(slog.DiscardHandler))
-	if config.IsProxy != nil {
-		allowLargeHeaders()
-		listener = &proxyListener{Listener: listener, isProxy: config.IsProxy, timeout: config.HeaderTimeout, refused: config.Refusals}
-	}
-	if config.ConnectionsPerPeer > 0 {
-		listener = newPeerListener(listener, config.ConnectionsPerPeer, config.Refusals)
-	}
+	allowLargeHeaders()
+	s := &Server{listener: &listening{
+		Listener: listener, Config: config, peers: peers{limit: config.ConnectionsPerPeer, open: map[netip.Prefix]int{}},
+	}}
 	if config.Certificates != nil {
-		listener = &tlsListener{Listener: listener, config: config.Certificates.config(), refused: config.Refusals}
+		s.listener.tls = config.Certificates.config()
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	// net/http does not see that a *Conn uses TLS. It detects HTTP/2 by the connection
 	// preface, as in plain text, whatever ALPN has negotiated.
 	protocols.SetUnencryptedHTTP2(true)
-	s := &Server{listener: connListener{listener, config.Refusals}, handler: config.Handler, refused: config.Refusals}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancel = cancel
 	s.http = &http.Server{
@@ -93,20 +81,20 @@ func New(listener net.Listener, config Config) *Server {
 		ReadHeaderTimeout: config.HeaderTimeout,
 		IdleTimeout:       config.IdleTimeout,
 		MaxHeaderBytes:    config.HeaderBytes,
-		ErrorLog:          redact.Logger(log, slog.LevelWarn),
+		ErrorLog:          redact.Logger(cmp.Or(config.Log, slog.New(slog.DiscardHandler)), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnContext:       withConn,
-		// "OPTIONS *" is passed to the upstream.
-		DisableGeneralOptionsHandler: true,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is passed to the upstream
 		HTTP2: &http.HTTP2Config{
-			// With HPACK, headers in memory can be a thousand times as long as the
-			// bytes a client sent (RFC 7541 section 7.3). This limits how many requests
-			// of a connection hold theirs at once. RFC 9113 section 6.5.2 recommends
-			// at least 100; net/http's default is 250.
+			// With HPACK, headers in memory can be a thousand times as long as the bytes a client
+			// sent (RFC 7541 section 7.3). This limits how many requests of a connection hold
+			// theirs at once. RFC 9113 section 6.5.2 recommends at least 100; net/http's default
+			// is 250.
 			MaxConcurrentStreams: 100,
-			// The memory for what a client sends faster than the upstream reads, and
-			// for one frame, which is buffered completely. net/http's defaults are
-			// 1 MiB each.
+			// The memory for what a client sends faster than the upstream reads, and for one
+			// frame, which is buffered completely. net/http's defaults are 1 MiB each.
 			MaxReceiveBufferPerStream: 128 << 10,
 			MaxReadFrameSize:          16 << 10,
 			WriteByteTimeout:          config.WriteTimeout,
@@ -182,7 +170,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	// The first line of an HTTP/2 preface without the rest; and HTTP/1.1 where ALPN has
 	// chosen h2 (RFC 9113 section 3.2).
 	if r.Method == "PRI" && r.RequestURI == "*" || r.TLS != nil && r.TLS.NegotiatedProtocol == "h2" && r.ProtoMajor != 2 {
-		s.refused.Add(refusals.Framing, r.RemoteAddr, "HTTP/1.1 on a connection of HTTP/2")
+		s.listener.Refusals.Add(refusals.Framing, r.RemoteAddr, "HTTP/1.1 on a connection of HTTP/2")
 		w.Header().Set("Connection", "close")
 		http.Error(w, "400 Bad Request", http.StatusBadRequest)
 		return
@@ -190,5 +178,5 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if s.leaving.Load() && r.Header["Upgrade"] == nil { // what takes the connection over ends it too
 		w.Header()["Connection"] = []string{"close"}
 	}
-	s.handler.ServeHTTP(w, r)
+	s.listener.Handler.ServeHTTP(w, r)
 }

@@ -10,22 +10,6 @@ import (
 	"zitadel-v1-adapter/internal/refusals"
 )
 
-// tlsListener accepts TLS connections. It does not wait for their handshakes.
-type tlsListener struct {
-	net.Listener
-
-	config  *tls.Config
-	refused *refusals.Recorder
-}
-
-func (l *tlsListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &tlsConn{Conn: tls.Server(conn, l.config), refused: l.refused}, nil
-}
-
 // tlsConn makes its TLS handshake in the first Read, which net/http calls on the
 // connection's own goroutine and with the read deadline of Config.HeaderTimeout.
 type tlsConn struct {

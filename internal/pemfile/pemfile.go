@@ -8,17 +8,6 @@ import (
 	"os"
 )
 
-// Set returns the paths that are not empty.
-func Set(files ...string) []string {
-	var set []string
-	for _, file := range files {
-		if file != "" {
-			set = append(set, file)
-		}
-	}
-	return set
-}
-
 // Pool reads CA certificates. Errors name the configuration key, the file, and what would
 // be valid.
 func Pool(key, file string) (*x509.CertPool, error) {

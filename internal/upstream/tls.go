@@ -22,10 +22,10 @@ type TLS struct {
 	ServerName string
 }
 
-// Files returns the paths that are set. When the content of one of them changes,
+// Files returns the paths; "" stands for one that is not set. When the content of one of them changes,
 // make a new Upstream: an existing one keeps the certificates it was made with.
 func (t TLS) Files() []string {
-	return pemfile.Set(t.CAFile, t.CertFile, t.KeyFile)
+	return []string{t.CAFile, t.CertFile, t.KeyFile}
 }
 
 // load reads the files. It returns nil for the zero TLS.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decodeFile sets what a YAML file sets. It returns every mistake of the file, in
-// the order of its lines.
+// decodeFile sets what a YAML file sets. It returns every mistake of the file, in the order of
+// its lines, but for those of aliases.
 func decodeFile(content []byte, config *Config) []error {
 	documents := yaml.NewDecoder(bytes.NewReader(content))
 	var document yaml.Node
@@ -26,17 +25,12 @@ func decodeFile(content []byte, config *Config) []error {
 	}
 	var found mistakes
 	found.decode(document.Content[0], reflect.ValueOf(config).Elem(), "")
-	slices.SortStableFunc(found, func(a, b mistake) int { return cmp.Compare(a.line, b.line) })
-	errs := make([]error, 0, len(found)+1)
-	for _, mistake := range found {
-		errs = append(errs, fmt.Errorf("line %d: %s", mistake.line, mistake.text))
-	}
 	if err := documents.Decode(new(yaml.Node)); err == nil {
-		errs = append(errs, errors.New("more than one YAML document: keep one"))
+		found = append(found, errors.New("more than one YAML document: keep one"))
 	} else if !errors.Is(err, io.EOF) {
-		errs = append(errs, syntaxError(err))
+		found = append(found, syntaxError(err))
 	}
-	return errs
+	return found
 }
 
 // syntaxError is an error of the YAML parser, with the line if it knows one.
@@ -54,18 +48,13 @@ func syntaxError(err error) error {
 	return fmt.Errorf("line %d: not YAML: %s", line, reason)
 }
 
-// mistake is what is wrong in a line of a file.
-type mistake struct {
-	line int
-	text string
-}
-
-// mistakes are the mistakes found so far while a file is decoded.
-type mistakes []mistake
+// mistakes are what is wrong in a file, as far as it is decoded.
+type mistakes []error
 
 // addf adds a mistake in the value of a key; the key "" means the whole file.
 func (m *mistakes) addf(line int, key, format string, args ...any) {
-	*m = append(*m, mistake{line, strings.TrimPrefix(key+": "+fmt.Sprintf(format, args...), ": ")})
+	text := strings.TrimPrefix(key+": "+fmt.Sprintf(format, args...), ": ")
+	*m = append(*m, fmt.Errorf("line %d: %s", line, text))
 }
 
 // decode sets the field of a key from its value. The key of the whole file is "".
@@ -85,7 +74,7 @@ func (m *mistakes) decode(node *yaml.Node, field reflect.Value, key string) {
 	case want == yaml.SequenceNode && value.Kind == yaml.ScalarNode: // as in a variable
 		_ = setField(field, value.Value) // no text is wrong for a list
 	case value.Kind != want:
-		m.addf(node.Line, key, "use %s, not %s", describe(want), describe(value.Kind))
+		m.addf(node.Line, key, "use %s, not %s", kinds[want], kinds[value.Kind])
 	case want == yaml.MappingNode:
 		m.decodeSection(value, field, key)
 	case want == yaml.SequenceNode:
@@ -105,7 +94,7 @@ func (m *mistakes) decodeSection(section *yaml.Node, fields reflect.Value, secti
 		field := fieldNamed(fields, name.Value)
 		switch {
 		case name.Kind != yaml.ScalarNode:
-			m.addf(line, sectionKey, "use a name as key, not %s", describe(name.Kind))
+			m.addf(line, sectionKey, "use a name as key, not %s", kinds[name.Kind])
 			continue
 		case name.Tag == "!!merge":
 			m.addf(line, key, "merging is not supported: write the keys out")
@@ -127,7 +116,7 @@ func (m *mistakes) decodeList(list *yaml.Node, field reflect.Value, key string) 
 	for i, node := range list.Content {
 		element := resolve(node)
 		if element.Kind != yaml.ScalarNode {
-			m.addf(node.Line, key, "use single values in the list, not %s", describe(element.Kind))
+			m.addf(node.Line, key, "use single values in the list, not %s", kinds[element.Kind])
 		}
 		elements[i] = element.Value
 	}
@@ -142,16 +131,8 @@ func resolve(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-func describe(kind yaml.Kind) string {
-	switch kind {
-	case yaml.MappingNode:
-		return "a section of keys"
-	case yaml.SequenceNode:
-		return "a list"
-	default:
-		return "a single value"
-	}
-}
+// kinds are how mistakes call the kinds of values.
+var kinds = map[yaml.Kind]string{yaml.MappingNode: "a section of keys", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
 // printable is the key as it is, or quoted if it would break the line of a message.
 func printable(key string) string {

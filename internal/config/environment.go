@@ -38,50 +38,40 @@ func Changes(from, to Config) []string {
 	return changed
 }
 
-// serviceLink is what follows the prefix in the variables that Kubernetes sets in every
-// pod for a Service whose name begins with "v1adapter".
-var serviceLink = regexp.MustCompile(`(^|_)(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+// serviceLink is a variable that Kubernetes sets in every pod for a Service whose name begins
+// with "v1adapter".
+var serviceLink = regexp.MustCompile(
+	`^` + environmentPrefix + `(.*_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 // ServiceLinks names the variables of environ, in the form of os.Environ, that Kubernetes
 // has set for a Service, and that set no key for all their prefix.
 func ServiceLinks(environ []string) []string {
 	var links []string
 	for _, entry := range environ {
-		if name, _, _ := strings.Cut(entry, "="); isServiceLink(name) {
+		if name, _, _ := strings.Cut(entry, "="); serviceLink.MatchString(name) {
 			links = append(links, name)
 		}
 	}
 	return links
 }
 
-func isServiceLink(name string) bool {
-	rest, ours := strings.CutPrefix(name, environmentPrefix)
-	return ours && serviceLink.MatchString(rest)
-}
-
-// environmentOverrides finds the variables that set keys. A variable with the prefix
-// that sets no key is an error, like an unknown key in the file, unless it is one of
-// ServiceLinks.
+// environmentOverrides finds the variables that set keys. One with the prefix that sets no key
+// is an error, like an unknown key in the file, unless it is one of ServiceLinks.
 func environmentOverrides(environ []string) (overrides []Override, unknown []error) {
-	byVariable := map[string]string{}
+	keys := map[string]string{} // by variable
 	for _, key := range Keys() {
-		byVariable[Variable(key)] = key
+		keys[Variable(key)] = key
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, environmentPrefix) {
-			continue
-		}
-		key, ok := byVariable[name]
-		if !ok && isServiceLink(name) {
-			continue
-		}
-		if !ok {
+		key, known := keys[name]
+		switch {
+		case known:
+			overrides = append(overrides, Override{Key: key, Value: value, From: name})
+		case strings.HasPrefix(name, environmentPrefix) && !serviceLink.MatchString(name):
 			unknown = append(unknown, fmt.Errorf("%s: no such key: a variable is %s and the key's path in capitals with _, such as %s",
 				name, environmentPrefix, Variable("upstream.url")))
-			continue
 		}
-		overrides = append(overrides, Override{Key: key, Value: value, From: name})
 	}
 	return overrides, unknown
 }

@@ -81,12 +81,12 @@ func (c Config) Validate() error {
 	const minHeaderBytes = 4096
 	return errors.Join(
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
-		checkAddress("server.listen", c.Server.Listen),
+		of("server.listen", listener.ValidateAddress(c.Server.Listen)),
 		c.Server.checkProxyProtocol(),
-		checkAddress("admin.listen", c.Admin.Listen),
+		of("admin.listen", listener.ValidateAddress(c.Admin.Listen)),
 		c.Server.TLS.Files().Validate(),
 		c.Admin.TLS.Files().Validate(),
-		checkReadable("admin.tokenFile", c.Admin.TokenFile),
+		of("admin.tokenFile", c.Admin.checkTokenFile()),
 		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
 		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
 		checkf(c.Usage.Retention >= 0, "usage.retention: %v: use a duration such as 9600h, or 0s for ever", c.Usage.Retention),
@@ -120,20 +120,19 @@ func checkf(ok bool, format string, args ...any) error {
 	return fmt.Errorf(format, args...)
 }
 
-// checkReadable looks whether a file can be read, if there is one.
-func checkReadable(key, file string) error {
-	if file == "" {
+// of is an error of a key's value, or nil.
+func of(key string, err error) error {
+	if err == nil {
 		return nil
 	}
-	if _, err := os.ReadFile(file); err != nil { //nolint:gosec // the operator names the file
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return nil
+	return fmt.Errorf("%s: %w", key, err)
 }
 
-func checkAddress(key, address string) error {
-	if err := listener.ValidateAddress(address); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+// checkTokenFile looks whether the file can be read, if there is one.
+func (a Admin) checkTokenFile() error {
+	if a.TokenFile == "" {
+		return nil
 	}
-	return nil
+	_, err := os.ReadFile(a.TokenFile)
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,29 +24,24 @@ type Setting struct {
 // Settings lists every key of a configuration, in the order of the structs, without secrets:
 // see [Redacted].
 func Settings(of Config) []Setting {
-	defaults := fieldsOf(reflect.ValueOf(Default()), "")
-	settings := make([]Setting, len(defaults))
-	for i, field := range fieldsOf(reflect.ValueOf(of), "") {
-		settings[i] = Setting{
-			Key: field.key, Value: settingText(field.key, field.value),
-			Changed: !reflect.DeepEqual(field.value.Interface(), defaults[i].value.Interface()),
-		}
+	var settings []Setting
+	changed := Changes(Default(), of)
+	for _, field := range fieldsOf(reflect.ValueOf(of), "") {
+		settings = append(settings, Setting{
+			Key: field.key, Value: settingText(field.key, field.value), Changed: slices.Contains(changed, field.key),
+		})
 	}
 	return settings
 }
+
+// zeroParts are what a duration need not say at its end.
+var zeroParts = regexp.MustCompile(`(h)0m0s$|(m)0s$`)
 
 // settingText is a value as a file would have it, without secrets.
 func settingText(key string, value reflect.Value) string {
 	switch value := value.Interface().(type) {
 	case time.Duration:
-		text := strings.TrimSuffix(value.String(), "m0s")
-		if text != value.String() {
-			text += "m"
-		}
-		if hours, whole := strings.CutSuffix(text, "h0m"); whole {
-			text = hours + "h"
-		}
-		return text
+		return zeroParts.ReplaceAllString(value.String(), "$1$2")
 	case time.Time:
 		if value.IsZero() {
 			return ""
@@ -91,24 +87,18 @@ func redactedAddress(text string) string {
 		scheme, _, _ := strings.Cut(text, "://")
 		return scheme + "://" + hidden
 	}
-	userinfo := ""
-	if parsed.User != nil {
-		userinfo = hidden + "@"
+	const mark = "-hidden-" // as hidden, without what an address escapes
+	if user := parsed.User; user != nil {
+		parsed.User = url.User(mark)
 		if strings.HasPrefix(parsed.Scheme, "postgres") {
-			userinfo = url.User(parsed.User.Username()).String() + "@"
-			if _, set := parsed.User.Password(); set {
-				userinfo = url.User(parsed.User.Username()).String() + ":" + hidden + "@"
+			parsed.User = url.User(user.Username())
+			if _, set := user.Password(); set {
+				parsed.User = url.UserPassword(user.Username(), mark)
 			}
 		}
 	}
-	shown := parsed.Scheme + "://" + userinfo + parsed.Host + parsed.EscapedPath()
-	if parsed.RawQuery != "" {
-		shown += "?" + redactedQuery(parsed.RawQuery)
-	}
-	if parsed.Fragment != "" {
-		shown += "#" + parsed.EscapedFragment()
-	}
-	return shown
+	parsed.RawQuery = redactedQuery(parsed.RawQuery)
+	return strings.ReplaceAll(parsed.String(), mark, hidden)
 }
 
 func redactedQuery(query string) string {

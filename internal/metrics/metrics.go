@@ -21,24 +21,15 @@ import (
 // label contains text chosen by a client, so clients cannot increase the number of time
 // series.
 type Metrics struct {
-	registry           *prometheus.Registry
-	calls              *prometheus.CounterVec
-	callSeconds        *prometheus.HistogramVec
-	upstreamSeconds    *prometheus.HistogramVec
-	upstreamRetries    *prometheus.CounterVec
-	refusals           *prometheus.CounterVec
-	passedThrough      *prometheus.CounterVec
-	panics             prometheus.Counter
-	shadows            *prometheus.CounterVec
-	shadowDifferences  *prometheus.CounterVec
-	usageUnnamed       prometheus.Counter
-	usageFailures      prometheus.Counter
-	breakerChanges     *prometheus.CounterVec
-	configReloads      *prometheus.CounterVec
-	configSuccess      prometheus.Gauge
-	configTime         prometheus.Gauge
-	certificateReloads *prometheus.CounterVec
-	certificateExpiry  *prometheus.GaugeVec
+	registry *prometheus.Registry
+
+	calls, upstreamRetries, refusals, passedThrough *prometheus.CounterVec
+	shadows, shadowDifferences, breakerChanges      *prometheus.CounterVec
+	configReloads, certificateReloads               *prometheus.CounterVec
+	panics, usageUnnamed, usageFailures             prometheus.Counter
+	callSeconds, upstreamSeconds                    *prometheus.HistogramVec
+	configSuccess, configTime                       prometheus.Gauge
+	certificateExpiry                               *prometheus.GaugeVec
 }
 
 // Sources are what gauges show. They are asked at each scrape.
@@ -56,38 +47,114 @@ type Sources struct {
 
 // Values of the label "certificate".
 const (
-	// CertificateServer is the certificate of the listener for clients.
-	CertificateServer = "server"
-	// CertificateAdmin is the certificate of the admin listener.
-	CertificateAdmin = "admin"
-	// CertificateUpstream is the client certificate for ZITADEL, and its CAs.
-	CertificateUpstream = "upstream"
+	CertificateServer   = "server"   // of the listener for clients
+	CertificateAdmin    = "admin"    // of the admin listener
+	CertificateUpstream = "upstream" // the client certificate for ZITADEL, and its CAs
 )
 
 // New returns Metrics with all counters at zero, together with the usual metrics of the
 // Go runtime and of the process.
 func New(from Sources) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry()}
-	made := promauto.With(m.registry)
-	m.calls = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_calls_total",
-		Help: "Calls of v1 methods by method, protocol, way (v2: translated, v1: native) and gRPC code " +
-			"(HTTP status for REST answered by native v1).",
-	}, []string{"method", "protocol", "way", "code"})
-	m.callSeconds = made.NewHistogramVec(histogram("v1adapter_call_duration_seconds",
-		"Time from the headers of a call to the end of its response."), []string{"method", "protocol", "way"})
-	m.upstreamSeconds = made.NewHistogramVec(histogram("v1adapter_upstream_duration_seconds",
-		"Time of each attempt at a call to ZITADEL on behalf of a translated call, by what was called."), []string{"method"})
-	m.upstreamRetries = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_upstream_retries_total", Help: "Attempts at calls to ZITADEL that were not the first, by what was called.",
-	}, []string{"method"})
-	made.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "v1adapter_calls_in_flight", Help: "Translated calls in progress, as limits.callsInFlight counts them.",
-	}, func() float64 { return float64(from.CallsInFlight()) })
-	m.refusals = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_refusals_total",
-		Help: "What the adapter itself refused, by reason: calls (breaker, shed, rate, brownout, sunset), requests (framing, headers, loop) and connections (tls, connections, proxy).",
-	}, []string{"reason"})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := &Metrics{registry: registry}
+	made := maker{promauto.With(registry)}
+	m.calls = made.counters("v1adapter_calls_total",
+		"Calls of v1 methods by method, protocol, way (v2: translated, v1: native) and gRPC code (HTTP status for REST answered by native v1).",
+		"method", "protocol", "way", "code")
+	m.callSeconds = made.histograms("v1adapter_call_duration_seconds",
+		"Time from the headers of a call to the end of its response.", "method", "protocol", "way")
+	m.upstreamSeconds = made.histograms("v1adapter_upstream_duration_seconds",
+		"Time of each attempt at a call to ZITADEL on behalf of a translated call, by what was called.", "method")
+	m.upstreamRetries = made.counters("v1adapter_upstream_retries_total",
+		"Attempts at calls to ZITADEL that were not the first, by what was called.", "method")
+	m.refusals = made.counters("v1adapter_refusals_total",
+		"What the adapter itself refused, by reason: calls (breaker, shed, rate, brownout, sunset), requests (framing, headers, loop) and connections (tls, connections, proxy).",
+		"reason")
+	m.passedThrough = made.counters("v1adapter_passed_through_total",
+		"Requests passed through to ZITADEL by HTTP status; 0 if the client disconnected before the response.", "status")
+	m.panics = made.counters("v1adapter_panics_total",
+		"Panics while handling requests. Each one is a bug: see the log.").WithLabelValues()
+	m.shadows = made.counters("v1adapter_shadow_total",
+		"Calls of native v1 that the adapter judged too, by method and result: agrees, undecided (only the write can know), differs, dropped.",
+		"method", "result")
+	m.shadowDifferences = made.counters("v1adapter_shadow_differences_total",
+		"Calls of native v1 that the adapter would have answered otherwise, by native v1's error id and the adapter's.",
+		"method", "native", "verdict")
+	m.usageUnnamed = made.counters("v1adapter_usage_unnamed_calls_total",
+		"Calls whose callers the ledger of usage had no room to tell apart.").WithLabelValues()
+	m.usageFailures = made.counters("v1adapter_usage_write_failures_total",
+		"Times that usage.store took nothing. Calls are kept in memory until it does.").WithLabelValues()
+	m.breakerChanges = made.counters("v1adapter_breaker_changes_total",
+		"State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.", "state")
+	m.configReloads = made.counters("v1adapter_config_reloads_total",
+		"Reloads of the configuration by result: ok or error.", "result")
+	m.configSuccess = made.NewGauge(prometheus.GaugeOpts{
+		Name: "v1adapter_config_last_reload_successful", Help: "1 if the last reload of the configuration was accepted, else 0.",
+	})
+	m.configTime = made.NewGauge(prometheus.GaugeOpts{
+		Name: "v1adapter_config_last_reload_success_timestamp_seconds", Help: "Unix time at which the current configuration was accepted.",
+	})
+	m.certificateReloads = made.counters("v1adapter_certificate_reloads_total",
+		"Reloads of changed certificate files by certificate (server, admin, upstream) and result (ok, error). After an error the old certificate stays in use.",
+		"certificate", "result")
+	m.certificateExpiry = made.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "Unix time at which the current certificate expires.",
+	}, []string{"certificate"})
+	made.show(from)
+	m.begin()
+	return m
+}
+
+// maker makes metrics, and registers them.
+type maker struct{ promauto.Factory }
+
+func (m maker) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return m.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+// histograms have buckets for scrapers that do not know native histograms, from the half
+// millisecond that the adapter itself may take to the default of upstream.timeout.
+func (m maker) histograms(name, help string, labels ...string) *prometheus.HistogramVec {
+	return m.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help,
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		// Each bucket of the native histogram is a tenth wider than the one before.
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160,
+		NativeHistogramMinResetDuration: time.Hour,
+	}, labels)
+}
+
+// show makes the gauges that ask the sources.
+func (m maker) show(from Sources) {
+	unix := func(at time.Time) float64 {
+		if at.IsZero() {
+			return 0
+		}
+		return float64(at.Unix())
+	}
+	isOpen := map[v2client.BreakerState]float64{v2client.BreakerOpen: 1}
+	for _, gauge := range []struct {
+		name, help string
+		value      func() float64
+	}{
+		{"v1adapter_calls_in_flight", "Translated calls in progress, as limits.callsInFlight counts them.", func() float64 { return float64(from.CallsInFlight()) }},
+		{"v1adapter_breaker_open", "1 while the circuit breaker refuses v1 calls, else 0.", func() float64 { return isOpen[from.Breaker()] }},
+		{"v1adapter_brownout_next_timestamp_seconds", "Unix time at which the next brownout begins, or the present one began; 0 for none.", func() float64 { return unix(from.NextBrownout()) }},
+		{"v1adapter_sunset_timestamp_seconds", "Unix time at which v1 ends (deprecation.sunset); 0 for none.", func() float64 { return unix(from.Sunset()) }},
+	} {
+		m.NewGaugeFunc(prometheus.GaugeOpts{Name: gauge.name, Help: gauge.help}, gauge.value)
+	}
+	m.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "v1adapter_build_info", Help: "1, with the adapter's version and Go's.",
+		ConstLabels: prometheus.Labels{"version": from.Version, "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
+}
+
+// begin gives counters a zero for each value that is known, so that the first event is an
+// increase, and says that the configuration has just been accepted.
+func (m *Metrics) begin() {
 	for _, reason := range []string{
 		adapter.RefusedByBreaker, adapter.RefusedByShedding, adapter.RefusedByRate, adapter.RefusedByBrownout, adapter.RefusedBySunset,
 	} {
@@ -96,88 +163,10 @@ func New(from Sources) *Metrics {
 	for _, reason := range refusals.Reasons() {
 		m.refusals.WithLabelValues(string(reason))
 	}
-	m.passedThrough = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_passed_through_total",
-		Help: "Requests passed through to ZITADEL by HTTP status; 0 if the client disconnected before the response.",
-	}, []string{"status"})
-	m.panics = made.NewCounter(prometheus.CounterOpts{
-		Name: "v1adapter_panics_total", Help: "Panics while handling requests. Each one is a bug: see the log.",
-	})
-	m.breakerChanges = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_breaker_changes_total", Help: "State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.",
-	}, []string{"state"})
 	for _, state := range []v2client.BreakerState{v2client.BreakerClosed, v2client.BreakerHalfOpen, v2client.BreakerOpen} {
 		m.breakerChanges.WithLabelValues(state.String())
 	}
-	made.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "v1adapter_breaker_open", Help: "1 while the circuit breaker refuses v1 calls, else 0.",
-	}, func() float64 {
-		if from.Breaker() == v2client.BreakerOpen {
-			return 1
-		}
-		return 0
-	})
-	m.registerMigration(made, from)
-	m.registerReloads(made)
-	made.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "v1adapter_build_info", Help: "1, with the adapter's version and Go's.",
-		ConstLabels: prometheus.Labels{"version": from.Version, "goversion": runtime.Version()},
-	}, func() float64 { return 1 })
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
-}
-
-// registerMigration makes the metrics of the way to v1's end.
-func (m *Metrics) registerMigration(made promauto.Factory, from Sources) {
-	m.shadows = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_shadow_total",
-		Help: "Calls of native v1 that the adapter judged too, by method and result: agrees, undecided (only the write can know), differs, dropped.",
-	}, []string{"method", "result"})
-	m.shadowDifferences = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_shadow_differences_total", Help: "Calls of native v1 that the adapter would have answered otherwise, by native v1's error id and the adapter's.",
-	}, []string{"method", "native", "verdict"})
-	m.usageUnnamed = made.NewCounter(prometheus.CounterOpts{
-		Name: "v1adapter_usage_unnamed_calls_total", Help: "Calls whose callers the ledger of usage had no room to tell apart.",
-	})
-	m.usageFailures = made.NewCounter(prometheus.CounterOpts{
-		Name: "v1adapter_usage_write_failures_total", Help: "Times that usage.store took nothing. Calls are kept in memory until it does.",
-	})
-	for name, each := range map[string]struct {
-		help string
-		at   func() time.Time
-	}{
-		"v1adapter_brownout_next_timestamp_seconds": {"Unix time at which the next brownout begins, or the present one began; 0 for none.", from.NextBrownout},
-		"v1adapter_sunset_timestamp_seconds":        {"Unix time at which v1 ends (deprecation.sunset); 0 for none.", from.Sunset},
-	} {
-		made.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: each.help}, func() float64 {
-			if at := each.at(); !at.IsZero() {
-				return float64(at.Unix())
-			}
-			return 0
-		})
-	}
-}
-
-// registerReloads makes the metrics of what is loaded again while the adapter runs.
-func (m *Metrics) registerReloads(made promauto.Factory) {
-	m.configReloads = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_config_reloads_total", Help: "Reloads of the configuration by result: ok or error.",
-	}, []string{"result"})
-	m.configSuccess = made.NewGauge(prometheus.GaugeOpts{
-		Name: "v1adapter_config_last_reload_successful", Help: "1 if the last reload of the configuration was accepted, else 0.",
-	})
-	m.configTime = made.NewGauge(prometheus.GaugeOpts{
-		Name: "v1adapter_config_last_reload_success_timestamp_seconds", Help: "Unix time at which the current configuration was accepted.",
-	})
-	m.certificateReloads = made.NewCounterVec(prometheus.CounterOpts{
-		Name: "v1adapter_certificate_reloads_total",
-		Help: "Reloads of changed certificate files by certificate (server, admin, upstream) and result (ok, error). " +
-			"After an error the old certificate stays in use.",
-	}, []string{"certificate", "result"})
-	m.certificateExpiry = made.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "v1adapter_certificate_expiry_timestamp_seconds", Help: "Unix time at which the current certificate expires.",
-	}, []string{"certificate"})
-	for _, result := range []string{"ok", "error"} { // at zero, so that the first one is an increase
+	for _, result := range []string{"ok", "error"} {
 		m.configReloads.WithLabelValues(result)
 		for _, certificate := range []string{CertificateServer, CertificateAdmin, CertificateUpstream} {
 			m.certificateReloads.WithLabelValues(certificate, result)
@@ -185,19 +174,6 @@ func (m *Metrics) registerReloads(made promauto.Factory) {
 	}
 	m.configSuccess.Set(1)
 	m.configTime.SetToCurrentTime()
-}
-
-// histogram has buckets for scrapers that do not know native histograms, from the half
-// millisecond that the adapter itself may take to the default of upstream.timeout.
-func histogram(name, help string) prometheus.HistogramOpts {
-	return prometheus.HistogramOpts{
-		Name: name, Help: help,
-		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		// Each bucket of the native histogram is a tenth wider than the one before.
-		NativeHistogramBucketFactor:     1.1,
-		NativeHistogramMaxBucketNumber:  160,
-		NativeHistogramMinResetDuration: time.Hour,
-	}
 }
 
 // Handler returns the handler of /metrics.

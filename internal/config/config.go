@@ -4,18 +4,18 @@ package config
 
 import (
 	"log/slog"
+	"reflect"
 	"time"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/listener"
-	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
 
 // Config is the whole configuration. docs/configuration.md and config.schema.json are
-// generated from the comments of its fields, without "<Name> is", from their types, and from
-// Default. config.yaml is the annotated example.
+// generated from the comments of its fields, without "<Name> is", their types and their
+// defaults. config.yaml is the annotated example.
 type Config struct {
 	// Server is the listener for legacy clients.
 	Server Server `yaml:"server"`
@@ -33,7 +33,7 @@ type Config struct {
 	// "off": v2's permission check alone, with a single upstream call. In every
 	// organization in which the caller may write users, and its own password without
 	// any role.
-	OrgScope adapter.OrgScope `yaml:"orgScope"`
+	OrgScope adapter.OrgScope `yaml:"orgScope" default:"strict"`
 	// Messages are the texts of refusals.
 	Messages Messages `yaml:"messages"`
 	// Passthrough is the way of every request that is not translated: to ZITADEL, and
@@ -74,7 +74,7 @@ type Server struct {
 	// which no host means all addresses and port 0 any free port; or "unix:/path", a Unix
 	// socket to which its group may connect. Passwords arrive here: keep it on loopback,
 	// or use TLS. Flag --listen. Needs a restart.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" default:"127.0.0.1:8080"`
 	// TLS is TLS for server.listen, with HTTP/2 by ALPN. The files are
 	// PEM, and are loaded again when they change; an error in them is logged, and the old
 	// certificates stay in use. Turning TLS on or off needs a restart.
@@ -98,16 +98,16 @@ type Server struct {
 	ProxyProtocol bool `yaml:"proxyProtocol"`
 	// GRPCHealth is the program that answers grpc.health.v1.Health: "upstream" is
 	// ZITADEL, or the adapter if passthrough.enabled is false; "own" is the adapter.
-	GRPCHealth grpcservices.Answerer `yaml:"grpcHealth"`
+	GRPCHealth grpcservices.Answerer `yaml:"grpcHealth" default:"upstream"`
 	// GRPCReflection is the program that answers gRPC server reflection, with the values of
 	// server.grpcHealth. The adapter's own lists only v1's management service.
-	GRPCReflection grpcservices.Answerer `yaml:"grpcReflection"`
+	GRPCReflection grpcservices.Answerer `yaml:"grpcReflection" default:"upstream"`
 	// ShutdownDelay is how long everything goes on after SIGTERM or SIGINT while /readyz
 	// already answers 503, so that load balancers notice. 0s means no delay.
 	ShutdownDelay time.Duration `yaml:"shutdownDelay"`
 	// ShutdownTimeout is how long calls in flight may go on after server.shutdownDelay,
 	// when nothing new is accepted any more. Above 0s.
-	ShutdownTimeout time.Duration `yaml:"shutdownTimeout"`
+	ShutdownTimeout time.Duration `yaml:"shutdownTimeout" default:"15s"`
 }
 
 // ServerTLS is the section server.tls. See [listener.TLSFiles].
@@ -120,7 +120,7 @@ type ServerTLS struct {
 	// KeyFile are the files of the private keys of server.tls.certFile, in the same order.
 	KeyFile []string `yaml:"keyFile"`
 	// MinVersion is the lowest version of TLS: 1.2 (without the suites that use CBC) or 1.3.
-	MinVersion listener.TLSVersion `yaml:"minVersion"`
+	MinVersion listener.TLSVersion `yaml:"minVersion" default:"1.2"`
 	// ClientCAFile is the file of the CAs of client certificates: clients must show a
 	// certificate of one of them. It needs server.tls.certFile. "" asks for no client
 	// certificate.
@@ -139,7 +139,7 @@ type Admin struct {
 	// migration page at /. It has the form of server.listen. All but the first two answer
 	// requests that come to a loopback address or a Unix socket; others need
 	// admin.tokenFile or admin.tls.clientCAFile. Flag --admin-listen. Needs a restart.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" default:"127.0.0.1:9090"`
 	// TokenFile is a file with a token that all but /healthz and /readyz ask for, as
 	// "Authorization: Bearer TOKEN", wherever requests come from. It is read at each
 	// request. "" asks for none.
@@ -197,7 +197,7 @@ type Upstream struct {
 	// "connect": for ZITADEL v4 and later, over HTTP/1.1 keep-alive connections.
 	//
 	// "grpc": for every version, over HTTP/2 (h2c with an http URL).
-	Protocol v2client.Protocol `yaml:"protocol"`
+	Protocol v2client.Protocol `yaml:"protocol" default:"auto"`
 	// Host is the name under which ZITADEL is asked: ZITADEL finds its instance by it,
 	// and names itself by it in tokens (the issuer). It decides Host and all headers by
 	// which ZITADEL would take another name. Clients' x-zitadel-instance-host and
@@ -212,17 +212,17 @@ type Upstream struct {
 	// "client": the name that the client dialled, or that one of server.trustedProxies
 	// says it dialled: for a gateway in front of several instances. The issuer is that
 	// name's, with its port and scheme.
-	Host string `yaml:"host"`
+	Host string `yaml:"host" default:"upstream"`
 	// Timeout is the time for all upstream calls of one v1 call together, retries
 	// included. A client's own shorter deadline (Grpc-Timeout header, gRPC deadline)
 	// takes precedence. Above 0s. What passes through has passthrough.responseTimeout.
 	// ZITADEL may need long: with bcrypt's cost of 14, its default, each call takes a
 	// second of one of its cores, and calls that come together share them.
-	Timeout time.Duration `yaml:"timeout"`
+	Timeout time.Duration `yaml:"timeout" default:"1m"`
 	// ReadTimeout is how long ZITADEL may answer nothing, neither a look-up that comes before
 	// the write nor any other call, before the look-up is given up and, as retry allows, made
 	// again. Above 0s.
-	ReadTimeout time.Duration `yaml:"readTimeout"`
+	ReadTimeout time.Duration `yaml:"readTimeout" default:"20s"`
 	// TLS is TLS towards ZITADEL, and only allowed with an https URL. The files are PEM,
 	// and are loaded again when they change; an error in them is logged, and the old
 	// certificates stay in use.
@@ -259,11 +259,11 @@ type Passthrough struct {
 	// Enabled is whether every request that is not translated goes to ZITADEL. If false,
 	// it is answered with HTTP 404 or UNIMPLEMENTED, in v1's shape, and rollout.percent
 	// must be 100.
-	Enabled bool `yaml:"enabled"`
+	Enabled bool `yaml:"enabled" default:"true"`
 	// ResponseTimeout is how long ZITADEL may take to begin its answer once it has the
 	// whole request. 0s means no limit. gRPC calls (but not gRPC-Web) have deadlines of
 	// their own and are never limited.
-	ResponseTimeout time.Duration `yaml:"responseTimeout"`
+	ResponseTimeout time.Duration `yaml:"responseTimeout" default:"1m"`
 }
 
 // Rollout is the section rollout. See [adapter.Rollout].
@@ -272,7 +272,7 @@ type Rollout struct {
 	// native v1 answers the others, which needs passthrough.enabled. All calls for one
 	// user go the same way, on every replica, by a hash of the user id, and a larger
 	// share only moves users from v1 to v2. 0 translates nothing and only counts calls.
-	Percent adapter.Rollout `yaml:"percent"`
+	Percent adapter.Rollout `yaml:"percent" default:"100"`
 	// Shadow is whether calls that native v1 answers are judged by the adapter too, by
 	// reading alone, after the answer: their outcome is compared, and differences are logged
 	// and counted in v1adapter_shadow_total. A judgement costs ZITADEL what a translated call
@@ -285,31 +285,31 @@ type Breaker struct {
 	// MinimumCalls is the number of failures in a row at which the breaker opens, and the
 	// number of calls within breaker.window below which breaker.failureRate does not open
 	// it. At least 1.
-	MinimumCalls int `yaml:"minimumCalls"`
+	MinimumCalls int `yaml:"minimumCalls" default:"10"`
 	// FailureRate is the share of failed calls within breaker.window from which on the
 	// breaker opens. Above 0, up to 1.
-	FailureRate float64 `yaml:"failureRate"`
+	FailureRate float64 `yaml:"failureRate" default:"0.5"`
 	// Window is how far back calls are counted. At least 100ms.
-	Window time.Duration `yaml:"window"`
+	Window time.Duration `yaml:"window" default:"10s"`
 	// OpenFor is how long all calls are refused. Then the next call makes the adapter ask
 	// ZITADEL, without a token, whether it is there, and calls wait for its answer. Above
 	// 0s.
-	OpenFor time.Duration `yaml:"openFor"`
+	OpenFor time.Duration `yaml:"openFor" default:"5s"`
 }
 
 // Retry is the section retry. See [v2client.RetryConfig].
 type Retry struct {
 	// Attempts is the largest number of attempts at a call, from 1 to 10. 1 means no
 	// retries.
-	Attempts int `yaml:"attempts"`
+	Attempts int `yaml:"attempts" default:"3"`
 	// BaseDelay is the longest delay until the second attempt; it doubles with each
 	// further attempt, up to retry.maxDelay. The delay itself is random. Above 0s.
-	BaseDelay time.Duration `yaml:"baseDelay"`
+	BaseDelay time.Duration `yaml:"baseDelay" default:"25ms"`
 	// MaxDelay is the longest delay until any attempt. At least retry.baseDelay.
-	MaxDelay time.Duration `yaml:"maxDelay"`
+	MaxDelay time.Duration `yaml:"maxDelay" default:"500ms"`
 	// Budget is the number of retries for each call, on average over time, so that
 	// retries do not multiply an outage. From 0 to 1; 0 means no retries.
-	Budget float64 `yaml:"budget"`
+	Budget float64 `yaml:"budget" default:"0.2"`
 }
 
 // Limits is the section limits. See [adapter.Limits] and [listener.Config].
@@ -318,23 +318,23 @@ type Limits struct {
 	// from the end of its request. Further ones are refused at once with gRPC code 14,
 	// HTTP 503 and Retry-After. 0 means no limit. What passes through is ZITADEL's to
 	// limit.
-	CallsInFlight int `yaml:"callsInFlight"`
+	CallsInFlight int `yaml:"callsInFlight" default:"1000"`
 	// BodyTimeout is how long a v1 call may take from its headers to the end of its
 	// body, and how long a stream of the adapter's own gRPC services may last. Above 0s.
-	BodyTimeout time.Duration `yaml:"bodyTimeout"`
+	BodyTimeout time.Duration `yaml:"bodyTimeout" default:"30s"`
 	// HeaderTimeout is how long a connection may take until the headers of a request are
 	// complete, TLS handshake included. Above 0s. Needs a restart.
-	HeaderTimeout time.Duration `yaml:"headerTimeout"`
+	HeaderTimeout time.Duration `yaml:"headerTimeout" default:"10s"`
 	// IdleTimeout is how long a connection may wait for its next request. Above 0s. Needs
 	// a restart.
-	IdleTimeout time.Duration `yaml:"idleTimeout"`
+	IdleTimeout time.Duration `yaml:"idleTimeout" default:"2m"`
 	// WriteTimeout is how long a client may take to read what is written to it: the whole
 	// answer to a v1 call, or a piece of what passes through. WebSockets are not limited.
 	// Above 0s. Needs a restart.
-	WriteTimeout time.Duration `yaml:"writeTimeout"`
+	WriteTimeout time.Duration `yaml:"writeTimeout" default:"1m"`
 	// HeaderBytes is the size, in bytes, that the headers of a request may have. Larger
 	// ones are refused with HTTP 431. At least 4096. Needs a restart.
-	HeaderBytes int `yaml:"headerBytes"`
+	HeaderBytes int `yaml:"headerBytes" default:"65536"`
 	// ConnectionsPerPeer is the number of connections that a peer (an IPv4 address, or an
 	// IPv6 /64) may have at once. New ones are closed immediately. All clients of a proxy
 	// are one peer; peers on a Unix socket are not limited. 0 means no limit. Needs a
@@ -347,7 +347,7 @@ type Limits struct {
 	CallerRate float64 `yaml:"callerRate"`
 	// CallerBurst is the number of translated calls with one token that may come at once.
 	// At least 1, if limits.callerRate is not 0.
-	CallerBurst int `yaml:"callerBurst"`
+	CallerBurst int `yaml:"callerBurst" default:"20"`
 }
 
 // Log is the section log.
@@ -356,9 +356,9 @@ type Log struct {
 	// Each v1 call is one line, at level info, or warn if the upstream failed; each
 	// request that passes through is one at debug. Logs never contain a password or a
 	// token. Flag --log-level.
-	Level slog.Level `yaml:"level"`
+	Level slog.Level `yaml:"level" default:"info"`
 	// Format is "json" or "text". Needs a restart.
-	Format Format `yaml:"format"`
+	Format Format `yaml:"format" default:"json"`
 }
 
 // Format is how the log is written.
@@ -370,33 +370,11 @@ const (
 	FormatText Format = "text"
 )
 
-// Default is the configuration in which no key is set. Only upstream.url has no
-// default.
+// Default is the configuration in which no key is set. Only upstream.url has no default.
 func Default() Config {
-	return Config{
-		Server: Server{
-			Listen: "127.0.0.1:8080", TrustedProxies: []string{},
-			TLS:        ServerTLS{CertFile: []string{}, KeyFile: []string{}, MinVersion: listener.TLS12},
-			GRPCHealth: grpcservices.AnswererUpstream, GRPCReflection: grpcservices.AnswererUpstream,
-			ShutdownTimeout: 15 * time.Second,
-		},
-		Admin:       Admin{Listen: "127.0.0.1:9090", Hosts: []string{}},
-		Upstream:    Upstream{Protocol: v2client.ProtocolAuto, Host: upstream.HostUpstream, Timeout: time.Minute, ReadTimeout: 20 * time.Second},
-		OrgScope:    adapter.OrgScopeStrict,
-		Passthrough: Passthrough{Enabled: true, ResponseTimeout: time.Minute},
-		Rollout:     Rollout{Percent: adapter.RolloutAll},
-		Deprecation: Deprecation{
-			AfterSunset: adapter.AfterSunsetServe, Brownouts: []string{}, BrownoutPercent: adapter.RolloutAll,
-			BrownoutCallers: []string{}, Exempt: []string{},
-		},
-		Usage:   Usage{Retention: 400 * 24 * time.Hour},
-		Breaker: Breaker{MinimumCalls: 10, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: 5 * time.Second},
-		Retry:   Retry{Attempts: 3, BaseDelay: 25 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Budget: 0.2},
-		Limits: Limits{
-			CallsInFlight: 1000, BodyTimeout: 30 * time.Second,
-			HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, WriteTimeout: time.Minute, HeaderBytes: 64 << 10,
-			CallerBurst: 20,
-		},
-		Log: Log{Level: slog.LevelInfo, Format: FormatJSON},
+	var config Config
+	for _, field := range fieldsOf(reflect.ValueOf(&config).Elem(), "") {
+		_ = setField(field.value, field.unset) // fails without a default: zero stays
 	}
+	return config
 }

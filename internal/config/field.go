@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// field is one key and its value.
+// field is one key, its value, and the text of its default.
 type field struct {
 	key   string
 	value reflect.Value
+	unset string
 }
 
 // fieldsOf lists the keys of a section and of the sections in it. The prefix is the
@@ -25,7 +26,7 @@ func fieldsOf(of reflect.Value, prefix string) []field {
 			fields = append(fields, fieldsOf(value, key+".")...)
 			continue
 		}
-		fields = append(fields, field{key: key, value: value})
+		fields = append(fields, field{key, value, structField.Tag.Get("default")})
 	}
 	return fields
 }

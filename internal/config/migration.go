@@ -23,7 +23,7 @@ type Deprecation struct {
 	SuccessorLink string `yaml:"successorLink"`
 	// AfterSunset is what happens to calls after deprecation.sunset: "serve" goes on as
 	// before, "refuse" refuses them with gRPC code 12 and HTTP 410.
-	AfterSunset adapter.AfterSunset `yaml:"afterSunset"`
+	AfterSunset adapter.AfterSunset `yaml:"afterSunset" default:"serve"`
 	// Brownouts are the times in which calls are refused with gRPC code 14, HTTP 503 and
 	// Retry-After, so that callers notice before the end: "FROM/TO", such as
 	// "2027-01-11T09:00:00Z/2027-01-11T10:00:00Z", or "CRON for DURATION", such as "0 9 * *
@@ -32,7 +32,7 @@ type Deprecation struct {
 	// BrownoutPercent is the share of callers whom brownouts refuse, from 0 to 100. A larger
 	// share only adds callers. Less than 100 takes one more call to ZITADEL for each
 	// token, which says whose it is.
-	BrownoutPercent adapter.Rollout `yaml:"brownoutPercent"`
+	BrownoutPercent adapter.Rollout `yaml:"brownoutPercent" default:"100"`
 	// BrownoutCallers are the ids of the only users whose calls brownouts refuse, whatever
 	// deprecation.brownoutPercent says. An empty list means all.
 	BrownoutCallers []string `yaml:"brownoutCallers"`
@@ -51,7 +51,7 @@ type Usage struct {
 	Store string `yaml:"store"`
 	// Retention is how long days are kept in usage.store. 0s means for ever. Needs a
 	// restart.
-	Retention time.Duration `yaml:"retention"`
+	Retention time.Duration `yaml:"retention" default:"9600h"`
 	// Identify is whether callers of whom only the token is known, because native v1 answers
 	// them or because of "orgScope: off", are asked for, once a token, so that the ledger
 	// and the log have their user ids. Their calls wait for that.

@@ -58,12 +58,11 @@ func removeStale(ctx context.Context, path string) error {
 		return nil //nolint:nilerr // Listen reports what is wrong
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
-	if err == nil {
-		_ = conn.Close()
-		return nil
-	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return os.Remove(path)
+	}
+	if err == nil {
+		_ = conn.Close()
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
+	"regexp"
 
 	"zitadel-v1-adapter/internal/refusals"
 )
@@ -38,19 +38,11 @@ func (c *tlsConn) reportFailure(err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		return
 	}
-	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
+	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && record.Conn != nil && httpBegins.Match(record.RecordHeader[:]) {
 		_, _ = io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS: use an https:// URL.\n")
 	}
 	c.refused.Add(refusals.TLS, c.RemoteAddr().String(), "TLS handshake: "+err.Error())
 }
 
-// looksLikeHTTP reports whether what came instead of a TLS record begins like an HTTP
-// request.
-func looksLikeHTTP(header [5]byte) bool {
-	for _, prefix := range []string{"GET /", "HEAD ", "POST ", "PUT /", "DELET", "PATCH", "OPTIO"} {
-		if strings.HasPrefix(string(header[:]), prefix) {
-			return true
-		}
-	}
-	return false
-}
+// httpBegins is how a request begins that comes instead of a TLS record.
+var httpBegins = regexp.MustCompile("^(GET /|HEAD |POST |PUT /|DELET|PATCH|OPTIO)")

@@ -3,6 +3,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -95,17 +96,8 @@ func (t *Telemetry) Close() {
 // isWanted reports whether the variables ask for traces. The SDK's own default would be to
 // send them to localhost.
 func isWanted() bool {
-	if strings.EqualFold(variable("OTEL_SDK_DISABLED"), "true") {
-		return false
-	}
-	switch exporter := variable("OTEL_TRACES_EXPORTER"); exporter {
-	case "none":
-		return false
-	case "":
-		return variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" || variable("OTEL_EXPORTER_OTLP_ENDPOINT") != ""
-	default:
-		return true
-	}
+	exporter := cmp.Or(variable("OTEL_TRACES_EXPORTER"), exporterVariable("ENDPOINT"))
+	return exporter != "" && exporter != "none" && !strings.EqualFold(variable("OTEL_SDK_DISABLED"), "true")
 }
 
 // variable is a variable's value as the SDK reads it: one that is blank is not set.
@@ -115,13 +107,12 @@ func variable(name string) string { return strings.TrimSpace(os.Getenv(name)) }
 const protocolGRPC = "grpc"
 
 // protocol is how spans are sent.
-func protocol() string {
-	for _, name := range variants("PROTOCOL") {
-		if value := variable(name); value != "" {
-			return value
-		}
-	}
-	return "http/protobuf"
+func protocol() string { return cmp.Or(exporterVariable("PROTOCOL"), "http/protobuf") }
+
+// exporterVariable is the value of an option of the exporter's.
+func exporterVariable(option string) string {
+	names := variants(option)
+	return cmp.Or(variable(names[0]), variable(names[1]))
 }
 
 // variants are the variables of an option of the exporter's, the one for traces first.

@@ -79,10 +79,15 @@ func (o Override) apply(config *Config) error {
 // check. The error has every mistake.
 func (c Config) Validate() error {
 	const minHeaderBytes = 4096
+	onSocket := c.Server.ProxyProtocol && strings.HasPrefix(c.Server.Listen, "unix:")
+	isAddress := func(proxy string) bool { return proxy != "unix" }
 	return errors.Join(
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
 		of("server.listen", listener.ValidateAddress(c.Server.Listen)),
-		c.Server.checkProxyProtocol(),
+		checkf(!onSocket, "server.proxyProtocol: true: server.listen is %q: use host:port there, or false here", c.Server.Listen),
+		checkf(onSocket || !c.Server.ProxyProtocol || slices.ContainsFunc(c.Server.TrustedProxies, isAddress),
+			`server.proxyProtocol: true: server.trustedProxies is %q: list there the load balancers that send the header, such as "10.0.0.0/8", or use false here`,
+			c.Server.TrustedProxies),
 		of("admin.listen", listener.ValidateAddress(c.Admin.Listen)),
 		c.Server.TLS.Files().Validate(),
 		c.Admin.TLS.Files().Validate(),
@@ -96,20 +101,6 @@ func (c Config) Validate() error {
 		checkf(c.Limits.ConnectionsPerPeer >= 0, "limits.connectionsPerPeer: %d: use a number such as 100, or 0 for no limit", c.Limits.ConnectionsPerPeer),
 		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),
 	)
-}
-
-// checkProxyProtocol looks for proxies that could send its header.
-func (s Server) checkProxyProtocol() error {
-	isAddress := func(proxy string) bool { return proxy != "unix" }
-	switch {
-	case !s.ProxyProtocol:
-		return nil
-	case strings.HasPrefix(s.Listen, "unix:"):
-		return fmt.Errorf("server.proxyProtocol: true: server.listen is %q: use host:port there, or false here", s.Listen)
-	case !slices.ContainsFunc(s.TrustedProxies, isAddress):
-		return fmt.Errorf(`server.proxyProtocol: true: server.trustedProxies is %q: list there the load balancers that send the header, such as "10.0.0.0/8", or use false here`, s.TrustedProxies)
-	}
-	return nil
 }
 
 // checkf returns an error unless ok.

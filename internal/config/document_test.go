@@ -15,37 +15,99 @@ import (
 	"zitadel-v1-adapter/internal/config"
 )
 
-//go:generate go test . -run TestConfiguration(Document|Schema) -update
+//go:generate go test . -run TestConfigurationSchema -update
 
-var update = flag.Bool("update", false, "write the generated part of docs/configuration.md, and config.schema.json")
+var update = flag.Bool("update", false, "write config.schema.json")
 
-// docs/configuration.md says of every key what the comment of its field and the
-// default say. With -update, it is made to.
-func TestConfigurationDocument(t *testing.T) {
-	t.Parallel()
-	const (
-		path    = "../../docs/configuration.md"
-		command = "go test ./internal/config -run TestConfigurationDocument -update"
-		begin   = "<!-- Generated from the comments in internal/config: " + command + " -->\n"
-		end     = "<!-- End of the generated part. -->\n"
-	)
-	content, err := os.ReadFile(path)
+// description is what docs/configuration.md says of the keys.
+type description struct {
+	outline []string          // its headings, and of its rows the key and the default
+	about   map[string]string // by key or section
+}
+
+var (
+	headingLine = regexp.MustCompile("^### `(.+)`$")
+	rowLine     = regexp.MustCompile("^(\\| `(.+?)` \\| (?:none|`.*?`) \\|) (.*) \\|$")
+)
+
+func readDescription(t *testing.T) description {
+	t.Helper()
+	content, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	introduction, rest, begins := strings.Cut(string(content), begin)
-	_, after, ends := strings.Cut(rest, end)
-	if !begins || !ends {
-		t.Fatalf("%s lacks one of these lines:\n%s%s", path, begin, end)
+	_, keys, found := strings.Cut(string(content), "\n## Keys\n")
+	if !found {
+		t.Fatal("docs/configuration.md has no heading Keys")
 	}
-	document := keyDocument{comments: readFieldComments(t)}
-	document.section(t, "", "", reflect.ValueOf(config.Default()))
-	for _, key := range config.Keys() {
-		if !strings.Contains(document.String(), "\n| `"+key+"` | ") {
-			t.Errorf("no row for %s", key)
+	keys, _, _ = strings.Cut(keys, "\n## ")
+	d := description{about: map[string]string{}}
+	section := ""
+	for line := range strings.SplitSeq(keys, "\n") {
+		if heading := headingLine.FindStringSubmatch(line); heading != nil {
+			section = heading[1]
+			d.outline = append(d.outline, line)
+		} else if row := rowLine.FindStringSubmatch(line); row != nil {
+			d.outline = append(d.outline, row[1])
+			d.about[row[2]] = withoutMarkdown(row[3])
+		} else if line != "" && section != "" && !strings.HasPrefix(line, "|") {
+			d.about[section] = strings.TrimSpace(d.about[section] + " " + withoutMarkdown(line))
 		}
 	}
-	wantFile(t, path, string(content), introduction+begin+document.String()+"\n"+end+after, command)
+	return d
+}
+
+// withoutMarkdown is a text for editors, most of which show it as it is: keys and flags stand in it
+// without a mark, and values in quotation marks.
+func withoutMarkdown(text string) string {
+	plain := regexp.MustCompile(`^(""|--[a-z-]+|[a-z][a-zA-Z0-9]*(\.[a-zA-Z0-9]+)+|orgScope)$`)
+	text = regexp.MustCompile("`[^`]*`").ReplaceAllStringFunc(text, func(code string) string {
+		if code = strings.Trim(code, "`"); plain.MatchString(code) {
+			return code
+		}
+		return `"` + code + `"`
+	})
+	return strings.NewReplacer(`\|`, "|", "<br>", "\n\n").Replace(text)
+}
+
+// sentences is what is said of a key or a section.
+func (d description) sentences(t *testing.T, key string) string {
+	t.Helper()
+	if about := d.about[key]; len(about) > 1 && strings.HasSuffix(about, ".") {
+		return about
+	}
+	t.Errorf("docs/configuration.md says of %s %q, want whole sentences", key, d.about[key])
+	return ""
+}
+
+// docs/configuration.md describes every section and every key, in the order of the structs, and
+// names its default.
+func TestConfigurationDocument(t *testing.T) {
+	t.Parallel()
+	got, want := readDescription(t).outline, outline("", reflect.ValueOf(config.Default()))
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/configuration.md is not what internal/config says:\n%s",
+			lineDiff(strings.Join(got, "\n"), strings.Join(want, "\n")))
+	}
+}
+
+// outline is a section's headings and rows, then those of the sections in it. The path of the
+// whole configuration is "".
+func outline(path string, fields reflect.Value) []string {
+	var rows, sections []string
+	for field, value := range fields.Fields() {
+		key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
+		heading, row := "### `"+key+"`", "| `"+key+"` | "+printed(value)+" |"
+		switch {
+		case value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]():
+			sections = append(append(sections, heading), outline(key, value)...)
+		case path == "":
+			sections = append(sections, heading, row)
+		default:
+			rows = append(rows, row)
+		}
+	}
+	return append(rows, sections...)
 }
 
 // wantFile compares the content of a generated file with what it should be. With -update, the
@@ -61,66 +123,6 @@ func wantFile(t *testing.T, path, content, want, command string) {
 	default:
 		t.Errorf("%s is not what internal/config says:\n%s\nTo update it: %s", path, lineDiff(content, want), command)
 	}
-}
-
-// keyDocument is the generated part: a heading, an introduction and a table for each
-// section, and for each key that is in none.
-type keyDocument struct {
-	strings.Builder
-
-	comments fieldComments
-}
-
-// section writes about a section, then about those in it. The path of the whole
-// configuration is "".
-func (d *keyDocument) section(t *testing.T, path, introduction string, fields reflect.Value) {
-	t.Helper()
-	if path != "" {
-		d.heading(path)
-		fmt.Fprintf(d, "\n%s\n", introduction)
-		d.tableHead()
-	}
-	var sections []func()
-	for field, value := range fields.Fields() {
-		key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
-		what := inMarkdown(d.comments.about(t, fields.Type().Name(), field.Name))
-		switch {
-		case value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]():
-			sections = append(sections, func() { d.section(t, key, what, value) })
-		case path == "":
-			sections = append(sections, func() {
-				d.heading(key)
-				d.tableHead()
-				d.row(key, what, value)
-			})
-		default:
-			d.row(key, what, value)
-		}
-	}
-	for _, write := range sections {
-		write()
-	}
-}
-
-func (d *keyDocument) heading(key string) { fmt.Fprintf(d, "\n### `%s`\n", key) }
-
-func (d *keyDocument) tableHead() { fmt.Fprint(d, "\n| key | default | what |\n| --- | --- | --- |\n") }
-
-func (d *keyDocument) row(key, what string, value reflect.Value) {
-	fmt.Fprintf(d, "| `%s` | %s | %s |\n", key, printed(value), what)
-}
-
-// inMarkdown is a comment in a table of Markdown. Keys, flags, and what has quotation marks,
-// become code.
-func inMarkdown(comment string) string {
-	code := regexp.MustCompile(`"[^"]*"|--[a-z-]+[a-z]|\b[a-z][a-zA-Z0-9]*(\.[a-zA-Z0-9]+)+|\borgScope\b`)
-	comment = code.ReplaceAllStringFunc(comment, func(found string) string {
-		if text := strings.Trim(found, `"`); text != "" {
-			found = text
-		}
-		return "`" + found + "`"
-	})
-	return strings.NewReplacer("|", `\|`, "\n\n", "<br>").Replace(comment)
 }
 
 // printed is a default in Markdown.

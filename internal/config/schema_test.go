@@ -18,13 +18,13 @@ import (
 	"zitadel-v1-adapter/internal/config"
 )
 
-// config.schema.json, a JSON Schema for editors, says of every key what the comment, the type
-// and the default of its field say. With -update, it is made to. interop/configuration holds it
-// against what the program takes.
+// config.schema.json, a JSON Schema for editors, says of every key what docs/configuration.md, the
+// type and the default of its field say. With -update, it is made to. interop/configuration holds
+// it against what the program takes.
 func TestConfigurationSchema(t *testing.T) {
 	t.Parallel()
 	const path = "../../config.schema.json" // beside config.yaml, which names it
-	schema := section(t, readFieldComments(t), reflect.ValueOf(config.Default()))
+	schema := section(t, readDescription(t), "", reflect.ValueOf(config.Default()))
 	schema["$schema"], schema["title"] = "https://json-schema.org/draft/2020-12/schema", "The configuration of zitadel-v1-adapter"
 	schema["$defs"] = kinds()
 	made, err := json.MarshalIndent(schema, "", "  ")
@@ -43,14 +43,15 @@ type object = map[string]any
 
 // section is the schema of a section and of those in it. A key without a value is as good as
 // none.
-func section(t *testing.T, comments fieldComments, fields reflect.Value) object {
+func section(t *testing.T, described description, path string, fields reflect.Value) object {
 	t.Helper()
 	properties := object{}
 	for field, value := range fields.Fields() {
-		about := comments.about(t, fields.Type().Name(), field.Name)
+		key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
+		about := described.sentences(t, key)
 		var schema object
 		if value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]() {
-			schema = section(t, comments, value)
+			schema = section(t, described, key, value)
 		} else {
 			schema = schemaOf(t, value, about)
 		}
@@ -120,7 +121,7 @@ func schemaOf(t *testing.T, value reflect.Value, about string) object {
 	}
 }
 
-// bounded is the schema of a number with the bounds that its comment names.
+// bounded is the schema of a number with the bounds that its description names.
 func bounded(kind, about string) object {
 	schema := object{"type": kind}
 	for keyword, phrase := range map[string]string{

@@ -12,14 +12,10 @@ import (
 	"zitadel-v1-adapter/internal/listener"
 )
 
-// Override sets one key, by its path such as "upstream.url". The elements of a list
-// are separated by commas.
+// Override sets one key. The elements of a list are separated by commas.
 type Override struct {
-	Key   string
-	Value string
-	// From is the source that errors name, such as a variable or a flag; "" means that
-	// they name the key.
-	From string
+	Key, Value string // the key by its path, such as "upstream.url"
+	From       string // what errors name, such as a variable or a flag; "": the key
 }
 
 // Load reads the file at path (none if path is ""), then the V1ADAPTER_ variables of

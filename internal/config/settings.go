@@ -13,12 +13,9 @@ import (
 
 // Setting is a key and its value, for people to read.
 type Setting struct {
-	// Key is the key's path, such as upstream.url.
-	Key string
-	// Value is the value without secrets; "" is none.
-	Value string
-	// Changed is whether the value is not the default.
-	Changed bool
+	Key     string // its path, such as upstream.url
+	Value   string // without secrets; "" is none
+	Changed bool   // from the default
 }
 
 // Settings lists every key of a configuration, in the order of the structs, without secrets:

@@ -14,20 +14,15 @@ import (
 
 // TLSFiles names the PEM files for a listener with TLS.
 type TLSFiles struct {
-	// CertFiles each contain a certificate of the server, followed by the intermediate
-	// certificates; KeyFiles contain their keys, in the same order. A client gets the first
-	// certificate that is for the name it asks for (SNI, RFC 6066 section 3) and that it
-	// understands, else the first. Default: no TLS.
+	// CertFiles each contain a certificate of the server, followed by the intermediate ones;
+	// KeyFiles contain their keys, in the same order. A client gets the first certificate for the
+	// name it asks for (SNI, RFC 6066 section 3) that it understands, else the first. None: no TLS.
 	CertFiles, KeyFiles []string
-	// MinVersion is the lowest version of TLS. Default: TLS12.
-	MinVersion TLSVersion
-	// ClientCAFile contains the CAs of client certificates. If it is set, handshakes without a
-	// valid client certificate are rejected, or with ClientsMayBeUnknown only those with an
-	// invalid one: the handler looks at Request.TLS. Default: none is requested.
-	ClientCAFile        string
-	ClientsMayBeUnknown bool
-	// Key is the configuration's section, for errors. Default: "server.tls".
-	Key string
+
+	MinVersion          TLSVersion // default: TLS12
+	ClientCAFile        string     // the CAs of the certificates that clients must show; "": none is requested
+	ClientsMayBeUnknown bool       // a client may show none; the handler looks at Request.TLS
+	Key                 string     // the configuration's section, for errors; default: "server.tls"
 }
 
 func (f TLSFiles) key(name string) string { return cmp.Or(f.Key, "server.tls") + "." + name }

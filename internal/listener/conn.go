@@ -81,7 +81,8 @@ func (c *Conn) Write(data []byte) (int, error) {
 
 // refusal is an answer with which net/http refuses a request. It is written in one piece: a
 // status line, and headers that no answer of a handler has in this order and without a Date.
-var refusal = regexp.MustCompile(`^HTTP/1\.1 ([45]\d\d)[^\r]*\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n`)
+var refusal = regexp.MustCompile("^HTTP/1\\.1 ([45]\\d\\d)[^\r]*\r\n" +
+	"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
 // HangUp makes the current request the connection's last one: Read returns io.EOF from
 // now on, although the request's body may not have ended. Writing still works. Call it

@@ -20,34 +20,21 @@ import (
 	"zitadel-v1-adapter/internal/refusals"
 )
 
-// Config configures a Server.
+// Config configures a Server. Times and limits are none if they are zero.
 type Config struct {
-	// Handler answers requests. Request.TLS is set if the connection uses TLS.
-	Handler http.Handler
-	// Certificates enables TLS. Default: plain text.
-	Certificates *Certificates
-	// HeaderTimeout limits the time until the headers of a request have been read, TLS
-	// handshake included. Default: no limit.
-	HeaderTimeout time.Duration
-	// IdleTimeout limits the time between two requests on a connection. Default: no limit.
-	IdleTimeout time.Duration
-	// WriteTimeout closes an HTTP/2 connection on which data could not be written for this
-	// long. Over HTTP/1.1, the handler has to set write deadlines. Default: no limit.
-	WriteTimeout time.Duration
-	// HeaderBytes limits the size of a request's headers, in bytes. Default: net/http's, 1 MiB.
-	HeaderBytes int
-	// ConnectionsPerPeer limits the open connections of a peer, which is an IPv4 address or an
-	// IPv6 /64. Further ones are closed at once. Unix sockets are not limited. Default: no limit.
-	ConnectionsPerPeer int
+	Handler            http.Handler  // answers requests; Request.TLS is set if the connection uses TLS
+	Certificates       *Certificates // for TLS; nil: plain text
+	HeaderTimeout      time.Duration // until the headers of a request are read, TLS handshake included
+	IdleTimeout        time.Duration // between two requests on a connection
+	WriteTimeout       time.Duration // for writing to an HTTP/2 connection; over HTTP/1.1 the handler sees to it
+	HeaderBytes        int           // of a request; 0: net/http's 1 MiB
+	ConnectionsPerPeer int           // open ones of an IPv4 address or an IPv6 /64, not of Unix sockets; more are closed
 	// IsProxy says whether a peer is a proxy that begins connections with a header of the PROXY
 	// protocol, for which it has HeaderTimeout. The client that the header names then counts as
-	// the peer. It must be safe for concurrent use. Default: none is one.
-	IsProxy func(peer netip.Addr) bool
-	// Refusals records each connection and request refused before the Handler. Default: none.
-	Refusals *refusals.Recorder
-	// Log receives net/http's error log without the parts of requests that it quotes.
-	// Default: none.
-	Log *slog.Logger
+	// the peer. It must be safe for concurrent use. nil: none is one.
+	IsProxy  func(peer netip.Addr) bool
+	Refusals *refusals.Recorder // of what is refused before the Handler; nil: none
+	Log      *slog.Logger       // of net/http's errors, without the parts of requests that it quotes; nil: none
 }
 
 // Server serves HTTP on one listener.

@@ -34,15 +34,11 @@ type Metrics struct {
 
 // Sources are what gauges show. They are asked at each scrape.
 type Sources struct {
-	// Breaker is the state of the breaker in force.
-	Breaker func() v2client.BreakerState
-	// CallsInFlight is the number of translated calls in progress.
-	CallsInFlight func() int
-	// NextBrownout is when the next brownout begins, or the present one began, and Sunset
-	// when v1 ends; zero is never.
-	NextBrownout, Sunset func() time.Time
-	// Version is the adapter's.
-	Version string
+	Breaker       func() v2client.BreakerState // of the core in force
+	CallsInFlight func() int                   // translated ones
+	NextBrownout  func() time.Time             // when the next one begins, or the present one began; zero: never
+	Sunset        func() time.Time             // when v1 ends; zero: never
+	Version       string                       // the adapter's
 }
 
 // Values of the label "certificate".
@@ -128,24 +124,25 @@ func (m maker) histograms(name, help string, labels ...string) *prometheus.Histo
 
 // show makes the gauges that ask the sources.
 func (m maker) show(from Sources) {
+	isOpen := map[v2client.BreakerState]float64{v2client.BreakerOpen: 1}
 	unix := func(at time.Time) float64 {
 		if at.IsZero() {
 			return 0
 		}
 		return float64(at.Unix())
 	}
-	isOpen := map[v2client.BreakerState]float64{v2client.BreakerOpen: 1}
-	for _, gauge := range []struct {
-		name, help string
-		value      func() float64
-	}{
-		{"v1adapter_calls_in_flight", "Translated calls in progress, as limits.callsInFlight counts them.", func() float64 { return float64(from.CallsInFlight()) }},
-		{"v1adapter_breaker_open", "1 while the circuit breaker refuses v1 calls, else 0.", func() float64 { return isOpen[from.Breaker()] }},
-		{"v1adapter_brownout_next_timestamp_seconds", "Unix time at which the next brownout begins, or the present one began; 0 for none.", func() float64 { return unix(from.NextBrownout()) }},
-		{"v1adapter_sunset_timestamp_seconds", "Unix time at which v1 ends (deprecation.sunset); 0 for none.", func() float64 { return unix(from.Sunset()) }},
-	} {
-		m.NewGaugeFunc(prometheus.GaugeOpts{Name: gauge.name, Help: gauge.help}, gauge.value)
+	made := func(name, help string, value func() float64) {
+		m.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
+	made("v1adapter_calls_in_flight", "Translated calls in progress, as limits.callsInFlight counts them.",
+		func() float64 { return float64(from.CallsInFlight()) })
+	made("v1adapter_breaker_open", "1 while the circuit breaker refuses v1 calls, else 0.",
+		func() float64 { return isOpen[from.Breaker()] })
+	made("v1adapter_brownout_next_timestamp_seconds",
+		"Unix time at which the next brownout begins, or the present one began; 0 for none.",
+		func() float64 { return unix(from.NextBrownout()) })
+	made("v1adapter_sunset_timestamp_seconds", "Unix time at which v1 ends (deprecation.sunset); 0 for none.",
+		func() float64 { return unix(from.Sunset()) })
 	m.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "v1adapter_build_info", Help: "1, with the adapter's version and Go's.",
 		ConstLabels: prometheus.Labels{"version": from.Version, "goversion": runtime.Version()},
@@ -181,8 +178,7 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Call counts a v1 call and the calls to ZITADEL that it took, and records how long they
-// lasted.
+// Call counts a v1 call and the calls to ZITADEL that it took, and how long they lasted.
 func (m *Metrics) Call(call adapter.Event) {
 	m.calls.WithLabelValues(call.Method, call.Protocol, call.Route, call.Code).Inc()
 	m.callSeconds.WithLabelValues(call.Method, call.Protocol, call.Route).Observe(call.Duration.Seconds())
@@ -239,14 +235,12 @@ func (m *Metrics) ConfigReloaded(err error) {
 	m.configTime.SetToCurrentTime()
 }
 
-// CertificateReloaded records a reload of certificate files; certificate is one of the
-// constants above, err is nil if the files were accepted.
+// CertificateReloaded records a reload of certificate files; err is nil if they were accepted.
 func (m *Metrics) CertificateReloaded(certificate string, err error) {
 	m.certificateReloads.WithLabelValues(certificate, result(err)).Inc()
 }
 
-// CertificateExpires records when the current certificate expires; certificate is one of
-// the constants above.
+// CertificateExpires records when the current certificate expires.
 func (m *Metrics) CertificateExpires(certificate string, at time.Time) {
 	m.certificateExpiry.WithLabelValues(certificate).Set(float64(at.Unix()))
 }

@@ -10,18 +10,16 @@ import (
 // environmentPrefix begins the variable of every key.
 const environmentPrefix = "V1ADAPTER_"
 
-// Variable is the environment variable of a key: V1ADAPTER_UPSTREAM_URL for
-// upstream.url.
+// Variable is the environment variable of a key: V1ADAPTER_UPSTREAM_URL for upstream.url.
 func Variable(key string) string {
 	return environmentPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // Keys lists the path of every key, in the order of the structs.
 func Keys() []string {
-	fields := fieldsOf(reflect.ValueOf(Default()), "")
-	keys := make([]string, len(fields))
-	for i, field := range fields {
-		keys[i] = field.key
+	var keys []string
+	for _, field := range fieldsOf(reflect.ValueOf(Config{}), "") {
+		keys = append(keys, field.key)
 	}
 	return keys
 }

@@ -16,8 +16,8 @@ type field struct {
 	unset string
 }
 
-// fieldsOf lists the keys of a section and of the sections in it. The prefix is the
-// section's path and a dot, or "" for the whole configuration.
+// fieldsOf lists the keys of a section and of the sections in it. The prefix is the section's path
+// and a dot, or "" for the whole configuration.
 func fieldsOf(of reflect.Value, prefix string) []field {
 	var fields []field
 	for structField, value := range of.Fields() {
@@ -36,8 +36,7 @@ func isSection(value reflect.Value) bool {
 	return value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]()
 }
 
-// fieldNamed is the field of a section whose key ends in name; the zero Value if there
-// is none.
+// fieldNamed is the field of a section whose key ends in name; zero if there is none.
 func fieldNamed(of reflect.Value, name string) reflect.Value {
 	for structField, value := range of.Fields() {
 		if structField.Tag.Get("yaml") == name {
@@ -47,8 +46,7 @@ func fieldNamed(of reflect.Value, name string) reflect.Value {
 	return reflect.Value{}
 }
 
-// setField sets a field from text, whether of a file, a variable or a flag. The error
-// names the text and what is allowed.
+// setField sets a field from text. The error names the text and what is allowed.
 func setField(field reflect.Value, text string) error {
 	switch target := field.Addr().Interface().(type) {
 	case *time.Duration:
@@ -58,15 +56,11 @@ func setField(field reflect.Value, text string) error {
 		}
 		*target = duration
 	case *time.Time:
-		if text == "" {
-			*target = time.Time{}
-			return nil
-		}
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil {
 			at, err = time.Parse(time.DateOnly, text)
 		}
-		if err != nil {
+		if err != nil && text != "" {
 			return fmt.Errorf("%q: use a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z", text)
 		}
 		*target = at

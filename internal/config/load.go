@@ -59,16 +59,12 @@ func Read(path string, environ []string, overrides []Override) (Config, error) {
 // apply sets the key. White space around the value, such as the newline at the end of
 // a secret, is not part of it.
 func (o Override) apply(config *Config) error {
-	for _, field := range fieldsOf(reflect.ValueOf(config).Elem(), "") {
-		if field.key != o.Key {
-			continue
-		}
-		if err := setField(field.value, strings.TrimSpace(o.Value)); err != nil {
-			return fmt.Errorf("%s: %w", cmp.Or(o.From, o.Key), err)
-		}
-		return nil
+	fields := fieldsOf(reflect.ValueOf(config).Elem(), "")
+	i := slices.IndexFunc(fields, func(field field) bool { return field.key == o.Key })
+	if i < 0 {
+		return fmt.Errorf("unknown key %s: see config.yaml for all keys", o.Key)
 	}
-	return fmt.Errorf("unknown key %s: see config.yaml for all keys", o.Key)
+	return of(cmp.Or(o.From, o.Key), setField(fields[i].value, strings.TrimSpace(o.Value)))
 }
 
 // Validate checks what neither the types of the values nor the packages that use them
@@ -77,6 +73,10 @@ func (c Config) Validate() error {
 	const minHeaderBytes = 4096
 	onSocket := c.Server.ProxyProtocol && strings.HasPrefix(c.Server.Listen, "unix:")
 	isAddress := func(proxy string) bool { return proxy != "unix" }
+	var tokenErr error
+	if c.Admin.TokenFile != "" {
+		_, tokenErr = os.ReadFile(c.Admin.TokenFile) //nolint:gosec // the operator names the file
+	}
 	return errors.Join(
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),
 		of("server.listen", listener.ValidateAddress(c.Server.Listen)),
@@ -87,7 +87,7 @@ func (c Config) Validate() error {
 		of("admin.listen", listener.ValidateAddress(c.Admin.Listen)),
 		c.Server.TLS.Files().Validate(),
 		c.Admin.TLS.Files().Validate(),
-		of("admin.tokenFile", c.Admin.checkTokenFile()),
+		of("admin.tokenFile", tokenErr),
 		checkf(c.Server.ShutdownDelay >= 0, "server.shutdownDelay: %v: use a duration such as 5s, or 0s for none", c.Server.ShutdownDelay),
 		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
 		checkf(c.Usage.Retention >= 0, "usage.retention: %v: use a duration such as 9600h, or 0s for ever", c.Usage.Retention),
@@ -107,19 +107,10 @@ func checkf(ok bool, format string, args ...any) error {
 	return fmt.Errorf(format, args...)
 }
 
-// of is an error of a key's value, or nil.
+// of is an error with what it is about before it, or nil.
 func of(key string, err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", key, err)
-}
-
-// checkTokenFile looks whether the file can be read, if there is one.
-func (a Admin) checkTokenFile() error {
-	if a.TokenFile == "" {
-		return nil
-	}
-	_, err := os.ReadFile(a.TokenFile)
-	return err
 }

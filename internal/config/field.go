@@ -31,6 +31,27 @@ func fieldsOf(of reflect.Value, prefix string) []field {
 	return fields
 }
 
+// Keys lists the path of every key, in the order of the structs.
+func Keys() []string {
+	var keys []string
+	for _, field := range fieldsOf(reflect.ValueOf(Config{}), "") {
+		keys = append(keys, field.key)
+	}
+	return keys
+}
+
+// Changes lists the keys whose values differ.
+func Changes(from, to Config) []string {
+	var changed []string
+	after := fieldsOf(reflect.ValueOf(to), "")
+	for i, before := range fieldsOf(reflect.ValueOf(from), "") {
+		if !reflect.DeepEqual(before.value.Interface(), after[i].value.Interface()) {
+			changed = append(changed, before.key)
+		}
+	}
+	return changed
+}
+
 // isSection reports whether a value has keys of its own.
 func isSection(value reflect.Value) bool {
 	return value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]()

@@ -7,11 +7,9 @@ import (
 	"os"
 )
 
-// Files remembers the SHA-256 of the content of files. Comparing content, instead of
-// waiting for events of the file system, works in all cases: when an editor replaces a
-// file, when Kubernetes swaps the symbolic link of a directory above it, and on network
-// file systems, which send no events. The zero value is ready to use. It is not safe for
-// concurrent use.
+// Files remembers the SHA-256 of the content of files. Unlike events of the file system, that
+// works when an editor replaces a file, when Kubernetes swaps the symbolic link of a directory
+// above it, and over networks. The zero value is ready. It is not safe for concurrent use.
 type Files struct {
 	seen map[string][sha256.Size]byte
 }

@@ -1,14 +1,153 @@
 package listener
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
 
+	"zitadel-v1-adapter/internal/pemfile"
 	"zitadel-v1-adapter/internal/refusals"
 )
+
+// TLSFiles names the PEM files for a listener with TLS.
+type TLSFiles struct {
+	// CertFiles each contain a certificate of the server, followed by the intermediate ones;
+	// KeyFiles contain their keys, in the same order. A client gets the first certificate for the
+	// name it asks for (SNI, RFC 6066 section 3) that it understands, else the first. None: no TLS.
+	CertFiles, KeyFiles []string
+
+	MinVersion          TLSVersion // default: TLS12
+	ClientCAFile        string     // the CAs of the certificates that clients must show; "": none is requested
+	ClientsMayBeUnknown bool       // a client may show none; the handler looks at Request.TLS
+	Key                 string     // the configuration's section, for errors; default: "server.tls"
+}
+
+func (f TLSFiles) key(name string) string { return cmp.Or(f.Key, "server.tls") + "." + name }
+
+// Enabled reports whether the listener uses TLS.
+func (f TLSFiles) Enabled() bool { return len(f.CertFiles) > 0 }
+
+// List returns the paths; "" stands for one that is not set.
+func (f TLSFiles) List() []string {
+	return slices.Concat(f.CertFiles, f.KeyFiles, []string{f.ClientCAFile})
+}
+
+// Validate checks that the right combination of files is set. It does not read them.
+// The error names the configuration keys.
+func (f TLSFiles) Validate() error {
+	switch certificates, keys := len(f.CertFiles), len(f.KeyFiles); {
+	case (certificates == 0) != (keys == 0):
+		return fmt.Errorf("%s, %s: one is set without the other: set both, or neither for plain text", f.key("certFile"), f.key("keyFile"))
+	case certificates != keys:
+		return fmt.Errorf("%s has %d files, %s has %d: name a key for each certificate, in the same order", f.key("certFile"), certificates, f.key("keyFile"), keys)
+	case f.ClientCAFile != "" && certificates == 0:
+		return fmt.Errorf("%s: client certificates need TLS: set %s and %s too", f.key("clientCAFile"), f.key("certFile"), f.key("keyFile"))
+	case tlsVersions[f.MinVersion] == 0:
+		return fmt.Errorf("%s: %q: use %q or %q", f.key("minVersion"), f.MinVersion, TLS12, TLS13)
+	}
+	return nil
+}
+
+// TLSVersion is the lowest version of TLS that a listener speaks.
+type TLSVersion string
+
+// The versions to choose from. Earlier ones are obsolete (RFC 8996).
+const (
+	TLS12 TLSVersion = "1.2"
+	TLS13 TLSVersion = "1.3"
+)
+
+var tlsVersions = map[TLSVersion]uint16{"": tls.VersionTLS12, TLS12: tls.VersionTLS12, TLS13: tls.VersionTLS13}
+
+// cipherSuites are crypto/tls's for TLS 1.2, but for those with CBC (RFC 9325 section
+// 4.2.1), which scanners report. Those of TLS 1.3 are not configurable.
+func cipherSuites() []uint16 {
+	var suites []uint16
+	for _, suite := range tls.CipherSuites() {
+		if !strings.Contains(suite.Name, "_CBC_") {
+			suites = append(suites, suite.ID)
+		}
+	}
+	return suites
+}
+
+// Certificates holds the certificates that a listener currently uses. It is safe for
+// concurrent use.
+type Certificates struct {
+	current atomic.Pointer[tls.Config]
+}
+
+// LoadCertificates reads the files. Errors name the configuration key, the file and what is
+// wrong with it.
+func LoadCertificates(files TLSFiles) (*Certificates, error) {
+	c := new(Certificates)
+	return c, c.Reload(files)
+}
+
+// Reload reads the files again. Later handshakes use the new certificates; existing
+// connections are not affected. If it fails, with the errors of LoadCertificates, the
+// old certificates stay in use.
+func (c *Certificates) Reload(files TLSFiles) error {
+	if err := files.Validate(); err != nil {
+		return err
+	}
+	config := &tls.Config{
+		MinVersion:   tlsVersions[files.MinVersion],
+		CipherSuites: cipherSuites(),
+		NextProtos:   []string{"h2", "http/1.1"},
+	}
+	for i, certFile := range files.CertFiles {
+		certificate, err := pemfile.Pair(files.key("certFile"), certFile, files.KeyFiles[i])
+		if err != nil {
+			return err
+		}
+		config.Certificates = append(config.Certificates, certificate)
+	}
+	if files.ClientCAFile != "" {
+		var err error
+		if config.ClientCAs, err = pemfile.Pool(files.key("clientCAFile"), files.ClientCAFile); err != nil {
+			return err
+		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		if files.ClientsMayBeUnknown {
+			config.ClientAuth = tls.VerifyClientCertIfGiven
+		}
+	}
+	c.current.Store(config)
+	return nil
+}
+
+// Adopt replaces the certificates by the ones that fresh currently holds.
+func (c *Certificates) Adopt(fresh *Certificates) { c.current.Store(fresh.current.Load()) }
+
+// Expires returns the end of validity of the current certificate that ends first; zero if there
+// is none.
+func (c *Certificates) Expires() time.Time {
+	var first time.Time
+	for _, certificate := range c.current.Load().Certificates {
+		if end := certificate.Leaf.NotAfter; first.IsZero() || end.Before(first) {
+			first = end
+		}
+	}
+	return first
+}
+
+// config returns the configuration for a listener. Each handshake uses the certificates
+// that are current when it begins.
+func (c *Certificates) config() *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
+	}
+}
 
 // tlsConn makes its TLS handshake in the first Read, which net/http calls on the
 // connection's own goroutine and with the read deadline of Config.HeaderTimeout.

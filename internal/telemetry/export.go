@@ -14,10 +14,6 @@ import (
 	"zitadel-v1-adapter/internal/redact"
 )
 
-// sampleInterval is the time between two lines of the log: a collector that is away must not
-// fill it.
-const sampleInterval = 10 * time.Second
-
 // sampledExporter logs a sample of what goes wrong. The SDK would tell a handler that the
 // whole program shares.
 type sampledExporter struct {
@@ -31,7 +27,8 @@ type sampledExporter struct {
 }
 
 func newSampledExporter(to sdktrace.SpanExporter, log *slog.Logger) *sampledExporter {
-	return &sampledExporter{SpanExporter: to, log: log, secrets: headerValues(), sample: rate.Sometimes{Interval: sampleInterval}}
+	const interval = 10 * time.Second // a collector that is away must not fill the log
+	return &sampledExporter{SpanExporter: to, log: log, secrets: headerValues(), sample: rate.Sometimes{Interval: interval}}
 }
 
 // headerValues replaces the values of the exporter's headers, which a collector may repeat

@@ -23,7 +23,7 @@ lint: # vet, linters, tidy modules, generated code up to date
 	.ci/protobuf
 	go tool -modfile=tools/release/go.mod actionlint
 
-generate: # gen/ from proto/; docs/configuration.md, config.schema.json, adapter/openapi.json; the chart's README and schema, deploy/kubernetes
+generate: # gen/ from proto/; config.schema.json, adapter/openapi.json; the chart's README and schema, deploy/kubernetes
 	go generate ./...
 	cd interop && go test ./deploy -run Chart -update
 

@@ -19,11 +19,10 @@ type Override struct {
 	From       string // what errors name, such as a variable or a flag; "": the key
 }
 
-// Load reads the file at path (none if path is ""), then the V1ADAPTER_ variables of
-// environ (in the form of os.Environ), then overrides. Unknown keys and variables are
-// errors. So are values that cannot work, except for those that the packages which
-// use them check themselves. The error has a line for each mistake, with the key or
-// the variable, the value, and what is allowed.
+// Load reads the file at path ("" is none), then the V1ADAPTER_ variables of environ (in the form
+// of os.Environ), then overrides. Unknown keys and variables are errors, as are values that cannot
+// work, except for those that the packages which use them check. The error has a line for each
+// mistake, with the key or the variable, the value, and what is allowed.
 func Load(path string, environ []string, overrides []Override) (Config, error) {
 	config, err := Read(path, environ, overrides)
 	if err != nil {
@@ -33,7 +32,6 @@ func Load(path string, environ []string, overrides []Override) (Config, error) {
 }
 
 // Read is Load without a check of the values: for a command that needs a single key.
-// upstream.url may be missing.
 func Read(path string, environ []string, overrides []Override) (Config, error) {
 	config := Default()
 	var mistakes []error
@@ -57,8 +55,7 @@ func Read(path string, environ []string, overrides []Override) (Config, error) {
 	return config, nil
 }
 
-// apply sets the key. White space around the value, such as the newline at the end of
-// a secret, is not part of it.
+// apply sets the key. White space around the value, such as a newline at its end, is no part of it.
 func (o Override) apply(config *Config) error {
 	fields := fieldsOf(reflect.ValueOf(config).Elem(), "")
 	i := slices.IndexFunc(fields, func(field field) bool { return field.key == o.Key })
@@ -114,8 +111,7 @@ func environmentOverrides(environ []string) (overrides []Override, unknown []err
 	return overrides, unknown
 }
 
-// Validate checks what neither the types of the values nor the packages that use them
-// check. The error has every mistake.
+// Validate finds every mistake that neither the types of the values nor their users find.
 func (c Config) Validate() error {
 	const minHeaderBytes = 4096
 	onSocket := c.Server.ProxyProtocol && strings.HasPrefix(c.Server.Listen, "unix:")

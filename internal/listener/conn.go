@@ -66,8 +66,7 @@ func (c *Conn) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// Write writes to the connection. It records the answers with which net/http refuses a request: no
-// handler sees those.
+// Write writes to the connection. It records net/http's own refusals, which no handler sees.
 func (c *Conn) Write(data []byte) (int, error) {
 	if answer := refusal.FindSubmatch(data); answer != nil {
 		status, reason := string(answer[1]), refusals.Framing
@@ -84,18 +83,16 @@ func (c *Conn) Write(data []byte) (int, error) {
 var refusal = regexp.MustCompile("^HTTP/1\\.1 ([45]\\d\\d)[^\r]*\r\n" +
 	"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
-// HangUp makes the current request the connection's last one: Read returns io.EOF from
-// now on, although the request's body may not have ended. Writing still works. Call it
-// after answering a request whose body has not been read, because what follows would
-// otherwise be read as the next request.
+// HangUp makes the current request the connection's last one: from now on Read returns io.EOF,
+// while writing still works. Call it after answering a request whose body has not been read: what
+// follows would otherwise be read as the next request.
 func (c *Conn) HangUp() {
 	c.hungUp.Store(true)
 	_ = c.SetReadDeadline(time.Unix(1, 0)) // wakes a Read that is blocked
 }
 
-// lingering is how long Close waits for the peer to close its side after HangUp, so
-// that it can read the end of the answer: if unread bytes are left when a connection is
-// closed, the kernel resets it, and the peer may lose what it has not read yet.
+// lingering is how long Close waits for the peer to close its side after HangUp: if unread bytes
+// are left when a connection is closed, the kernel resets it, and the peer may lose the answer.
 const lingering = 500 * time.Millisecond
 
 // Close closes the connection. After HangUp, it first sends the end of the stream and,
@@ -115,10 +112,9 @@ func (c *Conn) Close() error {
 // NetConn returns the underlying connection.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite closes the sending side of the connection.
+// CloseWrite closes the sending side of the connection, if that is possible.
 func (c *Conn) CloseWrite() error { return closeWrite(c.Conn) }
 
-// closeWrite closes the sending side of a connection. It does nothing if the connection cannot do that.
 func closeWrite(conn net.Conn) error {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -28,9 +28,8 @@ func ValidateAddress(address string) error {
 	return nil
 }
 
-// Listen listens on an address that ValidateAddress accepts. A Unix socket gets mode
-// 0660, so that its group may connect too; a socket on which no process listens any
-// more, left behind by a killed process, is replaced.
+// Listen listens on an address that ValidateAddress accepts. A Unix socket gets mode 0660, so that
+// its group may connect too; one that a killed process left behind is replaced.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	var network net.ListenConfig
 	path, ok := strings.CutPrefix(address, unixPrefix)

@@ -75,13 +75,11 @@ func New(listener net.Listener, config Config) *Server {
 		},
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is passed to the upstream
 		HTTP2: &http.HTTP2Config{
-			// With HPACK, headers in memory can be a thousand times as long as the bytes a client
-			// sent (RFC 7541 section 7.3). This limits how many requests of a connection hold
-			// theirs at once. RFC 9113 section 6.5.2 recommends at least 100; net/http's default
-			// is 250.
+			// With HPACK, headers can be a thousand times as long in memory as they were sent (RFC
+			// 7541 section 7.3). RFC 9113 section 6.5.2 recommends 100 or more; net/http has 250.
 			MaxConcurrentStreams: 100,
-			// The memory for what a client sends faster than the upstream reads, and for one
-			// frame, which is buffered completely. net/http's defaults are 1 MiB each.
+			// The memory for what a client sends faster than the upstream reads, and for a frame.
+			// net/http's defaults are 1 MiB each.
 			MaxReceiveBufferPerStream: 128 << 10,
 			MaxReadFrameSize:          16 << 10,
 			WriteByteTimeout:          config.WriteTimeout,
@@ -93,8 +91,7 @@ func New(listener net.Listener, config Config) *Server {
 // Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Serve accepts connections until the listener fails, or until Drain closes it; then it
-// returns nil.
+// Serve accepts connections until the listener fails, or Drain closes it, which is no error.
 func (s *Server) Serve() error {
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -102,21 +99,18 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Announce makes each answer from now on the last one on its connection: over HTTP/1.1 it
-// has Connection: close, over HTTP/2 GOAWAY comes with it. So clients go elsewhere with
-// their next request, while connections without one stay open: to close them at once
-// would lose requests that are on their way.
+// Announce makes each answer from now on the last one on its connection: over HTTP/1.1 it has
+// Connection: close, over HTTP/2 GOAWAY comes with it. Connections without a request stay open:
+// to close them at once would lose requests that are on their way.
 func (s *Server) Announce() { s.leaving.Store(true) }
 
-// ErrShutdown is the cause for which the contexts of requests end that Drain did not wait
-// for.
+// ErrShutdown is why the contexts of requests end that Drain did not wait for.
 var ErrShutdown = errors.New("the adapter was shut down, and server.shutdownTimeout was over")
 
-// Drain shuts the Server down gracefully: it closes the listener, sends GOAWAY to HTTP/2
-// clients, and returns when all requests have been answered and all hijacked connections
-// (WebSockets) have been closed. If ctx ends first, Drain closes all connections, cancels
-// the contexts of all requests, gives their handlers a second to tell of it, and returns
-// ctx's error.
+// Drain closes the listener, sends GOAWAY to HTTP/2 clients, and returns when all requests are
+// answered and all hijacked connections (WebSockets) closed. If ctx ends first, it closes all
+// connections, cancels the contexts of all requests, gives their handlers a second to tell of
+// it, and returns ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
 	defer s.cancel(ErrShutdown)
 	err := s.http.Shutdown(ctx)

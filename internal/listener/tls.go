@@ -40,8 +40,7 @@ func (f TLSFiles) List() []string {
 	return slices.Concat(f.CertFiles, f.KeyFiles, []string{f.ClientCAFile})
 }
 
-// Validate checks that the right combination of files is set. It does not read them.
-// The error names the configuration keys.
+// Validate checks which files are set, and reads none. The error names the configuration keys.
 func (f TLSFiles) Validate() error {
 	switch certificates, keys := len(f.CertFiles), len(f.KeyFiles); {
 	case (certificates == 0) != (keys == 0):
@@ -79,22 +78,19 @@ func cipherSuites() []uint16 {
 	return suites
 }
 
-// Certificates holds the certificates that a listener currently uses. It is safe for
-// concurrent use.
+// Certificates are those that a listener currently uses. They are safe for concurrent use.
 type Certificates struct {
 	current atomic.Pointer[tls.Config]
 }
 
-// LoadCertificates reads the files. Errors name the configuration key, the file and what is
-// wrong with it.
+// LoadCertificates reads the files. Errors name the key, the file and what is wrong with it.
 func LoadCertificates(files TLSFiles) (*Certificates, error) {
 	c := new(Certificates)
 	return c, c.Reload(files)
 }
 
-// Reload reads the files again. Later handshakes use the new certificates; existing
-// connections are not affected. If it fails, with the errors of LoadCertificates, the
-// old certificates stay in use.
+// Reload reads the files again, for later handshakes. If it fails, with the errors of
+// LoadCertificates, the old certificates stay in use.
 func (c *Certificates) Reload(files TLSFiles) error {
 	if err := files.Validate(); err != nil {
 		return err
@@ -128,8 +124,7 @@ func (c *Certificates) Reload(files TLSFiles) error {
 // Adopt replaces the certificates by the ones that fresh currently holds.
 func (c *Certificates) Adopt(fresh *Certificates) { c.current.Store(fresh.current.Load()) }
 
-// Expires returns the end of validity of the current certificate that ends first; zero if there
-// is none.
+// Expires is when the first of the current certificates ends; zero if there is none.
 func (c *Certificates) Expires() time.Time {
 	var first time.Time
 	for _, certificate := range c.current.Load().Certificates {
@@ -140,8 +135,7 @@ func (c *Certificates) Expires() time.Time {
 	return first
 }
 
-// config returns the configuration for a listener. Each handshake uses the certificates
-// that are current when it begins.
+// config makes each handshake use the certificates that are current when it begins.
 func (c *Certificates) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,

@@ -20,22 +20,23 @@ type Config struct {
 	Admin    Admin    `yaml:"admin"`
 	Upstream Upstream `yaml:"upstream"`
 	// OrgScope is the rule that says in which organizations a caller can set passwords.
-	OrgScope    adapter.OrgScope `yaml:"orgScope" default:"strict"`
-	Messages    Messages         `yaml:"messages"`
-	Passthrough Passthrough      `yaml:"passthrough"`
-	Rollout     Rollout          `yaml:"rollout"`
-	Deprecation Deprecation      `yaml:"deprecation"`
-	Usage       Usage            `yaml:"usage"`
-	Breaker     Breaker          `yaml:"breaker"`
-	Retry       Retry            `yaml:"retry"`
-	Limits      Limits           `yaml:"limits"`
-	Log         Log              `yaml:"log"`
+	OrgScope adapter.OrgScope `default:"strict" yaml:"orgScope"`
+
+	Messages    Messages    `yaml:"messages"`
+	Passthrough Passthrough `yaml:"passthrough"`
+	Rollout     Rollout     `yaml:"rollout"`
+	Deprecation Deprecation `yaml:"deprecation"`
+	Usage       Usage       `yaml:"usage"`
+	Breaker     Breaker     `yaml:"breaker"`
+	Retry       Retry       `yaml:"retry"`
+	Limits      Limits      `yaml:"limits"`
+	Log         Log         `yaml:"log"`
 }
 
 // Server is the section server: the listener for legacy clients.
 type Server struct {
 	// Listen is host:port or unix:/path. Needs a restart.
-	Listen string `yaml:"listen" default:"127.0.0.1:8080"`
+	Listen string `default:"127.0.0.1:8080" yaml:"listen"`
 	// TLS is reloaded when its files change; turning it on or off needs a restart.
 	TLS ServerTLS `yaml:"tls"`
 	// TrustedProxies are addresses, networks and "unix", whose forwarding headers are believed.
@@ -43,12 +44,12 @@ type Server struct {
 	// ProxyProtocol is whether TrustedProxies begin connections with a PROXY header.
 	ProxyProtocol bool `yaml:"proxyProtocol"`
 	// GRPCHealth and GRPCReflection say who answers those services of gRPC's.
-	GRPCHealth     grpcservices.Answerer `yaml:"grpcHealth" default:"upstream"`
-	GRPCReflection grpcservices.Answerer `yaml:"grpcReflection" default:"upstream"`
+	GRPCHealth     grpcservices.Answerer `default:"upstream" yaml:"grpcHealth"`
+	GRPCReflection grpcservices.Answerer `default:"upstream" yaml:"grpcReflection"`
 	// ShutdownDelay is how long everything goes on after SIGTERM, not ready. 0 is no delay.
 	ShutdownDelay time.Duration `yaml:"shutdownDelay"`
 	// ShutdownTimeout is how long calls in flight may go on after that. Above 0.
-	ShutdownTimeout time.Duration `yaml:"shutdownTimeout" default:"15s"`
+	ShutdownTimeout time.Duration `default:"15s" yaml:"shutdownTimeout"`
 }
 
 // ServerTLS is the section server.tls. See [listener.TLSFiles].
@@ -57,7 +58,7 @@ type ServerTLS struct {
 	CertFile []string `yaml:"certFile"`
 	KeyFile  []string `yaml:"keyFile"`
 	// MinVersion is the lowest version of TLS.
-	MinVersion listener.TLSVersion `yaml:"minVersion" default:"1.2"`
+	MinVersion listener.TLSVersion `default:"1.2" yaml:"minVersion"`
 	// ClientCAFile has the CAs of the certificates that clients must show; "" asks for none.
 	ClientCAFile string `yaml:"clientCAFile"`
 }
@@ -70,7 +71,7 @@ func (t ServerTLS) Files() listener.TLSFiles {
 // Admin is the section admin: the listener for the platform, with probes and metrics.
 type Admin struct {
 	// Listen has the form of Server.Listen. Needs a restart.
-	Listen string `yaml:"listen" default:"127.0.0.1:9090"`
+	Listen string `default:"127.0.0.1:9090" yaml:"listen"`
 	// TokenFile holds the token that all but probes need, wherever they come from; "" is none.
 	TokenFile string `yaml:"tokenFile"`
 	// TLS is as Server.TLS.
@@ -109,13 +110,13 @@ type Upstream struct {
 	// URL is ZITADEL's, or unix:/path. Required.
 	URL string `yaml:"url"`
 	// Protocol is the protocol of v2 calls.
-	Protocol v2client.Protocol `yaml:"protocol" default:"auto"`
+	Protocol v2client.Protocol `default:"auto" yaml:"protocol"`
 	// Host is the name under which ZITADEL is asked: "upstream", "client", or a name.
-	Host string `yaml:"host" default:"upstream"`
+	Host string `default:"upstream" yaml:"host"`
 	// Timeout is for all calls to ZITADEL of one v1 call, retries included. Above 0.
-	Timeout time.Duration `yaml:"timeout" default:"1m"`
+	Timeout time.Duration `default:"1m" yaml:"timeout"`
 	// ReadTimeout is how long ZITADEL may answer nothing before a look-up is given up. Above 0.
-	ReadTimeout time.Duration `yaml:"readTimeout" default:"20s"`
+	ReadTimeout time.Duration `default:"20s" yaml:"readTimeout"`
 	// TLS needs an https URL. It is reloaded when its files change.
 	TLS UpstreamTLS `yaml:"tls"`
 }
@@ -140,15 +141,15 @@ type Messages struct {
 // Passthrough is the section passthrough: the way of every request that is not translated. See [passthrough.Config].
 type Passthrough struct {
 	// Enabled is whether there is any; without it, Rollout.Percent must be 100.
-	Enabled bool `yaml:"enabled" default:"true"`
+	Enabled bool `default:"true" yaml:"enabled"`
 	// ResponseTimeout is for the beginning of ZITADEL's answer, but not to gRPC; 0 is no limit.
-	ResponseTimeout time.Duration `yaml:"responseTimeout" default:"1m"`
+	ResponseTimeout time.Duration `default:"1m" yaml:"responseTimeout"`
 }
 
 // Rollout is the section rollout: the gradual change from native v1 to translated calls. See [adapter.Rollout].
 type Rollout struct {
 	// Percent is the share of users whose calls are translated, from 0 to 100.
-	Percent adapter.Rollout `yaml:"percent" default:"100"`
+	Percent adapter.Rollout `default:"100" yaml:"percent"`
 	// Shadow is whether calls that native v1 answers are judged too, by reading alone.
 	Shadow bool `yaml:"shadow"`
 }
@@ -164,11 +165,11 @@ type Deprecation struct {
 	SunsetLink    string `yaml:"sunsetLink"`
 	SuccessorLink string `yaml:"successorLink"`
 	// AfterSunset is what happens to calls after Sunset.
-	AfterSunset adapter.AfterSunset `yaml:"afterSunset" default:"serve"`
+	AfterSunset adapter.AfterSunset `default:"serve" yaml:"afterSunset"`
 	// Brownouts are times in which calls are refused: "FROM/TO", or "CRON for DURATION".
 	Brownouts []string `yaml:"brownouts"`
 	// BrownoutPercent is the share of callers whom brownouts refuse, from 0 to 100.
-	BrownoutPercent adapter.Rollout `yaml:"brownoutPercent" default:"100"`
+	BrownoutPercent adapter.Rollout `default:"100" yaml:"brownoutPercent"`
 	// BrownoutCallers are the only users whom brownouts refuse; none means all.
 	BrownoutCallers []string `yaml:"brownoutCallers"`
 	// Exempt are users whom neither brownouts nor the sunset refuse.
@@ -180,7 +181,7 @@ type Usage struct {
 	// Store is "sqlite:" and a path, or a PostgreSQL's URL; "" is memory. Needs a restart.
 	Store string `yaml:"store"`
 	// Retention is how long days are kept; 0 is for ever. Needs a restart.
-	Retention time.Duration `yaml:"retention" default:"9600h"`
+	Retention time.Duration `default:"9600h" yaml:"retention"`
 	// Identify is whether callers are asked for of whom only the token is known.
 	Identify bool `yaml:"identify"`
 }
@@ -188,55 +189,55 @@ type Usage struct {
 // Breaker is the section breaker: the circuit breaker of translated calls. See [v2client.BreakerConfig].
 type Breaker struct {
 	// MinimumCalls is the number of failures in a row that opens it, and the least for a rate.
-	MinimumCalls int `yaml:"minimumCalls" default:"10"`
+	MinimumCalls int `default:"10" yaml:"minimumCalls"`
 	// FailureRate is the share of failures within Window that opens it. Above 0, up to 1.
-	FailureRate float64 `yaml:"failureRate" default:"0.5"`
+	FailureRate float64 `default:"0.5" yaml:"failureRate"`
 	// Window is how far back calls are counted. At least 100ms.
-	Window time.Duration `yaml:"window" default:"10s"`
+	Window time.Duration `default:"10s" yaml:"window"`
 	// OpenFor is how long all calls are refused. Above 0.
-	OpenFor time.Duration `yaml:"openFor" default:"5s"`
+	OpenFor time.Duration `default:"5s" yaml:"openFor"`
 }
 
 // Retry is the section retry: the repetition of v2 calls that failed. See [v2client.RetryConfig].
 type Retry struct {
 	// Attempts are from 1, which is no retries, to 10.
-	Attempts int `yaml:"attempts" default:"3"`
+	Attempts int `default:"3" yaml:"attempts"`
 	// BaseDelay is the longest delay before the second attempt, and doubles. Above 0.
-	BaseDelay time.Duration `yaml:"baseDelay" default:"25ms"`
+	BaseDelay time.Duration `default:"25ms" yaml:"baseDelay"`
 	// MaxDelay is the longest delay of all. At least BaseDelay.
-	MaxDelay time.Duration `yaml:"maxDelay" default:"500ms"`
+	MaxDelay time.Duration `default:"500ms" yaml:"maxDelay"`
 	// Budget is the number of retries a call, on average, from 0 to 1.
-	Budget float64 `yaml:"budget" default:"0.2"`
+	Budget float64 `default:"0.2" yaml:"budget"`
 }
 
 // Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config].
 type Limits struct {
 	// CallsInFlight is the number of translated calls at once; 0 is no limit.
-	CallsInFlight int `yaml:"callsInFlight" default:"1000"`
+	CallsInFlight int `default:"1000" yaml:"callsInFlight"`
 	// BodyTimeout is for the body of a v1 call, and for streams of own gRPC services. Above 0.
-	BodyTimeout time.Duration `yaml:"bodyTimeout" default:"30s"`
+	BodyTimeout time.Duration `default:"30s" yaml:"bodyTimeout"`
 	// HeaderTimeout is for the headers of a request, and TLS's handshake. Above 0. Needs a restart.
-	HeaderTimeout time.Duration `yaml:"headerTimeout" default:"10s"`
+	HeaderTimeout time.Duration `default:"10s" yaml:"headerTimeout"`
 	// IdleTimeout is how long a connection may wait for a request. Above 0. Needs a restart.
-	IdleTimeout time.Duration `yaml:"idleTimeout" default:"2m"`
+	IdleTimeout time.Duration `default:"2m" yaml:"idleTimeout"`
 	// WriteTimeout is how long a client may take to read an answer. Above 0. Needs a restart.
-	WriteTimeout time.Duration `yaml:"writeTimeout" default:"1m"`
+	WriteTimeout time.Duration `default:"1m" yaml:"writeTimeout"`
 	// HeaderBytes is the size of a request's headers, at least 4096. Needs a restart.
-	HeaderBytes int `yaml:"headerBytes" default:"65536"`
+	HeaderBytes int `default:"65536" yaml:"headerBytes"`
 	// ConnectionsPerPeer are those of an IPv4 address or IPv6 /64; 0 is no limit. Needs a restart.
 	ConnectionsPerPeer int `yaml:"connectionsPerPeer"`
 	// CallerRate is the number of calls a second with one token; 0 is no limit.
 	CallerRate float64 `yaml:"callerRate"`
 	// CallerBurst is how many of them may come at once. At least 1.
-	CallerBurst int `yaml:"callerBurst" default:"20"`
+	CallerBurst int `default:"20" yaml:"callerBurst"`
 }
 
 // Log is the section log: the log, which goes to standard error.
 type Log struct {
 	// Level is the least severe level that is logged.
-	Level slog.Level `yaml:"level" default:"info"`
+	Level slog.Level `default:"info" yaml:"level"`
 	// Format is how the log is written. Needs a restart.
-	Format Format `yaml:"format" default:"json"`
+	Format Format `default:"json" yaml:"format"`
 }
 
 // Format is how the log is written.

@@ -33,9 +33,10 @@ func fieldsOf(of reflect.Value, prefix string) []field {
 
 // Keys lists the path of every key, in the order of the structs.
 func Keys() []string {
-	var keys []string
-	for _, field := range fieldsOf(reflect.ValueOf(Config{}), "") {
-		keys = append(keys, field.key)
+	fields := fieldsOf(reflect.ValueOf(Config{}), "")
+	keys := make([]string, len(fields))
+	for i, field := range fields {
+		keys[i] = field.key
 	}
 	return keys
 }

@@ -118,7 +118,7 @@ func (c Config) Validate() error {
 	isAddress := func(proxy string) bool { return proxy != "unix" }
 	var tokenErr error
 	if c.Admin.TokenFile != "" {
-		_, tokenErr = os.ReadFile(c.Admin.TokenFile) //nolint:gosec // the operator names the file
+		_, tokenErr = os.ReadFile(c.Admin.TokenFile)
 	}
 	return errors.Join(
 		checkf(c.Upstream.URL != "", `upstream.url: missing: set it in the file, by V1ADAPTER_UPSTREAM_URL or by --upstream-url to the base URL of ZITADEL, such as "https://zitadel.example.com"`),

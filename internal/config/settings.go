@@ -21,12 +21,10 @@ type Setting struct {
 // Settings lists every key of a configuration, in the order of the structs, without secrets:
 // see [Redacted].
 func Settings(of Config) []Setting {
-	var settings []Setting
-	changed := Changes(Default(), of)
-	for _, field := range fieldsOf(reflect.ValueOf(of), "") {
-		settings = append(settings, Setting{
-			Key: field.key, Value: settingText(field.key, field.value), Changed: slices.Contains(changed, field.key),
-		})
+	fields, changed := fieldsOf(reflect.ValueOf(of), ""), Changes(Default(), of)
+	settings := make([]Setting, len(fields))
+	for i, field := range fields {
+		settings[i] = Setting{Key: field.key, Value: settingText(field.key, field.value), Changed: slices.Contains(changed, field.key)}
 	}
 	return settings
 }

@@ -43,10 +43,7 @@ the configuration has a mistake: then all mistakes are printed, and ZITADEL is n
 			return err
 		}
 		checkConfig.Host, checkConfig.Token = *host, c.token
-		results, err := check.Run(ctx, checkConfig)
-		if err != nil {
-			return err
-		}
+		results := check.Run(ctx, checkConfig)
 		if slices.ContainsFunc(results, func(result check.Result) bool { return result.Status == check.Failed }) {
 			err = errors.New("check: not everything is there, see above")
 		}

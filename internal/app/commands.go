@@ -29,16 +29,13 @@ func NewCheckConfig(settings config.Config, version string) (check.Config, error
 		}
 		languages = catalog.Languages()
 	}
+	client, err := v2client.New(newClientConfig(settings, to, version))
 	return check.Config{
 		Languages: languages, Deprecation: adapter.Deprecation(settings.Deprecation),
 		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.Files().Enabled(), Listen: settings.Server.Listen,
 		Protocol: settings.Upstream.Protocol, OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent,
-		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
-			clientConfig := newClientConfig(settings, to, version)
-			clientConfig.Protocol = protocol
-			return v2client.New(clientConfig)
-		},
-	}, nil
+		Client: client,
+	}, err
 }
 
 // NewCompareConfig compares ZITADEL's native v1 with an adapter beside it. Token, User and

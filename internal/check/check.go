@@ -15,6 +15,7 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/probe"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -64,64 +65,50 @@ type Config struct {
 	Languages []string
 	// Token, if it is not "", is one whose organization is to be found.
 	Token string
-	// NewClient makes a client of the upstream.
-	NewClient func(v2client.Protocol) (*v2client.Client, error)
+	// Client is a client of the upstream over Protocol, which Run closes.
+	Client *v2client.Client
 }
 
-// Run makes all checks, in an order in which the first failure explains those
-// after it. The error is a mistake in config.
-func Run(ctx context.Context, config Config) ([]Result, error) {
-	v2, err := config.NewClient(config.Protocol)
-	if err != nil {
-		return nil, err
+// Run makes all checks, in an order in which the first failure explains those after it.
+func Run(ctx context.Context, config Config) []Result {
+	c := &checker{Config: config, probe: probe.New(config.Upstream)}
+	defer c.probe.Close()
+	defer c.Client.Close()
+	c.checkInstances(ctx)
+	if c.client == nil { // every other check would say the same again
+		c.add("all else", result(Skipped, "needs an instance that answers", ""))
+		return c.results
 	}
-	defer v2.Close()
-	transport := config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1})
-	defer transport.CloseIdleConnections()
-	c := &checker{Config: config, v2: v2, transport: transport}
-	c.checkDiscovery(ctx)
-	if c.client == nil { // what else there is to find out would say the same again
-		c.add(Result{Name: "all else", Status: Skipped, Detail: "needs an instance that answers"})
-		return c.results, nil
-	}
-	c.checkRelease(ctx, c.checkUsers(ctx))
-	c.checkNative(ctx)
+	users := c.checkUsers(ctx)
+	c.add("user service v2 (GetUserByID)", users)
+	c.checkRelease(ctx, users.Status == OK)
+	c.add("native v1", c.checkNative(ctx))
 	if len(c.Languages) > 0 {
-		c.add(Result{Name: nameLanguages, Status: OK, Detail: strings.Join(c.Languages, " ")})
+		c.add("languages in messages.dir", result(OK, strings.Join(c.Languages, " "), ""))
 	}
-	c.checkToken(ctx)
-	c.checkDeprecation(time.Now())
-	return c.results, nil
+	c.add("the token's organization", c.checkToken(ctx))
+	c.add("what callers are told of v1's end", c.checkDeprecation(time.Now()))
+	if len(c.Deprecation.Brownouts) > 0 {
+		c.add("next brownouts", c.checkBrownouts(time.Now()))
+	}
+	return c.results
 }
-
-// The names of the checks.
-const (
-	nameReachable = "upstream reachable"
-	nameTLS       = "TLS"
-	nameItself    = "upstream.url is an adapter"
-	nameAnswer    = "answer"
-	nameUsers     = "user service v2 (GetUserByID)"
-	nameUserinfo  = "OIDC userinfo"
-	nameRelease   = "release"
-	nameCallers   = "who calls, and what they may do"
-	nameNative    = "native v1"
-	nameClock     = "clock"
-	nameLanguages = "languages in messages.dir"
-	nameToken     = "the token's organization"
-)
 
 type checker struct {
 	Config
 
-	v2        *v2client.Client
-	client    *http.Request // as which all but the instances is asked; nil: none works
-	transport *upstream.Transport
-	results   []Result
+	probe   *probe.Client
+	client  *http.Request // a client's Host and headers, with which an instance answers; nil: none does
+	results []Result
+}
+
+func result(status Status, detail, hint string) Result {
+	return Result{Status: status, Detail: detail, Hint: hint}
 }
 
 // add adds a result, on one line: errors may have several.
-func (c *checker) add(result Result) {
-	result.Detail = strings.Join(strings.Fields(result.Detail), " ")
+func (c *checker) add(name string, result Result) {
+	result.Name, result.Detail = name, strings.Join(strings.Fields(result.Detail), " ")
 	c.results = append(c.results, result)
 }
 
@@ -134,55 +121,33 @@ func (c *checker) caller(token string) v2client.Caller {
 	return v2client.NewCaller(c.client.Host, header)
 }
 
-// refusedStranger reports whether err is how ZITADEL turns away a caller without
-// a token, which shows that the method is there.
-func refusedStranger(err error) bool {
+// checkUsers looks for the service that does all the work.
+func (c *checker) checkUsers(ctx context.Context) Result {
+	_, err := c.Client.UserOrganization(ctx, c.caller(""), "0")
 	failure, ok := errors.AsType[*v2client.Error](err)
-	return ok && failure.Origin == v2client.OriginZITADEL && failure.Code == connect.CodeUnauthenticated
-}
-
-// checkUsers looks for the service by which everything is done, and reports whether it answers.
-func (c *checker) checkUsers(ctx context.Context) bool {
-	_, err := c.v2.UserOrganization(ctx, c.caller(""), "0")
-	if refusedStranger(err) {
-		c.add(Result{Name: nameUsers, Status: OK, Detail: "answers over " + string(c.v2.Protocol())})
-		return true
-	}
-	if err == nil {
+	switch {
+	case ok && failure.Origin == v2client.OriginZITADEL && failure.Code == connect.CodeUnauthenticated:
+		return result(OK, "answers over "+string(c.Client.Protocol()), "")
+	case err == nil:
 		err = errors.New("it answers a caller without a token")
 	}
-	result := Result{
-		Name: nameUsers, Status: Failed, Detail: err.Error(),
-		Hint: "is upstream.url ZITADEL's, v2.58 or later? A proxy between may not let POST /zitadel.user.v2.UserService/* pass",
-	}
 	if c.Protocol == v2client.ProtocolConnect && c.speaks(ctx, v2client.ProtocolGRPC) {
-		result.Hint = "this ZITADEL speaks gRPC but no Connect (it is older than v4): set upstream.protocol: auto"
-		c.add(result)
-		return false
+		return result(Failed, err.Error(), "this ZITADEL speaks gRPC but no Connect (it is older than v4): set upstream.protocol: auto")
 	}
-	c.add(c.blamingProxy(ctx, result, userv2connect.UserServiceGetUserByIDProcedure))
-	return false
-}
-
-func (c *checker) speaks(ctx context.Context, protocol v2client.Protocol) bool {
-	client, err := c.NewClient(protocol)
-	if err != nil {
-		return false
-	}
-	defer client.Close()
-	_, err = client.UserOrganization(ctx, c.caller(""), "0")
-	return refusedStranger(err)
+	return c.blamingProxy(ctx, userv2connect.UserServiceGetUserByIDProcedure, result(Failed, err.Error(),
+		"is upstream.url ZITADEL's, v2.58 or later? A proxy between may not let POST /zitadel.user.v2.UserService/* pass"))
 }
 
 // checkRelease tells the release by what is there, and what that means.
 func (c *checker) checkRelease(ctx context.Context, hasUsers bool) {
-	lists, err := c.v2.ListsAdministrators(ctx, c.caller(""))
+	const name = "release"
+	lists, err := c.Client.ListsAdministrators(ctx, c.caller(""))
 	if err != nil {
-		c.add(c.blamingProxy(ctx, Result{Name: nameRelease, Status: Warning, Detail: err.Error(), Hint: "ListAdministrators did not answer: try again"},
-			internal_permissionv2connect.InternalPermissionServiceListAdministratorsProcedure))
+		c.add(name, c.blamingProxy(ctx, internal_permissionv2connect.InternalPermissionServiceListAdministratorsProcedure,
+			result(Warning, err.Error(), "ListAdministrators did not answer: try again")))
 		return
 	}
-	result, detail := Result{Name: nameRelease, Status: OK}, "v3 or earlier: gRPC only, no ListAdministrators"
+	status, detail := OK, "v3 or earlier: gRPC only, no ListAdministrators"
 	switch {
 	case lists == "v2":
 		detail = "v4.5 or later: ListAdministrators v2"
@@ -191,99 +156,160 @@ func (c *checker) checkRelease(ctx context.Context, hasUsers bool) {
 	case c.speaks(ctx, v2client.ProtocolConnect):
 		detail = "v4.0 or later, without ListAdministrators"
 	case !hasUsers:
-		result.Status, detail = Skipped, "cannot be told: neither the user service nor ListAdministrators answers"
+		status, detail = Skipped, "cannot be told: neither the user service nor ListAdministrators answers"
 	}
-	result.Detail = detail
-	c.add(result)
+	c.add(name, result(status, detail, ""))
 	c.checkCallers(ctx, lists != "")
 }
 
 // checkCallers looks for what tells who callers are and what they may do: the Auth API
 // v1, or else userinfo and ListAdministrators.
 func (c *checker) checkCallers(ctx context.Context, listsAdministrators bool) {
+	const name = "who calls, and what they may do"
 	if c.OrgScope != adapter.OrgScopeStrict {
-		c.add(Result{Name: nameCallers, Status: Skipped, Detail: "orgScope: off does not need to know"})
+		c.add(name, result(Skipped, "orgScope: off does not need to know", ""))
 		return
 	}
-	const path = "/auth/v1/users/me"
-	got, err := c.ask(ctx, c.client, http.MethodGet, path, "")
-	if err == nil && got.code == http.StatusUnauthorized && got.isREST() {
-		c.add(Result{Name: nameCallers, Status: OK, Detail: "the Auth API v1 tells, for every kind of token"})
+	got, err := c.ask(ctx, c.client, "GET /auth/v1/users/me", "", nil)
+	switch {
+	case err == nil && got.StatusCode == http.StatusUnauthorized && got.isREST():
+		c.add(name, result(OK, "the Auth API v1 tells, for every kind of token", ""))
+		return
+	case err == nil && got.isProxys() && got.StatusCode != http.StatusNotFound && got.StatusCode != http.StatusNotImplemented:
+		c.add(name, result(Failed, got.byProxy(), "so calls fail: "+got.proxyHint()))
 		return
 	}
-	if err == nil && got.isProxys() && got.code != http.StatusNotFound && got.code != http.StatusNotImplemented {
-		c.add(Result{Name: nameCallers, Status: Failed, Detail: got.byProxy("GET " + path), Hint: "so calls fail: " + got.proxyHint("GET "+path)})
-		return
-	}
-	result := Result{
-		Name: nameCallers, Status: Failed, Detail: "neither the Auth API v1 nor ListAdministrators answers",
-		Hint: "refusals that depend on roles would all be AUTH-5mWD2, and callers could not set their own password",
-	}
+	found := result(Failed, "neither the Auth API v1 nor ListAdministrators answers",
+		"refusals that depend on roles would all be AUTH-5mWD2, and callers could not set their own password")
 	if listsAdministrators {
-		result.Status, result.Detail = Warning, "no Auth API v1; userinfo and ListAdministrators have to do"
-		result.Hint = "session tokens are refused, and roles are judged by ZITADEL's default mapping"
+		found = result(Warning, "no Auth API v1; userinfo and ListAdministrators have to do",
+			"session tokens are refused, and roles are judged by ZITADEL's default mapping")
 	}
-	result.Hint += ": let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between"
-	c.add(result)
-	c.checkUserinfo(ctx)
+	found.Hint += ": let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between"
+	c.add(name, found)
+	c.add("OIDC userinfo", c.checkUserinfo(ctx))
 }
 
-// checkToken finds out whose a token is, as a call without x-zitadel-orgid has
-// to.
-func (c *checker) checkToken(ctx context.Context) {
+const hintTryAgain = "the connection was fine a moment ago: try again"
+
+// checkUserinfo looks for what tells whose a token is.
+func (c *checker) checkUserinfo(ctx context.Context) Result {
+	got, err := c.ask(ctx, c.client, "GET /oidc/v1/userinfo", "", nil)
+	const hint = "calls without x-zitadel-orgid need GET /oidc/v1/userinfo: a proxy between must let it pass"
+	switch {
+	case err != nil:
+		return result(Failed, err.Error(), hintTryAgain)
+	case got.StatusCode == http.StatusUnauthorized && !got.isPage():
+		return result(OK, "", "")
+	case got.isREST():
+		return result(Failed, got.String(), hint)
+	}
+	return result(Failed, got.byProxy(), hint+": "+got.proxyHint())
+}
+
+// checkNative looks whether v1 itself is still there. Without a token and a password, the
+// call cannot do anything.
+func (c *checker) checkNative(ctx context.Context) Result {
+	path := strings.Replace(adapter.Methods()[0].Pattern, ":user_id", "0", 1)
+	got, err := c.ask(ctx, c.client, "POST "+path, "{}", nil)
+	switch {
+	case err != nil:
+		return result(Failed, err.Error(), hintTryAgain)
+	case got.StatusCode == http.StatusUnauthorized && got.refusal() == connect.CodeUnauthenticated:
+		return result(OK, "still there", "")
+	case got.isGone() && c.Rollout < adapter.RolloutAll:
+		return result(Failed, got.String(), "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100")
+	case got.isGone():
+		return result(OK, "gone: not available on this ZITADEL; all calls are translated", "")
+	}
+	found := result(Warning, got.byProxy(),
+		"so it cannot be told whether v1 is there: does a proxy between refuse its path? "+got.proxyHint())
+	if c.Rollout < adapter.RolloutAll {
+		found.Status = Failed
+	}
+	return found
+}
+
+// checkToken finds out whose a token is, as a call without x-zitadel-orgid has to.
+func (c *checker) checkToken(ctx context.Context) Result {
 	if c.Token == "" {
-		c.add(Result{Name: nameToken, Status: Skipped, Detail: "no --token-file"})
-		return
+		return result(Skipped, "no --token-file", "")
 	}
 	caller := c.caller(c.Token)
-	identity, err := c.v2.Identify(ctx, caller)
+	identity, err := c.Client.Identify(ctx, caller)
 	if failure, ok := errors.AsType[*v2client.Error](err); ok && failure.Origin == v2client.OriginTransport {
-		c.add(Result{
-			Name: nameToken, Status: Failed, Detail: err.Error(),
-			Hint: "this is not ZITADEL's word on the token: a proxy in front of it must let GET /auth/v1/users/me and GET /oidc/v1/userinfo pass",
-		})
-		return
+		return result(Failed, err.Error(), "this is not ZITADEL's word on the token: "+
+			"a proxy in front of it must let GET /auth/v1/users/me and GET /oidc/v1/userinfo pass")
 	}
 	if err != nil {
-		c.add(Result{
-			Name: nameToken, Status: Failed, Detail: err.Error(),
-			Hint: "use an access token that is still valid; without the Auth API v1, a personal access token or an OIDC access token",
-		})
-		return
+		return result(Failed, err.Error(), "use an access token that is still valid; "+
+			"without the Auth API v1, a personal access token or an OIDC access token")
 	}
 	if identity.Organization == "" {
-		identity.Organization, err = c.v2.UserOrganization(ctx, caller, identity.UserID)
+		identity.Organization, err = c.Client.UserOrganization(ctx, caller, identity.UserID)
 	}
 	if err != nil {
-		c.add(Result{
-			Name: nameToken, Status: Failed, Detail: err.Error(),
-			Hint: "the token's user must be allowed to read itself (user.read), or send x-zitadel-orgid",
-		})
-		return
+		return result(Failed, err.Error(), "the token's user must be allowed to read itself (user.read), or send x-zitadel-orgid")
 	}
-	result := Result{Name: nameToken, Status: OK, Detail: "user " + identity.UserID + ", organization " + identity.Organization}
-	if grant, _, err := c.v2.Authorize(ctx, caller, identity); err == nil && grant == v2client.GrantUserWriteOnly && c.OrgScope == adapter.OrgScopeStrict {
-		result.Status = Warning
-		result.Hint = "its roles may write users, but not read them: native v1 takes its calls, the adapter answers AUTH-5mWD2; add user.read to one of the roles"
+	found := result(OK, "user "+identity.UserID+", organization "+identity.Organization, "")
+	grant, _, err := c.Client.Authorize(ctx, caller, identity)
+	if err == nil && grant == v2client.GrantUserWriteOnly && c.OrgScope == adapter.OrgScopeStrict {
+		found.Status = Warning
+		found.Hint = "its roles may write users, but not read them: native v1 takes its calls, " +
+			"the adapter answers AUTH-5mWD2; add user.read to one of the roles"
 	}
-	c.add(result)
+	return found
 }
 
 // maxSkew is how far clocks may be apart before tokens and deadlines suffer.
 const maxSkew = 5 * time.Second
 
 // checkClock compares the Date of an answer.
-func (c *checker) checkClock(got answer) {
-	theirs, err := http.ParseTime(got.header.Get("Date"))
+func checkClock(date string) Result {
+	theirs, err := http.ParseTime(date)
 	if err != nil {
-		c.add(Result{Name: nameClock, Status: Skipped, Detail: "the answer has no Date"})
-		return
+		return result(Skipped, "the answer has no Date", "")
 	}
 	difference := time.Since(theirs).Truncate(time.Second) // Date has whole seconds
-	result := Result{Name: nameClock, Status: OK, Detail: difference.String() + " apart"}
 	if difference.Abs() > maxSkew {
-		result.Status = Warning
-		result.Hint = "set both clocks by NTP: dates in logs cannot be compared, and tokens end too early or too late"
+		return result(Warning, difference.String()+" apart",
+			"set both clocks by NTP: dates in logs cannot be compared, and tokens end too early or too late")
 	}
-	c.add(result)
+	return result(OK, difference.String()+" apart", "")
+}
+
+// checkDeprecation says what the configuration tells callers.
+func (c *checker) checkDeprecation(now time.Time) Result {
+	told := c.Deprecation
+	switch end := told.Sunset.Format(time.RFC3339); {
+	case told.Since.IsZero():
+		return result(Skipped, "nothing",
+			"set deprecation.since, and deprecation.sunset once there is a date: then every answer of a v1 method says so")
+	case told.Sunset.IsZero():
+		return result(OK, "deprecated since "+told.Since.Format(time.DateOnly)+", no date for the end", "")
+	case now.Before(told.Sunset):
+		return result(OK, "ends on "+end, "")
+	case told.AfterSunset == adapter.AfterSunsetRefuse:
+		return result(Warning, "ended on "+end, "all calls are refused: is anything left to do for the adapter?")
+	default:
+		return result(Warning, "ends on "+end,
+			"this has passed, and calls are served: set deprecation.afterSunset: refuse, or another date")
+	}
+}
+
+// checkBrownouts says when the configuration refuses callers.
+func (c *checker) checkBrownouts(now time.Time) Result {
+	schedule, err := adapter.NewSchedule(c.Deprecation.Brownouts)
+	if err != nil {
+		return result(Failed, err.Error(), "")
+	}
+	const shown = 3
+	var windows []string
+	for _, window := range schedule.Next(now, shown) {
+		windows = append(windows, window.From.UTC().Format(time.RFC3339)+" to "+window.To.UTC().Format(time.RFC3339))
+	}
+	if len(windows) == 0 {
+		return result(Warning, "none: all are over", "remove them from deprecation.brownouts, or add others")
+	}
+	return result(OK, strings.Join(windows, ", "), "")
 }

@@ -39,21 +39,19 @@ func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[strin
 	}
 	config := check.Config{
 		Upstream: made, Forwarding: forwarded.Policy{TellHost: made.HostByClient()}, Host: host, Protocol: v2client.ProtocolConnect, OrgScope: adapter.OrgScopeStrict, Rollout: adapter.RolloutAll,
-		NewClient: func(protocol v2client.Protocol) (*v2client.Client, error) {
-			return v2client.New(v2client.Config{
-				ReadTimeout: 10 * time.Second,
-				Upstream:    made, Protocol: protocol,
-				Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
-			})
-		},
 	}
 	if change != nil {
 		change(&config)
 	}
-	results, err := check.Run(t.Context(), config)
+	config.Client, err = v2client.New(v2client.Config{
+		ReadTimeout: 10 * time.Second,
+		Upstream:    made, Protocol: config.Protocol,
+		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	results := check.Run(t.Context(), config)
 	byName := map[string]check.Result{}
 	for _, result := range results {
 		byName[result.Name] = result

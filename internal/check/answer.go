@@ -1,0 +1,200 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/internal/printable"
+	"zitadel-v1-adapter/internal/probe"
+	"zitadel-v1-adapter/internal/v1wire"
+	"zitadel-v1-adapter/v2client"
+)
+
+// answer is what came back of a request: from ZITADEL, or from a proxy in front of it, which
+// may have a firewall's page, a redirect to a login, or no route.
+type answer struct {
+	probe.Answer
+
+	client *http.Request // for which it was asked
+	asked  string        // such as "GET /path"
+}
+
+// ask makes a request such as "GET /path" for a client, without a token.
+func (c *checker) ask(ctx context.Context, client *http.Request, request, body string, more http.Header) (answer, error) {
+	verb, path, _ := strings.Cut(request, " ")
+	header := client.Header.Clone()
+	maps.Copy(header, more)
+	got, err := c.probe.Send(ctx, verb, client.Host, v1wire.Request{Path: path, Header: header, Body: []byte(body)})
+	return answer{got, client, request}, err
+}
+
+// call makes a call without a token and a message, as v2client does.
+func (c *checker) call(ctx context.Context, protocol v2client.Protocol, procedure string) (answer, error) {
+	if protocol == v2client.ProtocolConnect {
+		header := http.Header{"Content-Type": {"application/json"}, "Connect-Protocol-Version": {"1"}}
+		return c.ask(ctx, c.client, "POST "+procedure, "{}", header)
+	}
+	const emptyMessage = "\x00\x00\x00\x00\x00"
+	header := http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
+	return c.ask(ctx, c.client, "POST "+procedure, emptyMessage, header)
+}
+
+// speaks reports whether ZITADEL has the user service over a protocol.
+func (c *checker) speaks(ctx context.Context, protocol v2client.Protocol) bool {
+	const unimplemented = "12"
+	got, err := c.call(ctx, protocol, userv2connect.UserServiceGetUserByIDProcedure)
+	return err == nil && got.isRPC() && got.Header.Get("Grpc-Status") != unimplemented
+}
+
+// blamingProxy is the result of a procedure that failed. It says so if a proxy answers in
+// ZITADEL's place.
+func (c *checker) blamingProxy(ctx context.Context, procedure string, failure Result) Result {
+	got, err := c.call(ctx, v2client.ProtocolConnect, procedure)
+	if err != nil || got.isRPC() && c.Protocol != v2client.ProtocolGRPC {
+		return failure
+	}
+	detail := got.byProxy()
+	if c.Protocol == v2client.ProtocolGRPC || c.Protocol == v2client.ProtocolAuto && got.StatusCode == http.StatusNotFound {
+		switch overHTTP2, err := c.call(ctx, v2client.ProtocolGRPC, procedure); {
+		case err != nil:
+			detail += " over HTTP/1.1, and does not speak HTTP/2, which gRPC needs"
+		case overHTTP2.isRPC():
+			return failure
+		default:
+			got, detail = overHTTP2, overHTTP2.byProxy()
+		}
+	}
+	if got.StatusCode != http.StatusNotFound { // which a ZITADEL of another release may have answered
+		failure.Hint = got.proxyHint()
+	}
+	failure.Detail = detail
+	return failure
+}
+
+// issuer is that of ZITADEL's discovery document; "" if the answer is something else.
+func (a answer) issuer() string {
+	var document struct {
+		Issuer string `json:"issuer"`
+	}
+	if a.StatusCode == http.StatusOK {
+		_ = json.Unmarshal(a.Content, &document) // what is no document has no issuer
+	}
+	return document.Issuer
+}
+
+// isUnknownInstance reports whether it is ZITADEL's answer under a name that it does not
+// know.
+func (a answer) isUnknownInstance() bool {
+	return a.StatusCode == http.StatusNotFound && bytes.Contains(a.Content, []byte("nstance")) && !a.isPage()
+}
+
+// refusal returns the code with which ZITADEL refuses a REST call, 0 if it does not.
+func (a answer) refusal() connect.Code {
+	refusal, _ := v1wire.DecodeAnswer("", a.StatusCode, a.Header, nil, a.Content)
+	return refusal.Code
+}
+
+// isGone reports whether it is ZITADEL's answer to a path that it does not have. A proxy
+// in front of it may answer 404 too.
+func (a answer) isGone() bool {
+	return a.StatusCode == http.StatusNotFound && a.refusal() == connect.CodeNotFound ||
+		a.StatusCode == http.StatusNotImplemented && a.refusal() == connect.CodeUnimplemented
+}
+
+// isREST reports whether an answer may be that of ZITADEL's REST API or of its OIDC.
+func (a answer) isREST() bool {
+	return json.Valid(a.Content) && bytes.HasPrefix(bytes.TrimSpace(a.Content), []byte("{"))
+}
+
+// isRPC reports whether an answer to call is ZITADEL's, as gRPC or Connect have it.
+func (a answer) isRPC() bool {
+	var failure struct {
+		Code string `json:"code"` // a name; in JSON of others it is a number, or not there
+	}
+	return strings.HasPrefix(a.Header.Get("Content-Type"), "application/grpc") ||
+		json.Unmarshal(a.Content, &failure) == nil && failure.Code != ""
+}
+
+// isProxys reports whether a proxy answers so for what is behind it, and ZITADEL does not.
+// 400 and 500 come from anything that speaks HTTP.
+func (a answer) isProxys() bool {
+	return a.StatusCode >= http.StatusMultipleChoices && !a.isREST() && !a.isUnknownInstance() &&
+		a.StatusCode != http.StatusBadRequest && a.StatusCode != http.StatusInternalServerError
+}
+
+func (a answer) isPage() bool {
+	return strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") || bytes.HasPrefix(bytes.TrimSpace(a.Content), []byte("<"))
+}
+
+// String is an answer on one line.
+func (a answer) String() string {
+	text := a.Status
+	if server := a.Header.Get("Server"); server != "" {
+		text += ", Server: " + printable.Excerpt(server)
+	}
+	if location := a.Header.Get("Location"); location != "" {
+		return text + ", Location: " + printable.Excerpt(location)
+	}
+	if a.isPage() {
+		return text + ", a web page"
+	}
+	return text + ": " + printable.Excerpt(string(a.Content))
+}
+
+// byProxy says that a proxy gave the answer.
+func (a answer) byProxy() string {
+	return fmt.Sprintf("to %s the proxy in front of ZITADEL answered HTTP %s", a.asked, a)
+}
+
+// proxyHint says what to do about a proxy's answer.
+func (a answer) proxyHint() string {
+	letPass := "let it pass " + a.asked + ", or set upstream.url to ZITADEL itself"
+	switch a.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "a firewall (WAF) or a login in the proxy refuses this: " + letPass
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return "the proxy has no route for this: " + letPass
+	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+		return "the proxy takes no request or header of this size: raise its limit, or set upstream.url to ZITADEL itself"
+	case http.StatusMisdirectedRequest:
+		return "the proxy does not serve this name on this connection: set upstream.host, " +
+			"and over TLS upstream.tls.serverName, to the name by which it knows ZITADEL"
+	case http.StatusTooManyRequests:
+		return "the proxy limits requests: take the adapter out of that limit"
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return "a proxy answers for a ZITADEL that is not there: is ZITADEL running, and does the proxy know its address?"
+	}
+	if location := a.Header.Get("Location"); location != "" {
+		return "the proxy redirects to " + printable.Excerpt(location) + ", to a login perhaps: " + letPass
+	}
+	return letPass
+}
+
+// instanceHint says what to do about an answer to discovery that has no issuer.
+func (c *checker) instanceHint(got answer) string {
+	switch {
+	case got.isUnknownInstance() && c.Upstream.HostByClient():
+		return "set upstream.host: upstream, and clients may dial any name; or keep client, and let them dial a name that ZITADEL knows"
+	case got.isUnknownInstance():
+		return "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)"
+	case c.Upstream.Base().Scheme == "http" && got.StatusCode == http.StatusBadRequest && bytes.Contains(got.Content, []byte("HTTPS")):
+		return "this port speaks TLS: use an https:// URL"
+	case got.StatusCode >= 300 && got.StatusCode < 400:
+		return "ZITADEL's API redirects nowhere: set upstream.url to what answers at " + printable.Excerpt(got.Header.Get("Location"))
+	case got.StatusCode == http.StatusUnauthorized, got.StatusCode == http.StatusForbidden:
+		return "a proxy in front of ZITADEL wants a login of its own, or has a firewall (WAF) that refuses this: " +
+			"let the adapter pass, or set upstream.url to ZITADEL itself"
+	case got.isProxys() && got.StatusCode != http.StatusNotFound:
+		return got.proxyHint()
+	}
+	return "this is not ZITADEL: set upstream.url to its address, with the path if it is not at the root; " +
+		"if a proxy chooses it by name, set upstream.host to that name"
+}

@@ -1,46 +1,16 @@
 package compare
 
 import (
-	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
 	"connectrpc.com/connect"
 
 	"zitadel-v1-adapter/internal/ingress"
-	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/v1wire"
 )
-
-// maxAnswer is how much of an answer is looked at.
-const maxAnswer = 64 << 10
-
-// side is one of the two that are compared.
-type side struct {
-	base, host   string
-	http1, http2 *upstream.Transport
-}
-
-// newSide is a side that is asked as by a client that dials host.
-func newSide(to *upstream.Upstream, host string) *side {
-	if sent, ok := to.HostFor(host); ok {
-		host = sent
-	}
-	return &side{
-		base: to.Base().String(), host: host,
-		http1: to.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1}),
-		http2: to.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
-	}
-}
-
-func (s *side) close() {
-	s.http1.CloseIdleConnections()
-	s.http2.CloseIdleConnections()
-}
 
 // answer is what came back of a call.
 type answer struct {
@@ -51,31 +21,6 @@ type answer struct {
 	header     http.Header
 	understood bool
 	body       string // over REST, and of what is no gRPC
-}
-
-// send makes a call, and follows no redirect.
-func (s *side) send(ctx context.Context, call Call) answer {
-	request, err := http.NewRequestWithContext(ctx, call.verb, s.base+call.Path, bytes.NewReader(call.Body))
-	if err != nil {
-		return answer{failure: err}
-	}
-	request.Host, request.Header = s.host, call.Header.Clone()
-	request.Header.Set("User-Agent", "zitadel-v1-adapter-compare")
-	request.Header.Set(ingress.ViaHeader, ingress.ViaQuestion)
-	transport := s.http1
-	if call.Protocol == GRPC {
-		transport = s.http2
-	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return answer{failure: err}
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return answer{failure: err}
-	}
-	return newAnswer(call.Protocol, response, body)
 }
 
 // newAnswer reads an answer. Where gRPC was asked, REST's refusals are understood too: they

@@ -21,9 +21,8 @@ const (
 	GRPCWeb Protocol = "gRPC-Web"
 )
 
-func (p Protocol) wire() rpcstatus.Protocol {
-	return map[Protocol]rpcstatus.Protocol{GRPC: rpcstatus.GRPC, GRPCWeb: rpcstatus.GRPCWeb}[p]
-}
+// wire is the protocol's name in package rpcstatus. REST has none.
+func (p Protocol) wire() rpcstatus.Protocol { return rpcstatus.Protocol(strings.ToLower(string(p))) }
 
 // Call is a v1 call that changes nothing.
 type Call struct {
@@ -44,100 +43,73 @@ const (
 	// adapter's.
 	noPassword = `{"password":""}`
 	// noMethod makes of a method's name one that no method has.
-	noMethod = "Nope"
+	noMethod  = "Nope"
+	userAgent = "zitadel-v1-adapter-compare"
 	// otherOrigin is a web page's that is not ZITADEL's.
 	otherOrigin = "https://app.example"
 )
 
-// world is what calls are made of.
-type world struct {
-	token     string // the operator's
-	badToken  string // random
-	user      string // the operator's, or missing
-	otherUser string // "": none
-	missing   string // random: the id of nobody
-	tooLong   string // longer than any id
-	missedOrg string // random: the id of no organization
-	password  string // random
-}
-
-// calls are all calls, the first of which needs the least of ZITADEL.
-func (w world) calls() []Call {
-	sets := make([][]Call, 0, 12)
+// newCalls makes all calls, the first of which needs the least of ZITADEL.
+func (p *Plan) newCalls() []Call {
+	var all []Call
 	for _, method := range adapter.Methods() {
 		for _, protocol := range []Protocol{REST, GRPC, GRPCWeb} {
-			sets = append(sets, w.refusedCalls(method, protocol), w.oddities(method, protocol))
+			all = append(all, p.callsOf(method, protocol)...)
 		}
 	}
-	return slices.Concat(sets...)
+	return all
 }
 
-// refusedCalls are those that tell how v1 treats callers, users and organizations.
-func (w world) refusedCalls(method adapter.Method, protocol Protocol) []Call {
+// callsOf are calls that tell how v1 treats callers, users and organizations, and requests
+// that are no calls or cannot be read.
+func (p *Plan) callsOf(method adapter.Method, protocol Protocol) []Call {
 	call := func(what string, why Reason, user, authorization, password string, headers ...string) Call {
 		return newCall(method, protocol, what, why, user, password, append(headers, "Authorization", authorization)...)
 	}
-	bearer, bad := "Bearer "+w.token, "Bearer "+w.badToken
+	bearer, bad := "Bearer "+p.Token, "Bearer "+p.badToken
+	odd := func(what string, why Reason) Call { return call(what, why, p.User, bearer, "") }
 	calls := []Call{
-		call("no token", NoToken, w.missing, "", w.password),
-		call("Authorization that is not Bearer", NoToken, w.missing, "Basic abc", w.password),
-		call("token that does not exist", NoToken, w.missing, bad, w.password),
-		call("user that does not exist", NoUser, w.missing, bearer, w.password),
-		call("user id of 201 characters", NoUser, w.tooLong, bearer, w.password),
-		call("organization that does not exist", NoPassword, w.missing, bearer, "", "X-Zitadel-Orgid", w.missedOrg),
-		call("empty password", NoPassword, w.user, bearer, ""),
-		call("malformed Grpc-Timeout", NoPassword, w.user, bearer, "", "Grpc-Timeout", "x"),
+		call("no token", NoToken, p.missing, "", p.password),
+		call("Authorization that is not Bearer", NoToken, p.missing, "Basic abc", p.password),
+		call("token that does not exist", NoToken, p.missing, bad, p.password),
+		call("user that does not exist", NoUser, p.missing, bearer, p.password),
+		call("user id of 201 characters", NoUser, strings.Repeat("9", maxUserIDRunes+1), bearer, p.password),
+		call("organization that does not exist", NoPassword, p.missing, bearer, "", "X-Zitadel-Orgid", p.missedOrg),
+		call("empty password", NoPassword, p.User, bearer, ""),
+		call("malformed Grpc-Timeout", NoPassword, p.User, bearer, "", "Grpc-Timeout", "x"),
 	}
-	if w.otherUser != "" {
-		calls = append(calls, call("user of another organization, empty password", NoPassword, w.otherUser, bearer, ""))
+	if p.OtherUser != "" {
+		calls = append(calls, call("user of another organization, empty password", NoPassword, p.OtherUser, bearer, ""))
 	}
 	if protocol != GRPC { // which no web page speaks
-		calls = append(calls, call("no token, from another origin", NoToken, w.missing, "", w.password, "Origin", otherOrigin))
+		calls = append(calls,
+			call("no token, from another origin", NoToken, p.missing, "", p.password, "Origin", otherOrigin),
+			odd("preflight", NotACall).asPreflight())
 	}
-	if protocol != REST {
-		return append(calls, call("empty user id", NoUser, "", bearer, w.password))
-	}
-	return append(
-		calls,
-		call("token that does not exist, no password", NoToken, w.missing, bad, ""),
-		call("empty body", NoPassword, w.user, bearer, "").with(""),
-		call("unknown field, no password", NoPassword, w.user, bearer, "").with(`{"unknown":{"":[]}}`),
-		call("expired Grpc-Timeout", NoUser, w.missing, bearer, w.password, "Grpc-Timeout", "1n"),
-	)
-}
-
-// oddities are no calls, or cannot be read.
-func (w world) oddities(method adapter.Method, protocol Protocol) []Call {
-	odd := func(what string, why Reason) Call {
-		return newCall(method, protocol, what, why, w.user, "", "Authorization", "Bearer "+w.token)
-	}
-	preflight := odd("preflight", NotACall).by(http.MethodOptions).with("")
-	preflight.Header = newHeader(
-		"Origin", otherOrigin, "Access-Control-Request-Method", http.MethodPost,
-		"Access-Control-Request-Headers", "authorization,content-type,x-grpc-web,x-user-agent,x-zitadel-orgid",
-	)
-	if protocol == REST {
-		preflight.Header.Set("Access-Control-Request-Headers", "authorization,content-type,x-zitadel-orgid")
+	switch protocol {
+	case REST:
 		path := odd("", NotACall).Path
-		return []Call{
+		return append(calls,
+			call("token that does not exist, no password", NoToken, p.missing, bad, ""),
+			call("empty body", NoPassword, p.User, bearer, "").with(""),
+			call("unknown field, no password", NoPassword, p.User, bearer, "").with(`{"unknown":{"":[]}}`),
+			call("expired Grpc-Timeout", NoUser, p.missing, bearer, p.password, "Grpc-Timeout", "1n"),
 			odd("cut body", Unreadable).with(`{"password":`),
 			odd("trailing comma", Unreadable).with(`{"password":"",}`),
 			odd("array as body", Unreadable).with(`[]`),
-			odd("slash at the end", NotACall).to(path + "/"),
+			odd("slash at the end", NotACall).to(path+"/"),
 			odd("double slash", NotACall).to(strings.Replace(path, "/users/", "//users/", 1)),
-			newCall(method, protocol, "no user in the path", NotACall, "", "", "Authorization", "Bearer "+w.token),
-			odd("GET", NotACall).by(http.MethodGet).with(""),
-			preflight,
-		}
+			call("no user in the path", NotACall, "", bearer, ""),
+			odd("GET", NotACall).by(http.MethodGet).with(""))
+	case GRPCWeb:
+		calls = append(calls,
+			odd("cut frame", Unreadable).with("\x00\x00\x00\x00\xFF\x01"),
+			odd("no frame", Unreadable).with(""))
 	}
-	calls := []Call{
+	return append(calls,
+		call("empty user id", NoUser, "", bearer, p.password),
 		odd("message that is none", Unreadable).with("\x00\x00\x00\x00\x05\xFF\xFF\xFF\xFF\xFF"),
-		odd("method that does not exist", NotACall).to(method.Procedure + noMethod),
-	}
-	if protocol == GRPCWeb {
-		calls = append(calls, odd("cut frame", Unreadable).with("\x00\x00\x00\x00\xFF\x01"), odd("no frame", Unreadable).with(""), preflight)
-	}
-	return calls
+		odd("method that does not exist", NotACall).to(method.Procedure+noMethod))
 }
 
 func newCall(method adapter.Method, protocol Protocol, what string, why Reason, user, password string, headers ...string) Call {
@@ -153,7 +125,7 @@ func newCall(method adapter.Method, protocol Protocol, what string, why Reason, 
 	if protocol == REST && password == "" {
 		call = call.with(noPassword)
 	}
-	maps.Copy(call.Header, newHeader(headers...))
+	maps.Copy(call.Header, newHeader(append(headers, "User-Agent", userAgent)...))
 	return call
 }
 
@@ -173,6 +145,17 @@ func (c Call) to(path string) Call {
 func (c Call) by(verb string) Call {
 	c.verb = verb
 	return c
+}
+
+// asPreflight is a browser's question whether a page may make a call.
+func (c Call) asPreflight() Call {
+	asked := "authorization,content-type,x-zitadel-orgid"
+	if c.Protocol == GRPCWeb {
+		asked = "authorization,content-type,x-grpc-web,x-user-agent,x-zitadel-orgid"
+	}
+	c.Header = newHeader("Origin", otherOrigin, "User-Agent", userAgent,
+		"Access-Control-Request-Method", http.MethodPost, "Access-Control-Request-Headers", asked)
+	return c.by(http.MethodOptions).with("")
 }
 
 // newHeader makes headers of names and values, without those that are "".

@@ -2,9 +2,9 @@ package compare
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -34,108 +34,89 @@ const (
 // with the time: it must be there or not.
 var compared = []string{"Cache-Control", "Content-Type", "Expires", "Location", "Pragma", "Vary", "Www-Authenticate", "X-Robots-Tag"}
 
+func (d difference) isKnown() bool { return d.reason != "" }
+
 // differences are all that a client could see between two answers.
 func (c Config) differences(call Call, native, adapter answer) []difference {
-	if native.failure != nil || adapter.failure != nil { // if both failed, nothing was compared
-		return []difference{{native.String(), adapter.String(), ""}}
-	}
+	whole := difference{native: native.String(), adapter: adapter.String()}
 	invalid := adapter.Code == connect.CodeInvalidArgument && strings.HasPrefix(adapter.Message, "invalid "+call.Method+"Request.")
-	if c.OrgScopeOff && invalid && native.Code != adapter.Code {
-		return []difference{{native.String(), adapter.String(), reasonScope}}
+	switch {
+	case native.failure != nil || adapter.failure != nil: // if both failed, nothing was compared
+		return []difference{whole}
+	case c.OrgScopeOff && invalid && native.Code != adapter.Code:
+		whole.reason = reasonScope
+		return []difference{whole}
+	case native.status != adapter.status, native.understood != adapter.understood, native.Code != adapter.Code, native.ID() != adapter.ID():
+		return []difference{whole} // whose headers would tell nothing more
+	case native.Answer == adapter.Answer && normal(native.body) == normal(adapter.body):
+		return headersDiffer(call, native.header, adapter.header)
+	case native.Message == adapter.Message:
+		detail := func(a answer) string { return fmt.Sprintf("details %q", a.Details+a.body) }
+		whole = difference{native: detail(native), adapter: detail(adapter)}
+	case !c.Languages && (strings.HasPrefix(native.ID(), "COMMAND-") || strings.HasPrefix(native.ID(), "DOMAIN-")): // what v1 translates
+		whole.reason = reasonLanguage
+	case isOlderWording(native, adapter):
+		whole.reason = reasonField
 	}
-	if native.status != adapter.status || native.understood != adapter.understood || native.Code != adapter.Code || native.ID() != adapter.ID() {
-		return []difference{{native.String(), adapter.String(), ""}} // whose headers would tell nothing more
-	}
-	var all []difference
-	if native.Answer != adapter.Answer || normal(native.body) != normal(adapter.body) {
-		all = append(all, c.wordsDiffer(native, adapter))
-	}
-	return append(all, headersDiffer(call, native, adapter)...)
+	return append([]difference{whole}, headersDiffer(call, native.header, adapter.header)...)
 }
 
-// wordsDiffer is the difference between answers whose code and error id are the same.
-func (c Config) wordsDiffer(native, adapter answer) difference {
-	if native.Message == adapter.Message {
-		return difference{"details " + detail(native), "details " + detail(adapter), ""}
-	}
-	found := difference{native: native.String(), adapter: adapter.String()}
-	if sameWithoutField(native.Message, adapter.Message) && sameWithoutField(normal(native.body), normal(adapter.body)) && native.Details == adapter.Details {
-		found.reason = reasonField
-	}
-	if id := native.ID(); !c.Languages && (strings.HasPrefix(id, "COMMAND-") || strings.HasPrefix(id, "DOMAIN-")) { // what v1 translates
-		found.reason = reasonLanguage
-	}
-	return found
-}
-
-func detail(a answer) string { return fmt.Sprintf("%q", a.Details+a.body) }
-
-// changing is what differs from call to call.
-var changing = regexp.MustCompile(`"(sequence|changeDate)":"[^"]*"`)
-
-// normal is a body without what must differ, and without what differs from one build of
-// ZITADEL to the next: the spaces between JSON's elements, which protobuf chooses as well.
+// normal is a body without what differs from one build of ZITADEL to the next: the spaces
+// between JSON's elements, which protobuf chooses at random.
 func normal(body string) string {
 	var compact bytes.Buffer
 	if json.Compact(&compact, []byte(body)) == nil {
 		body = compact.String()
 	}
-	return changing.ReplaceAllString(plain(body), `"$1":"…"`)
+	return plain(body)
 }
 
 // typeError is how protobuf words that a value in JSON has another type than its field: old
 // versions do not name the field.
 var typeError = regexp.MustCompile(`(invalid value for \w+) (?:type|field \w+):`)
 
-// sameWithoutField reports whether native v1 says what the adapter says, in the older wording.
-func sameWithoutField(native, adapter string) bool {
-	return native == typeError.ReplaceAllString(adapter, "$1 type:")
+// isOlderWording reports whether native v1 says what the adapter says, in the older wording.
+func isOlderWording(native, adapter answer) bool {
+	older := func(text string) string { return typeError.ReplaceAllString(text, "$1 type:") }
+	return native.Message == older(adapter.Message) && normal(native.body) == older(normal(adapter.body)) && native.Details == adapter.Details
 }
 
 // headersDiffer are the differences in the headers that count.
-func headersDiffer(call Call, native, adapter answer) []difference {
-	names := slices.Clone(compared)
-	for _, header := range []http.Header{native.header, adapter.header} {
-		for name := range header {
-			if strings.HasPrefix(name, "Access-Control-") {
-				names = append(names, name)
-			}
-		}
-	}
+func headersDiffer(call Call, native, adapter http.Header) []difference {
+	names := slices.AppendSeq(slices.Clone(compared), maps.Keys(native))
+	names = slices.AppendSeq(names, maps.Keys(adapter))
 	slices.Sort(names)
 	var all []difference
 	for _, name := range slices.Compact(names) {
-		want, got := headerText(native.header, name), headerText(adapter.header, name)
-		if want == got {
+		if !slices.Contains(compared, name) && !strings.HasPrefix(name, "Access-Control-") {
 			continue
 		}
-		all = append(all, difference{
-			name + ": " + cmp.Or(want, "(not there)"), name + ": " + cmp.Or(got, "(not there)"), knownHeader(call, name, native.header, adapter.header),
-		})
+		want, got := headerText(name, native.Values(name)), headerText(name, adapter.Values(name))
+		if want != got {
+			all = append(all, difference{name + ": " + want, name + ": " + got, knownHeader(call, name, native, adapter)})
+		}
 	}
 	return all
 }
 
 // headerText is a header's value as it is compared.
-func headerText(header http.Header, name string) string {
-	values := header.Values(name)
+func headerText(name string, values []string) string {
 	switch {
-	case len(values) == 0:
-		return ""
+	case strings.Join(values, "") == "":
+		return "(not there)"
 	case name == "Expires":
 		return "a date"
-	case name == "Access-Control-Expose-Headers": // in any order: gRPC-Web's proxy ranges over a map
+	case name == exposeHeaders: // in any order: gRPC-Web's proxy ranges over a map
 		return strings.Join(items(values), ", ")
 	}
 	return strings.Join(values, " | ")
 }
 
+const exposeHeaders = "Access-Control-Expose-Headers"
+
 // items are the items of a list in a header, sorted.
 func items(values []string) []string {
-	all := strings.Split(strings.Join(values, ","), ",")
-	for i := range all {
-		all[i] = strings.TrimSpace(all[i])
-	}
+	all := strings.FieldsFunc(strings.Join(values, ","), func(c rune) bool { return c == ',' || c == ' ' })
 	slices.Sort(all)
 	return all
 }
@@ -143,21 +124,15 @@ func items(values []string) []string {
 // knownHeader says why a header differs, if it is known.
 func knownHeader(call Call, name string, native, adapter http.Header) string {
 	want, got := items(native.Values(name)), items(adapter.Values(name))
-	isMissed := func(item string) bool { return !slices.Contains(got, item) }
+	isExposed := func(item string) bool { return slices.Contains(got, item) }
+	isCompression := func(item string) bool { return strings.EqualFold(item, "Accept-Encoding") }
 	switch {
-	case name == "Access-Control-Expose-Headers" && call.Protocol == GRPCWeb:
+	case name == exposeHeaders && call.Protocol == GRPCWeb:
 		return reasonExpose
-	case name == "Access-Control-Expose-Headers" && !slices.ContainsFunc(want, isMissed):
+	case name == exposeHeaders && len(slices.DeleteFunc(want, isExposed)) == 0:
 		return reasonOlder
-	case name == "Vary" && withoutCompression(want) == withoutCompression(got):
+	case name == "Vary" && slices.Equal(slices.DeleteFunc(want, isCompression), slices.DeleteFunc(got, isCompression)):
 		return reasonProxy
 	}
 	return ""
-}
-
-func withoutCompression(vary []string) string {
-	kept := slices.DeleteFunc(vary, func(item string) bool {
-		return item == "" || strings.EqualFold(item, "Accept-Encoding")
-	})
-	return strings.Join(kept, ",")
 }

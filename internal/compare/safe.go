@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -21,16 +22,11 @@ type Reason string
 
 // The reasons. Each holds by itself, whatever the configuration of ZITADEL.
 const (
-	// NoToken is for calls without the operator's token: nobody may write anything.
-	NoToken Reason = "It carries no token that ZITADEL knows."
-	// NoUser is for calls with a token and a password.
-	NoUser Reason = "It names a user that cannot exist: a random id made for this run, an id longer than any, or none."
-	// NoPassword is for calls to users who may exist.
+	NoToken    Reason = "It carries no token that ZITADEL knows."
+	NoUser     Reason = "It names a user that cannot exist: a random id made for this run, an id longer than any, or none."
 	NoPassword Reason = "It carries no password, and v1 and the adapter refuse an empty one before they look at the user." //nolint:gosec // no credential
-	// Unreadable is for bodies that cannot be read.
 	Unreadable Reason = "Its body cannot be read, and holds no password."
-	// NotACall is for requests that no v1 method answers.
-	NotACall Reason = "It is a request that no v1 method answers, and holds no password."
+	NotACall   Reason = "It is a request that no v1 method answers, and holds no password."
 )
 
 // maxUserIDRunes is the length of the longest user id (recordings of v2).
@@ -46,60 +42,59 @@ var sendable = []string{
 // checkWritesNothing looks at what a call would send, byte by byte, and returns an error if
 // the call's reason is not true of it. It is the gate of this package: nothing is sent
 // that did not pass it. The errors repeat nothing of the call.
-func (w world) checkWritesNothing(call Call) error {
+func (p *Plan) checkWritesNothing(call Call) error {
 	for name := range call.Header {
 		if !slices.Contains(sendable, name) {
 			return errors.New("it has a header of another kind")
 		}
 	}
-	switch call.Why {
-	case NoToken:
-		return w.checkNoToken(call)
-	case NoUser:
-		return w.checkNoUser(call)
-	case NoPassword, Unreadable:
-		if call.verb != http.MethodPost || !isV1Path(call) {
-			return errors.New("it is no call")
-		}
-		return checkNoPassword(call)
-	case NotACall:
-		switch {
-		case call.verb == http.MethodPost && isV1Path(call):
-			return errors.New("it is a call")
-		case !slices.Contains([]string{http.MethodGet, http.MethodOptions, http.MethodPost}, call.verb), !isNearV1Path(call):
-			return errors.New("it may be a call of another method")
-		}
+	user, isV1 := target(call.Protocol, call.Path)
+	isCall := isV1 && call.verb == http.MethodPost && (call.Protocol != REST || user != "")
+	switch {
+	case call.Why == NoToken:
+		return p.checkNoToken(call)
+	case call.Why == NotACall && isCall:
+		return errors.New("it is a call")
+	case call.Why == NotACall && !isV1 && !isNearTarget(call), !slices.Contains([]string{http.MethodPost, http.MethodGet, http.MethodOptions}, call.verb):
+		return errors.New("it may be a call of another method")
+	case call.Why != NotACall && !isCall:
+		return errors.New("it is no call")
+	case call.Why == NoUser:
+		return p.checkNoUser(call, user)
+	case slices.Contains([]Reason{NoPassword, Unreadable, NotACall}, call.Why):
 		return checkNoPassword(call)
 	}
 	return errors.New("it has no reason why it cannot write")
 }
 
 // checkNoToken refuses whatever could be a token that ZITADEL knows.
-func (w world) checkNoToken(call Call) error {
-	for name, values := range call.Header {
-		for _, value := range values {
-			if strings.Contains(value, w.token) {
-				return errors.New("it carries the token")
-			}
-			isBearer := strings.Contains(strings.ToLower(value), "bearer")
-			if name == "Authorization" && isBearer && value != "Bearer "+w.badToken {
-				return errors.New("it carries a token that was not made up for this")
-			}
-		}
+func (p *Plan) checkNoToken(call Call) error {
+	sent := call.Path + string(call.Body)
+	for _, values := range call.Header {
+		sent += strings.Join(values, "")
 	}
-	if strings.Contains(call.Path, w.token) || bytes.Contains(call.Body, []byte(w.token)) {
+	if strings.Contains(sent, p.Token) {
 		return errors.New("it carries the token")
+	}
+	for _, value := range call.Header["Authorization"] {
+		if strings.Contains(strings.ToLower(value), "bearer") && value != "Bearer "+p.badToken {
+			return errors.New("it carries a token that was not made up for this")
+		}
 	}
 	return nil
 }
 
-// checkNoUser refuses whatever could name a user who exists.
-func (w world) checkNoUser(call Call) error {
-	user, ok := userOf(call)
-	switch {
-	case !ok:
-		return errors.New("it cannot be told which user it names")
-	case user == "", user == w.missing, utf8.RuneCountInString(user) > maxUserIDRunes:
+// checkNoUser refuses whatever could name a user who exists: user is the one in the path, where
+// v1 looks for it over REST.
+func (p *Plan) checkNoUser(call Call, user string) error {
+	if call.Protocol != REST {
+		request, readable := message(call.Body)
+		if !readable {
+			return errors.New("it cannot be told which user it names")
+		}
+		user = request.GetUserId()
+	}
+	if user == "" || user == p.missing || utf8.RuneCountInString(user) > maxUserIDRunes {
 		return nil
 	}
 	return errors.New("it names a user who may exist")
@@ -137,57 +132,33 @@ func holdsText(body []byte) bool {
 
 func isPrintable(c byte) bool { return c >= ' ' && c < 0x7F }
 
-// isV1Path reports whether a call's path is that of a v1 method that the adapter translates.
-func isV1Path(call Call) bool {
-	if call.Protocol != REST {
-		return slices.ContainsFunc(adapter.Methods(), func(method adapter.Method) bool { return method.Procedure == call.Path })
-	}
-	user, ok := userInPath(call.Path)
-	return ok && isUserID(user)
-}
-
-// isNearV1Path reports whether a call's path is that of a v1 method that the adapter
-// translates, or one that is so near to it that it can be no other method's.
-func isNearV1Path(call Call) bool {
-	if call.Protocol != REST {
-		call.Path = strings.TrimSuffix(call.Path, noMethod)
-		return isV1Path(call)
-	}
-	user, ok := userInPath(call.Path)
-	call.Path = strings.Replace(strings.TrimSuffix(call.Path, "/"), "//", "/", 1)
-	return ok && user == "" || isV1Path(call)
-}
-
-// userOf is the user whom a call names, over REST in its path alone: v1 does not look
-// for it in the body.
-func userOf(call Call) (string, bool) {
-	if !isV1Path(call) || call.verb != http.MethodPost {
-		return "", false
-	}
-	if call.Protocol == REST {
-		return userInPath(call.Path)
-	}
-	request, readable := message(call.Body)
-	return request.GetUserId(), readable
-}
-
-// userInPath is what stands in a REST path of a v1 method for the user.
-func userInPath(path string) (string, bool) {
+// target reports whether a path is that of a v1 method that the adapter translates, and returns
+// what stands in it for the user: over REST an id or nothing, else nothing.
+func target(protocol Protocol, path string) (user string, ok bool) {
 	for _, method := range adapter.Methods() {
 		before, after, _ := strings.Cut(method.Pattern, ":user_id")
 		rest, begins := strings.CutPrefix(path, before)
-		if user, ends := strings.CutSuffix(rest, after); begins && ends {
+		user, ends := strings.CutSuffix(rest, after)
+		switch {
+		case protocol != REST && path == method.Procedure:
+			return "", true
+		case protocol == REST && begins && ends && (user == "" || isUserID(user)):
 			return user, true
 		}
 	}
 	return "", false
 }
 
-// isUserID reports whether an id can stand in a path as it is, in every server's eyes.
-func isUserID(id string) bool {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-	return id != "" && strings.Trim(id, plain) == ""
+// isNearTarget reports whether a path is so near to that of a v1 method that it can be no other
+// method's.
+func isNearTarget(call Call) bool {
+	near := strings.TrimSuffix(strings.TrimSuffix(strings.Replace(call.Path, "//", "/", 1), "/"), noMethod)
+	_, ok := target(call.Protocol, near)
+	return ok
 }
+
+// isUserID reports whether an id can stand in a path as it is, in every server's eyes.
+var isUserID = regexp.MustCompile(`^[\w-]+$`).MatchString
 
 // message is the one message in a body, if there is one with nothing around it and nothing
 // unknown in it.

@@ -22,23 +22,28 @@ func frame(user, password string) []byte {
 	return newCall(adapter.Methods()[1], GRPC, "", "", user, password).Body
 }
 
-func testWorld() world {
-	return newWorld(Config{Token: "the-token", User: "3001", OtherUser: "3004"})
+func testPlan(t *testing.T) *Plan {
+	t.Helper()
+	plan, err := NewPlan(Config{Token: "the-token", User: "3001", OtherUser: "3004"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
 }
 
 // Every call of the plan has a reason that is true of it, each reason is some call's, and a
 // password goes to nobody with a token.
 func TestEveryCallHasAReason(t *testing.T) {
 	t.Parallel()
-	w := testWorld()
+	w := testPlan(t)
 	reasons := map[Reason]int{}
-	for _, call := range w.calls() {
+	for _, call := range w.calls {
 		reasons[call.Why]++
 		if err := w.checkWritesNothing(call); err != nil {
 			t.Errorf("%s %s: %v", call.Protocol, call.What, err)
 		}
 		sent := string(call.Body)
-		if strings.Contains(sent, w.password) && strings.Contains(call.Header.Get("Authorization"), w.token) && call.Why != NoUser {
+		if strings.Contains(sent, w.password) && strings.Contains(call.Header.Get("Authorization"), w.Token) && call.Why != NoUser {
 			t.Errorf("%s %s: a password goes with the token", call.Protocol, call.What)
 		}
 	}
@@ -52,9 +57,9 @@ func TestEveryCallHasAReason(t *testing.T) {
 // A call whose reason is not true is refused, whatever hides that.
 func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 	t.Parallel()
-	w := testWorld()
+	w := testPlan(t)
 	const initialize = usersPath + "3001/password/_initialize"
-	bearer := []string{"Authorization", "Bearer " + w.token}
+	bearer := []string{"Authorization", "Bearer " + w.Token}
 	rest := restCall
 	rpc := func(why Reason, body []byte) Call {
 		return newCall(adapter.Methods()[1], GRPC, "", why, "", "", bearer...).with(string(body))
@@ -76,10 +81,10 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 		"token":                              rest(NoToken, initialize, valid, bearer...),
 		"another token":                      rest(NoToken, initialize, valid, "Authorization", "Bearer another"),
 		"token in another case":              rest(NoToken, initialize, valid, "Authorization", "bearer another"),
-		"token as another kind":              rest(NoToken, initialize, valid, "Authorization", "Basic "+w.token),
-		"token in another header":            rest(NoToken, initialize, valid, "Origin", w.token),
-		"token in the query":                 rest(NoToken, initialize+"?access_token="+w.token, valid),
-		"token in the body":                  rest(NoToken, initialize, w.token),
+		"token as another kind":              rest(NoToken, initialize, valid, "Authorization", "Basic "+w.Token),
+		"token in another header":            rest(NoToken, initialize, valid, "Origin", w.Token),
+		"token in the query":                 rest(NoToken, initialize+"?access_token="+w.Token, valid),
+		"token in the body":                  rest(NoToken, initialize, w.Token),
 		"cookie":                             rest(NoToken, initialize, valid, "Cookie", "session=1"),
 		"another method by a header":         rest(NotACall, initialize+"/", "{}", "X-Http-Method-Override", "POST"),
 		"user who may exist":                 rest(NoUser, initialize, valid, bearer...),
@@ -134,7 +139,7 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 	} {
 		if err := w.checkWritesNothing(call); err == nil {
 			t.Errorf("%s: it may be sent, want an error", name)
-		} else if strings.Contains(err.Error(), "Sup3r") || strings.Contains(err.Error(), w.token) {
+		} else if strings.Contains(err.Error(), "Sup3r") || strings.Contains(err.Error(), w.Token) {
 			t.Errorf("%s: %v tells a secret", name, err)
 		}
 	}

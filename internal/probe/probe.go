@@ -15,14 +15,15 @@ import (
 
 // Client sends requests to one upstream.
 type Client struct {
-	base         string
+	*upstream.Upstream
+
 	http1, http2 *upstream.Transport
 }
 
 // New makes a Client. It connects when the first request is sent.
 func New(to *upstream.Upstream) *Client {
 	return &Client{
-		to.Base().String(),
+		to,
 		to.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1}),
 		to.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
 	}
@@ -44,7 +45,7 @@ type Answer struct {
 // Send sends a request once, gRPC over HTTP/2 and all else over HTTP/1.1, and follows no
 // redirect. If an adapter answers, the answer has [ingress.ViaHeader].
 func (c *Client) Send(ctx context.Context, verb, host string, sent v1wire.Request) (Answer, error) {
-	request, err := http.NewRequestWithContext(ctx, verb, c.base+sent.Path, bytes.NewReader(sent.Body))
+	request, err := http.NewRequestWithContext(ctx, verb, c.Base().String()+sent.Path, bytes.NewReader(sent.Body))
 	if err != nil {
 		return Answer{}, err
 	}

@@ -49,25 +49,19 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// Handler answers the adapter's own services, and hands every other request on.
-type Handler struct {
-	timeout time.Duration
-	own     map[string]http.Handler // by the prefix of its methods' paths
-	next    http.Handler
-}
-
 // maxRequestBytes is the largest message to a service of the adapter's own, unpacked:
 // it holds a name.
 const maxRequestBytes = 4 << 10
 
-// New checks config and makes a Handler. The error names the configuration key.
-func New(config Config, next http.Handler) (*Handler, error) {
+// New checks config and makes a handler that answers the adapter's own services and hands every
+// other request on to next. The error names the configuration key.
+func New(config Config, next http.Handler) (http.Handler, error) {
 	if err := errors.Join(config.Health.validate("server.grpcHealth"), config.Reflection.validate("server.grpcReflection")); err != nil {
 		return nil, err
 	}
-	h := &Handler{timeout: config.Timeout, own: map[string]http.Handler{}, next: next}
+	services := map[string]http.Handler{} // by name
 	small := connect.WithReadMaxBytes(maxRequestBytes)
-	add := func(prefix string, handler http.Handler) { h.own[strings.Trim(prefix, "/")] = handler }
+	add := func(prefix string, handler http.Handler) { services[strings.Trim(prefix, "/")] = handler }
 	if config.Health == AnswererOwn || !config.Passthrough {
 		add(grpchealth.NewHandler(checker{config.Service, config.Ready}, small))
 	}
@@ -76,19 +70,17 @@ func New(config Config, next http.Handler) (*Handler, error) {
 		add(grpcreflect.NewHandlerV1(reflector, small))
 		add(grpcreflect.NewHandlerV1Alpha(reflector, small))
 	}
-	return h, nil
-}
-
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	service, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	own := h.own[service]
-	if own == nil || rpcstatus.ProtocolOf(r) == "" {
-		h.next.ServeHTTP(w, r)
-		return
-	}
-	x, r := ingress.ExchangeOf(w, r)
-	x.LimitBody(h.timeout)
-	own.ServeHTTP(x, r)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		service := services[name]
+		if service == nil || rpcstatus.ProtocolOf(r) == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		x, r := ingress.ExchangeOf(w, r)
+		x.LimitBody(config.Timeout)
+		service.ServeHTTP(x, r)
+	}), nil
 }
 
 // checker is the health of the adapter and of the one service it has.
@@ -101,8 +93,9 @@ func (c checker) Check(_ context.Context, request *grpchealth.CheckRequest) (*gr
 	if request.Service != "" && request.Service != c.service {
 		return nil, connect.NewError(connect.CodeNotFound, errors.New("unknown service"))
 	}
+	status := grpchealth.StatusServing
 	if !c.ready() {
-		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
+		status = grpchealth.StatusNotServing
 	}
-	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
+	return &grpchealth.CheckResponse{Status: status}, nil
 }

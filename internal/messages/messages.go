@@ -4,6 +4,7 @@ package messages
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,18 +36,9 @@ type Catalog struct {
 
 // Files are those in a folder that Load reads; none for "".
 func Files(dir string) []string {
-	if dir == "" {
-		return nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	var paths []string
-	for _, entry := range entries {
-		if filepath.Ext(entry.Name()) == ".yaml" {
-			paths = append(paths, filepath.Join(dir, entry.Name()))
-		}
+	paths, _ := fs.Glob(os.DirFS(dir), "*.yaml")
+	for i, name := range paths {
+		paths[i] = filepath.Join(dir, name)
 	}
 	return paths
 }
@@ -79,13 +71,18 @@ func loadFile(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var file map[string]any
+	var file any
 	if err := yaml.Unmarshal(content, &file); err != nil {
 		return nil, err
 	}
 	words := map[string]string{}
 	for id, key := range keys {
-		if text, ok := find(file, strings.Split(key, ".")); ok {
+		at := file
+		for name := range strings.SplitSeq(key, ".") {
+			section, _ := at.(map[string]any)
+			at = section[name]
+		}
+		if text, ok := at.(string); ok {
 			words[id] = text
 		}
 	}
@@ -93,15 +90,6 @@ func loadFile(path string) (map[string]string, error) {
 		return nil, fmt.Errorf("no %s in it, nor any other error's text", keys["COMMAND-G8dh3"])
 	}
 	return words, nil
-}
-
-func find(section map[string]any, path []string) (string, bool) {
-	if len(path) == 1 {
-		text, ok := section[path[0]].(string)
-		return text, ok
-	}
-	below, _ := section[path[0]].(map[string]any)
-	return find(below, path[1:])
 }
 
 // Languages are those that were found, sorted.

@@ -49,6 +49,12 @@ const (
 	otherOrigin = "https://app.example"
 )
 
+// askedByPages are the headers that a page asks for in a preflight.
+var askedByPages = map[Protocol]string{
+	REST:    "authorization,content-type,x-zitadel-orgid",
+	GRPCWeb: "authorization,content-type,x-grpc-web,x-user-agent,x-zitadel-orgid",
+}
+
 // newCalls makes all calls, the first of which needs the least of ZITADEL.
 func (p *Plan) newCalls() []Call {
 	var all []Call
@@ -67,7 +73,12 @@ func (p *Plan) callsOf(method adapter.Method, protocol Protocol) []Call {
 		return newCall(method, protocol, what, why, user, password, append(headers, "Authorization", authorization)...)
 	}
 	bearer, bad := "Bearer "+p.Token, "Bearer "+p.badToken
-	odd := func(what string, why Reason) Call { return call(what, why, p.User, bearer, "") }
+	path := newCall(method, protocol, "", "", p.User, "").Path
+	odd := func(what string, why Reason, verb, path, body string) Call {
+		odd := call(what, why, p.User, bearer, "")
+		odd.verb, odd.Path, odd.Body = verb, path, []byte(body)
+		return odd
+	}
 	calls := []Call{
 		call("no token", NoToken, p.missing, "", p.password),
 		call("Authorization that is not Bearer", NoToken, p.missing, "Basic abc", p.password),
@@ -82,34 +93,34 @@ func (p *Plan) callsOf(method adapter.Method, protocol Protocol) []Call {
 		calls = append(calls, call("user of another organization, empty password", NoPassword, p.OtherUser, bearer, ""))
 	}
 	if protocol != GRPC { // which no web page speaks
-		calls = append(calls,
-			call("no token, from another origin", NoToken, p.missing, "", p.password, "Origin", otherOrigin),
-			odd("preflight", NotACall).asPreflight())
+		preflight := odd("preflight", NotACall, http.MethodOptions, path, "")
+		preflight.Header = newHeader("Origin", otherOrigin, "User-Agent", userAgent, "Access-Control-Request-Method", http.MethodPost,
+			"Access-Control-Request-Headers", askedByPages[protocol])
+		calls = append(calls, preflight, call("no token, from another origin", NoToken, p.missing, "", p.password, "Origin", otherOrigin))
 	}
 	switch protocol {
 	case REST:
-		path := odd("", NotACall).Path
 		return append(calls,
 			call("token that does not exist, no password", NoToken, p.missing, bad, ""),
-			call("empty body", NoPassword, p.User, bearer, "").with(""),
-			call("unknown field, no password", NoPassword, p.User, bearer, "").with(`{"unknown":{"":[]}}`),
 			call("expired Grpc-Timeout", NoUser, p.missing, bearer, p.password, "Grpc-Timeout", "1n"),
-			odd("cut body", Unreadable).with(`{"password":`),
-			odd("trailing comma", Unreadable).with(`{"password":"",}`),
-			odd("array as body", Unreadable).with(`[]`),
-			odd("slash at the end", NotACall).to(path+"/"),
-			odd("double slash", NotACall).to(strings.Replace(path, "/users/", "//users/", 1)),
 			call("no user in the path", NotACall, "", bearer, ""),
-			odd("GET", NotACall).by(http.MethodGet).with(""))
+			odd("empty body", NoPassword, http.MethodPost, path, ""),
+			odd("unknown field, no password", NoPassword, http.MethodPost, path, `{"unknown":{"":[]}}`),
+			odd("cut body", Unreadable, http.MethodPost, path, `{"password":`),
+			odd("trailing comma", Unreadable, http.MethodPost, path, `{"password":"",}`),
+			odd("array as body", Unreadable, http.MethodPost, path, `[]`),
+			odd("slash at the end", NotACall, http.MethodPost, path+"/", noPassword),
+			odd("double slash", NotACall, http.MethodPost, strings.Replace(path, "/users/", "//users/", 1), noPassword),
+			odd("GET", NotACall, http.MethodGet, path, ""))
 	case GRPCWeb:
 		calls = append(calls,
-			odd("cut frame", Unreadable).with("\x00\x00\x00\x00\xFF\x01"),
-			odd("no frame", Unreadable).with(""))
+			odd("cut frame", Unreadable, http.MethodPost, path, "\x00\x00\x00\x00\xFF\x01"),
+			odd("no frame", Unreadable, http.MethodPost, path, ""))
 	}
 	return append(calls,
 		call("empty user id", NoUser, "", bearer, p.password),
-		odd("message that is none", Unreadable).with("\x00\x00\x00\x00\x05\xFF\xFF\xFF\xFF\xFF"),
-		odd("method that does not exist", NotACall).to(method.Procedure+noMethod))
+		odd("message that is none", Unreadable, http.MethodPost, path, "\x00\x00\x00\x00\x05\xFF\xFF\xFF\xFF\xFF"),
+		odd("method that does not exist", NotACall, http.MethodPost, path+noMethod, "\x00\x00\x00\x00\x00"))
 }
 
 func newCall(method adapter.Method, protocol Protocol, what string, why Reason, user, password string, headers ...string) Call {
@@ -123,39 +134,10 @@ func newCall(method adapter.Method, protocol Protocol, what string, why Reason, 
 	}
 	call := Call{Protocol: protocol, Method: method.Name(), What: what, Why: why, Request: request, verb: http.MethodPost}
 	if protocol == REST && password == "" {
-		call = call.with(noPassword)
+		call.Body = []byte(noPassword)
 	}
 	maps.Copy(call.Header, newHeader(append(headers, "User-Agent", userAgent)...))
 	return call
-}
-
-// with is a call with another body.
-func (c Call) with(body string) Call {
-	c.Body = []byte(body)
-	return c
-}
-
-// to is a call of another path.
-func (c Call) to(path string) Call {
-	c.Path = path
-	return c
-}
-
-// by is a call by another HTTP method.
-func (c Call) by(verb string) Call {
-	c.verb = verb
-	return c
-}
-
-// asPreflight is a browser's question whether a page may make a call.
-func (c Call) asPreflight() Call {
-	asked := "authorization,content-type,x-zitadel-orgid"
-	if c.Protocol == GRPCWeb {
-		asked = "authorization,content-type,x-grpc-web,x-user-agent,x-zitadel-orgid"
-	}
-	c.Header = newHeader("Origin", otherOrigin, "User-Agent", userAgent,
-		"Access-Control-Request-Method", http.MethodPost, "Access-Control-Request-Headers", asked)
-	return c.by(http.MethodOptions).with("")
 }
 
 // newHeader makes headers of names and values, without those that are "".

@@ -14,7 +14,9 @@ const usersPath = "/management/v1/users/"
 
 // restCall is a call of the first method over REST.
 func restCall(why Reason, path, body string, headers ...string) Call {
-	return newCall(adapter.Methods()[0], REST, "", why, "", "", headers...).to(path).with(body)
+	call := newCall(adapter.Methods()[0], REST, "", why, "", "", headers...)
+	call.Path, call.Body = path, []byte(body)
+	return call
 }
 
 // frame is a call's message over gRPC.
@@ -62,7 +64,9 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 	bearer := []string{"Authorization", "Bearer " + w.Token}
 	rest := restCall
 	rpc := func(why Reason, body []byte) Call {
-		return newCall(adapter.Methods()[1], GRPC, "", why, "", "", bearer...).with(string(body))
+		call := newCall(adapter.Methods()[1], GRPC, "", why, "", "", bearer...)
+		call.Body = body
+		return call
 	}
 	missing := strings.Replace(initialize, "3001", w.missing, 1)
 	with := func(call Call, change func(*Call)) Call {

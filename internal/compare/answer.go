@@ -1,9 +1,14 @@
 package compare
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -61,10 +66,8 @@ func (a answer) isAdapters() bool { return a.header.Get(ingress.ViaHeader) != ""
 
 // succeeded reports whether a call was not refused.
 func (a answer) succeeded(protocol Protocol) bool {
-	if protocol == REST {
-		return a.status >= http.StatusOK && a.status < http.StatusMultipleChoices
-	}
-	return a.understood && a.Code == 0
+	const successes = 2 // of HTTP: 200 to 299
+	return a.understood && a.Code == 0 || protocol == REST && a.status/100 == successes
 }
 
 // isGone reports whether it is ZITADEL's answer where it has no v1.
@@ -84,4 +87,128 @@ func (a answer) String() string {
 		return fmt.Sprintf("HTTP %d to %s", a.status, location)
 	}
 	return strings.TrimSpace(fmt.Sprintf("HTTP %d %s", a.status, a.body))
+}
+
+// difference is one between two answers.
+type difference struct {
+	native, adapter string
+	reason          string // why it is known; "" if it is not
+}
+
+// Why differences are known: docs/differences.md.
+const (
+	reasonLanguage = "without messages.dir, texts come in v2's language; code and id are the same"
+	reasonExpose   = "the headers that browsers may read over gRPC-Web; v1 forgets the status"
+	reasonOlder    = "the headers that browsers may read: releases before v4 list fewer than those after it"
+	reasonField    = "older releases do not name the field that has a value of another type"
+	reasonScope    = "with orgScope: off, a call is told that it is invalid before its caller is looked at"
+	reasonProxy    = "a proxy in front of ZITADEL compresses answers; those of v1 calls are the adapter's"
+)
+
+// compared are the headers of v1's answers that clients can depend on (the recordings
+// have no others), besides those whose names begin with Access-Control-. Expires differs
+// with the time: it must be there or not.
+var compared = []string{"Cache-Control", "Content-Type", "Expires", "Location", "Pragma", "Vary", "Www-Authenticate", "X-Robots-Tag"}
+
+func (d difference) isKnown() bool { return d.reason != "" }
+
+// differences are all that a client could see between two answers.
+func (c Config) differences(call Call, native, adapter answer) []difference {
+	whole := difference{native: native.String(), adapter: adapter.String()}
+	invalid := adapter.Code == connect.CodeInvalidArgument && strings.HasPrefix(adapter.Message, "invalid "+call.Method+"Request.")
+	switch {
+	case native.failure != nil || adapter.failure != nil: // if both failed, nothing was compared
+		return []difference{whole}
+	case c.OrgScopeOff && invalid && native.Code != adapter.Code:
+		whole.reason = reasonScope
+		return []difference{whole}
+	case native.status != adapter.status, native.understood != adapter.understood, native.Code != adapter.Code, native.ID() != adapter.ID():
+		return []difference{whole} // whose headers would tell nothing more
+	case native.Answer == adapter.Answer && normal(native.body) == normal(adapter.body):
+		return headersDiffer(call, native.header, adapter.header)
+	case native.Message == adapter.Message:
+		detail := func(a answer) string { return fmt.Sprintf("details %q", a.Details+a.body) }
+		whole = difference{native: detail(native), adapter: detail(adapter)}
+	case !c.Languages && (strings.HasPrefix(native.ID(), "COMMAND-") || strings.HasPrefix(native.ID(), "DOMAIN-")): // what v1 translates
+		whole.reason = reasonLanguage
+	case isOlderWording(native, adapter):
+		whole.reason = reasonField
+	}
+	return append([]difference{whole}, headersDiffer(call, native.header, adapter.header)...)
+}
+
+// normal is a body without what differs from one build of ZITADEL to the next: the spaces
+// between JSON's elements, which protobuf chooses at random.
+func normal(body string) string {
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(body)) == nil {
+		body = compact.String()
+	}
+	return plain(body)
+}
+
+// typeError is how protobuf words that a value in JSON has another type than its field: old
+// versions do not name the field.
+var typeError = regexp.MustCompile(`(invalid value for \w+) (?:type|field \w+):`)
+
+// isOlderWording reports whether native v1 says what the adapter says, in the older wording.
+func isOlderWording(native, adapter answer) bool {
+	older := func(text string) string { return typeError.ReplaceAllString(text, "$1 type:") }
+	return native.Message == older(adapter.Message) && normal(native.body) == older(normal(adapter.body)) && native.Details == adapter.Details
+}
+
+// headersDiffer are the differences in the headers that count.
+func headersDiffer(call Call, native, adapter http.Header) []difference {
+	names := slices.AppendSeq(slices.Clone(compared), maps.Keys(native))
+	names = slices.AppendSeq(names, maps.Keys(adapter))
+	slices.Sort(names)
+	var all []difference
+	for _, name := range slices.Compact(names) {
+		if !slices.Contains(compared, name) && !strings.HasPrefix(name, "Access-Control-") {
+			continue
+		}
+		want, got := headerText(name, native.Values(name)), headerText(name, adapter.Values(name))
+		if want != got {
+			all = append(all, difference{name + ": " + want, name + ": " + got, knownHeader(call, name, native, adapter)})
+		}
+	}
+	return all
+}
+
+// headerText is a header's value as it is compared.
+func headerText(name string, values []string) string {
+	switch {
+	case strings.Join(values, "") == "":
+		return "(not there)"
+	case name == "Expires":
+		return "a date"
+	case name == exposeHeaders: // in any order: gRPC-Web's proxy ranges over a map
+		return strings.Join(items(values), ", ")
+	}
+	return strings.Join(values, " | ")
+}
+
+const exposeHeaders = "Access-Control-Expose-Headers"
+
+// items are the items of a list in a header, sorted.
+func items(values []string) []string {
+	all := strings.FieldsFunc(strings.Join(values, ","), func(c rune) bool { return c == ',' || c == ' ' })
+	slices.Sort(all)
+	return all
+}
+
+// knownHeader says why a header differs, if it is known.
+func knownHeader(call Call, name string, native, adapter http.Header) string {
+	want, got := items(native.Values(name)), items(adapter.Values(name))
+	isExposed := func(item string) bool { return slices.Contains(got, item) }
+	isCompression := func(item string) bool { return strings.EqualFold(item, "Accept-Encoding") }
+	switch {
+	case name == exposeHeaders && call.Protocol == GRPCWeb:
+		return reasonExpose
+	case name == exposeHeaders && len(slices.DeleteFunc(want, isExposed)) == 0:
+		return reasonOlder
+	case name == "Vary" && slices.Equal(slices.DeleteFunc(want, isCompression), slices.DeleteFunc(got, isCompression)):
+		return reasonProxy
+	}
+	return ""
 }

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
@@ -55,17 +56,16 @@ func (p *Plan) checkWritesNothing(call Call) error {
 		return p.checkNoToken(call)
 	case call.Why == NotACall && isCall:
 		return errors.New("it is a call")
-	case call.Why == NotACall && !isV1 && !isNearTarget(call), !slices.Contains([]string{http.MethodPost, http.MethodGet, http.MethodOptions}, call.verb):
+	case call.Why == NotACall && !isV1 && !isNearTarget(call), !slices.Contains(verbs, call.verb):
 		return errors.New("it may be a call of another method")
 	case call.Why != NotACall && !isCall:
 		return errors.New("it is no call")
-	case call.Why == NoUser:
-		return p.checkNoUser(call, user)
-	case slices.Contains([]Reason{NoPassword, Unreadable, NotACall}, call.Why):
-		return checkNoPassword(call)
 	}
-	return errors.New("it has no reason why it cannot write")
+	return p.checkContent(call)
 }
+
+// verbs are those that may be sent: GET and OPTIONS change nothing.
+var verbs = []string{http.MethodGet, http.MethodOptions, http.MethodPost}
 
 // checkNoToken refuses whatever could be a token that ZITADEL knows.
 func (p *Plan) checkNoToken(call Call) error {
@@ -84,42 +84,37 @@ func (p *Plan) checkNoToken(call Call) error {
 	return nil
 }
 
-// checkNoUser refuses whatever could name a user who exists: user is the one in the path, where
-// v1 looks for it over REST.
-func (p *Plan) checkNoUser(call Call, user string) error {
-	if call.Protocol != REST {
-		request, readable := message(call.Body)
-		if !readable {
-			return errors.New("it cannot be told which user it names")
-		}
-		user = request.GetUserId()
-	}
-	if user == "" || user == p.missing || utf8.RuneCountInString(user) > maxUserIDRunes {
+// checkContent refuses whatever could name a user who exists, if the call is to name nobody, or
+// else hold a password.
+func (p *Plan) checkContent(call Call) error {
+	user, mayHoldPassword, readable := content(call)
+	switch {
+	case call.Why == NoUser && !readable:
+		return errors.New("it cannot be told which user it names")
+	case call.Why == NoUser && user != "" && user != p.missing && utf8.RuneCountInString(user) <= maxUserIDRunes:
+		return errors.New("it names a user who may exist")
+	case call.Why == NoUser:
+		return nil
+	case mayHoldPassword:
+		return errors.New("it may hold a password")
+	case call.Why == Unreadable && readable:
+		return errors.New("its body can be read")
+	case call.Why == NoPassword, call.Why == Unreadable, call.Why == NotACall:
 		return nil
 	}
-	return errors.New("it names a user who may exist")
+	return errors.New("it has no reason why it cannot write")
 }
 
-// checkNoPassword refuses whatever could hold a password, read in whatever way.
-func checkNoPassword(call Call) error {
+// content is the user whom a call names, and whether its body may hold a password, read in
+// whatever way. Over REST the path alone names a user.
+func content(call Call) (user string, mayHoldPassword, readable bool) {
 	if call.Protocol == REST {
-		if holdsText(call.Body) {
-			return errors.New("its body may hold a password")
-		}
-		return nil
+		user, _ = target(REST, call.Path)
+		return user, holdsText(call.Body), json.Unmarshal(call.Body, new(map[string]any)) == nil
 	}
 	request, readable := message(call.Body)
-	switch {
-	case !readable && !slices.ContainsFunc(call.Body, isPrintable):
-		return nil
-	case !readable:
-		return errors.New("its body cannot be read, and may hold a password")
-	case request.GetPassword() != "":
-		return errors.New("its message holds a password")
-	case call.Why == Unreadable:
-		return errors.New("its body can be read")
-	}
-	return nil
+	isPrintable := func(c byte) bool { return c >= ' ' && c < 0x7F }
+	return request.GetUserId(), request.GetPassword() != "" || !readable && slices.ContainsFunc(call.Body, isPrintable), readable
 }
 
 // holdsText reports whether a JSON document, whole or broken, has any text or number in it
@@ -129,8 +124,6 @@ func holdsText(body []byte) bool {
 	rest := strings.NewReplacer(`"password":`, ":", `"unknown":`, ":", `""`, "").Replace(string(body))
 	return strings.Trim(rest, "{}[]:, ") != ""
 }
-
-func isPrintable(c byte) bool { return c >= ' ' && c < 0x7F }
 
 // target reports whether a path is that of a v1 method that the adapter translates, and returns
 // what stands in it for the user: over REST an id or nothing, else nothing.

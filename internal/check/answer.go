@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 
-	"connectrpc.com/connect"
-
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/printable"
 	"zitadel-v1-adapter/internal/probe"
@@ -94,19 +92,6 @@ func (a answer) issuer() string {
 // know.
 func (a answer) isUnknownInstance() bool {
 	return a.StatusCode == http.StatusNotFound && bytes.Contains(a.Content, []byte("nstance")) && !a.isPage()
-}
-
-// refusal returns the code with which ZITADEL refuses a REST call, 0 if it does not.
-func (a answer) refusal() connect.Code {
-	refusal, _ := v1wire.DecodeAnswer("", a.StatusCode, a.Header, nil, a.Content)
-	return refusal.Code
-}
-
-// isGone reports whether it is ZITADEL's answer to a path that it does not have. A proxy
-// in front of it may answer 404 too.
-func (a answer) isGone() bool {
-	return a.StatusCode == http.StatusNotFound && a.refusal() == connect.CodeNotFound ||
-		a.StatusCode == http.StatusNotImplemented && a.refusal() == connect.CodeUnimplemented
 }
 
 // isREST reports whether an answer may be that of ZITADEL's REST API or of its OIDC.

@@ -17,31 +17,27 @@ import (
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/probe"
 	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
 // Status is how a check went.
 type Status string
 
+// How a check can go.
 const (
-	// OK means that it is as it should be.
-	OK Status = "ok"
-	// Warning means that the adapter works, with a difference.
-	Warning Status = "warning"
-	// Failed means that the adapter cannot work so.
-	Failed Status = "failed"
-	// Skipped means that it does not matter, or cannot be told.
-	Skipped Status = "skipped"
+	OK      Status = "ok"      // as it should be
+	Warning Status = "warning" // the adapter works, with a difference
+	Failed  Status = "failed"  // the adapter cannot work so
+	Skipped Status = "skipped" // it does not matter, or cannot be told
 )
 
 // Result is what came of one check.
 type Result struct {
 	Name   string `json:"check"`
 	Status Status `json:"status"`
-	// Detail is what was found.
-	Detail string `json:"detail,omitempty"`
-	// Hint is what to do about it.
-	Hint string `json:"hint,omitempty"`
+	Detail string `json:"detail,omitempty"` // what was found
+	Hint   string `json:"hint,omitempty"`   // what to do about it
 }
 
 // Config says what to check.
@@ -212,22 +208,24 @@ func (c *checker) checkUserinfo(ctx context.Context) Result {
 func (c *checker) checkNative(ctx context.Context) Result {
 	path := strings.Replace(adapter.Methods()[0].Pattern, ":user_id", "0", 1)
 	got, err := c.ask(ctx, c.client, "POST "+path, "{}", nil)
-	switch {
-	case err != nil:
+	if err != nil {
 		return result(Failed, err.Error(), hintTryAgain)
-	case got.StatusCode == http.StatusUnauthorized && got.refusal() == connect.CodeUnauthenticated:
+	}
+	isPartial := c.Rollout < adapter.RolloutAll
+	switch refusal, _ := v1wire.DecodeAnswer("", got.StatusCode, got.Header, nil, got.Content); {
+	case refusal.Code == connect.CodeUnauthenticated:
 		return result(OK, "still there", "")
-	case got.isGone() && c.Rollout < adapter.RolloutAll:
+	case refusal.Code != connect.CodeNotFound && refusal.Code != connect.CodeUnimplemented: // a proxy may answer 404 too
+		found := result(Warning, got.byProxy(),
+			"so it cannot be told whether v1 is there: does a proxy between refuse its path? "+got.proxyHint())
+		if isPartial {
+			found.Status = Failed
+		}
+		return found
+	case isPartial:
 		return result(Failed, got.String(), "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100")
-	case got.isGone():
-		return result(OK, "gone: not available on this ZITADEL; all calls are translated", "")
 	}
-	found := result(Warning, got.byProxy(),
-		"so it cannot be told whether v1 is there: does a proxy between refuse its path? "+got.proxyHint())
-	if c.Rollout < adapter.RolloutAll {
-		found.Status = Failed
-	}
-	return found
+	return result(OK, "gone: not available on this ZITADEL; all calls are translated", "")
 }
 
 // checkToken finds out whose a token is, as a call without x-zitadel-orgid has to.

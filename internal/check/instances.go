@@ -48,11 +48,10 @@ func (c *checker) checkInstances(ctx context.Context) {
 			name = "instance, for clients of " + host
 		}
 		if i > 0 {
-			found, err = c.discover(ctx, host)
-		}
-		if err != nil {
-			c.add(name, result(Failed, err.Error(), ""))
-			continue
+			if found, err = c.discover(ctx, host); err != nil {
+				c.add(name, result(Failed, err.Error(), ""))
+				continue
+			}
 		}
 		c.add(name, c.checkInstance(found, own))
 		if c.client == nil && found.issuer() != "" {

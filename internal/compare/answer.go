@@ -29,7 +29,8 @@ type answer struct {
 }
 
 // newAnswer reads an answer. Where gRPC was asked, REST's refusals are understood too: they
-// are ZITADEL's to what it does not take for gRPC.
+// are ZITADEL's to what it does not take for gRPC. The spaces that protobuf chooses at random,
+// between JSON's elements and after "proto:", are left out.
 func newAnswer(protocol Protocol, response *http.Response, body []byte) answer {
 	a := answer{status: response.StatusCode, header: response.Header, body: string(body)}
 	decoded, err := v1wire.DecodeAnswer(protocol.wire(), a.status, a.header, response.Trailer, body)
@@ -43,7 +44,12 @@ func newAnswer(protocol Protocol, response *http.Response, body []byte) answer {
 	if protocol == GRPCWeb {
 		a.body = withoutFrame(a.body)
 	}
-	a.Code, a.Message, a.Details, a.understood = decoded.Code, plain(decoded.Message), plain(decoded.Details), err == nil
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(a.body)) == nil {
+		a.body = compact.String()
+	}
+	a.body, a.understood = plain(a.body), err == nil
+	a.Code, a.Message, a.Details = decoded.Code, plain(decoded.Message), plain(decoded.Details)
 	return a
 }
 
@@ -58,8 +64,6 @@ func withoutFrame(body string) string {
 	return fmt.Sprintf("%s and a frame with the trailers %q", body[:at], body[at+prefix:])
 }
 
-// plain takes from a text what differs from one build of ZITADEL to the next: the space
-// after "proto:", which protobuf chooses at random.
 func plain(text string) string { return strings.ReplaceAll(text, "proto:\u00a0", "proto: ") }
 
 func (a answer) isAdapters() bool { return a.header.Get(ingress.ViaHeader) != "" }
@@ -95,6 +99,8 @@ type difference struct {
 	reason          string // why it is known; "" if it is not
 }
 
+func (d difference) isKnown() bool { return d.reason != "" }
+
 // Why differences are known: docs/differences.md.
 const (
 	reasonLanguage = "without messages.dir, texts come in v2's language; code and id are the same"
@@ -110,8 +116,6 @@ const (
 // with the time: it must be there or not.
 var compared = []string{"Cache-Control", "Content-Type", "Expires", "Location", "Pragma", "Vary", "Www-Authenticate", "X-Robots-Tag"}
 
-func (d difference) isKnown() bool { return d.reason != "" }
-
 // differences are all that a client could see between two answers.
 func (c Config) differences(call Call, native, adapter answer) []difference {
 	whole := difference{native: native.String(), adapter: adapter.String()}
@@ -124,38 +128,24 @@ func (c Config) differences(call Call, native, adapter answer) []difference {
 		return []difference{whole}
 	case native.status != adapter.status, native.understood != adapter.understood, native.Code != adapter.Code, native.ID() != adapter.ID():
 		return []difference{whole} // whose headers would tell nothing more
-	case native.Answer == adapter.Answer && normal(native.body) == normal(adapter.body):
+	case native.Answer == adapter.Answer && native.body == adapter.body:
 		return headersDiffer(call, native.header, adapter.header)
 	case native.Message == adapter.Message:
 		detail := func(a answer) string { return fmt.Sprintf("details %q", a.Details+a.body) }
 		whole = difference{native: detail(native), adapter: detail(adapter)}
 	case !c.Languages && (strings.HasPrefix(native.ID(), "COMMAND-") || strings.HasPrefix(native.ID(), "DOMAIN-")): // what v1 translates
 		whole.reason = reasonLanguage
-	case isOlderWording(native, adapter):
+	case native.Message == olderWording(adapter.Message) && native.body == olderWording(adapter.body) && native.Details == adapter.Details:
 		whole.reason = reasonField
 	}
 	return append([]difference{whole}, headersDiffer(call, native.header, adapter.header)...)
-}
-
-// normal is a body without what differs from one build of ZITADEL to the next: the spaces
-// between JSON's elements, which protobuf chooses at random.
-func normal(body string) string {
-	var compact bytes.Buffer
-	if json.Compact(&compact, []byte(body)) == nil {
-		body = compact.String()
-	}
-	return plain(body)
 }
 
 // typeError is how protobuf words that a value in JSON has another type than its field: old
 // versions do not name the field.
 var typeError = regexp.MustCompile(`(invalid value for \w+) (?:type|field \w+):`)
 
-// isOlderWording reports whether native v1 says what the adapter says, in the older wording.
-func isOlderWording(native, adapter answer) bool {
-	older := func(text string) string { return typeError.ReplaceAllString(text, "$1 type:") }
-	return native.Message == older(adapter.Message) && normal(native.body) == older(normal(adapter.body)) && native.Details == adapter.Details
-}
+func olderWording(text string) string { return typeError.ReplaceAllString(text, "$1 type:") }
 
 // headersDiffer are the differences in the headers that count.
 func headersDiffer(call Call, native, adapter http.Header) []difference {

@@ -42,27 +42,18 @@ type Result struct {
 
 // Config says what to check.
 type Config struct {
-	Upstream *upstream.Upstream
-	// Forwarding is what the adapter makes of clients' headers.
-	Forwarding forwarded.Policy
-	// TLS says that clients use it.
-	TLS bool
-	// Host is what clients dial: it matters with upstream.HostClient. "" means both
-	// Listen, as a client beside the adapter would dial it, and the upstream's own name.
-	Host string
-	// Listen is where the adapter listens.
-	Listen   string
-	Protocol v2client.Protocol
-	OrgScope adapter.OrgScope
-	Rollout  adapter.Rollout
-	// Deprecation is what callers are told.
-	Deprecation adapter.Deprecation
-	// Languages are those of messages.dir; none without it.
-	Languages []string
-	// Token, if it is not "", is one whose organization is to be found.
-	Token string
-	// Client is a client of the upstream over Protocol, which Run closes.
-	Client *v2client.Client
+	Upstream    *upstream.Upstream
+	Forwarding  forwarded.Policy  // what the adapter makes of clients' headers
+	TLS         bool              // clients use it
+	Host        string            // what clients dial; "" means Listen as well as the name in upstream.url
+	Listen      string            // where the adapter listens
+	Client      *v2client.Client  // of the upstream, over Protocol; Run closes it
+	Protocol    v2client.Protocol // as configured
+	OrgScope    adapter.OrgScope
+	Rollout     adapter.Rollout
+	Deprecation adapter.Deprecation // what callers are told
+	Languages   []string            // those of messages.dir; none without it
+	Token       string              // one whose organization is to be found, or ""
 }
 
 // Run makes all checks, in an order in which the first failure explains those after it.

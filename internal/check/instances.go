@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -65,16 +67,12 @@ func (c *checker) checkInstances(ctx context.Context) {
 
 // hosts are those that clients may dial, as far as that matters.
 func (c *checker) hosts() []string {
-	base, beside := c.Upstream.Base().Host, dialed(c.Listen)
-	switch {
-	case c.Host != "":
-		return []string{c.Host}
-	case beside == "" || beside == base:
-		return []string{base}
-	case c.Upstream.HostByClient():
-		return []string{beside, base}
+	base := c.Upstream.Base().Host
+	hosts := slices.Compact([]string{cmp.Or(c.Host, dialed(c.Listen), base), cmp.Or(c.Host, base)})
+	if !c.Upstream.HostByClient() {
+		return hosts[:1]
 	}
-	return []string{beside}
+	return hosts
 }
 
 // dialed is a listen address as a client dials it; "" if that cannot be told: a socket,
@@ -142,38 +140,30 @@ func (c *checker) checkConnection(ctx context.Context, host string) (answer, err
 			}
 		},
 	}), host)
-	const name = "upstream reachable"
 	if err != nil && upstream.IsDial(err) {
-		c.add(name, result(Failed, err.Error(), connectionHint(err)))
+		c.add("upstream reachable", result(Failed, err.Error(), connectionHint(err)))
 		return got, err
 	}
 	address, _ := connected.Load().(string)
-	c.add(name, result(OK, address, ""))
-	c.checkTLS(shaken.Load(), err)
-	return got, err
-}
-
-// checkTLS judges a connection, and the error of the request that was made over it.
-func (c *checker) checkTLS(shaken *tls.ConnectionState, err error) {
-	const name = "TLS"
-	var hint string // what to do about the error
-	switch {
+	c.add("upstream reachable", result(OK, address, ""))
+	hint := "is this an HTTP port? If it speaks TLS, use an https:// URL"
+	switch state := shaken.Load(); {
 	case c.Upstream.Base().Scheme != "https":
-		c.add(name, result(Skipped, "upstream.url has none: passwords pass in plain text", ""))
-		hint = "is this an HTTP port? If it speaks TLS, use an https:// URL"
-	case shaken == nil:
-		c.add(name, result(Failed, err.Error(), connectionHint(err)))
-		return
+		c.add("TLS", result(Skipped, "upstream.url has none: passwords pass in plain text", ""))
+	case state == nil:
+		c.add("TLS", result(Failed, err.Error(), connectionHint(err)))
+		return got, err
 	default:
-		leaf := shaken.PeerCertificates[0]
-		c.add(name, result(OK, fmt.Sprintf("%s, certificate of %s until %s",
-			tls.VersionName(shaken.Version), leaf.Subject, leaf.NotAfter.Format(time.DateOnly)), ""))
+		leaf := state.PeerCertificates[0]
+		c.add("TLS", result(OK, fmt.Sprintf("%s, certificate of %s until %s",
+			tls.VersionName(state.Version), leaf.Subject, leaf.NotAfter.Format(time.DateOnly)), ""))
 		// TLS 1.3 tells a client only after the handshake.
 		hint = "does ZITADEL ask for a client certificate? Set upstream.tls.certFile and upstream.tls.keyFile"
 	}
 	if err != nil {
 		c.add("answer", result(Failed, err.Error(), hint))
 	}
+	return got, err
 }
 
 // connectionHint says what to do about a connection that was not made.

@@ -29,24 +29,18 @@ type Call struct {
 	v1wire.Request `json:"-"`
 
 	Protocol Protocol `json:"protocol"`
-	// Method is v1's, such as "SetHumanPassword".
-	Method string `json:"method"`
-	What   string `json:"call"`
-	// Why is why it cannot write. No call is sent of which it is not true.
-	Why Reason `json:"writesNothingBecause"`
+	Method   string   `json:"method"` // v1's, such as "SetHumanPassword"
+	What     string   `json:"call"`
+	Why      Reason   `json:"writesNothingBecause"` // no call is sent of which it is not true
 
 	verb string
 }
 
 const (
-	// noPassword is a body whose password is refused by v1's validation, and by the
-	// adapter's.
-	noPassword = `{"password":""}`
-	// noMethod makes of a method's name one that no method has.
-	noMethod  = "Nope"
-	userAgent = "zitadel-v1-adapter-compare"
-	// otherOrigin is a web page's that is not ZITADEL's.
-	otherOrigin = "https://app.example"
+	noPassword  = `{"password":""}` // v1's validation and the adapter's refuse it
+	noMethod    = "Nope"            // makes of a method's name one that no method has
+	userAgent   = "zitadel-v1-adapter-compare"
+	otherOrigin = "https://app.example" // a web page's that is not ZITADEL's
 )
 
 // askedByPages are the headers that a page asks for in a preflight.

@@ -43,21 +43,13 @@ type Row struct {
 
 // Config says what to compare.
 type Config struct {
-	// Native is ZITADEL.
-	Native *upstream.Upstream
-	// Adapter is an adapter in front of it. nil is enough for a Plan that is not run.
-	Adapter *upstream.Upstream
-	// Token is an access token. That of a caller who may set passwords proves most.
-	Token string
-	// User is the id of a user of the caller's organization. Default: one that does not exist.
-	User string
-	// OtherUser is the id of a user of another organization. Default: no such calls.
-	OtherUser string
-	// Languages says that the adapter has v1's texts (messages.dir), so that they must be
-	// the same.
-	Languages bool
-	// OrgScopeOff says that the adapter does not keep v1's organization rule.
-	OrgScopeOff bool
+	Native      *upstream.Upstream // ZITADEL
+	Adapter     *upstream.Upstream // an adapter in front of it; nil is enough for a Plan that is not run
+	Token       string             // an access token; that of a caller who may set passwords proves most
+	User        string             // the id of a user of the caller's organization; default: one that does not exist
+	OtherUser   string             // the id of a user of another organization; default: no such calls
+	Languages   bool               // the adapter has v1's texts (messages.dir), so that they must be the same
+	OrgScopeOff bool               // the adapter does not keep v1's organization rule
 }
 
 // Plan is a set of calls that change nothing. It is for one run.

@@ -20,11 +20,10 @@ import (
 // Answerer says who answers a gRPC service that both ZITADEL and the adapter may have.
 type Answerer string
 
+// Who may answer.
 const (
-	// AnswererUpstream is ZITADEL, or the adapter if nothing passes through.
-	AnswererUpstream Answerer = "upstream"
-	// AnswererOwn is the adapter.
-	AnswererOwn Answerer = "own"
+	AnswererUpstream Answerer = "upstream" // ZITADEL, or the adapter if nothing passes through
+	AnswererOwn      Answerer = "own"      // the adapter
 )
 
 func (a Answerer) validate(key string) error {
@@ -36,17 +35,11 @@ func (a Answerer) validate(key string) error {
 
 // Config says which services there are.
 type Config struct {
-	// Health and Reflection say who answers grpc.health.v1.Health and server
-	// reflection.
-	Health, Reflection Answerer
-	// Passthrough says that other requests reach ZITADEL.
-	Passthrough bool
-	// Service is the full name of the service that the adapter answers for.
-	Service string
-	// Ready is what health tells.
-	Ready func() bool
-	// Timeout is how long a request, and so a stream, may last.
-	Timeout time.Duration
+	Health, Reflection Answerer      // of grpc.health.v1.Health, and of server reflection
+	Passthrough        bool          // other requests reach ZITADEL
+	Service            string        // the full name of the service that the adapter answers for
+	Ready              func() bool   // what health tells
+	Timeout            time.Duration // how long a request, and so a stream, may last
 }
 
 // maxRequestBytes is the largest message to a service of the adapter's own, unpacked:

@@ -125,6 +125,13 @@ func (c *checker) checkUsers(ctx context.Context) Result {
 		"is upstream.url ZITADEL's, v2.58 or later? A proxy between may not let POST /zitadel.user.v2.UserService/* pass"))
 }
 
+// releases are told by the ListAdministrators that they have.
+var releases = map[string]string{
+	"v2":     "v4.5 or later: ListAdministrators v2",
+	"v2beta": "v4.0 to v4.4: ListAdministrators v2beta",
+	"":       "v3 or earlier: gRPC only, no ListAdministrators",
+}
+
 // checkRelease tells the release by what is there, and what that means.
 func (c *checker) checkRelease(ctx context.Context, hasUsers bool) {
 	const name = "release"
@@ -134,18 +141,15 @@ func (c *checker) checkRelease(ctx context.Context, hasUsers bool) {
 			result(Warning, err.Error(), "ListAdministrators did not answer: try again")))
 		return
 	}
-	status, detail := OK, "v3 or earlier: gRPC only, no ListAdministrators"
+	found := result(OK, releases[lists], "")
 	switch {
-	case lists == "v2":
-		detail = "v4.5 or later: ListAdministrators v2"
-	case lists == "v2beta":
-		detail = "v4.0 to v4.4: ListAdministrators v2beta"
+	case lists != "":
 	case c.speaks(ctx, v2client.ProtocolConnect):
-		detail = "v4.0 or later, without ListAdministrators"
+		found.Detail = "v4.0 or later, without ListAdministrators"
 	case !hasUsers:
-		status, detail = Skipped, "cannot be told: neither the user service nor ListAdministrators answers"
+		found = result(Skipped, "cannot be told: neither the user service nor ListAdministrators answers", "")
 	}
-	c.add(name, result(status, detail, ""))
+	c.add(name, found)
 	c.checkCallers(ctx, lists != "")
 }
 
@@ -226,19 +230,17 @@ func (c *checker) checkToken(ctx context.Context) Result {
 	}
 	caller := c.caller(c.Token)
 	identity, err := c.Client.Identify(ctx, caller)
+	hint := "use an access token that is still valid; without the Auth API v1, a personal access token or an OIDC access token"
 	if failure, ok := errors.AsType[*v2client.Error](err); ok && failure.Origin == v2client.OriginTransport {
-		return result(Failed, err.Error(), "this is not ZITADEL's word on the token: "+
-			"a proxy in front of it must let GET /auth/v1/users/me and GET /oidc/v1/userinfo pass")
+		hint = "this is not ZITADEL's word on the token: " +
+			"a proxy in front of it must let GET /auth/v1/users/me and GET /oidc/v1/userinfo pass"
 	}
-	if err != nil {
-		return result(Failed, err.Error(), "use an access token that is still valid; "+
-			"without the Auth API v1, a personal access token or an OIDC access token")
-	}
-	if identity.Organization == "" {
+	if err == nil && identity.Organization == "" {
+		hint = "the token's user must be allowed to read itself (user.read), or send x-zitadel-orgid"
 		identity.Organization, err = c.Client.UserOrganization(ctx, caller, identity.UserID)
 	}
 	if err != nil {
-		return result(Failed, err.Error(), "the token's user must be allowed to read itself (user.read), or send x-zitadel-orgid")
+		return result(Failed, err.Error(), hint)
 	}
 	found := result(OK, "user "+identity.UserID+", organization "+identity.Organization, "")
 	grant, _, err := c.Client.Authorize(ctx, caller, identity)

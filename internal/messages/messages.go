@@ -119,13 +119,13 @@ func (c *Catalog) Lookup(id, instanceDefault string, wanted ...string) (text str
 	tags := c.tags
 	standard, err := language.Parse(instanceDefault)
 	known := err == nil && c.words[standard] != nil
-	if known {
-		tags = slices.Concat([]language.Tag{standard}, slices.DeleteFunc(slices.Clone(tags), func(tag language.Tag) bool { return tag == standard }))
+	if known { // the first is chosen if none is near
+		tags = slices.Concat([]language.Tag{standard}, tags)
 	}
 	_, chosen, confidence := language.NewMatcher(tags).Match(desired...)
 	if confidence == language.No && !known {
 		return "", false
 	}
-	text, ok = c.words[tags[chosen]][id] // the first, if none is near
+	text, ok = c.words[tags[chosen]][id]
 	return text, ok
 }

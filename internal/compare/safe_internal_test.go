@@ -115,6 +115,7 @@ func TestCallsThatCouldWriteAreRefused(t *testing.T) {
 		"password over gRPC, unreadable":     rpc(Unreadable, frame("3001", "Sup3rPassw0rd!")[:20]),
 		"password over gRPC, wrong length":   rpc(Unreadable, append([]byte{0, 0, 0, 0, 1}, "Sup3rPassw0rd!"...)),
 		"password over gRPC, second frame":   rpc(NoPassword, slices.Concat(frame("3001", ""), frame("3001", "Sup3rPassw0rd!"))),
+		"password in an unknown field":       rpc(NoPassword, []byte("\x00\x00\x00\x00\x08\x7A\x06Sup3r!")),
 		"password in text mode":              rpc(Unreadable, []byte("AAAAACQKEjQwMDg1MDMzNjQ4MDIzNDUzNBIOU3VwM3JQYXNzdzByZCE=")),
 		"readable":                           rpc(Unreadable, frame("3001", "")),
 		"unreadable with text":               rest(Unreadable, initialize, `{"password":"Sup3r`, bearer...),

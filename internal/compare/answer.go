@@ -126,20 +126,25 @@ func (c Config) differences(call Call, native, adapter answer) []difference {
 	case c.OrgScopeOff && invalid && native.Code != adapter.Code:
 		whole.reason = reasonScope
 		return []difference{whole}
-	case native.status != adapter.status, native.understood != adapter.understood, native.Code != adapter.Code, native.ID() != adapter.ID():
+	case native.status != adapter.status, native.understood != adapter.understood,
+		native.Code != adapter.Code, native.ID() != adapter.ID():
 		return []difference{whole} // whose headers would tell nothing more
 	case native.Answer == adapter.Answer && native.body == adapter.body:
 		return headersDiffer(call, native.header, adapter.header)
 	case native.Message == adapter.Message:
 		detail := func(a answer) string { return fmt.Sprintf("details %q", a.Details+a.body) }
 		whole = difference{native: detail(native), adapter: detail(adapter)}
-	case !c.Languages && (strings.HasPrefix(native.ID(), "COMMAND-") || strings.HasPrefix(native.ID(), "DOMAIN-")): // what v1 translates
+	case !c.Languages && translated.MatchString(native.ID()):
 		whole.reason = reasonLanguage
-	case native.Message == olderWording(adapter.Message) && native.body == olderWording(adapter.body) && native.Details == adapter.Details:
+	case native.Message == olderWording(adapter.Message) && native.body == olderWording(adapter.body) &&
+		native.Details == adapter.Details:
 		whole.reason = reasonField
 	}
 	return append([]difference{whole}, headersDiffer(call, native.header, adapter.header)...)
 }
+
+// translated are the ids of what v1 translates.
+var translated = regexp.MustCompile(`^(COMMAND|DOMAIN)-`)
 
 // typeError is how protobuf words that a value in JSON has another type than its field: old
 // versions do not name the field.

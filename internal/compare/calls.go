@@ -88,9 +88,10 @@ func (p *Plan) callsOf(method adapter.Method, protocol Protocol) []Call {
 	}
 	if protocol != GRPC { // which no web page speaks
 		preflight := odd("preflight", NotACall, http.MethodOptions, path, "")
-		preflight.Header = newHeader("Origin", otherOrigin, "User-Agent", userAgent, "Access-Control-Request-Method", http.MethodPost,
-			"Access-Control-Request-Headers", askedByPages[protocol])
-		calls = append(calls, preflight, call("no token, from another origin", NoToken, p.missing, "", p.password, "Origin", otherOrigin))
+		preflight.Header = newHeader("Origin", otherOrigin, "User-Agent", userAgent,
+			"Access-Control-Request-Method", http.MethodPost, "Access-Control-Request-Headers", askedByPages[protocol])
+		calls = append(calls, preflight,
+			call("no token, from another origin", NoToken, p.missing, "", p.password, "Origin", otherOrigin))
 	}
 	switch protocol {
 	case REST:

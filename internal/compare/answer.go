@@ -80,6 +80,11 @@ func (a answer) isGone() bool {
 		a.Code == connect.CodeUnimplemented
 }
 
+// isInvalid reports whether it is the refusal of a request's validation.
+func (a answer) isInvalid(method string) bool {
+	return a.Code == connect.CodeInvalidArgument && strings.HasPrefix(a.Message, "invalid "+method+"Request.")
+}
+
 // String is an answer on one line.
 func (a answer) String() string {
 	switch location := a.header.Get("Location"); {
@@ -119,11 +124,10 @@ var compared = []string{"Cache-Control", "Content-Type", "Expires", "Location", 
 // differences are all that a client could see between two answers.
 func (c Config) differences(call Call, native, adapter answer) []difference {
 	whole := difference{native: native.String(), adapter: adapter.String()}
-	invalid := adapter.Code == connect.CodeInvalidArgument && strings.HasPrefix(adapter.Message, "invalid "+call.Method+"Request.")
 	switch {
 	case native.failure != nil || adapter.failure != nil: // if both failed, nothing was compared
 		return []difference{whole}
-	case c.OrgScopeOff && invalid && native.Code != adapter.Code:
+	case c.OrgScopeOff && adapter.isInvalid(call.Method) && native.Code != adapter.Code:
 		whole.reason = reasonScope
 		return []difference{whole}
 	case native.status != adapter.status, native.understood != adapter.understood,

@@ -51,7 +51,7 @@ var askedByPages = map[Protocol]string{
 
 // newCalls makes all calls, the first of which needs the least of ZITADEL.
 func (p *Plan) newCalls() []Call {
-	var all []Call
+	all := make([]Call, 0, 100) // about as many as there are
 	for _, method := range adapter.Methods() {
 		for _, protocol := range []Protocol{REST, GRPC, GRPCWeb} {
 			all = append(all, p.callsOf(method, protocol)...)
@@ -93,8 +93,7 @@ func (p *Plan) callsOf(method adapter.Method, protocol Protocol) []Call {
 		calls = append(calls, preflight,
 			call("no token, from another origin", NoToken, p.missing, "", p.password, "Origin", otherOrigin))
 	}
-	switch protocol {
-	case REST:
+	if protocol == REST {
 		return append(calls,
 			call("token that does not exist, no password", NoToken, p.missing, bad, ""),
 			call("expired Grpc-Timeout", NoUser, p.missing, bearer, p.password, "Grpc-Timeout", "1n"),
@@ -107,7 +106,8 @@ func (p *Plan) callsOf(method adapter.Method, protocol Protocol) []Call {
 			odd("slash at the end", NotACall, http.MethodPost, path+"/", noPassword),
 			odd("double slash", NotACall, http.MethodPost, strings.Replace(path, "/users/", "//users/", 1), noPassword),
 			odd("GET", NotACall, http.MethodGet, path, ""))
-	case GRPCWeb:
+	}
+	if protocol == GRPCWeb {
 		calls = append(calls,
 			odd("cut frame", Unreadable, http.MethodPost, path, "\x00\x00\x00\x00\xFF\x01"),
 			odd("no frame", Unreadable, http.MethodPost, path, ""))

@@ -57,7 +57,7 @@ func checkStatus(t *testing.T, value []byte, typeName, message string) {
 	} else if read.Details[0]["value"] != base64.StdEncoding.EncodeToString(value) {
 		t.Fatalf("opaque value of %q lost in %s", value, printed)
 	}
-	if err := s.connectError(); len(err.Details()) != 2 || !bytes.Equal(err.Details()[0].Bytes(), value) {
+	if err := s.ConnectError(); len(err.Details()) != 2 || !bytes.Equal(err.Details()[0].Bytes(), value) {
 		t.Fatalf("gRPC details %v", err.Details())
 	}
 }

@@ -38,8 +38,8 @@ func New(code connect.Code, message string) *Status {
 // Error is the message, which is what the client sees.
 func (s *Status) Error() string { return s.Message }
 
-// connectError is the status as connect-go writes it.
-func (s *Status) connectError() *connect.Error {
+// ConnectError returns the status as connect-go writes it.
+func (s *Status) ConnectError() *connect.Error {
 	err := connect.NewError(s.Code, errors.New(s.Message))
 	for _, detail := range s.Details {
 		if opaque, detailErr := connect.NewErrorDetail(detail); detailErr == nil { // never fails for an Any

@@ -50,7 +50,7 @@ func (o *Writer) Write(w http.ResponseWriter, r *http.Request, s *Status) {
 }
 
 func (o *Writer) writeConnect(w http.ResponseWriter, r *http.Request, s *Status) {
-	if err := o.connect.Write(w, r, s.connectError()); err != nil {
+	if err := o.connect.Write(w, r, s.ConnectError()); err != nil {
 		o.log.Debug("answer not written", "cause", err)
 	}
 }

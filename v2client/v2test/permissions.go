@@ -1,16 +1,21 @@
 package v2test
 
 import (
+	"cmp"
 	"maps"
+	"net/http"
 	"slices"
+
+	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
+	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// permission is a ZITADEL permission that the modelled calls need.
-type permission string
-
+// The permissions that tell roles apart, as far as the modelled calls need them.
 const (
-	userRead  permission = "user.read"
-	userWrite permission = "user.write"
+	orgRead   = "org.read"
+	userRead  = "user.read"
+	userWrite = "user.write"
 )
 
 // The roles of an instance's own mapping, besides ZITADEL's default roles.
@@ -21,17 +26,19 @@ const (
 	RoleUserWriteOnly = "OWN_USER_WRITER"
 )
 
-// grantedBy reports whether a role includes the permission.
-func (p permission) grantedBy(role string) bool {
+// permissionsOf returns the permissions that a role grants.
+func permissionsOf(role string) []string {
 	switch role {
+	case RoleWithoutPermissions:
+		return nil
 	case RoleUserWriteOnly:
-		return p == userWrite
+		return []string{userWrite}
 	case "IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER":
-		return true
+		return []string{orgRead, userRead, userWrite}
 	case "IAM_OWNER_VIEWER", "ORG_OWNER_VIEWER", "ORG_USER_PERMISSION_EDITOR", "ORG_PROJECT_PERMISSION_EDITOR":
-		return p == userRead
+		return []string{orgRead, userRead}
 	}
-	return false
+	return []string{orgRead}
 }
 
 // countsIn reports whether the roles apply to an organization.
@@ -39,33 +46,29 @@ func (a AdministratorOf) countsIn(org string) bool {
 	return a.Instance || a.Organization == org || a.Project != "" && a.ProjectOrganization == org
 }
 
+// grants reports whether one of the roles includes a permission.
+func (a AdministratorOf) grants(permission string) bool {
+	return slices.ContainsFunc(a.Roles, func(role string) bool { return slices.Contains(permissionsOf(role), permission) })
+}
+
 // check is ZITADEL's permission check of v2 commands and queries. It returns nil if one of
-// the caller's roles grants p in org; otherwise, the error says whether the caller has no
-// role in org, no role that grants p, or only one on a project, which does not apply to
-// users.
-func (c Caller) check(p permission, org string) *fault {
-	member, projectOnly := false, false
+// the caller's roles grants the permission in org; otherwise, the error says whether the
+// caller has no role in org, no role that grants it, or only one on a project, which does
+// not apply to users.
+func (c Caller) check(permission, org string) *rpcstatus.Status {
+	refusal := faultMembershipNotFound
 	for _, administrator := range c.AdministratorOf {
-		if !administrator.countsIn(org) || len(administrator.Roles) == 0 {
-			continue
-		}
-		member = true
-		if !slices.ContainsFunc(administrator.Roles, p.grantedBy) {
-			continue
-		}
-		if administrator.Project == "" {
+		switch {
+		case !administrator.countsIn(org) || len(administrator.Roles) == 0:
+		case administrator.grants(permission) && administrator.Project == "":
 			return nil
+		case administrator.grants(permission):
+			refusal = faultPermissionOnOther
+		case refusal == faultMembershipNotFound:
+			refusal = faultNoPermission
 		}
-		projectOnly = true
 	}
-	switch {
-	case !member:
-		return faultMembershipNotFound
-	case projectOnly:
-		return faultPermissionOnOther
-	default:
-		return faultNoPermission
-	}
+	return refusal
 }
 
 // Example returns a caller and an active human of its home organization whose password it
@@ -83,4 +86,90 @@ func (f Fixture) Example() (Caller, User, bool) {
 		}
 	}
 	return Caller{}, User{}, false
+}
+
+// permissions lists what the caller's roles grant in the organization of the call.
+// Permissions on single projects carry the project's id.
+func (s *Server) permissions(r *http.Request, caller *Caller) (any, *rpcstatus.Status) {
+	org := organizationOf(r, caller)
+	answer := map[string][]string{}
+	for _, administrator := range caller.AdministratorOf {
+		if !administrator.countsIn(org) {
+			continue
+		}
+		suffix := ""
+		if administrator.Project != "" {
+			suffix = ":" + administrator.Project
+		}
+		for _, role := range administrator.Roles {
+			for _, permission := range permissionsOf(role) {
+				answer["result"] = append(answer["result"], permission+suffix)
+			}
+		}
+	}
+	return answer, nil
+}
+
+// memberships lists where the caller has roles, whatever the organization of the call.
+func (s *Server) memberships(_ *http.Request, caller *Caller) (any, *rpcstatus.Status) {
+	result := make([]map[string]any, 0, len(caller.AdministratorOf))
+	for _, administrator := range caller.AdministratorOf {
+		membership := map[string]any{"userId": caller.UserID, "roles": administrator.Roles}
+		switch {
+		case administrator.Instance:
+			membership["iam"] = true
+		case administrator.Organization != "":
+			membership["orgId"] = administrator.Organization
+			membership["details"] = map[string]any{"resourceOwner": administrator.Organization}
+		default:
+			membership["projectId"] = administrator.Project
+			membership["details"] = map[string]any{"resourceOwner": administrator.ProjectOrganization}
+		}
+		result = append(result, membership)
+	}
+	return map[string]any{"result": result}, nil
+}
+
+// listAdministrators returns only the caller's own roles. To see other users' roles, a
+// caller would need permissions that are not modelled.
+func (s *Server) listAdministrators(
+	caller *Caller, request *permissionv2.ListAdministratorsRequest,
+) (*permissionv2.ListAdministratorsResponse, *rpcstatus.Status) {
+	isOther := func(filter *permissionv2.AdministratorSearchFilter) bool {
+		return !slices.Contains(filter.GetInUserIdsFilter().GetIds(), caller.UserID)
+	}
+	var own []*permissionv2.Administrator
+	if !slices.ContainsFunc(request.GetFilters(), isOther) {
+		for _, administrator := range caller.AdministratorOf {
+			own = append(own, administrator.message(caller))
+		}
+	}
+	const defaultLimit = 100
+	limit := cmp.Or(uint64(request.GetPagination().GetLimit()), defaultLimit)
+	total := uint64(len(own))
+	from := min(request.GetPagination().GetOffset(), total)
+	return &permissionv2.ListAdministratorsResponse{
+		Pagination:     &filterv2.PaginationResponse{TotalResult: total, AppliedLimit: limit},
+		Administrators: own[from : from+min(limit, total-from)],
+	}, nil
+}
+
+func (a AdministratorOf) message(caller *Caller) *permissionv2.Administrator {
+	message := &permissionv2.Administrator{
+		User:  &permissionv2.User{Id: caller.UserID, OrganizationId: caller.HomeOrg},
+		Roles: a.Roles,
+	}
+	switch {
+	case a.Instance:
+		message.Resource = &permissionv2.Administrator_Instance{Instance: true}
+	case a.Organization != "":
+		message.Resource = &permissionv2.Administrator_Organization{
+			Organization: &permissionv2.Organization{Id: a.Organization},
+		}
+	default:
+		message.Resource = &permissionv2.Administrator_Project{
+			Project: &permissionv2.Project{Id: a.Project, OrganizationId: a.ProjectOrganization},
+		}
+	}
+	return message
 }

@@ -19,10 +19,6 @@ func Releases() []Release { return []Release{Main, V42, V34, V271, V258} }
 // does from v4.0 on.
 func (r Release) SpeaksConnect() bool { return r == Main || r == V42 }
 
-// listsAdministrators reports whether the release has ListAdministrators of v2 (from v4.5
-// on) and of v2beta (from v4.0 on).
-func (r Release) listsAdministrators() (v2, beta bool) { return r == Main, r == Main || r == V42 }
-
 // setsOwnPassword reports whether SetPassword needs no role for one's own password: on
 // v2.66 to v3.4.6, and on v4.0 to v4.2.
 func (r Release) setsOwnPassword() bool { return r == V42 || r == V271 }

@@ -137,7 +137,6 @@ type Adapter struct {
 	router     *echo.Echo
 	restCORS   *crossorigin.Policy
 	webCORS    *crossorigin.Policy
-	status     *rpcstatus.Writer
 	deprecated *deprecation
 	log        *slog.Logger
 	identities *identityCache
@@ -181,7 +180,6 @@ func New(config Config) (*Adapter, error) {
 		restCORS:      crossorigin.New(0, deprecated.headers()...),
 		webCORS:       crossorigin.New(grpcWebMaxAge, deprecated.headers()...),
 		deprecated:    deprecated,
-		status:        rpcstatus.NewWriter(log),
 		log:           log,
 		identities:    identities,
 		rates:         rates,
@@ -316,7 +314,7 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, s *shadowCal
 		a.identify(r.Context(), event)
 	}
 	if event.status = a.deprecationRefusal(r.Context(), m, event); event.status != nil {
-		a.status.Write(x, r, event.status)
+		rpcstatus.Write(x, r, event.status)
 		return
 	}
 	if r.Header["Origin"] != nil {

@@ -41,7 +41,6 @@ type Config struct {
 // http.ResponseWriter. It is safe for concurrent use.
 type Handler struct {
 	config Config
-	status *rpcstatus.Writer
 	next   http.Handler
 }
 
@@ -53,7 +52,7 @@ func New(config Config, next http.Handler) (*Handler, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Handler{config: config, status: rpcstatus.NewWriter(config.Log), next: next}, nil
+	return &Handler{config: config, next: next}, nil
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +90,7 @@ func (h *Handler) recoverPanic(x *Exchange, r *http.Request) {
 	if x.begun {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // same
 	}
-	h.status.Write(x, r, rpcstatus.New(connect.CodeInternal, "internal error"))
+	rpcstatus.Write(x, r, rpcstatus.New(connect.CodeInternal, "internal error"))
 }
 
 // keepWebSocket drops upgrades to anything else. ZITADEL takes one to h2c, after which

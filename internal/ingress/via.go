@@ -30,7 +30,7 @@ func (h *Handler) passes(x *Exchange, r *http.Request) bool {
 		h.config.Refusals.Add(refusals.Loop, r.RemoteAddr, "upstream.url leads back to this adapter: set it to ZITADEL's own address")
 		loop := rpcstatus.New(connect.CodeInternal, "loop detected: the upstream of this adapter leads back to it")
 		loop.HTTPStatus = http.StatusLoopDetected
-		h.status.Write(x, r, loop)
+		rpcstatus.Write(x, r, loop)
 		return false
 	}
 	return true

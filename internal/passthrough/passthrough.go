@@ -49,8 +49,7 @@ type Handler struct {
 	proxy    httputil.ReverseProxy
 	http1    *upstream.Transport
 	http2    *upstream.Transport
-	id       string // "": requests do not name it
-	status   *rpcstatus.Writer
+	id       string               // "": requests do not name it
 	observe  func(httpStatus int) // may be nil
 	log      *slog.Logger
 }
@@ -73,7 +72,6 @@ func New(config Config) (*Handler, error) {
 		id:       config.ID,
 		http1:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1, ResponseHeaderTimeout: config.ResponseTimeout}),
 		http2:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
-		status:   rpcstatus.NewWriter(log),
 		observe:  config.Observe,
 		log:      log,
 	}
@@ -119,13 +117,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, ok := h.upstream.HostFor(r.Host)
 	switch {
 	case !isValidTarget(r):
-		h.status.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
+		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
 	case !httpguts.ValidHeaderFieldName(r.Method): // a token, as methods are; HTTP/2 brings any text
-		h.status.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed method"))
+		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed method"))
 	case r.Method == http.MethodConnect: // an origin server makes no tunnels (RFC 9110 section 9.3.6)
 		rpcstatus.WriteMethodNotAllowed(x)
 	case !ok:
-		h.status.Write(x, r, rpcstatus.New(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
+		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
 	default:
 		isWhole = false // until it is
 		isWhole = h.proxyTo(host, x, r)
@@ -203,5 +201,5 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.log.WarnContext(r.Context(), "not passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
 			"code", refusal.Code.String(), "cause", redact.Quotes(err.Error()))
 	}
-	h.status.Write(w, r, refusal)
+	rpcstatus.Write(w, r, refusal)
 }

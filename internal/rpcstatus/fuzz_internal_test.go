@@ -33,7 +33,9 @@ func checkStatus(t *testing.T, value []byte, typeName, message string) {
 	t.Helper()
 	s := New(connect.CodeInternal, message)
 	s.Details = []*anypb.Any{{TypeUrl: typeURLPrefix + typeName, Value: value}, {TypeUrl: typeURLPrefix + typeName, Value: value}}
-	printed := s.AppendJSON(nil)
+	var out bytes.Buffer
+	s.writeJSON(&out)
+	printed := out.Bytes()
 	var read struct {
 		Message string           `json:"message"`
 		Details []map[string]any `json:"details"`

@@ -4,13 +4,50 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	rpc "google.golang.org/genproto/googleapis/rpc/status"
-	"google.golang.org/protobuf/proto"
 )
+
+// Protocol is an RPC protocol, by its name in logs and metrics.
+type Protocol string
+
+// The protocols of ZITADEL's v1 besides REST.
+const (
+	GRPC        Protocol = "grpc"
+	GRPCWeb     Protocol = "grpc-web"
+	GRPCWebText Protocol = "grpc-web-text" // base64, for browsers' XMLHttpRequest
+)
+
+// ProtocolOf tells gRPC from gRPC-Web by the Content-Type, as ZITADEL's router
+// does; "" is neither.
+func ProtocolOf(r *http.Request) Protocol {
+	contentType := r.Header.Get("Content-Type")
+	switch {
+	case r.Method != http.MethodPost:
+		return ""
+	case r.ProtoMajor == 2 && slices.ContainsFunc(r.Header["Content-Type"], routesAsGRPC):
+		return GRPC
+	case strings.HasPrefix(contentType, "application/grpc-web-text"):
+		return GRPCWebText
+	case strings.HasPrefix(contentType, "application/grpc-web"):
+		return GRPCWeb
+	}
+	return ""
+}
+
+// routesAsGRPC reports whether ZITADEL's router takes one of a request's content types for
+// gRPC's. grpc-go has no JSON codec, and takes the message for protobuf.
+func routesAsGRPC(contentType string) bool {
+	return contentType == "application/grpc" || contentType == "application/grpc+proto" || contentType == "application/grpc+json"
+}
+
+// IsGRPC reports whether r is a gRPC call with any codec. gRPC-Web is not gRPC.
+func IsGRPC(r *http.Request) bool {
+	contentType := r.Header.Get("Content-Type")
+	return r.ProtoMajor == 2 && strings.HasPrefix(contentType, "application/grpc") && !strings.HasPrefix(contentType, "application/grpc-web")
+}
 
 // WriteRPC answers a request of one of the RPC protocols as grpc-go does behind net/http,
 // without headers for other origins: the status stands in trailers over gRPC, and in headers
@@ -55,19 +92,6 @@ func (s *Status) setTrailers(header http.Header, prefix string) {
 	if serialized := s.Serialized(); serialized != "" {
 		header[prefix+"Grpc-Status-Details-Bin"] = []string{base64.RawStdEncoding.EncodeToString([]byte(serialized))}
 	}
-}
-
-// Serialized returns the status as a serialized google.rpc.Status, "" if it has no details.
-func (s *Status) Serialized() string {
-	if len(s.Details) == 0 {
-		return ""
-	}
-	whole := &rpc.Status{Code: int32(s.Code), Message: s.Message, Details: s.Details} //nolint:gosec // 16 at most
-	serialized, err := proto.Marshal(whole)
-	if err != nil { // only text that is not UTF-8, which New replaces
-		return ""
-	}
-	return string(serialized)
 }
 
 // percentEncode encodes a grpc-message (gRPC over HTTP/2, "Status-Message").

@@ -4,11 +4,19 @@
 package rpcstatus
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	rpc "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
@@ -47,4 +55,71 @@ func (s *Status) ConnectError() *connect.Error {
 		}
 	}
 	return err
+}
+
+// Serialized returns the status as a serialized google.rpc.Status, "" if it has no details.
+func (s *Status) Serialized() string {
+	if len(s.Details) == 0 {
+		return ""
+	}
+	whole := &rpc.Status{Code: int32(s.Code), Message: s.Message, Details: s.Details} //nolint:gosec // 16 at most
+	serialized, err := proto.Marshal(whole)
+	if err != nil { // only text that is not UTF-8, which New replaces
+		return ""
+	}
+	return string(serialized)
+}
+
+// writeJSON writes the status as grpc-gateway prints google.rpc.Status.
+func (s *Status) writeJSON(out *bytes.Buffer) {
+	plain := &rpc.Status{Code: int32(s.Code), Message: strings.ToValidUTF8(s.Message, "\uFFFD")} //nolint:gosec // 16 at most
+	if printed, err := protojson.Marshal(plain); err == nil {                                    // which is UTF-8
+		_ = json.Compact(out, printed)
+	}
+	if len(s.Details) == 0 {
+		return
+	}
+	out.Truncate(out.Len() - len("}"))
+	separator := `,"details":[`
+	for _, detail := range s.Details {
+		out.WriteString(separator)
+		writeDetail(out, detail)
+		separator = ","
+	}
+	out.WriteString("]}")
+}
+
+// writeDetail writes one error detail: expanded if its type is known to this program, else
+// as it came, with the message's bytes in "value". Neither is ever a failure (grpc-gateway
+// would answer "failed to marshal error message").
+func writeDetail(out *bytes.Buffer, detail *anypb.Any) {
+	if expanded, err := protojson.Marshal(detail); err == nil && json.Compact(out, expanded) == nil {
+		return
+	}
+	value := base64.StdEncoding.EncodeToString(detail.GetValue())
+	opaque, _ := json.Marshal(map[string]string{"@type": detail.GetTypeUrl(), "value": value}) // strings alone
+	out.Write(opaque)
+}
+
+// httpStatuses are those of codes other than 500.
+var httpStatuses = map[connect.Code]int{
+	connect.CodeCanceled:           499, // client closed request; net/http has no name for it
+	connect.CodeInvalidArgument:    http.StatusBadRequest,
+	connect.CodeFailedPrecondition: http.StatusBadRequest,
+	connect.CodeOutOfRange:         http.StatusBadRequest,
+	connect.CodeDeadlineExceeded:   http.StatusGatewayTimeout,
+	connect.CodeNotFound:           http.StatusNotFound,
+	connect.CodeAlreadyExists:      http.StatusConflict,
+	connect.CodeAborted:            http.StatusConflict,
+	connect.CodePermissionDenied:   http.StatusForbidden,
+	connect.CodeUnauthenticated:    http.StatusUnauthorized,
+	connect.CodeResourceExhausted:  http.StatusTooManyRequests,
+	connect.CodeUnimplemented:      http.StatusNotImplemented,
+	connect.CodeUnavailable:        http.StatusServiceUnavailable,
+}
+
+// HTTPStatus is the HTTP status of a code, as google/rpc/code.proto maps them, and after
+// it both grpc-gateway and the Connect protocol ("Error Codes").
+func HTTPStatus(code connect.Code) int {
+	return cmp.Or(httpStatuses[code], http.StatusInternalServerError)
 }

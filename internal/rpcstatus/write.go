@@ -1,8 +1,8 @@
 package rpcstatus
 
 import (
+	"bytes"
 	"cmp"
-	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -12,28 +12,16 @@ import (
 	"zitadel-v1-adapter/internal/crossorigin"
 )
 
-// Writer answers requests in their own protocol with a status that ZITADEL had no part
-// in. It is safe for concurrent use.
-type Writer struct {
-	connect *connect.ErrorWriter
-	cors    *crossorigin.Policy
-	log     *slog.Logger
-}
+var (
+	connectErrors = connect.NewErrorWriter(connect.WithRequireConnectProtocolHeader())
+	cors          = crossorigin.New(0)
+)
 
-// NewWriter makes a Writer. Log receives, at debug level, what could not be written.
-func NewWriter(log *slog.Logger) *Writer {
-	return &Writer{
-		connect: connect.NewErrorWriter(connect.WithRequireConnectProtocolHeader()),
-		cors:    crossorigin.New(0),
-		log:     log,
-	}
-}
-
-// Write answers r, with ZITADEL's headers for other origins: a browser shows its
-// application no error without them.
-func (o *Writer) Write(w http.ResponseWriter, r *http.Request, s *Status) {
+// Write answers r in its own protocol with a status that ZITADEL had no part in, and with
+// ZITADEL's headers for other origins: a browser shows its application no error without them.
+func Write(w http.ResponseWriter, r *http.Request, s *Status) {
 	if r.Header.Get("Origin") != "" {
-		o.cors.Allow(w, r)
+		cors.Allow(w, r)
 	}
 	protocol := ProtocolOf(r)
 	if protocol == "" && IsGRPC(r) { // a codec that only ZITADEL may know
@@ -42,23 +30,19 @@ func (o *Writer) Write(w http.ResponseWriter, r *http.Request, s *Status) {
 	switch {
 	case protocol != "":
 		WriteRPC(w, r, protocol, s)
-	case r.Header.Get("Connect-Protocol-Version") != "" && o.connect.IsSupported(r):
-		o.writeConnect(w, r, s)
+	case r.Header.Get("Connect-Protocol-Version") != "" && connectErrors.IsSupported(r):
+		_ = connectErrors.Write(w, r, s.ConnectError()) // a client that is gone needs no answer
 	default:
 		WriteJSON(w, s)
-	}
-}
-
-func (o *Writer) writeConnect(w http.ResponseWriter, r *http.Request, s *Status) {
-	if err := o.connect.Write(w, r, s.ConnectError()); err != nil {
-		o.log.Debug("answer not written", "cause", err)
 	}
 }
 
 // WriteJSON answers with a status as grpc-gateway writes it.
 func WriteJSON(w http.ResponseWriter, s *Status) {
 	setRetryAfter(w.Header(), s)
-	WriteBody(w, cmp.Or(s.HTTPStatus, HTTPStatus(s.Code)), s.AppendJSON(nil))
+	var body bytes.Buffer
+	s.writeJSON(&body)
+	WriteBody(w, cmp.Or(s.HTTPStatus, HTTPStatus(s.Code)), body.Bytes())
 }
 
 // setRetryAfter says when to try again, in whole seconds (RFC 9110 section 10.2.3); over gRPC

@@ -2,7 +2,6 @@ package rpcstatus_test
 
 import (
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,9 +16,8 @@ import (
 // one of 0 for the end, and send no trailers, so that clients get code 2 (unknown).
 func TestGRPCRefusalHasNoContentLength(t *testing.T) {
 	t.Parallel()
-	writer := rpcstatus.NewWriter(slog.New(slog.DiscardHandler))
 	address := wiretest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writer.Write(w, r, rpcstatus.New(connect.CodePermissionDenied, "no"))
+		rpcstatus.Write(w, r, rpcstatus.New(connect.CodePermissionDenied, "no"))
 	}))
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)

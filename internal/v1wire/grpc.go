@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"maps"
+	"io"
+	"math"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,40 +31,49 @@ func AcceptRPC(r *http.Request, protocol rpcstatus.Protocol) (timeout time.Durat
 	if protocol != rpcstatus.GRPC {
 		contentType = strings.Replace(contentType, "application/"+string(protocol), grpcContentType, 1)
 	}
-	if !isGRPCContentType(contentType) {
+	// grpc-go takes any codec that it does not know for protobuf.
+	if codec, ok := strings.CutPrefix(contentType, grpcContentType); !ok || codec != "" && codec[0] != '+' && codec[0] != ';' {
 		return 0, false, plain(http.StatusUnsupportedMediaType, fmt.Sprintf("invalid gRPC request content-type %q", contentType))
 	}
 	timeout, limited, err := rpcTimeout(r.Header.Get("Grpc-Timeout"))
 	if err != nil {
 		return 0, false, plain(http.StatusBadRequest, "malformed grpc-timeout: "+err.Error())
 	}
-	return timeout, limited, checkBinaryMetadata(r.Header)
+	if name, decoded, err := malformedBinary(r.Header, func(string) bool { return true }); err != nil {
+		refusal = plain(http.StatusBadRequest, fmt.Sprintf("malformed binary metadata %q in header %q: %v", decoded, strings.ToLower(name), err))
+	}
+	return timeout, limited, refusal
 }
 
 const grpcContentType = "application/grpc"
 
-// isGRPCContentType reports whether grpc-go takes a content type: application/grpc, alone or
-// with a codec after "+" or ";". It takes any codec that it does not know for protobuf.
-func isGRPCContentType(contentType string) bool {
-	rest, ok := strings.CutPrefix(contentType, grpcContentType)
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
-}
-
-// checkBinaryMetadata refuses binary metadata that is not base64. Of several such headers
-// native v1 names any; here it is the first by name.
-func checkBinaryMetadata(header http.Header) *rpcstatus.Status {
-	for _, name := range slices.Sorted(maps.Keys(header)) {
-		key := strings.ToLower(name)
-		if !strings.HasSuffix(key, "-bin") {
-			continue
-		}
-		for _, value := range header[name] {
-			if decoded, err := decodeBinary(value); err != nil {
-				return plain(http.StatusBadRequest, fmt.Sprintf("malformed binary metadata %q in header %q: %v", decoded, key, err))
-			}
-		}
+// rpcTimeout reads a grpc-timeout header by gRPC's own, stricter rules; false means that there
+// is none. The error is grpc-go's. (connect-go applies the timeout, but has other words for a
+// malformed one.)
+func rpcTimeout(text string) (timeout time.Duration, ok bool, err error) {
+	const most = 9 // eight digits and the unit
+	switch {
+	case text == "":
+		return 0, false, nil
+	case len(text) == 1:
+		return 0, false, fmt.Errorf("transport: timeout string is too short: %q", text)
+	case len(text) > most:
+		return 0, false, fmt.Errorf("transport: timeout string is too long: %q", text)
 	}
-	return nil
+	last := len(text) - 1
+	unit, known := timeoutUnits[text[last]]
+	if !known {
+		return 0, false, fmt.Errorf("transport: timeout unit is not recognized: %q", text)
+	}
+	count, err := strconv.ParseUint(text[:last], 10, 64)
+	if err != nil {
+		return 0, false, err
+	}
+	const maxHours = uint64(math.MaxInt64 / time.Hour)
+	if unit == time.Hour && count > maxHours {
+		return 0, false, nil // longer than Go can say: as good as none
+	}
+	return time.Duration(count) * unit, true, nil //nolint:gosec // at most eight digits
 }
 
 // plain returns a refusal that grpc-go answers before there is a call, as text.
@@ -75,6 +86,71 @@ func plain(httpStatus int, message string) *rpcstatus.Status {
 // ReadRPC reads the one message of a unary call, and unpacks it.
 func ReadRPC(r *http.Request, protocol rpcstatus.Protocol, body Body) ([]byte, *rpcstatus.Status) {
 	return readFrame(webFrames(protocol, body), r.Header.Get("Grpc-Encoding"), body)
+}
+
+// readFrame reads the one message of a unary gRPC call and unpacks it; what it unpacks
+// is held too, as more of the body. encoding is a grpc-encoding header that CheckEncoding
+// allows. Errors are those of v1's server, grpc-go (recordings cut-frame, no-frame).
+func readFrame(frame io.Reader, encoding string, body Body) ([]byte, *rpcstatus.Status) {
+	var prefix [framePrefixBytes]byte
+	if _, err := io.ReadFull(frame, prefix[:]); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) { // to grpc-go, part of a prefix is the same as none, unless the body was cut off
+			_, err = frame.Read(prefix[:1])
+		}
+		return nil, readFailure(err)
+	}
+	size := int64(binary.BigEndian.Uint32(prefix[1:]))
+	if size > MaxMessageBytes {
+		return nil, tooLarge(size)
+	}
+	// The stated size is not believed before the bytes are there.
+	var message bytes.Buffer
+	if _, err := io.CopyN(&message, frame, size); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, readFailure(err)
+	}
+	switch flag := prefix[0]; {
+	case flag == 0:
+		return message.Bytes(), nil
+	case flag != 1:
+		return nil, rpcstatus.New(connect.CodeInternal, fmt.Sprintf("grpc: received unexpected payload format %d", flag))
+	case encoding != "gzip":
+		return nil, rpcstatus.New(connect.CodeInternal, "grpc: compressed flag set with identity or empty encoding")
+	}
+	return unpack(&message, body)
+}
+
+func unpack(packed io.Reader, body Body) ([]byte, *rpcstatus.Status) {
+	reader, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, rpcstatus.New(connect.CodeInternal, "grpc: failed to decompress the message: "+err.Error())
+	}
+	message, err := io.ReadAll(io.LimitReader(body.Unpacked(reader), MaxMessageBytes+1))
+	if refusal := bodyRefusal(err); refusal != nil {
+		return nil, refusal
+	}
+	if err != nil {
+		return nil, rpcstatus.New(connect.CodeInternal, "grpc: failed to read decompressed data: "+err.Error())
+	}
+	if len(message) > MaxMessageBytes {
+		return nil, rpcstatus.New(connect.CodeResourceExhausted,
+			fmt.Sprintf("grpc: received message after decompression larger than max %d", MaxMessageBytes))
+	}
+	return message, nil
+}
+
+// readFailure is the status of a request body that ended early or could not be
+// read.
+func readFailure(err error) *rpcstatus.Status {
+	if refusal := bodyRefusal(err); refusal != nil {
+		return refusal
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return rpcstatus.New(connect.CodeUnknown, err.Error())
+	}
+	return rpcstatus.New(connect.CodeUnknown, fmt.Sprintf("connection error: desc = %q", err.Error()))
 }
 
 // DecodeRPC reads a call's message.
@@ -110,13 +186,25 @@ func WriteRPC(w http.ResponseWriter, r *http.Request, protocol rpcstatus.Protoco
 	}
 	rpcstatus.SetRPCHeader(header, r)
 	if protocol != rpcstatus.GRPC {
-		writeWeb(w, protocol, frame)
-		return
+		frame = withTrailers(protocol, frame)
 	}
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(frame) // a client that is gone needs no answer
 	rpcstatus.Flush(w)
-	header[http.TrailerPrefix+"Grpc-Status"] = []string{"0"}
+	if protocol == rpcstatus.GRPC {
+		header[http.TrailerPrefix+"Grpc-Status"] = []string{"0"}
+	}
+}
+
+// framePrefixBytes is the length of a gRPC message's prefix: a flag byte and
+// four bytes of length.
+const framePrefixBytes = 5
+
+// Frame returns a message with its prefix (gRPC over HTTP/2, "Length-Prefixed-Message").
+// The flag is 0, or 1 for a message that is packed.
+func Frame(flag byte, message []byte) []byte {
+	frame := binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(message))) //nolint:gosec // at most a few megabytes
+	return append(frame, message...)
 }
 
 // newFrame returns a message as one frame.

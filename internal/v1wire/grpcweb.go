@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"io"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strings"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
@@ -38,36 +40,23 @@ func encodeWeb(protocol rpcstatus.Protocol, header http.Header, frame []byte) []
 	return frame
 }
 
-// writeWeb answers with a message's frame and the trailers of a success.
-func writeWeb(w http.ResponseWriter, protocol rpcstatus.Protocol, frame []byte) {
+// withTrailers returns a successful answer: a message's frame, and that of the trailers.
+func withTrailers(protocol rpcstatus.Protocol, frame []byte) []byte {
 	const trailer = "\x80\x00\x00\x00\x10grpc-status: 0\r\n"
-	if protocol == rpcstatus.GRPCWebText { // in two pieces, each padded
-		text := base64.StdEncoding.AppendEncode(nil, frame)
-		frame = base64.StdEncoding.AppendEncode(text, []byte(trailer))
-	} else {
-		frame = append(frame, trailer...)
+	if protocol != rpcstatus.GRPCWebText {
+		return append(frame, trailer...)
 	}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(frame) // a client that is gone needs no answer
-	rpcstatus.Flush(w)
+	text := base64.StdEncoding.AppendEncode(nil, frame) // in two pieces, each padded
+	return base64.StdEncoding.AppendEncode(text, []byte(trailer))
 }
 
 // decodeText decodes an answer in text mode: pieces of base64, each with its own padding.
-func decodeText(text []byte) ([]byte, error) {
-	var decoded []byte
-	for len(text) > 0 {
-		piece := text
-		if end := bytes.IndexByte(text, '='); end >= 0 {
-			for end < len(text) && text[end] == '=' {
-				end++
-			}
-			piece = text[:end]
-		}
-		var err error
+func decodeText(text []byte) (decoded []byte, err error) {
+	const quantum = 4 // characters, of which padding may be the end
+	for piece := range slices.Chunk(text, quantum) {
 		if decoded, err = base64.StdEncoding.AppendDecode(decoded, piece); err != nil {
 			return nil, err
 		}
-		text = text[len(piece):]
 	}
 	return decoded, nil
 }
@@ -85,13 +74,9 @@ func webTrailer(body []byte) http.Header {
 			body = body[framePrefixBytes+length:]
 			continue
 		}
-		header := http.Header{}
-		for line := range strings.SplitSeq(string(content), "\r\n") {
-			if name, value, found := strings.Cut(line, ":"); found {
-				header.Add(name, strings.TrimSpace(value))
-			}
-		}
-		return header
+		lines := io.MultiReader(bytes.NewReader(content), strings.NewReader("\r\n")) // an empty one ends them
+		header, _ := textproto.NewReader(bufio.NewReader(lines)).ReadMIMEHeader()    // what can be read
+		return http.Header(header)
 	}
 	return nil
 }

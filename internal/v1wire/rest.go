@@ -9,14 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -44,19 +45,54 @@ func RESTMethod(r *http.Request, body Body) (string, *rpcstatus.Status) {
 	return strings.ToUpper(override), nil
 }
 
-// ReadREST reads the body of a REST call into a message. Then bind sets the fields that the
-// path's parameters name, over what the body says. The client's timeout, the deadline of ctx,
-// goes before the time that a body may take.
+// RESTContext returns the context of a REST request with the deadline of its Grpc-Timeout
+// header, read as grpc-gateway reads it: any number that fits 64 bits, with whatever deadline
+// comes of it. It refuses malformed timeouts and binary metadata.
+func RESTContext(r *http.Request) (context.Context, context.CancelFunc, *rpcstatus.Status) {
+	timeout, refusal := restTimeout(r.Header.Get("Grpc-Timeout"))
+	if name, _, err := malformedBinary(r.Header, isMetadata); refusal == nil && err != nil {
+		refusal = rpcstatus.New(connect.CodeInvalidArgument, "invalid binary header "+name+": "+err.Error())
+	}
+	if refusal != nil || timeout == 0 { // grpc-gateway takes 0 for no deadline
+		return r.Context(), func() {}, refusal
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	return ctx, cancel, nil
+}
+
+func restTimeout(text string) (time.Duration, *rpcstatus.Status) {
+	if text == "" {
+		return 0, nil
+	}
+	last := len(text) - 1
+	unit, known := timeoutUnits[text[last]]
+	count, err := strconv.ParseInt(text[:last], 10, 64)
+	if err != nil || !known {
+		return 0, rpcstatus.New(connect.CodeInvalidArgument, "invalid grpc-timeout: "+text)
+	}
+	return time.Duration(count) * unit, nil
+}
+
+// ReadREST reads the body of a REST call into a message as grpc-gateway does: the first JSON
+// document by encoding/json, that document by protojson, unknown fields ignored, nothing at all
+// meaning {}. Then bind sets the fields that the path's parameters name, over what the body says.
+// The client's timeout, the deadline of ctx, goes before the time that a body may take.
 func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Message, bind func()) *rpcstatus.Status {
-	document, err := io.ReadAll(io.LimitReader(body, MaxMessageBytes+1))
-	if refusal := bodyRefusal(err); refusal != nil {
+	limited := &io.LimitedReader{R: body, N: MaxMessageBytes + 1}
+	var document json.RawMessage
+	err := json.NewDecoder(limited).Decode(&document)
+	_, restErr := io.Copy(io.Discard, limited) // counts too
+	if refusal := bodyRefusal(errors.Join(err, restErr)); refusal != nil {
 		return cmp.Or(DeadlineStatus(ctx), refusal)
 	}
-	if len(document) > MaxMessageBytes {
-		return tooLarge(max(r.ContentLength, int64(len(document))))
+	if limited.N == 0 {
+		return tooLarge(max(r.ContentLength, MaxMessageBytes+1))
 	}
-	if refusal := decodeJSON(document, err, into); refusal != nil {
-		return refusal
+	if err == nil {
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(document, into)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return rpcstatus.New(connect.CodeInvalidArgument, stableProtoText(err))
 	}
 	bind()
 	_ = r.Body.Close() // all of it was read; or net/http would look for more
@@ -75,13 +111,11 @@ func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Messag
 // metadataPrefix begins the names of headers that grpc-gateway passes on as metadata.
 const metadataPrefix = "Grpc-Metadata-"
 
-// metadataKey returns the name under which ZITADEL's gateway passes a header on as metadata:
-// x-zitadel-* as it is, and what has metadataPrefix without it.
-func metadataKey(name string) (key string, ok bool) {
-	if key, ok = strings.CutPrefix(name, metadataPrefix); !ok {
-		key, ok = name, strings.HasPrefix(name, "X-Zitadel-")
-	}
-	return key, ok && strings.IndexFunc(key, isNotKeyRune) < 0
+// isMetadata reports whether ZITADEL's gateway passes a header on as metadata: x-zitadel-* as it
+// is, and what has metadataPrefix without it.
+func isMetadata(name string) bool {
+	key, prefixed := strings.CutPrefix(name, metadataPrefix)
+	return (prefixed || strings.HasPrefix(name, "X-Zitadel-")) && !strings.ContainsFunc(key, isNotKeyRune)
 }
 
 // isNotKeyRune reports whether grpc-gateway skips headers whose names have this character.
@@ -89,41 +123,24 @@ func isNotKeyRune(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_'
 }
 
-// checkBinaryHeaders refuses binary metadata that is not base64, as grpc-gateway does before
-// it reads the body. Of several bad headers native v1 names any; here it is the first by name.
-func checkBinaryHeaders(header http.Header) *rpcstatus.Status {
-	for _, name := range slices.Sorted(maps.Keys(header)) {
-		if _, passed := metadataKey(name); !passed || !strings.HasSuffix(name, "-Bin") {
-			continue
-		}
-		for _, value := range header[name] {
-			if _, err := decodeBinary(value); err != nil {
-				return rpcstatus.New(connect.CodeInvalidArgument, "invalid binary header "+name+": "+err.Error())
-			}
-		}
-	}
-	return nil
-}
-
 // checkMetadata refuses what grpc-go's client refuses to send: a header named
 // "Grpc-Metadata-" and nothing else, a token that is not printable ASCII (of all headers the
 // only one that grpc-gateway passes on unchecked), a host that is not, and a path that is not,
 // which ZITADEL's gateway adds as zitadel-activity-path.
 func checkMetadata(r *http.Request) *rpcstatus.Status {
+	var key string
 	switch {
 	case slices.ContainsFunc(r.Header[metadataPrefix], IsPrintable):
 		return rpcstatus.New(connect.CodeInternal, "there is an empty key in the header")
 	case slices.ContainsFunc(r.Header["Authorization"], func(value string) bool { return !IsPrintable(value) }):
-		return notPrintable("authorization")
+		key = "authorization"
 	case !IsPrintable(r.Host):
-		return notPrintable("x-forwarded-host")
+		key = "x-forwarded-host"
 	case !IsPrintable(r.URL.Path):
-		return notPrintable("zitadel-activity-path")
+		key = "zitadel-activity-path"
+	default:
+		return nil
 	}
-	return nil
-}
-
-func notPrintable(key string) *rpcstatus.Status {
 	return rpcstatus.New(connect.CodeInternal, fmt.Sprintf("header key %q contains value with non-printable ASCII characters", key))
 }
 
@@ -148,13 +165,16 @@ func checkConnectionMetadata(header http.Header) *rpcstatus.Status {
 // with it. Accept-Language is the other way round: ZITADEL looks last under the name that the
 // gateway gives the plain one.
 func RESTMetadata(header http.Header) http.Header {
-	if !needsTranslation(header) {
-		return header
+	printable := func(name string) string {
+		if at := slices.IndexFunc(header[name], IsPrintable); at >= 0 {
+			return header[name][at]
+		}
+		return ""
 	}
 	passed := make(http.Header, len(header))
 	for name := range header {
 		name = strings.TrimPrefix(name, metadataPrefix)
-		value, prefixed := firstPrintable(header[name]), firstPrintable(header[metadataPrefix+name])
+		value, prefixed := printable(name), printable(metadataPrefix+name)
 		if name == "Accept-Language" {
 			value, prefixed = prefixed, value
 		}
@@ -163,34 +183,13 @@ func RESTMetadata(header http.Header) http.Header {
 	return passed
 }
 
-// needsTranslation reports whether the gateway changes anything of a header.
-func needsTranslation(header http.Header) bool {
-	for name, values := range header {
-		if strings.HasPrefix(name, metadataPrefix) || len(values) == 0 || !IsPrintable(values[0]) {
-			return true
-		}
-	}
-	return false
-}
-
-func firstPrintable(values []string) string {
-	for _, value := range values {
-		if IsPrintable(value) {
-			return value
-		}
-	}
-	return ""
-}
-
 // WriteREST answers a REST call with its response.
 func WriteREST(w http.ResponseWriter, r *http.Request, response proto.Message) {
 	body, err := encodeJSON(response)
 	if err != nil { // only text that is not UTF-8, which v2 does not send
 		panic(err) //nolint:forbidigo // answered and logged at the edge
 	}
-	if acceptsTrailers(r) {
-		setChunked(w.Header())
-	}
+	acceptTrailers(w.Header(), r)
 	rpcstatus.WriteBody(w, http.StatusOK, body)
 }
 
@@ -198,11 +197,10 @@ func WriteREST(w http.ResponseWriter, r *http.Request, response proto.Message) {
 func WriteRESTStatus(w http.ResponseWriter, r *http.Request, s *rpcstatus.Status) {
 	header := w.Header()
 	if s.Code == connect.CodeUnauthenticated {
-		header.Set("WWW-Authenticate", headerText(s.Message))
+		header.Set("WWW-Authenticate", s.Message) // net/http writes line breaks as spaces
 	}
 	details := ""
-	if acceptsTrailers(r) {
-		setChunked(header)
+	if acceptTrailers(header, r) {
 		details = s.Serialized()
 	}
 	if details != "" {
@@ -217,23 +215,27 @@ func WriteRESTStatus(w http.ResponseWriter, r *http.Request, s *rpcstatus.Status
 // detailsTrailer is grpc-gateway's name for what its gRPC client got as a trailer.
 const detailsTrailer = "Grpc-Trailer-Grpc-Status-Details-Bin"
 
-// acceptsTrailers reports whether grpc-gateway sends trailers. Over HTTP/2 native v1's answer
-// then never ends, because net/http's server drops what the trailer holds: here it has none.
-func acceptsTrailers(r *http.Request) bool {
-	return r.ProtoMajor == 1 && strings.Contains(strings.ToLower(r.Header.Get("TE")), "trailers")
+// acceptTrailers makes an answer chunked if grpc-gateway sends it with trailers, and reports that.
+// Over HTTP/2 native v1's answer then never ends, because net/http's server drops what the
+// trailer holds: here it has none.
+func acceptTrailers(answer http.Header, r *http.Request) bool {
+	if r.ProtoMajor != 1 || !strings.Contains(strings.ToLower(r.Header.Get("TE")), "trailers") {
+		return false
+	}
+	answer["Transfer-Encoding"] = []string{"chunked"}
+	return true
 }
 
-// setChunked makes an answer chunked, as grpc-gateway does for clients that accept trailers.
-func setChunked(header http.Header) { header["Transfer-Encoding"] = []string{"chunked"} }
-
-// headerText makes an error message fit for a header value.
-func headerText(message string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7F {
-			return ' '
-		}
-		return r
-	}, message)
+// encodeJSON prints a response as protojson does, without the spaces that protojson adds in
+// some builds.
+func encodeJSON(response proto.Message) ([]byte, error) {
+	printed, err := protojson.Marshal(response)
+	if err != nil {
+		return nil, err
+	}
+	var compact bytes.Buffer
+	err = json.Compact(&compact, printed)
+	return compact.Bytes(), err
 }
 
 // encodeREST returns a call. What the path says is not in the body.

@@ -9,12 +9,17 @@
 package v1wire
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -67,10 +72,49 @@ func decodeBinary(value string) ([]byte, error) {
 
 // IsPrintable reports whether gRPC can carry value as metadata: printable ASCII and spaces.
 func IsPrintable(value string) bool {
-	for i := range len(value) {
-		if value[i] < ' ' || value[i] > '~' {
-			return false
+	return !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// malformedBinary returns the first header, by name, of those that are metadata in base64, but
+// is not: what could be decoded, and what is wrong; native v1 names any one of several.
+func malformedBinary(header http.Header, isMetadata func(name string) bool) (name string, decoded []byte, err error) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if !strings.HasSuffix(strings.ToLower(name), "-bin") || !isMetadata(name) {
+			continue
+		}
+		for _, value := range header[name] {
+			if decoded, err := decodeBinary(value); err != nil {
+				return name, decoded, err
+			}
 		}
 	}
-	return true
+	return "", nil, nil
+}
+
+// timeoutUnits are the units of a grpc-timeout header (gRPC over HTTP/2, "Timeout").
+var timeoutUnits = map[byte]time.Duration{
+	'H': time.Hour, 'M': time.Minute, 'S': time.Second,
+	'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+}
+
+// ContextStatus returns the status of a call whose context ended before it began (recording
+// expired-grpc-timeout), nil if it goes on.
+func ContextStatus(ctx context.Context) *rpcstatus.Status {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return rpcstatus.New(connect.CodeCanceled, err.Error())
+	default:
+		return rpcstatus.New(connect.CodeDeadlineExceeded, err.Error())
+	}
+}
+
+// DeadlineStatus is [ContextStatus] for a deadline alone: a body that does not come may end a
+// call's context too.
+func DeadlineStatus(ctx context.Context) *rpcstatus.Status {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil
+	}
+	return ContextStatus(ctx)
 }

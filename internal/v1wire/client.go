@@ -5,9 +5,28 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
+
+// Request is a call as a client sends it, by POST.
+type Request struct {
+	Path   string // escaped
+	Header http.Header
+	Body   []byte
+}
+
+// EncodeRequest returns a call of a method. Any protocol that is not an RPC protocol is REST.
+// path is the method's procedure, over REST its pattern, such as "/users/:user_id": a
+// parameter is the message's field of its name. The error is a message that cannot be sent.
+func EncodeRequest(protocol rpcstatus.Protocol, path string, message proto.Message) (Request, error) {
+	switch protocol {
+	case rpcstatus.GRPC, rpcstatus.GRPCWeb, rpcstatus.GRPCWebText:
+		return encodeRPC(protocol, path, message)
+	}
+	return encodeREST(path, message)
+}
 
 // Answer is what a client understands of an answer to a v1 call.
 type Answer struct {
@@ -17,8 +36,8 @@ type Answer struct {
 	Details string
 }
 
-// DecodeAnswer reads an answer. Any protocol that is not an RPC protocol is REST. The error says what is not as the
-// protocol has it.
+// DecodeAnswer reads an answer. Any protocol that is not an RPC protocol is REST. The error says
+// what is not as the protocol has it.
 func DecodeAnswer(protocol rpcstatus.Protocol, httpStatus int, header, trailer http.Header, body []byte) (Answer, error) {
 	switch protocol {
 	case rpcstatus.GRPC:

@@ -57,29 +57,32 @@ func WriteRPC(w http.ResponseWriter, r *http.Request, protocol Protocol, s *Stat
 		s.writePlain(w, protocol)
 		return
 	}
-	header := w.Header()
-	setRetryAfter(header, s)
-	SetRPCHeader(header, r)
+	setRetryAfter(w.Header(), s)
 	if protocol != GRPC {
-		s.setTrailers(header, "")
+		s.setTrailers(w.Header(), "")
 	}
-	w.WriteHeader(http.StatusOK)
-	Flush(w)
+	WriteRPCBody(w, r, nil)
 	if protocol == GRPC {
-		s.setTrailers(header, http.TrailerPrefix)
+		s.setTrailers(w.Header(), http.TrailerPrefix)
 	}
 }
 
-// SetRPCHeader sets what all of grpc-go's answers have in common: the request's content type, and
-// no Date.
-func SetRPCHeader(header http.Header, r *http.Request) {
+// WriteRPCBody sends all of an answer but gRPC's trailers, as grpc-go does: with the request's
+// content type, and no Date.
+func WriteRPCBody(w http.ResponseWriter, r *http.Request, body []byte) {
+	header := w.Header()
 	header["Content-Type"] = []string{r.Header.Get("Content-Type")}
 	header["Date"] = nil
+	w.WriteHeader(http.StatusOK)
+	if len(body) > 0 {
+		_, _ = w.Write(body) // a client that is gone needs no answer
+	}
+	flush(w)
 }
 
-// Flush sends what is there. Without it, net/http adds a Content-Length, after which nginx, HAProxy
+// flush sends what is there. Without it, net/http adds a Content-Length, after which nginx, HAProxy
 // and libcurl 7.88 do not wait for trailers (recording v1_grpc.jsonl, ok).
-func Flush(w http.ResponseWriter) {
+func flush(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush() // fails only for a client that is gone
 }
 
@@ -125,6 +128,6 @@ func (s *Status) writePlain(w http.ResponseWriter, protocol Protocol) {
 	w.WriteHeader(s.HTTPStatus)
 	_, _ = w.Write([]byte(text)) // a client that is gone needs no answer
 	if protocol != GRPC {
-		Flush(w)
+		flush(w)
 	}
 }

@@ -184,16 +184,12 @@ func WriteRPC(w http.ResponseWriter, r *http.Request, protocol rpcstatus.Protoco
 	if err != nil { // only text that is not UTF-8, which v2 does not send
 		panic(err) //nolint:forbidigo // answered and logged at the edge
 	}
-	rpcstatus.SetRPCHeader(header, r)
 	if protocol != rpcstatus.GRPC {
-		frame = withTrailers(protocol, frame)
+		rpcstatus.WriteRPCBody(w, r, withTrailers(protocol, frame))
+		return
 	}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(frame) // a client that is gone needs no answer
-	rpcstatus.Flush(w)
-	if protocol == rpcstatus.GRPC {
-		header[http.TrailerPrefix+"Grpc-Status"] = []string{"0"}
-	}
+	rpcstatus.WriteRPCBody(w, r, frame)
+	header[http.TrailerPrefix+"Grpc-Status"] = []string{"0"}
 }
 
 // framePrefixBytes is the length of a gRPC message's prefix: a flag byte and
@@ -213,16 +209,14 @@ func newFrame(message proto.Message, packed bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	flag := byte(0)
-	if packed {
-		flag = 1
-		var out bytes.Buffer
-		gzipped := gzip.NewWriter(&out)
-		_, _ = gzipped.Write(encoded) // a buffer takes everything
-		_ = gzipped.Close()
-		encoded = out.Bytes()
+	if !packed {
+		return Frame(0, encoded), nil
 	}
-	return Frame(flag, encoded), nil
+	var out bytes.Buffer
+	gzipped := gzip.NewWriter(&out)
+	_, _ = gzipped.Write(encoded) // a buffer takes everything
+	_ = gzipped.Close()
+	return Frame(1, out.Bytes()), nil
 }
 
 // UnknownMethod returns grpc-go's status for a path that no service has. service is the one

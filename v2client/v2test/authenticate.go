@@ -1,6 +1,7 @@
 package v2test
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -46,12 +47,11 @@ func (s *Server) checkInstance(asked domain) *rpcstatus.Status {
 	if slices.Contains(s.hosts, name) {
 		return nil
 	}
-	const externalDomain = "localhost" // the configured one
 	return rpcstatus.New(connect.CodeNotFound, fmt.Sprintf(
-		"unable to set instance using origin &{%s %s %s} (ExternalDomain is %s): ID=QUERY-1kIjX "+
+		"unable to set instance using origin &{%s %s %s} (ExternalDomain is localhost): ID=QUERY-1kIjX "+
 			"Message=Instance not found. Make sure you got the domain right. "+
 			"Check out https://zitadel.com/docs/apis/introduction#domains",
-		asked.instance, asked.public, asked.scheme, externalDomain))
+		asked.instance, asked.public, asked.scheme))
 }
 
 // domain is what ZITADEL reads from a request's headers: instance selects the instance,
@@ -65,11 +65,9 @@ type domain struct{ instance, public, scheme string }
 func domainOf(header http.Header) domain {
 	found := domain{instance: header.Get("X-Zitadel-Instance-Host"), public: header.Get("X-Zitadel-Public-Host")}
 	take := func(host, scheme string) {
-		if found.instance == "" {
-			found.instance = host
-		}
-		if found.scheme == "" && (scheme == "http" || scheme == "https") {
-			found.scheme = scheme
+		found.instance = cmp.Or(found.instance, host)
+		if scheme == "http" || scheme == "https" {
+			found.scheme = cmp.Or(found.scheme, scheme)
 		}
 	}
 	for _, name := range []string{"Forwarded", "X-Zitadel-Forwarded", "X-Forwarded-For"} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // Fixture is the state of a ZITADEL, in the format of recordings/fixture.json. Ids and
@@ -108,9 +109,7 @@ func (f Fixture) validate() error {
 		}
 		orgs[id] = true
 	}
-	ids := map[string]string{}
-	tokens := map[string]string{}
-	homes := map[string]string{}
+	tokens, homes, ids := map[string]string{}, map[string]string{}, map[string]string{}
 	for name, caller := range f.Callers {
 		if err := caller.validate(orgs); err != nil {
 			return fmt.Errorf("callers.%s.%w", name, err)
@@ -149,13 +148,8 @@ func (c Caller) validate(orgs map[string]bool) error {
 		return fmt.Errorf("home_org: %q is not in orgs", c.HomeOrg)
 	}
 	for i, administrator := range c.AdministratorOf {
-		resources := 0
-		for _, set := range []bool{administrator.Instance, administrator.Organization != "", administrator.Project != ""} {
-			if set {
-				resources++
-			}
-		}
-		if resources != 1 {
+		resources := []bool{administrator.Instance, administrator.Organization != "", administrator.Project != ""}
+		if len(slices.DeleteFunc(resources, func(named bool) bool { return !named })) != 1 {
 			return fmt.Errorf("administrator_of[%d]: name one of instance, organization, project", i)
 		}
 		if administrator.Project != "" && administrator.ProjectOrganization == "" {
@@ -174,10 +168,8 @@ func (u User) validate(orgs map[string]bool) error {
 		return fmt.Errorf("org: %q is not in orgs", u.Org)
 	case u.Type != Human && u.Type != Machine:
 		return fmt.Errorf("type: %q: use %q or %q", u.Type, Human, Machine)
+	case !slices.Contains([]string{Active, Initial, Locked, Inactive, Deleted}, u.State):
+		return fmt.Errorf("state: %q: use %q, %q, %q, %q or %q", u.State, Active, Initial, Locked, Inactive, Deleted)
 	}
-	switch u.State {
-	case Active, Initial, Locked, Inactive, Deleted:
-		return nil
-	}
-	return fmt.Errorf("state: %q: use %q, %q, %q, %q or %q", u.State, Active, Initial, Locked, Inactive, Deleted)
+	return nil
 }

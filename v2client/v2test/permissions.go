@@ -75,12 +75,9 @@ func (c Caller) check(permission, org string) *rpcstatus.Status {
 // may set: the first ones by name. It returns false if there are none.
 func (f Fixture) Example() (Caller, User, bool) {
 	for _, callerName := range slices.Sorted(maps.Keys(f.Callers)) {
-		caller := f.Callers[callerName]
-		if caller.check(userWrite, caller.HomeOrg) != nil {
-			continue
-		}
 		for _, userName := range slices.Sorted(maps.Keys(f.Users)) {
-			if user := f.Users[userName]; user.Org == caller.HomeOrg && user.Type == Human && user.State == Active {
+			caller, user := f.Callers[callerName], f.Users[userName]
+			if user.Type == Human && user.State == Active && user.Org == caller.HomeOrg && caller.check(userWrite, user.Org) == nil {
 				return caller, user, true
 			}
 		}

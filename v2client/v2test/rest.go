@@ -8,15 +8,8 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// The paths of the calls over REST. Those of the Auth API v1 say who a caller is and what it
-// may do (recordings auth_v1_*.jsonl).
-const (
-	UserinfoPath    = "/oidc/v1/userinfo"
-	SettingsPath    = "/v2/settings" // GetGeneralSettings of settings service v2
-	MePath          = "/auth/v1/users/me"
-	PermissionsPath = "/auth/v1/permissions/zitadel/me/_search"
-	MembershipsPath = "/auth/v1/memberships/me/_search"
-)
+// UserinfoPath is the path of the OIDC userinfo endpoint.
+const UserinfoPath = "/oidc/v1/userinfo"
 
 // handleREST serves a call to callers with a good token.
 func (s *Server) handleREST(pattern string, serve func(*http.Request, *Caller) (any, *rpcstatus.Status)) {
@@ -50,8 +43,8 @@ func (s *Server) me(_ *http.Request, caller *Caller) (any, *rpcstatus.Status) {
 	return map[string]any{"user": user}, nil
 }
 
-// settings tells the instance's default language. The roles that grant user.read are taken
-// for those that grant policy.read, which it needs.
+// settings is GetGeneralSettings of settings service v2. The roles that grant user.read are
+// taken for those that grant policy.read, which it needs.
 func (s *Server) settings(r *http.Request, caller *Caller) (any, *rpcstatus.Status) {
 	return map[string]any{"defaultLanguage": s.defaultLanguage}, caller.check(userRead, organizationOf(r, caller))
 }

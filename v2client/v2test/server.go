@@ -76,19 +76,18 @@ func New(fixture Fixture, config Config) (*Server, error) {
 	handleRPC(s, userv2connect.UserServiceSetPasswordProcedure, s.setPassword)
 	handleRPC(s, userv2connect.UserServiceGetUserByIDProcedure, s.getUserByID)
 	const listAdministrators = internal_permissionv2connect.InternalPermissionServiceListAdministratorsProcedure
-	switch s.release {
-	case Main:
-		handleRPC(s, listAdministrators, s.listAdministrators) // from v4.5 on
-		fallthrough
-	case V42:
-		handleRPC(s, strings.Replace(listAdministrators, ".v2.", ".v2beta.", 1), s.listAdministrators) // the same messages
+	if s.release == Main { // from v4.5 on
+		handleRPC(s, listAdministrators, s.listAdministrators)
 	}
-	if !config.WithoutAuthAPI {
-		s.handleREST("GET "+MePath, s.me)
-		s.handleREST("POST "+PermissionsPath, s.permissions)
-		s.handleREST("POST "+MembershipsPath, s.memberships)
+	if s.release.SpeaksConnect() { // from v4.0 on, with the same messages
+		handleRPC(s, strings.Replace(listAdministrators, ".v2.", ".v2beta.", 1), s.listAdministrators)
 	}
-	s.handleREST("GET "+SettingsPath, s.settings)
+	if !config.WithoutAuthAPI { // recordings auth_v1_*.jsonl
+		s.handleREST("GET /auth/v1/users/me", s.me)
+		s.handleREST("POST /auth/v1/permissions/zitadel/me/_search", s.permissions)
+		s.handleREST("POST /auth/v1/memberships/me/_search", s.memberships)
+	}
+	s.handleREST("GET /v2/settings", s.settings)
 	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)
 	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	return s, nil
@@ -100,10 +99,10 @@ func handleRPC[Req, Res any](s *Server, procedure string, serve func(*Caller, *R
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		caller, refusal := s.authenticate(r.Header())
-		if refusal != nil {
-			return nil, refusal.ConnectError()
+		var response *Res
+		if refusal == nil {
+			response, refusal = serve(caller, r.Msg)
 		}
-		response, refusal := serve(caller, r.Msg)
 		if refusal != nil {
 			return nil, refusal.ConnectError()
 		}

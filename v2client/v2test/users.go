@@ -85,21 +85,20 @@ func checkPassword(password string) *rpcstatus.Status {
 	const (
 		minBytes  = 8
 		hashBytes = 72 // bcrypt's limit
+		lower     = "abcdefghijklmnopqrstuvwxyz"
+		upper     = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		numbers   = "0123456789"
 	)
-	isLower := func(r rune) bool { return r >= 'a' && r <= 'z' }
-	isUpper := func(r rune) bool { return r >= 'A' && r <= 'Z' }
-	isNumber := func(r rune) bool { return r >= '0' && r <= '9' }
-	isSymbol := func(r rune) bool { return !isLower(r) && !isUpper(r) && !isNumber(r) }
 	switch {
 	case len(password) < minBytes:
 		return faultTooShort
-	case !strings.ContainsFunc(password, isLower):
+	case !strings.ContainsAny(password, lower):
 		return faultNoLower
-	case !strings.ContainsFunc(password, isUpper):
+	case !strings.ContainsAny(password, upper):
 		return faultNoUpper
-	case !strings.ContainsFunc(password, isNumber):
+	case !strings.ContainsAny(password, numbers):
 		return faultNoNumber
-	case !strings.ContainsFunc(password, isSymbol):
+	case strings.Trim(password, lower+upper+numbers) == "":
 		return faultNoSymbol
 	case len(password) > hashBytes:
 		return faultHash

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Protocol is an RPC protocol, by its name in logs and metrics.
@@ -100,12 +99,10 @@ func (s *Status) setTrailers(header http.Header, prefix string) {
 // percentEncode encodes a grpc-message (gRPC over HTTP/2, "Status-Message").
 func percentEncode(message string) string {
 	var encoded strings.Builder
-	for _, r := range message {
-		if r >= ' ' && r <= '~' && r != '%' {
-			encoded.WriteByte(byte(r))
-			continue
-		}
-		for _, b := range utf8.AppendRune(nil, r) {
+	for _, b := range []byte(message) {
+		if b >= ' ' && b <= '~' && b != '%' {
+			encoded.WriteByte(b)
+		} else {
 			fmt.Fprintf(&encoded, "%%%02X", b)
 		}
 	}

@@ -66,7 +66,5 @@ func WriteBody(w http.ResponseWriter, httpStatus int, body []byte) {
 
 // WriteMethodNotAllowed answers as ZITADEL taught its grpc-gateway.
 func WriteMethodNotAllowed(w http.ResponseWriter) {
-	refusal := New(connect.CodeUnimplemented, "Method Not Allowed")
-	refusal.HTTPStatus = http.StatusMethodNotAllowed
-	WriteJSON(w, refusal)
+	WriteJSON(w, &Status{Code: connect.CodeUnimplemented, Message: "Method Not Allowed", HTTPStatus: http.StatusMethodNotAllowed})
 }

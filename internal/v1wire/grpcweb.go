@@ -17,16 +17,15 @@ import (
 // gRPC-Web is gRPC with its trailers in the body (PROTOCOL-WEB.md of gRPC). Its text mode is
 // the same in base64, for browsers' XMLHttpRequest.
 
-// readBytes is the size of grpc-go's reads of a body. It decides which pieces of base64 are
-// decoded together: padding may only end one.
-const readBytes = 8196
-
 // webFrames returns the frames of a gRPC-Web request's body. The wrapper that ZITADEL uses
 // leaves text mode to encoding/base64.
 func webFrames(protocol rpcstatus.Protocol, body io.Reader) io.Reader {
 	if protocol != rpcstatus.GRPCWebText {
 		return body
 	}
+	// The size of grpc-go's reads decides which pieces of base64 are decoded together: padding
+	// may only end one.
+	const readBytes = 8196
 	return bufio.NewReaderSize(base64.NewDecoder(base64.StdEncoding, body), readBytes)
 }
 
@@ -65,13 +64,13 @@ func decodeText(text []byte) (decoded []byte, err error) {
 func webTrailer(body []byte) http.Header {
 	const trailers = 1 << 7 // the flag
 	for len(body) >= framePrefixBytes {
-		length := int(binary.BigEndian.Uint32(body[1:]))
-		if length < 0 || len(body) < framePrefixBytes+length {
+		flag, length, rest := body[0], int64(binary.BigEndian.Uint32(body[1:])), body[framePrefixBytes:]
+		if int64(len(rest)) < length {
 			return nil
 		}
-		content := body[framePrefixBytes : framePrefixBytes+length]
-		if body[0]&trailers == 0 {
-			body = body[framePrefixBytes+length:]
+		content := rest[:length]
+		body = rest[length:]
+		if flag&trailers == 0 {
 			continue
 		}
 		lines := io.MultiReader(bytes.NewReader(content), strings.NewReader("\r\n")) // an empty one ends them

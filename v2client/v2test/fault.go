@@ -32,8 +32,7 @@ var (
 // newFault returns an error with an id, which ends its message and stands in its detail.
 func newFault(code connect.Code, id, message string) *rpcstatus.Status {
 	fault := rpcstatus.New(code, message+" ("+id+")")
-	if detail, err := anypb.New(&zitadelv1.ErrorDetail{Id: id, Message: message}); err == nil { // constants
-		fault.Details = []*anypb.Any{detail}
-	}
+	detail, _ := anypb.New(&zitadelv1.ErrorDetail{Id: id, Message: message}) // constants never fail
+	fault.Details = []*anypb.Any{detail}
 	return fault
 }

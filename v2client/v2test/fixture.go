@@ -2,6 +2,7 @@ package v2test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,13 +87,11 @@ func LoadFixture(path string) (Fixture, error) {
 	var fixture Fixture
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&fixture); err != nil {
-		return Fixture{}, fmt.Errorf("%s: %w", path, err)
+	err = decoder.Decode(&fixture)
+	if _, end := decoder.Token(); err == nil && !errors.Is(end, io.EOF) {
+		err = errors.New("more than one JSON document")
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Fixture{}, fmt.Errorf("%s: more than one JSON document", path)
-	}
-	if err := fixture.validate(); err != nil {
+	if err = cmp.Or(err, fixture.validate()); err != nil {
 		return Fixture{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return fixture, nil

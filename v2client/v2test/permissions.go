@@ -141,8 +141,7 @@ func (s *Server) listAdministrators(
 			own = append(own, administrator.message(caller))
 		}
 	}
-	const defaultLimit = 100
-	limit := cmp.Or(uint64(request.GetPagination().GetLimit()), defaultLimit)
+	limit := cmp.Or(uint64(request.GetPagination().GetLimit()), 100) // ZITADEL's default
 	total := uint64(len(own))
 	from := min(request.GetPagination().GetOffset(), total)
 	return &permissionv2.ListAdministratorsResponse{
@@ -160,9 +159,7 @@ func (a AdministratorOf) message(caller *Caller) *permissionv2.Administrator {
 	case a.Instance:
 		message.Resource = &permissionv2.Administrator_Instance{Instance: true}
 	case a.Organization != "":
-		message.Resource = &permissionv2.Administrator_Organization{
-			Organization: &permissionv2.Organization{Id: a.Organization},
-		}
+		message.Resource = &permissionv2.Administrator_Organization{Organization: &permissionv2.Organization{Id: a.Organization}}
 	default:
 		message.Resource = &permissionv2.Administrator_Project{
 			Project: &permissionv2.Project{Id: a.Project, OrganizationId: a.ProjectOrganization},

@@ -14,16 +14,15 @@ const UserinfoPath = "/oidc/v1/userinfo"
 // handleREST serves a call to callers with a good token.
 func (s *Server) handleREST(pattern string, serve func(*http.Request, *Caller) (any, *rpcstatus.Status)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		var answer any
 		caller, refusal := s.authenticate(withHost(r))
 		if refusal == nil {
-			answer, refusal = serve(r, caller)
+			var answer any
+			if answer, refusal = serve(r, caller); refusal == nil {
+				writeJSON(w, answer)
+				return
+			}
 		}
-		if refusal != nil {
-			rpcstatus.WriteJSON(w, refusal)
-			return
-		}
-		writeJSON(w, answer)
+		rpcstatus.WriteJSON(w, refusal)
 	})
 }
 

@@ -72,8 +72,7 @@ func validateSetPassword(request *userv2.SetPasswordRequest) *rpcstatus.Status {
 
 // checkLength is ZITADEL's validation of a request's field; its error has no id.
 func checkLength(field, value string) *rpcstatus.Status {
-	const most = 200
-	if n := utf8.RuneCountInString(value); n >= 1 && n <= most {
+	if n := utf8.RuneCountInString(value); n >= 1 && n <= 200 {
 		return nil
 	}
 	return rpcstatus.New(connect.CodeInvalidArgument, "invalid "+field+": value length must be between 1 and 200 runes, inclusive")

@@ -5,16 +5,16 @@ package rpcstatus
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	rpc "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -72,10 +72,9 @@ func (s *Status) Serialized() string {
 
 // writeJSON writes the status as grpc-gateway prints google.rpc.Status.
 func (s *Status) writeJSON(out *bytes.Buffer) {
-	plain := &rpc.Status{Code: int32(s.Code), Message: strings.ToValidUTF8(s.Message, "\uFFFD")} //nolint:gosec // 16 at most
-	if printed, err := protojson.Marshal(plain); err == nil {                                    // which is UTF-8
-		_ = json.Compact(out, printed)
-	}
+	valid := strings.ToValidUTF8(s.Message, "\uFFFD")                                 // all that protojson asks for
+	printed, _ := protojson.Marshal(&rpc.Status{Code: int32(s.Code), Message: valid}) //nolint:gosec // 16 at most
+	_ = json.Compact(out, printed)
 	if len(s.Details) == 0 {
 		return
 	}
@@ -101,25 +100,6 @@ func writeDetail(out *bytes.Buffer, detail *anypb.Any) {
 	out.Write(opaque)
 }
 
-// httpStatuses are those of codes other than 500.
-var httpStatuses = map[connect.Code]int{
-	connect.CodeCanceled:           499, // client closed request; net/http has no name for it
-	connect.CodeInvalidArgument:    http.StatusBadRequest,
-	connect.CodeFailedPrecondition: http.StatusBadRequest,
-	connect.CodeOutOfRange:         http.StatusBadRequest,
-	connect.CodeDeadlineExceeded:   http.StatusGatewayTimeout,
-	connect.CodeNotFound:           http.StatusNotFound,
-	connect.CodeAlreadyExists:      http.StatusConflict,
-	connect.CodeAborted:            http.StatusConflict,
-	connect.CodePermissionDenied:   http.StatusForbidden,
-	connect.CodeUnauthenticated:    http.StatusUnauthorized,
-	connect.CodeResourceExhausted:  http.StatusTooManyRequests,
-	connect.CodeUnimplemented:      http.StatusNotImplemented,
-	connect.CodeUnavailable:        http.StatusServiceUnavailable,
-}
-
 // HTTPStatus is the HTTP status of a code, as google/rpc/code.proto maps them, and after
 // it both grpc-gateway and the Connect protocol ("Error Codes").
-func HTTPStatus(code connect.Code) int {
-	return cmp.Or(httpStatuses[code], http.StatusInternalServerError)
-}
+func HTTPStatus(code connect.Code) int { return runtime.HTTPStatusFromCode(codes.Code(code)) }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -37,10 +38,7 @@ func RESTMethod(r *http.Request, body Body) (string, *rpcstatus.Status) {
 	form := *r // which ParseForm writes into
 	form.Body = io.NopCloser(body)
 	if err := form.ParseForm(); err != nil {
-		if refusal := bodyRefusal(err); refusal != nil {
-			return "", refusal
-		}
-		return "", rpcstatus.New(connect.CodeInvalidArgument, err.Error())
+		return "", cmp.Or(bodyRefusal(err), rpcstatus.New(connect.CodeInvalidArgument, err.Error()))
 	}
 	return strings.ToUpper(override), nil
 }
@@ -73,14 +71,16 @@ func restTimeout(text string) (time.Duration, *rpcstatus.Status) {
 	return time.Duration(count) * unit, nil
 }
 
-// ReadREST reads the body of a REST call into a message as grpc-gateway does: the first JSON
-// document by encoding/json, that document by protojson, unknown fields ignored, nothing at all
-// meaning {}. Then bind sets the fields that the path's parameters name, over what the body says.
-// The client's timeout, the deadline of ctx, goes before the time that a body may take.
+// bodies reads as grpc-gateway does by default: the first JSON document by encoding/json, that
+// document by protojson, unknown fields ignored.
+var bodies = &runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: true}}
+
+// ReadREST reads the body of a REST call into a message; nothing at all means {}. Then bind sets
+// the fields that the path's parameters name, over what the body says. The client's timeout, the
+// deadline of ctx, goes before the time that a body may take.
 func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Message, bind func()) *rpcstatus.Status {
 	limited := &io.LimitedReader{R: body, N: MaxMessageBytes + 1}
-	var document json.RawMessage
-	err := json.NewDecoder(limited).Decode(&document)
+	err := bodies.NewDecoder(limited).Decode(into)
 	_, restErr := io.Copy(io.Discard, limited) // counts too
 	if refusal := bodyRefusal(errors.Join(err, restErr)); refusal != nil {
 		return cmp.Or(DeadlineStatus(ctx), refusal)
@@ -88,19 +88,13 @@ func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Messag
 	if limited.N == 0 {
 		return tooLarge(max(r.ContentLength, MaxMessageBytes+1))
 	}
-	if err == nil {
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(document, into)
-	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return rpcstatus.New(connect.CodeInvalidArgument, stableProtoText(err))
 	}
 	bind()
 	_ = r.Body.Close() // all of it was read; or net/http would look for more
-	if refusal := checkMetadata(r); refusal != nil {
+	if refusal := cmp.Or(checkMetadata(r), ContextStatus(ctx)); refusal != nil {
 		return refusal
-	}
-	if ended := ContextStatus(ctx); ended != nil {
-		return ended
 	}
 	if size := proto.Size(into); size > MaxMessageBytes { // rarely longer than its JSON
 		return tooLarge(int64(size))
@@ -112,15 +106,13 @@ func ReadREST(ctx context.Context, r *http.Request, body Body, into proto.Messag
 const metadataPrefix = "Grpc-Metadata-"
 
 // isMetadata reports whether ZITADEL's gateway passes a header on as metadata: x-zitadel-* as it
-// is, and what has metadataPrefix without it.
+// is, and what has metadataPrefix without it. grpc-gateway skips names with other characters.
 func isMetadata(name string) bool {
+	isOther := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_'
+	}
 	key, prefixed := strings.CutPrefix(name, metadataPrefix)
-	return (prefixed || strings.HasPrefix(name, "X-Zitadel-")) && !strings.ContainsFunc(key, isNotKeyRune)
-}
-
-// isNotKeyRune reports whether grpc-gateway skips headers whose names have this character.
-func isNotKeyRune(c rune) bool {
-	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_'
+	return (prefixed || strings.HasPrefix(name, "X-Zitadel-")) && !strings.ContainsFunc(key, isOther)
 }
 
 // checkMetadata refuses what grpc-go's client refuses to send: a header named
@@ -255,8 +247,7 @@ func encodeREST(pattern string, message proto.Message) (Request, error) {
 		rest.Clear(field)
 	}
 	body, err := encodeJSON(rest.Interface())
-	header := http.Header{"Content-Type": {"application/json"}}
-	return Request{Path: strings.Join(segments, "/"), Header: header, Body: body}, err
+	return Request{strings.Join(segments, "/"), http.Header{"Content-Type": {"application/json"}}, body}, err
 }
 
 // decodeRESTAnswer reads an answer of grpc-gateway's, which a proxy may have compressed.

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -37,21 +36,16 @@ type addressSet struct {
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
 	mu         sync.Mutex
-	known      map[netip.Addr]addressState
-	lastAnswer []netip.Addr // the addresses of the last successful lookup
-	// generation counts the changes of known that Transports act on; 0 before the
-	// first lookup. generated is when it last changed, and changed whether known
+	lastAnswer []netip.Addr
+	lookedUp   time.Time                // when the last lookup began in the background, or ended
+	resolved   map[netip.Addr]time.Time // when an answer last contained an address; it is forgotten after retention
+	failed     map[netip.Addr]time.Time // when connecting last failed, since it last succeeded
+	// generation counts the changes of resolved that Transports act on; 0 before the
+	// first lookup. generated is when it last changed, and changed whether resolved
 	// has changed since then.
 	generation int
 	generated  time.Time
 	changed    bool
-	lookedUp   time.Time // when the last lookup ended, successful or not
-	lookingUp  bool      // whether a lookup in the background is running
-}
-
-type addressState struct {
-	resolved time.Time // when a DNS answer last contained the address
-	failed   time.Time // when connecting last failed; zero once it succeeds
 }
 
 // newAddressSet returns the address set of a host name, or nil if host is an IP
@@ -60,9 +54,11 @@ func newAddressSet(host string) *addressSet {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
-	return &addressSet{host: host, known: map[netip.Addr]addressState{}, lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+	s := &addressSet{host: host, resolved: map[netip.Addr]time.Time{}, failed: map[netip.Addr]time.Time{}}
+	s.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	}}
+	}
+	return s
 }
 
 // current returns the generation of the set, which increases after the set has
@@ -73,85 +69,68 @@ func newAddressSet(host string) *addressSet {
 func (s *addressSet) current() (generation, count int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.generation > 0 && !s.lookingUp && time.Since(s.lookedUp) >= lookupInterval {
-		s.lookingUp = true
+	if s.generation > 0 && time.Since(s.lookedUp) >= lookupInterval {
+		s.lookedUp = time.Now()
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+			ctx, cancel := context.WithTimeout(context.Background(), lookupInterval)
 			defer cancel()
 			_, _ = s.lookUp(ctx) // a failure is reported by the next connection's lookup
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.lookingUp = false
 		}()
 	}
-	return s.generation, len(s.known)
+	return s.generation, len(s.resolved)
 }
 
 // resolve looks the host up. If DNS does not answer within lookupTimeout, or fails
 // other than by saying that the name does not exist, it returns the addresses of
 // the last successful lookup.
 func (s *addressSet) resolve(ctx context.Context) ([]netip.Addr, error) {
-	previous := s.previousAnswer()
+	s.mu.Lock()
+	previous := s.lastAnswer
+	s.mu.Unlock()
 	if len(previous) == 0 {
 		return s.lookUp(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	resolved, err := s.lookUp(ctx)
-	if err != nil && !isNotFound(err) {
-		return previous, nil
+	failure, isDNS := errors.AsType[*net.DNSError](err)
+	if err == nil || isDNS && failure.IsNotFound {
+		return resolved, err
 	}
-	return resolved, err
+	return previous, nil
 }
 
-// lookUp asks DNS and records the answer.
+// lookUp asks DNS. It adds the addresses of the answer, removes those whose retention
+// is over, and begins a new generation if the set has changed.
 func (s *addressSet) lookUp(ctx context.Context) ([]netip.Addr, error) {
-	resolved, err := s.lookup(ctx, s.host)
-	for i := range resolved {
-		resolved[i] = resolved[i].Unmap()
-	}
-	s.record(resolved, err)
-	return resolved, err
-}
-
-// isNotFound reports whether DNS answered that the name does not exist.
-func isNotFound(err error) bool {
-	failure, ok := errors.AsType[*net.DNSError](err)
-	return ok && failure.IsNotFound
-}
-
-func (s *addressSet) previousAnswer() []netip.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.lastAnswer)
-}
-
-// record adds the addresses of a DNS answer, removes those whose retention is over,
-// and begins a new generation if the set has changed. After a failed lookup it only
-// notes the time.
-func (s *addressSet) record(resolved []netip.Addr, err error) {
+	answer, err := s.lookup(ctx, s.host)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	s.lookedUp = now
 	if err != nil {
-		return
+		return nil, err
 	}
-	s.lastAnswer = slices.Clone(resolved)
-	for _, address := range resolved {
-		state, ok := s.known[address]
-		s.changed = s.changed || !ok
-		state.resolved = now
-		s.known[address] = state
+	for i := range answer {
+		answer[i] = answer[i].Unmap()
+		if _, known := s.resolved[answer[i]]; !known {
+			s.changed = true
+		}
+		s.resolved[answer[i]] = now
 	}
-	maps.DeleteFunc(s.known, func(_ netip.Addr, state addressState) bool {
-		expired := now.Sub(state.resolved) >= retention
-		s.changed = s.changed || expired
+	s.lastAnswer = answer
+	maps.DeleteFunc(s.resolved, func(address netip.Addr, at time.Time) bool {
+		expired := now.Sub(at) >= retention
+		if expired {
+			s.changed = true
+			delete(s.failed, address)
+		}
 		return expired
 	})
 	if s.changed && (s.generation == 0 || now.Sub(s.generated) >= retention) {
 		s.generation, s.generated, s.changed = s.generation+1, now, false
 	}
+	return answer, nil
 }
 
 // order returns the addresses, without duplicates, in the order in which to try
@@ -160,29 +139,21 @@ func (s *addressSet) record(resolved []netip.Addr, err error) {
 // a family, the addresses are sorted and rotated by offset, so that increasing
 // offsets spread connections over all addresses. addresses must not be empty.
 func (s *addressSet) order(addresses []netip.Addr, offset int) []netip.Addr {
-	preferIPv4 := addresses[0].Is4()
-	ordered := slices.SortedFunc(slices.Values(addresses), func(a, b netip.Addr) int {
-		if a.Is4() != b.Is4() {
-			if a.Is4() == preferIPv4 {
-				return -1
-			}
-			return 1
-		}
-		return bytes.Compare(a.AsSlice(), b.AsSlice())
-	})
-	ordered = slices.Compact(ordered)
-	preferred := slices.IndexFunc(ordered, func(a netip.Addr) bool { return a.Is4() != preferIPv4 })
-	if preferred < 0 {
-		preferred = len(ordered)
+	sorted := slices.Compact(slices.SortedFunc(slices.Values(addresses), netip.Addr.Compare)) // IPv4 first
+	firstIPv6 := len(sorted)
+	if at := slices.IndexFunc(sorted, netip.Addr.Is6); at >= 0 {
+		firstIPv6 = at
 	}
-	rotate(ordered[:preferred], offset)
-	rotate(ordered[preferred:], offset)
+	preferred, other := rotated(sorted[:firstIPv6], offset), rotated(sorted[firstIPv6:], offset)
+	if addresses[0].Is6() {
+		preferred, other = other, preferred
+	}
+	ordered := slices.Concat(preferred, other)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
 	coolingDown := func(address netip.Addr) int {
-		if failed := s.known[address].failed; !failed.IsZero() && now.Sub(failed) < cooldown {
+		if time.Since(s.failed[address]) < cooldown {
 			return 1
 		}
 		return 0
@@ -191,40 +162,27 @@ func (s *addressSet) order(addresses []netip.Addr, offset int) []netip.Addr {
 	return ordered
 }
 
-// rotate moves the first offset addresses (modulo their number) to the end.
-func rotate(addresses []netip.Addr, offset int) {
-	if len(addresses) > 1 {
-		at := offset % len(addresses)
-		copy(addresses, slices.Concat(addresses[at:], addresses[:at]))
+// rotated moves the first offset addresses (modulo their number) to the end.
+func rotated(addresses []netip.Addr, offset int) []netip.Addr {
+	if len(addresses) == 0 {
+		return nil
 	}
+	at := offset % len(addresses)
+	return slices.Concat(addresses[at:], addresses[:at])
 }
 
-// markAlive records that an address was connected to. The addresses in slower count
-// as failed: their attempts began earlier and had not succeeded by then.
-func (s *addressSet) markAlive(address netip.Addr, slower []netip.Addr) {
+// markAlive records that an address was connected to.
+func (s *addressSet) markAlive(address netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setFailed(address, time.Time{})
-	for _, other := range slower {
-		s.setFailed(other, time.Now())
-	}
+	delete(s.failed, address)
 }
 
-// markFailed records that an address could not be connected to, unless the attempt
-// was cancelled, which says nothing about the address.
-func (s *addressSet) markFailed(ctx context.Context, address netip.Addr) {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return
-	}
+// markFailed records that addresses could not be connected to.
+func (s *addressSet) markFailed(addresses ...netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setFailed(address, time.Now())
-}
-
-// setFailed must be called with s.mu locked.
-func (s *addressSet) setFailed(address netip.Addr, at time.Time) {
-	if state, ok := s.known[address]; ok {
-		state.failed = at
-		s.known[address] = state
+	for _, address := range addresses {
+		s.failed[address] = time.Now()
 	}
 }

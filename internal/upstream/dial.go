@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -73,72 +74,67 @@ func (d *dialer) dial(ctx context.Context, network, address string, offset int) 
 	return d.race(ctx, network, port, d.addresses.order(resolved, offset))
 }
 
-// attempt is the result of connecting to one of several addresses.
-type attempt struct {
-	address netip.Addr
-	conn    net.Conn
-	err     error
-}
-
 // race connects to the first address that accepts. It tries the addresses in order
-// and starts the next attempt when the latest one has failed or headStart is over,
-// without giving up the earlier attempts (Happy Eyeballs, RFC 8305). If all
-// addresses fail, it returns the error of the one that failed first.
+// and starts the next attempt when one has failed or headStart is over, without giving
+// up the earlier attempts (Happy Eyeballs, RFC 8305). If all addresses fail, it returns
+// the error of the one that failed first.
+//
+// An address that was tried earlier than the one that accepted has failed; one whose
+// attempt was cancelled has not.
 func (d *dialer) race(ctx context.Context, network, port string, addresses []netip.Addr) (net.Conn, error) {
+	type attempt struct {
+		address netip.Addr
+		conn    net.Conn
+		err     error
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	attempts := make(chan attempt, len(addresses)) // buffered, so that no attempt blocks after race has returned
 	var running []netip.Addr                       // in the order in which the attempts started
-	waiting := addresses
-	start := time.NewTimer(0)
-	defer start.Stop()
-	var failure error
-	for {
-		select {
-		case <-start.C:
-			if len(waiting) == 0 {
-				continue
-			}
-		case done := <-attempts:
-			at := slices.Index(running, done.address)
-			if done.err == nil {
-				d.addresses.markAlive(done.address, running[:at])
-				go closeAll(attempts, len(running)-1)
-				return done.conn, nil
-			}
-			running = slices.Delete(running, at, at+1)
-			d.addresses.markFailed(ctx, done.address)
-			if failure == nil {
-				failure = done.err
-			}
-			if ctx.Err() != nil {
-				waiting = nil
-			}
-			if len(waiting) == 0 {
-				if len(running) == 0 {
-					return nil, failure
-				}
-				continue
-			}
+	timer := time.NewTimer(headStart)
+	defer timer.Stop()
+	startNext := func() {
+		if len(addresses) == 0 {
+			return
 		}
-		address := waiting[0]
-		waiting, running = waiting[1:], append(running, address)
+		address := addresses[0]
+		addresses, running = addresses[1:], append(running, address)
 		go func() {
 			conn, err := d.connect(ctx, network, net.JoinHostPort(address.String(), port))
 			attempts <- attempt{address, conn, err}
 		}()
-		start.Reset(headStart)
+		timer.Reset(headStart)
 	}
-}
-
-// closeAll receives the results of count attempts that lost the race, and closes
-// their connections.
-func closeAll(attempts <-chan attempt, count int) {
-	for range count {
-		if late := <-attempts; late.err == nil {
-			_ = late.conn.Close()
+	var failure error
+	for startNext(); len(running) > 0; {
+		select {
+		case <-timer.C:
+			startNext()
+		case done := <-attempts:
+			at := slices.Index(running, done.address)
+			if done.err == nil {
+				d.addresses.markAlive(done.address)
+				d.addresses.markFailed(running[:at]...)
+				go func() { // close what comes too late
+					for range len(running) - 1 {
+						if late := <-attempts; late.err == nil {
+							_ = late.conn.Close()
+						}
+					}
+				}()
+				return done.conn, nil
+			}
+			running = slices.Delete(running, at, at+1)
+			if !errors.Is(ctx.Err(), context.Canceled) {
+				d.addresses.markFailed(done.address)
+			}
+			failure = cmp.Or(failure, done.err)
+			if ctx.Err() == nil {
+				startNext()
+			}
 		}
 	}
+	return nil, failure
 }
 
 // IsDial reports whether an error means that no TCP connection was established to

@@ -346,8 +346,8 @@ func TestOtherHostsAreDialedDirectly(t *testing.T) {
 	if got, want := n.takeTried(), []string{"10.0.0.9", "fd00::9", "proxy.example"}; !slices.Equal(got, want) {
 		t.Errorf("tried %v, want %v", got, want)
 	}
-	if generation, _ := d.addresses.current(); generation != 0 || d.addresses.lookingUp {
-		t.Errorf("got generation %d, lookup running: %v; want 0, false: the host was never connected to", generation, d.addresses.lookingUp)
+	if generation, _ := d.addresses.current(); generation != 0 || n.lookups != 0 {
+		t.Errorf("got generation %d, %d lookups; want none: the host was never connected to", generation, n.lookups)
 	}
 	if newAddressSet("10.0.0.9") != nil || newAddressSet("fd00::9") != nil {
 		t.Error("newAddressSet of an IP address: got a set, want nil")

@@ -1,7 +1,6 @@
 package http1_test
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -24,9 +23,7 @@ func BenchmarkExchange(b *testing.B) {
 	address := server.Listener.Addr().String()
 	body := strings.Repeat("x", 60)
 	for name, client := range map[string]transport{
-		"own": &http1.Transport{Dial: func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", address)
-		}},
+		"own":      &http1.Transport{Address: address, Base: &http.Transport{DialContext: new(net.Dialer).DialContext, MaxIdleConnsPerHost: 100}},
 		"net/http": &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100},
 	} {
 		for kind, from := range map[string]func() io.Reader{

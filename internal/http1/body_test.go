@@ -1,15 +1,11 @@
 package http1_test
 
 import (
-	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-
-	"zitadel-v1-adapter/internal/http1"
 )
 
 // sized is a request with a body that is not in memory, of a known length.
@@ -34,7 +30,7 @@ func TestBrokenBodyFailsTheExchange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tested := &http1.Transport{Dial: func(context.Context) (net.Conn, error) { return near, nil }}
+		tested := over(near)
 		go func() { _, _ = io.Copy(io.Discard, far) }()
 		if _, err := tested.RoundTrip(request); err == nil || !strings.HasPrefix(name, "too") && !errors.Is(err, broken) {
 			t.Errorf("%s: got %v, want an error, of the body if it has one", name, err)

@@ -12,8 +12,8 @@ import (
 	"net"
 	"net/http/httptrace"
 	"os"
-	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -22,59 +22,59 @@ import (
 //	reader, writer   buffers
 //	limits           bounds the head of an answer; notes whether something was written
 //	Conn             the connection, or TLS on it
-//	records          with TLS: where a record ends
 //	socket           the connection, and reads that do not wait
 type conn struct {
 	net.Conn
 
-	socket    *socket
-	records   *records // nil: no TLS
-	reader    *bufio.Reader
-	writer    *bufio.Writer
-	idleSince time.Time
-	headLeft  int64       // what may still be read of an answer's head
-	written   atomic.Bool // a part of the request at hand has been
-	broken    atomic.Bool // a write failed
-
-	mu      sync.Mutex
-	aborted bool
+	socket   *socket
+	reader   *bufio.Reader
+	writer   *bufio.Writer
+	expiry   *time.Timer // ends it while it is idle
+	headLeft int64       // what may still be read of an answer's head
+	written  atomic.Bool // a part of the request at hand has been
+	broken   atomic.Bool // a write failed
 }
 
 // connect dials the peer and secures the connection, if it is to be.
 func (t *Transport) connect(ctx context.Context) (*conn, error) {
-	dialed, err := t.Dial(ctx)
+	dialed, err := t.Base.DialContext(ctx, "tcp", t.Address)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{socket: newSocket(dialed), headLeft: math.MaxInt64}
+	c := &conn{socket: newSocket(dialed, t.TLS), headLeft: math.MaxInt64}
 	c.Conn = c.socket
-	if t.TLS != nil {
-		c.records = &records{socket: c.socket}
-		secured := tls.Client(c.records, t.TLS)
-		if err := t.handshake(ctx, secured); err != nil {
+	if t.TLS {
+		if c.Conn, err = t.secure(ctx, c.socket); err != nil {
 			_ = dialed.Close()
 			return nil, err
 		}
-		c.Conn = secured
 	}
 	c.reader, c.writer = bufio.NewReader(limits{c}), bufio.NewWriter(limits{c})
 	return c, nil
 }
 
-func (t *Transport) handshake(ctx context.Context, secured *tls.Conn) error {
-	limited, cancel := context.WithTimeout(ctx, cmp.Or(t.TLSHandshakeTimeout, 10*time.Second))
+func (t *Transport) secure(ctx context.Context, plain net.Conn) (net.Conn, error) {
+	config := t.Base.TLSClientConfig.Clone()
+	if config == nil {
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(t.Address)
+	}
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(t.Base.TLSHandshakeTimeout, math.MaxInt64))
 	defer cancel()
+	secured := tls.Client(plain, config)
 	err := secured.HandshakeContext(limited)
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.TLSHandshakeDone != nil {
 		trace.TLSHandshakeDone(secured.ConnectionState(), err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("TLS handshake: %w", os.ErrDeadlineExceeded)
+		err = fmt.Errorf("TLS handshake: %w", os.ErrDeadlineExceeded)
 	}
-	return err
+	return secured, err
 }
 
-func (t *Transport) maxHead() int64 { return cmp.Or(t.MaxResponseHeaderBytes, 10<<20) }
+func (t *Transport) maxHead() int64 { return cmp.Or(t.Base.MaxResponseHeaderBytes, 10<<20) }
 
 // isSilent reports, without waiting, whether an idle connection is open and nothing has come
 // on it: what has come belongs to no request that is still to be sent. One byte is asked for
@@ -83,8 +83,11 @@ func (c *conn) isSilent() bool {
 	c.socket.noWait = true
 	_, err := c.reader.Peek(1)
 	c.socket.noWait = false
-	return errors.Is(err, os.ErrDeadlineExceeded) && (c.records == nil || c.records.areWhole())
+	return errors.Is(err, os.ErrDeadlineExceeded) && c.socket.recordLeft == 0 && len(c.socket.header) == 0
 }
+
+// abort ends every read and write, now and later.
+func (c *conn) abort() { _ = c.socket.Close() }
 
 // limits reads from a connection no more than a head may have, and notes what is written.
 type limits struct{ *conn }
@@ -114,76 +117,54 @@ func (c limits) ReadFrom(body io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c}, body)
 }
 
-// abort ends every read and write, now and later.
-func (c *conn) abort() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.aborted = true
-	_ = c.SetDeadline(time.Unix(1, 0))
-}
-
-// limitRead sets the time until which an answer may come, unless the exchange was aborted.
-func (c *conn) limitRead(deadline time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.aborted {
-		_ = c.SetReadDeadline(deadline)
-	}
-}
-
 // socket is a connection whose reads do not wait while noWait is set: if nothing has come,
 // they fail with os.ErrDeadlineExceeded, after which crypto/tls can still be used. A deadline
 // in the past does not do: Go's poller then fails without looking at what has come.
+//
+// It notes where records of TLS end (RFC 8446 section 5.1): crypto/tls keeps the beginning of
+// a record to itself until the rest comes.
 type socket struct {
 	net.Conn
 
-	noWait  bool
-	attempt func(into []byte) (int, error) // see newAttempt; nil: not known here
+	raw        syscall.RawConn // nil: not known
+	noWait     bool
+	isTLS      bool
+	header     []byte // as much of a record's header as has come
+	recordLeft int    // of the record after the last whole header
 }
 
-func newSocket(dialed net.Conn) *socket {
-	return &socket{Conn: dialed, attempt: newAttempt(dialed)}
-}
-
-func (s *socket) Read(into []byte) (int, error) {
-	switch {
-	case !s.noWait:
-		return s.Conn.Read(into)
-	case s.attempt == nil:
-		return 0, errors.ErrUnsupported
+func newSocket(dialed net.Conn, isTLS bool) *socket {
+	s := &socket{Conn: dialed, isTLS: isTLS}
+	if known, ok := dialed.(syscall.Conn); ok {
+		s.raw, _ = known.SyscallConn() // nil if it fails
 	}
-	return s.attempt(into)
+	return s
 }
 
-// records notes where records of TLS end (RFC 8446 section 5.1): crypto/tls keeps the
-// beginning of a record to itself until the rest comes.
-type records struct {
-	*socket
-
-	header []byte // as much of a header as has come
-	left   int    // of the record after the last whole header
-	buffer [recordHeader]byte
-}
-
-// recordHeader is the length of a record's header, which ends in the length of its content.
-const recordHeader = 5
-
-func (r *records) Read(into []byte) (int, error) {
-	n, err := r.socket.Read(into)
-	for came := into[:n]; len(came) > 0; {
-		if r.left > 0 {
-			skipped := min(r.left, len(came))
-			r.left, came = r.left-skipped, came[skipped:]
-			continue
-		}
-		r.header, came = append(r.header, came[0]), came[1:]
-		if len(r.header) == recordHeader {
-			r.left = int(r.header[3])<<8 | int(r.header[4])
-			r.header = r.buffer[:0]
-		}
+func (s *socket) Read(into []byte) (n int, err error) {
+	if s.noWait {
+		n, err = readNow(s.raw, into)
+	} else {
+		n, err = s.Conn.Read(into)
+	}
+	if s.isTLS {
+		s.noteRecords(into[:n])
 	}
 	return n, err
 }
 
-// areWhole reports whether no record has come in part.
-func (r *records) areWhole() bool { return r.left == 0 && len(r.header) == 0 }
+func (s *socket) noteRecords(came []byte) {
+	const headerLength = 5 // it ends in the length of the content
+	for len(came) > 0 {
+		if s.recordLeft > 0 {
+			skipped := min(s.recordLeft, len(came))
+			s.recordLeft, came = s.recordLeft-skipped, came[skipped:]
+			continue
+		}
+		s.header, came = append(s.header, came[0]), came[1:]
+		if len(s.header) == headerLength {
+			s.recordLeft = int(s.header[3])<<8 | int(s.header[4])
+			s.header = s.header[:0]
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,31 +29,28 @@ type exchange struct {
 	conn      *conn
 	request   *http.Request
 	stopWatch func() bool // stops watching the request's context; false: it has ended
+	sending   chan error  // receives the outcome of stream; nil: the request has been written
 
-	unanswered bool      // the connection ended before a byte of an answer
-	answer     io.Reader // the answer's body, as it comes
-	last       bool      // no other exchange may follow on the connection
+	hasHead    atomic.Bool // the head of the answer has come
+	unanswered bool        // the connection ended before a byte of an answer
+	answer     io.Reader   // the answer's body, as it comes
+	last       bool        // no other exchange may follow on the connection
 	ended      atomic.Bool
-
-	// If the request is written by another goroutine (see stream):
-	sending    chan error            // receives the outcome; nil: the request has been written
-	unsendable atomic.Pointer[error] // why the request itself could not be written
-	mu         sync.Mutex
-	hasHead    bool // the head of the answer has come
 }
 
 // run writes the request and reads the head of its answer. If it returns an error, the
 // connection must be closed.
 func (x *exchange) run() (*http.Response, error) {
 	x.conn.headLeft = x.transport.maxHead()
-	x.stopWatch = func() bool { return true }
-	if ctx := x.request.Context(); ctx.Done() != nil {
-		x.stopWatch = context.AfterFunc(ctx, x.conn.abort)
+	x.stopWatch = context.AfterFunc(x.request.Context(), x.conn.abort)
+	err := x.send()
+	var response *http.Response
+	if err == nil {
+		response, err = x.readHead()
 	}
-	response, err := x.sendAndReceive()
 	if err != nil {
 		x.stopWatch()
-		return nil, err
+		return nil, cmp.Or(x.unsendable(), err)
 	}
 	x.last = x.request.Close || response.Close || response.StatusCode < http.StatusOK
 	if response.Body == http.NoBody {
@@ -65,35 +61,15 @@ func (x *exchange) run() (*http.Response, error) {
 	return response, nil
 }
 
-func (x *exchange) sendAndReceive() (*http.Response, error) {
-	if err := x.send(); err != nil {
-		return nil, err
-	}
-	response, err := x.readHead()
-	if unsendable := x.unsendable.Load(); err != nil && unsendable != nil {
-		x.unanswered = false // the connection was given up for that
-		return nil, *unsendable
-	}
-	return response, err
-}
-
-// send writes the request, or begins to.
+// send writes the request, or begins to. A body that can be read again is in memory.
 func (x *exchange) send() error {
-	if hasBody(x.request) && !isInMemory(x.request) {
+	length := x.request.ContentLength
+	if hasBody(x.request) && (x.request.GetBody == nil || length <= 0 || length > maxBodyInMemory) {
 		x.sending = make(chan error, 1)
 		go x.stream()
 		return nil
 	}
-	if err := x.write(x.request, inOnePiece{x.conn.writer}); err != nil {
-		return err
-	}
-	x.limitHead()
-	return nil
-}
-
-// isInMemory reports whether a request's body is small and, as it can be read again, in memory.
-func isInMemory(request *http.Request) bool {
-	return request.GetBody != nil && request.ContentLength > 0 && request.ContentLength <= maxBodyInMemory
+	return x.write(x.request, inOnePiece{x.conn.writer})
 }
 
 // inOnePiece is a buffer that net/http does not know as one: it would send the head by
@@ -101,10 +77,17 @@ func isInMemory(request *http.Request) bool {
 type inOnePiece struct{ *bufio.Writer }
 
 func (x *exchange) write(request *http.Request, to io.Writer) error {
-	if err := request.Write(to); err != nil {
-		return err
+	err := request.Write(to)
+	if err == nil {
+		err = x.conn.writer.Flush()
 	}
-	return x.conn.writer.Flush()
+	if limit := x.transport.Base.ResponseHeaderTimeout; err == nil && limit > 0 && !x.hasHead.Load() {
+		_ = x.conn.SetReadDeadline(time.Now().Add(limit))
+		if x.hasHead.Load() { // it came in the meantime
+			_ = x.conn.SetReadDeadline(time.Time{})
+		}
+	}
+	return err
 }
 
 // stream writes a request whose body may take long, while its answer is waited for. If the
@@ -115,25 +98,25 @@ func (x *exchange) stream() {
 	request := *x.request
 	request.Body = body
 	err := x.write(&request, x.conn.writer)
-	switch {
-	case err == nil:
-		x.limitHead()
-	case !x.conn.broken.Load():
-		x.unsendable.Store(cmp.Or(body.failed.Load(), &err))
-		x.conn.abort()
+	if failed := body.failed.Load(); failed != nil {
+		err = *failed
 	}
 	x.sending <- err
+	if err != nil && !x.conn.broken.Load() {
+		x.conn.abort()
+	}
 }
 
-// limitHead limits the time for the head of the answer, unless it has come.
-func (x *exchange) limitHead() {
-	if x.transport.ResponseHeaderTimeout <= 0 {
-		return
+// unsendable is why stream gave the connection up, or nil.
+func (x *exchange) unsendable() error {
+	if x.conn.broken.Load() {
+		return nil
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.hasHead {
-		x.conn.limitRead(time.Now().Add(x.transport.ResponseHeaderTimeout))
+	select {
+	case err := <-x.sending:
+		return err
+	default:
+		return nil
 	}
 }
 
@@ -154,8 +137,9 @@ func (x *exchange) readHead() (*http.Response, error) {
 		case response.StatusCode == http.StatusSwitchingProtocols:
 			return nil, errors.New("the peer switched protocols without being asked to")
 		case response.StatusCode < http.StatusContinue || response.StatusCode >= http.StatusOK:
-			x.headCame()
-			return response, nil
+			x.conn.headLeft = math.MaxInt64
+			x.hasHead.Store(true)
+			return response, x.conn.SetReadDeadline(time.Time{})
 		case trace != nil && trace.Got1xxResponse != nil:
 			if err := trace.Got1xxResponse(response.StatusCode, textproto.MIMEHeader(response.Header)); err != nil {
 				return nil, err
@@ -163,18 +147,6 @@ func (x *exchange) readHead() (*http.Response, error) {
 			x.conn.headLeft = x.transport.maxHead()
 		}
 	}
-}
-
-// headCame lifts the limits for the head.
-func (x *exchange) headCame() {
-	x.conn.headLeft = math.MaxInt64
-	if x.transport.ResponseHeaderTimeout <= 0 {
-		return
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.hasHead = true
-	x.conn.limitRead(time.Time{})
 }
 
 // Read reads the answer's body.
@@ -202,7 +174,7 @@ func (x *exchange) end(whole bool) {
 	if x.ended.Swap(true) {
 		return
 	}
-	if x.stopWatch() && whole && !x.last && x.conn.socket.attempt != nil && x.conn.reader.Buffered() == 0 && x.isSent() {
+	if x.stopWatch() && whole && !x.last && x.conn.socket.raw != nil && x.conn.reader.Buffered() == 0 && x.isSent() {
 		x.transport.put(x.conn)
 		return
 	}
@@ -214,12 +186,10 @@ func (x *exchange) isSent() bool {
 	if x.sending == nil {
 		return true
 	}
-	timer := time.NewTimer(writeWait)
-	defer timer.Stop()
 	select {
 	case err := <-x.sending:
 		return err == nil
-	case <-timer.C:
+	case <-time.After(writeWait):
 		return false
 	}
 }

@@ -235,7 +235,7 @@ func TestOtherConnectionsServeOneExchange(t *testing.T) {
 	t.Parallel()
 	p := newPeer(scripted(1, ok, ok))
 	client := p.ours()
-	client.Dial = func(context.Context) (net.Conn, error) {
+	client.Base.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		near, l, err := p.dial()
 		return observed{near, l}, err
 	}
@@ -269,7 +269,7 @@ func TestHTTP1TellsWhatWasSent(t *testing.T) {
 		}, false},
 	} {
 		for what, request := range map[string]newRequest{"in memory": postRequest, "streamed": streamed} {
-			_, err := (&http1.Transport{Dial: test.dial}).RoundTrip(request("http://x"))
+			_, err := dialing(test.dial).RoundTrip(request("http://x"))
 			if failure, ok := errors.AsType[*http1.Error](err); !ok || failure.Sent != test.sent {
 				t.Errorf("%s, %s: got %+v, want an Error with Sent: %v", name, what, err, test.sent)
 			}
@@ -286,7 +286,7 @@ func TestHTTP1CancellationEndsTheExchange(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		client := &http1.Transport{Dial: func(context.Context) (net.Conn, error) { return near, nil }}
+		client := over(near)
 		ended := make(chan error)
 		go func() {
 			response, err := client.RoundTrip(postRequest("http://x").WithContext(ctx))
@@ -318,7 +318,8 @@ func TestHTTP1HeaderTimeout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client := &http1.Transport{Dial: func(context.Context) (net.Conn, error) { return near, nil }, ResponseHeaderTimeout: time.Millisecond}
+		client := over(near)
+		client.Base.ResponseHeaderTimeout = time.Millisecond
 		_, err = client.RoundTrip(request("http://x"))
 		failure, _ := errors.AsType[*http1.Error](err)
 		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() || !failure.Sent {
@@ -355,7 +356,7 @@ func TestHTTP1AnswersAreAwaitedOnce(t *testing.T) {
 		client := p.ours()
 		_ = exchanges(t, client, p, getRequest)
 		if test.silent {
-			client.ResponseHeaderTimeout = time.Millisecond
+			client.Base.ResponseHeaderTimeout = time.Millisecond
 		}
 		if test.request == nil {
 			test.request = getRequest

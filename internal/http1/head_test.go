@@ -3,7 +3,6 @@ package http1_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -11,8 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"zitadel-v1-adapter/internal/http1"
 )
 
 // headers that net/http refuses, or changes: line ends could make a header or a request of a
@@ -113,7 +110,7 @@ func TestBodyInMemoryLeavesWithItsHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted := &counting{Conn: near}
-	client := &http1.Transport{Dial: func(context.Context) (net.Conn, error) { return counted, nil }}
+	client := over(counted)
 	request := postRequest("http://x")
 	request.Body = struct{ io.ReadCloser }{request.Body}
 	go func() { _, _ = io.WriteString(far, ok) }()

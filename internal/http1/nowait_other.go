@@ -2,7 +2,10 @@
 
 package http1
 
-import "net"
+import (
+	"errors"
+	"syscall"
+)
 
-// newAttempt returns nil: there is no read here that does not wait.
-func newAttempt(net.Conn) func(into []byte) (int, error) { return nil }
+// readNow fails: there is no read here that does not wait.
+func readNow(syscall.RawConn, []byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -225,10 +225,23 @@ const maxHead = 4096
 
 // ours is the Transport that is tested.
 func (p *peer) ours() *http1.Transport {
-	return &http1.Transport{TLS: p.client, MaxResponseHeaderBytes: maxHead, Dial: func(context.Context) (net.Conn, error) {
+	ours := dialing(func(context.Context) (net.Conn, error) {
 		near, _, err := p.dial()
 		return near, err
-	}}
+	})
+	ours.TLS, ours.Base.TLSClientConfig, ours.Base.MaxResponseHeaderBytes = p.client != nil, p.client, maxHead
+	return ours
+}
+
+func dialing(dial func(context.Context) (net.Conn, error)) *http1.Transport {
+	return &http1.Transport{Address: "x:1", Base: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dial(ctx)
+	}}}
+}
+
+// over is a Transport that has a single connection.
+func over(near net.Conn) *http1.Transport {
+	return dialing(func(context.Context) (net.Conn, error) { return near, nil })
 }
 
 // netHTTP is the one that it is compared with.

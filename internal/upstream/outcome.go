@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+
+	"zitadel-v1-adapter/internal/http1"
 )
 
 // Outcome says how far a request came.
@@ -19,22 +21,15 @@ type Outcome struct {
 
 // Do sends a request like RoundTrip and also returns its Outcome.
 func (t *Transport) Do(request *http.Request) (*http.Response, Outcome, error) {
-	var (
-		response *http.Response
-		sent     bool
-		err      error
-	)
-	if t.http1 {
-		inUse := t.current()
-		response, sent, err = t.next(inUse).do(inUse.last(request))
-	} else {
-		ctx, traced := traceSent(request.Context())
-		response, err = t.RoundTrip(request.WithContext(ctx))
-		sent = traced.Load()
-		// The connection may have ended before the request was on it.
-		if answer := t.notHTTP2.Load(); err != nil && !sent && answer != nil && !IsDial(err) {
-			err = answer
-		}
+	ctx, traced := traceSent(request.Context())
+	response, err := t.RoundTrip(request.WithContext(ctx))
+	sent := traced.Load()
+	if failure, ok := errors.AsType[*http1.Error](err); ok {
+		sent, err = failure.Sent, failure.Err
+	}
+	// The connection may have ended before the request was on it.
+	if answer := t.to.notHTTP2.Load(); err != nil && !sent && answer != nil && t.config.Version == HTTP2 && !IsDial(err) {
+		err = answer
 	}
 	return response, Outcome{Dialed: !IsDial(err), Sent: sent && !errors.Is(err, ErrNotHandled)}, err
 }

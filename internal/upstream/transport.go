@@ -2,11 +2,13 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -49,12 +51,11 @@ const (
 	// close idle connections: if a request is sent while the other side closes, it is
 	// unknown whether it was handled.
 	idleTimeout = 30 * time.Second
+	// maxConnections limits how many HTTP/2 connections a Transport spreads its requests
+	// over. net/http may open more if the upstream's limit of concurrent streams is
+	// reached on one of them.
+	maxConnections = 4
 )
-
-// maxConnections limits how many HTTP/2 connections a Transport spreads its requests
-// over. net/http may open more if the upstream's limit of concurrent streams is
-// reached on one of them.
-const maxConnections = 4
 
 // Transport is an [http.RoundTripper] with its own connections. It neither compresses
 // requests nor decompresses responses. If the upstream's host name has several
@@ -68,11 +69,10 @@ const maxConnections = 4
 // without the separation, any client could make other clients' calls fail.
 // TestConnectionClosedOverLargeHeadersFailsNoOtherCall of package adapter proves that it cannot.
 type Transport struct {
-	addresses    *addressSet // nil: the upstream is not a host name
-	http1        bool
-	notHTTP2     *atomic.Pointer[NotHTTP2Error] // see http2Conn
-	largeHeaders *Transport                     // HTTP/2 only: for requests that may end their connection
-	newPool      func(index int) pool
+	to           *Upstream
+	config       TransportConfig
+	largeHeaders *Transport // HTTP/2 only: for requests that may end their connection
+	first        int        // which address the first HTTP/2 connection goes to
 
 	renewal sync.Mutex // held while pools is replaced
 	pools   atomic.Pointer[pools]
@@ -85,116 +85,51 @@ type pools struct {
 	// connections is, over HTTP/2, one http.Transport for each connection; over
 	// HTTP/1.1, a single pool, which opens as many connections as it needs.
 	connections []pool
-	retired     atomic.Bool
 }
 
-// pool sends requests over its connections.
 type pool interface {
 	http.RoundTripper
-	// do is RoundTrip; sent tells whether the upstream may have handled the request.
-	do(request *http.Request) (response *http.Response, sent bool, err error)
-	// CloseIdleConnections closes idle connections at once.
 	CloseIdleConnections()
-}
-
-// netPool is net/http's own.
-type netPool struct{ *http.Transport }
-
-func (p netPool) do(request *http.Request) (*http.Response, bool, error) {
-	ctx, sent := traceSent(request.Context())
-	response, err := p.RoundTrip(request.WithContext(ctx))
-	return response, sent.Load(), err
-}
-
-// http1Pool leaves to net/http what needs two directions at once: upgrades, and requests
-// whose body waits for 100 (Continue).
-type http1Pool struct {
-	*http1.Transport
-
-	other netPool
-}
-
-func (p http1Pool) do(request *http.Request) (*http.Response, bool, error) {
-	if request.Header["Upgrade"] != nil || request.Header["Expect"] != nil {
-		return p.other.do(request)
-	}
-	response, err := p.Transport.RoundTrip(request)
-	if failure, ok := errors.AsType[*http1.Error](err); ok {
-		return nil, failure.Sent, failure.Err
-	}
-	return response, true, err
-}
-
-func (p http1Pool) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, _, err := p.do(request)
-	return response, err
-}
-
-func (p http1Pool) CloseIdleConnections() {
-	p.Transport.CloseIdleConnections()
-	p.other.CloseIdleConnections()
 }
 
 // NewTransport returns a Transport to the upstream. It connects when the first
 // request is sent.
 func (u *Upstream) NewTransport(config TransportConfig) *Transport {
-	t := u.newTransport(config)
-	if !t.http1 {
-		t.largeHeaders = u.newTransport(config)
+	t := newTransport(u, config)
+	if config.Version == HTTP2 {
+		t.largeHeaders = newTransport(u, config)
 	}
 	return t
 }
 
-func (u *Upstream) newTransport(config TransportConfig) *Transport {
-	t := &Transport{addresses: u.addresses, http1: config.Version == HTTP1, notHTTP2: &u.notHTTP2}
+func newTransport(to *Upstream, config TransportConfig) *Transport {
+	t := &Transport{to: to, config: config}
 	t.turn.Store(rand.Uint32()) //nolint:gosec // not a secret: replicas should start with different addresses
-	first := t.nextOffset()
-	t.newPool = func(index int) pool {
-		return u.newPool(config, func() int {
-			if t.http1 { // each new connection goes to the next address
-				return t.nextOffset()
-			}
-			return first + index // an HTTP/2 connection that is replaced goes to the same address again
-		})
-	}
+	t.first = t.nextOffset()
 	t.pools.Store(&pools{connections: []pool{t.newPool(0)}})
 	return t
 }
 
-// newPool returns a connection pool; offset is called for each new connection, and
-// says which address to try first (see addressSet.order).
-func (u *Upstream) newPool(config TransportConfig, offset func() int) pool {
-	d := dialer{addresses: u.addresses, connect: u.connect}
-	if d.connect == nil {
-		d.connect = newConnect(config.SmallRequests)
-	}
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		if u.socket != "" {
-			network, address = "unix", u.socket
-		}
-		conn, err := d.dial(ctx, network, address, offset())
-		if err == nil && config.Version == HTTP2 && u.base.Scheme == "http" {
-			conn = &http2Conn{Conn: conn, notHTTP2: &u.notHTTP2}
-		}
-		return conn, err
-	}
+// newPool returns a new one of pools.connections.
+func (t *Transport) newPool(index int) pool {
+	isHTTP1 := t.config.Version == HTTP1
 	protocols := new(http.Protocols)
-	protocols.SetHTTP1(config.Version == HTTP1)
-	protocols.SetHTTP2(config.Version == HTTP2)
-	protocols.SetUnencryptedHTTP2(config.Version == HTTP2)
-	other := netPool{&http.Transport{
+	protocols.SetHTTP1(isHTTP1)
+	protocols.SetHTTP2(!isHTTP1)
+	protocols.SetUnencryptedHTTP2(!isHTTP1)
+	base := &http.Transport{
 		Protocols:       protocols,
 		Proxy:           http.ProxyFromEnvironment,
-		DialContext:     dial,
-		TLSClientConfig: u.tls.Clone(), // net/http writes into it
+		DialContext:     t.dial(index),
+		TLSClientConfig: t.to.tls.Clone(), // net/http writes into it
 		// With net/http's default of 2, nearly every concurrent call would open and
 		// close a connection.
 		MaxIdleConnsPerHost:    maxIdleConnections,
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    handshakeTimeout,
-		ResponseHeaderTimeout:  config.ResponseHeaderTimeout,
+		ResponseHeaderTimeout:  t.config.ResponseHeaderTimeout,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: config.MaxResponseHeaderBytes,
+		MaxResponseHeaderBytes: t.config.MaxResponseHeaderBytes,
 		DisableCompression:     true,
 		HTTP2: &http.HTTP2Config{
 			// A connection on which nothing was received for 10 seconds gets a PING,
@@ -205,23 +140,34 @@ func (u *Upstream) newPool(config TransportConfig, offset func() int) pool {
 			// upstream sends. net/http's default is 4 MiB.
 			MaxReceiveBufferPerStream: 256 << 10,
 		},
-	}}
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u.base})
-	if config.Version != HTTP1 || proxy != nil || err != nil {
-		return other
 	}
-	own := &http1.Transport{
-		Dial:                   func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", dialedAddress(u.base)) },
-		TLSHandshakeTimeout:    handshakeTimeout,
-		ResponseHeaderTimeout:  config.ResponseHeaderTimeout,
-		MaxResponseHeaderBytes: config.MaxResponseHeaderBytes,
-		IdleConnTimeout:        idleTimeout,
-		MaxIdleConns:           maxIdleConnections,
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: t.to.base})
+	if !isHTTP1 || proxy != nil || err != nil {
+		return base
 	}
-	if u.base.Scheme == "https" {
-		own.TLS = u.clientTLS()
+	return &http1.Transport{Base: base, Address: dialedAddress(t.to.base), TLS: t.to.base.Scheme == "https"}
+}
+
+// dial returns the function that makes a pool's connections.
+func (t *Transport) dial(index int) func(ctx context.Context, network, address string) (net.Conn, error) {
+	d := dialer{addresses: t.to.addresses, connect: t.to.connect}
+	if d.connect == nil {
+		d.connect = newConnect(t.config.SmallRequests)
 	}
-	return http1Pool{own, other}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if t.to.socket != "" {
+			network, address = "unix", t.to.socket
+		}
+		offset := t.first + index // an HTTP/2 connection that is replaced goes to the same address again
+		if t.config.Version == HTTP1 {
+			offset = t.nextOffset()
+		}
+		conn, err := d.dial(ctx, network, address, offset)
+		if err == nil && t.config.Version == HTTP2 && t.to.base.Scheme == "http" {
+			conn = &http2Conn{Conn: conn, notHTTP2: &t.to.notHTTP2}
+		}
+		return conn, err
+	}
 }
 
 // dialedAddress is the host of a URL, as it is dialed, and its port.
@@ -233,6 +179,60 @@ func dialedAddress(base *url.URL) string {
 	return net.JoinHostPort(dialedHost(base), port)
 }
 
+func (t *Transport) nextOffset() int {
+	const mask = math.MaxInt32 >> 1 // not negative, and adding an index of connections does not overflow
+	return int(t.turn.Add(1) & mask)
+}
+
+// current returns the pools for the current generation of addresses. It replaces those for
+// an earlier one.
+func (t *Transport) current() *pools {
+	inUse := t.pools.Load()
+	if t.to.addresses == nil {
+		return inUse
+	}
+	generation, count := t.to.addresses.current()
+	if generation == inUse.generation {
+		return inUse
+	}
+	t.renewal.Lock()
+	defer t.renewal.Unlock()
+	if inUse = t.pools.Load(); generation <= inUse.generation {
+		return inUse
+	}
+	fresh := &pools{generation: generation}
+	if inUse.generation == 0 { // made from the DNS answer that began the first generation
+		fresh.connections = inUse.connections
+	} else {
+		defer inUse.closeIdle()
+	}
+	wanted := 1
+	if t.config.Version == HTTP2 {
+		wanted = min(max(count, 1), maxConnections)
+	}
+	for index := len(fresh.connections); index < wanted; index++ {
+		fresh.connections = append(fresh.connections, t.newPool(index))
+	}
+	t.pools.Store(fresh)
+	return fresh
+}
+
+// CloseIdleConnections closes idle connections at once, and most others when their
+// requests have ended: net/http keeps some idle for another 30 seconds. The Transport can
+// still be used.
+func (t *Transport) CloseIdleConnections() {
+	t.pools.Load().closeIdle()
+	if t.largeHeaders != nil {
+		t.largeHeaders.CloseIdleConnections()
+	}
+}
+
+func (p *pools) closeIdle() {
+	for _, connection := range p.connections {
+		connection.CloseIdleConnections()
+	}
+}
+
 // RoundTrip implements [http.RoundTripper].
 //
 // Over HTTP/2, it sends a request a second time, immediately, in two cases: if it has a
@@ -242,7 +242,7 @@ func dialedAddress(base *url.URL) string {
 // failure of a call (gRPC calls this a transparent retry, gRFC A6). If a request with a
 // body was not handled in the end, the error wraps ErrNotHandled.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if t.http1 {
+	if t.config.Version == HTTP1 {
 		return t.send(request)
 	}
 	if t.largeHeaders != nil && mayEndConnection(request) {
@@ -262,99 +262,30 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+// send sends a request over the connections whose turn it is.
+//
+// If the upstream switches protocols, the connection is closed normally from then on: in
+// another protocol, the last message may need no answer, and a reset could lose it.
 func (t *Transport) send(request *http.Request) (*http.Response, error) {
-	inUse := t.current()
-	if request.Header["Upgrade"] != nil {
-		return t.upgrade(inUse, request)
+	connections := t.current().connections
+	next := connections[0]
+	if len(connections) > 1 {
+		next = connections[t.nextOffset()%len(connections)]
 	}
-	return t.next(inUse).RoundTrip(inUse.last(request))
-}
-
-// next is the one of the connections whose turn it is.
-func (t *Transport) next(inUse *pools) pool {
-	if len(inUse.connections) == 1 {
-		return inUse.connections[0]
+	if request.Header["Upgrade"] == nil {
+		return next.RoundTrip(request)
 	}
-	return inUse.connections[t.nextOffset()%len(inUse.connections)]
-}
-
-// last makes a request the last one on its connection if the pools are retired: it would
-// stay open, idle and unused.
-func (p *pools) last(request *http.Request) *http.Request {
-	if !p.retired.Load() {
-		return request
+	var used net.Conn
+	response, err := next.RoundTrip(request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+		GotConn: func(got httptrace.GotConnInfo) { used = got.Conn },
+	})))
+	if err == nil && response.StatusCode == http.StatusSwitchingProtocols {
+		if secured, ok := used.(*tls.Conn); ok {
+			used = secured.NetConn()
+		}
+		if conn, ok := used.(*abortableConn); ok {
+			conn.graceful.Store(true)
+		}
 	}
-	last := *request
-	last.Close = true
-	return &last
-}
-
-func (t *Transport) nextOffset() int {
-	const mask = math.MaxInt32 >> 1 // not negative, and adding an index of connections does not overflow
-	return int(t.turn.Add(1) & mask)
-}
-
-// current returns the pools for the current generation of addresses.
-func (t *Transport) current() *pools {
-	inUse := t.pools.Load()
-	if t.addresses == nil {
-		return inUse
-	}
-	generation, count := t.addresses.current()
-	if generation == inUse.generation {
-		return inUse
-	}
-	return t.renew(generation, count)
-}
-
-// renew replaces the pools by those for a new generation with count addresses, and
-// retires the old ones. Connections made before the first generation are kept: they
-// were made from the same DNS answer.
-func (t *Transport) renew(generation, count int) *pools {
-	t.renewal.Lock()
-	defer t.renewal.Unlock()
-	old := t.pools.Load()
-	if generation <= old.generation {
-		return old
-	}
-	connections := 1
-	if !t.http1 {
-		connections = min(max(count, 1), maxConnections)
-	}
-	fresh := &pools{generation: generation}
-	fresh.retired.Store(old.retired.Load())
-	if old.generation == 0 {
-		fresh.connections = old.connections
-	} else {
-		defer old.retire()
-	}
-	for index := len(fresh.connections); index < connections; index++ {
-		fresh.connections = append(fresh.connections, t.newPool(index))
-	}
-	t.pools.Store(fresh)
-	return fresh
-}
-
-// CloseIdleConnections closes idle connections at once, and all others when their
-// requests have ended. The Transport can still be used, but keeps no connection open
-// from then on.
-func (t *Transport) CloseIdleConnections() {
-	t.pools.Load().retire()
-	if t.largeHeaders != nil {
-		t.largeHeaders.CloseIdleConnections()
-	}
-}
-
-func (p *pools) retire() {
-	p.retired.Store(true)
-	p.closeIdle()
-	// net/http may still be making a connection for a request that got another one
-	// in the meantime. It would stay open, idle.
-	time.AfterFunc(dialTimeout+handshakeTimeout, p.closeIdle)
-}
-
-func (p *pools) closeIdle() {
-	for _, connection := range p.connections {
-		connection.CloseIdleConnections()
-	}
+	return response, err
 }

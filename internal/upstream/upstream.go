@@ -142,17 +142,5 @@ func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
 	}
 }
 
-// clientTLS is the configuration of TLS connections to the upstream itself.
-func (u *Upstream) clientTLS() *tls.Config {
-	config := u.tls.Clone()
-	if config == nil {
-		config = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	if config.ServerName == "" {
-		config.ServerName = dialedHost(u.base)
-	}
-	return config
-}
-
 // HostByClient reports whether the Host that a client sent is sent on (HostClient).
 func (u *Upstream) HostByClient() bool { return u.host == HostClient }

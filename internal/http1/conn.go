@@ -31,6 +31,7 @@ type conn struct {
 	writer   *bufio.Writer
 	expiry   *time.Timer // ends it while it is idle
 	headLeft int64       // what may still be read of an answer's head
+	onWrite  func()      // called when a part of a request has been written; may be nil
 	written  atomic.Bool // a part of the request at hand has been
 	broken   atomic.Bool // a write failed
 }
@@ -103,8 +104,8 @@ func (c limits) Read(into []byte) (int, error) {
 
 func (c limits) Write(data []byte) (int, error) {
 	n, err := c.Conn.Write(data)
-	if n > 0 {
-		c.written.Store(true)
+	if n > 0 && !c.written.Swap(true) && c.onWrite != nil {
+		c.onWrite()
 	}
 	if err != nil {
 		c.broken.Store(true)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +29,7 @@ type exchange struct {
 	transport *Transport
 	conn      *conn
 	request   *http.Request
+	trace     *httptrace.ClientTrace
 	stopWatch func() bool // stops watching the request's context; false: it has ended
 	sending   chan error  // receives the outcome of stream; nil: the request has been written
 
@@ -41,7 +43,9 @@ type exchange struct {
 // run writes the request and reads the head of its answer. If it returns an error, the
 // connection must be closed.
 func (x *exchange) run() (*http.Response, error) {
-	x.conn.headLeft = x.transport.maxHead()
+	x.trace = cmp.Or(httptrace.ContextClientTrace(x.request.Context()), new(httptrace.ClientTrace))
+	x.conn.headLeft, x.conn.onWrite = x.transport.maxHead(), x.trace.WroteHeaders
+	x.conn.written.Store(false)
 	x.stopWatch = context.AfterFunc(x.request.Context(), x.conn.abort)
 	err := x.send()
 	var response *http.Response
@@ -77,7 +81,7 @@ func (x *exchange) send() error {
 type inOnePiece struct{ *bufio.Writer }
 
 func (x *exchange) write(request *http.Request, to io.Writer) error {
-	err := request.Write(to)
+	err := request.WithContext(context.Background()).Write(to) // it would call WroteHeaders too early
 	if err == nil {
 		err = x.conn.writer.Flush()
 	}
@@ -125,10 +129,9 @@ func (x *exchange) unsendable() error {
 // them; else they share the limit of the final answer's head.
 func (x *exchange) readHead() (*http.Response, error) {
 	if _, err := x.conn.reader.Peek(1); err != nil {
-		x.unanswered = true
+		x.unanswered = !errors.Is(err, os.ErrDeadlineExceeded)
 		return nil, err
 	}
-	trace := httptrace.ContextClientTrace(x.request.Context())
 	for {
 		response, err := http.ReadResponse(x.conn.reader, x.request)
 		switch {
@@ -140,8 +143,8 @@ func (x *exchange) readHead() (*http.Response, error) {
 			x.conn.headLeft = math.MaxInt64
 			x.hasHead.Store(true)
 			return response, x.conn.SetReadDeadline(time.Time{})
-		case trace != nil && trace.Got1xxResponse != nil:
-			if err := trace.Got1xxResponse(response.StatusCode, textproto.MIMEHeader(response.Header)); err != nil {
+		case x.trace.Got1xxResponse != nil:
+			if err := x.trace.Got1xxResponse(response.StatusCode, textproto.MIMEHeader(response.Header)); err != nil {
 				return nil, err
 			}
 			x.conn.headLeft = x.transport.maxHead()

@@ -9,8 +9,9 @@
 // made here: upgrades and "Expect: 100-continue". The tests hold each exchange against
 // net/http's Transport, over TCP and TLS.
 //
-// There is no HTTP/2, proxy, compression, cookie or redirect; of [net/http/httptrace],
-// Got1xxResponse and TLSHandshakeDone are called. One check is made more than in net/http:
+// There is no HTTP/2, proxy, compression, cookie or redirect. Of [net/http/httptrace],
+// TLSHandshakeDone, Got1xxResponse, and WroteHeaders are called, the latter when a part of
+// the request has been written. One check is made more than in net/http:
 // a connection is used again only if nothing of an earlier exchange is left on it: in the
 // kernel, in TLS, or in a buffer. Where the operating system cannot tell that without
 // waiting, which is everywhere but on Unix, each connection serves one request.
@@ -19,10 +20,8 @@ package http1
 import (
 	"cmp"
 	"context"
-	"errors"
 	"math"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -47,16 +46,6 @@ type Transport struct {
 	leaving bool    // no connection is kept open any more
 }
 
-// Error is the error of a request that was not made by Base. Its text is that of Err.
-type Error struct {
-	Err error
-	// Sent tells whether the peer may have handled the request: a part of it was written.
-	Sent bool
-}
-
-func (e *Error) Error() string { return e.Err.Error() }
-func (e *Error) Unwrap() error { return e.Err }
-
 // RoundTrip implements [http.RoundTripper].
 //
 // It sends a request a second time only if it has no body and the connection had been used
@@ -73,7 +62,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 			if request.Body != nil {
 				_ = request.Body.Close()
 			}
-			return nil, &Error{Err: cmp.Or(ctx.Err(), err)}
+			return nil, cmp.Or(ctx.Err(), err)
 		}
 		x := &exchange{transport: t, conn: c, request: request}
 		response, err := x.run()
@@ -81,10 +70,8 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 			return response, nil
 		}
 		_ = c.Close()
-		failure := &Error{Err: cmp.Or(ctx.Err(), err), Sent: c.written.Load()}
-		ended := x.unanswered && ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded)
-		if !reused || !ended || hasBody(request) || failure.Sent && !isSafe(request.Method) {
-			return nil, failure
+		if ctx.Err() != nil || !reused || !x.unanswered || hasBody(request) || c.written.Load() && !isSafe(request.Method) {
+			return nil, cmp.Or(ctx.Err(), err)
 		}
 	}
 }
@@ -118,7 +105,6 @@ func (t *Transport) get(ctx context.Context) (c *conn, reused bool, err error) {
 	}
 	for c = t.takeIdle(); c != nil; c = t.takeIdle() {
 		if c.isSilent() {
-			c.written.Store(false)
 			return c, true, nil
 		}
 		_ = c.Close()

@@ -2,13 +2,10 @@ package upstream
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -231,61 +228,4 @@ func (p *pools) closeIdle() {
 	for _, connection := range p.connections {
 		connection.CloseIdleConnections()
 	}
-}
-
-// RoundTrip implements [http.RoundTripper].
-//
-// Over HTTP/2, it sends a request a second time, immediately, in two cases: if it has a
-// body that can be read again (GetBody) and the upstream did not handle it, and if it is
-// a GET without a body that net/http itself would send again, handled or not (see
-// sendOnce). An upstream that ends its connections from time to time is therefore not a
-// failure of a call (gRPC calls this a transparent retry, gRFC A6). If a request with a
-// body was not handled in the end, the error wraps ErrNotHandled.
-func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if t.config.Version == HTTP1 {
-		return t.send(request)
-	}
-	if t.largeHeaders != nil && mayEndConnection(request) {
-		return t.largeHeaders.RoundTrip(request)
-	}
-	response, err := t.sendOnce(request)
-	switch {
-	case errors.Is(err, errSentOnce) && request.Method == http.MethodGet:
-		return t.sendOnce(request)
-	case errors.Is(err, ErrNotHandled) && request.GetBody != nil:
-		again := *request
-		if again.Body, err = request.GetBody(); err != nil {
-			return nil, err
-		}
-		return t.sendOnce(&again)
-	}
-	return response, err
-}
-
-// send sends a request over the connections whose turn it is.
-//
-// If the upstream switches protocols, the connection is closed normally from then on: in
-// another protocol, the last message may need no answer, and a reset could lose it.
-func (t *Transport) send(request *http.Request) (*http.Response, error) {
-	connections := t.current().connections
-	next := connections[0]
-	if len(connections) > 1 {
-		next = connections[t.nextOffset()%len(connections)]
-	}
-	if request.Header["Upgrade"] == nil {
-		return next.RoundTrip(request)
-	}
-	var used net.Conn
-	response, err := next.RoundTrip(request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
-		GotConn: func(got httptrace.GotConnInfo) { used = got.Conn },
-	})))
-	if err == nil && response.StatusCode == http.StatusSwitchingProtocols {
-		if secured, ok := used.(*tls.Conn); ok {
-			used = secured.NetConn()
-		}
-		if conn, ok := used.(*abortableConn); ok {
-			conn.graceful.Store(true)
-		}
-	}
-	return response, err
 }

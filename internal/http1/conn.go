@@ -17,14 +17,10 @@ import (
 	"time"
 )
 
-// conn is a connection of a Transport:
-//
-//	reader, writer   buffers
-//	limits           bounds the head of an answer; notes whether something was written
-//	Conn             the connection, or TLS on it
-//	socket           the connection, and reads that do not wait
+// conn is a connection of a Transport. It bounds the head of an answer, and notes whether
+// something was written.
 type conn struct {
-	net.Conn
+	net.Conn // the socket, or TLS on it
 
 	socket   *socket
 	reader   *bufio.Reader
@@ -50,7 +46,7 @@ func (t *Transport) connect(ctx context.Context) (*conn, error) {
 			return nil, err
 		}
 	}
-	c.reader, c.writer = bufio.NewReader(limits{c}), bufio.NewWriter(limits{c})
+	c.reader, c.writer = bufio.NewReader(c), bufio.NewWriter(c)
 	return c, nil
 }
 
@@ -90,10 +86,7 @@ func (c *conn) isSilent() bool {
 // abort ends every read and write, now and later.
 func (c *conn) abort() { _ = c.socket.Close() }
 
-// limits reads from a connection no more than a head may have, and notes what is written.
-type limits struct{ *conn }
-
-func (c limits) Read(into []byte) (int, error) {
+func (c *conn) Read(into []byte) (int, error) {
 	if c.headLeft <= 0 {
 		return 0, errors.New("the head of the answer is too large")
 	}
@@ -102,7 +95,7 @@ func (c limits) Read(into []byte) (int, error) {
 	return n, err
 }
 
-func (c limits) Write(data []byte) (int, error) {
+func (c *conn) Write(data []byte) (int, error) {
 	n, err := c.Conn.Write(data)
 	if n > 0 && !c.written.Swap(true) && c.onWrite != nil {
 		c.onWrite()
@@ -114,7 +107,7 @@ func (c limits) Write(data []byte) (int, error) {
 }
 
 // ReadFrom writes a body as it comes: bufio would wait until its buffer is full.
-func (c limits) ReadFrom(body io.Reader) (int64, error) {
+func (c *conn) ReadFrom(body io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c}, body)
 }
 

@@ -13,13 +13,11 @@ import (
 )
 
 const (
-	// lookupInterval is the longest time between two DNS lookups of a host name
-	// while requests are sent to it.
+	// lookupInterval is the time between DNS lookups while requests are sent.
 	lookupInterval = 5 * time.Second
-	// retention is how long an address still counts as one of the host's after the
-	// last DNS answer that contained it, and the shortest time between two
-	// generations: some DNS servers return only some of many addresses in each
-	// answer, and connections must not be replaced because of that.
+	// retention is how long an address counts as the host's after the last DNS answer
+	// that contained it, and the shortest time between two generations: connections must
+	// not be replaced because a DNS server returns only some addresses in each answer.
 	retention = 30 * time.Second
 	// cooldown is how long an address that could not be connected to is tried only
 	// after all other addresses.
@@ -63,9 +61,8 @@ func newAddressSet(host string) *addressSet {
 
 // current returns the generation of the set, which increases after the set has
 // changed, and the number of addresses. If the last lookup is older than
-// lookupInterval, it starts another one in the background. It never starts the
-// first one: that is left to the first connection to the host, because behind a
-// proxy (HTTP_PROXY) the host may never be connected to.
+// lookupInterval, it starts another one in the background. The first one is left to the
+// first connection to the host, because behind an HTTP_PROXY there may be none.
 func (s *addressSet) current() (generation, count int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,16 +136,17 @@ func (s *addressSet) lookUp(ctx context.Context) ([]netip.Addr, error) {
 // a family, the addresses are sorted and rotated by offset, so that increasing
 // offsets spread connections over all addresses. addresses must not be empty.
 func (s *addressSet) order(addresses []netip.Addr, offset int) []netip.Addr {
-	sorted := slices.Compact(slices.SortedFunc(slices.Values(addresses), netip.Addr.Compare)) // IPv4 first
-	firstIPv6 := len(sorted)
-	if at := slices.IndexFunc(sorted, netip.Addr.Is6); at >= 0 {
-		firstIPv6 = at
+	families := map[bool][]netip.Addr{} // by Is6
+	for _, address := range slices.Compact(slices.SortedFunc(slices.Values(addresses), netip.Addr.Compare)) {
+		families[address.Is6()] = append(families[address.Is6()], address)
 	}
-	preferred, other := rotated(sorted[:firstIPv6], offset), rotated(sorted[firstIPv6:], offset)
-	if addresses[0].Is6() {
-		preferred, other = other, preferred
+	var ordered []netip.Addr
+	for _, isIPv6 := range []bool{addresses[0].Is6(), !addresses[0].Is6()} {
+		if family := families[isIPv6]; len(family) > 0 {
+			first := offset % len(family)
+			ordered = slices.Concat(ordered, family[first:], family[:first])
+		}
 	}
-	ordered := slices.Concat(preferred, other)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,27 +160,13 @@ func (s *addressSet) order(addresses []netip.Addr, offset int) []netip.Addr {
 	return ordered
 }
 
-// rotated moves the first offset addresses (modulo their number) to the end.
-func rotated(addresses []netip.Addr, offset int) []netip.Addr {
-	if len(addresses) == 0 {
-		return nil
-	}
-	at := offset % len(addresses)
-	return slices.Concat(addresses[at:], addresses[:at])
-}
-
-// markAlive records that an address was connected to.
-func (s *addressSet) markAlive(address netip.Addr) {
+// mark records that the failed addresses could not be connected to, and that alive, unless
+// it is zero, could.
+func (s *addressSet) mark(alive netip.Addr, failed []netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.failed, address)
-}
-
-// markFailed records that addresses could not be connected to.
-func (s *addressSet) markFailed(addresses ...netip.Addr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, address := range addresses {
+	delete(s.failed, alive)
+	for _, address := range failed {
 		s.failed[address] = time.Now()
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -20,13 +19,11 @@ const (
 	headStart = 250 * time.Millisecond
 )
 
-// dialer connects to the host of an upstream. If the host has several addresses, an
-// address that does not answer delays the first connection by headStart, and
-// connections made within the following cooldown not at all.
-//
-// net.Dialer shares its timeout out among the addresses of a family, one after the other, and
-// remembers nothing: one dead address of two delays each new connection by 2.5 seconds, three
-// of four make each fail, and so does DNS that fails for a moment.
+// dialer connects to the host of an upstream. One of several addresses that does not answer
+// delays the first connection by headStart, and those within the following cooldown not at
+// all. net.Dialer shares its timeout out among the addresses and remembers nothing: one dead
+// address of two delays each new connection by 2.5 seconds, three of four make each fail, and
+// so does DNS that fails for a moment.
 type dialer struct {
 	addresses *addressSet // nil: the upstream is not a host name
 	connect   connectFunc
@@ -36,11 +33,9 @@ type dialer struct {
 type connectFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // newConnect returns a connectFunc for TCP connections that detect, within eleven
-// seconds, a peer that has disappeared without closing the connection. Idle
-// connections detect it by TCP keep-alives. While data is being sent, it is detected
-// only on Linux and only if smallRequests is set (see limitUnacknowledged): a large
-// request may have to wait for a peer that reads slowly, which the kernel cannot
-// tell from a dead one.
+// seconds, a peer that has disappeared without closing the connection: idle ones by
+// keep-alives, and those with data under way on Linux if smallRequests is set. The kernel
+// cannot tell a peer that reads a large request slowly from a dead one.
 func newConnect(smallRequests bool) connectFunc {
 	single := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
@@ -78,45 +73,28 @@ func (d *dialer) dial(ctx context.Context, network, address string, offset int) 
 // and starts the next attempt when one has failed or headStart is over, without giving
 // up the earlier attempts (Happy Eyeballs, RFC 8305). If all addresses fail, it returns
 // the error of the one that failed first.
-//
-// An address that was tried earlier than the one that accepted has failed; one whose
-// attempt was cancelled has not.
 func (d *dialer) race(ctx context.Context, network, port string, addresses []netip.Addr) (net.Conn, error) {
 	type attempt struct {
-		address netip.Addr
-		conn    net.Conn
-		err     error
+		index int
+		conn  net.Conn
+		err   error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	attempts := make(chan attempt, len(addresses)) // buffered, so that no attempt blocks after race has returned
-	var running []netip.Addr                       // in the order in which the attempts started
-	timer := time.NewTimer(headStart)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
-	startNext := func() {
-		if len(addresses) == 0 {
-			return
-		}
-		address := addresses[0]
-		addresses, running = addresses[1:], append(running, address)
-		go func() {
-			conn, err := d.connect(ctx, network, net.JoinHostPort(address.String(), port))
-			attempts <- attempt{address, conn, err}
-		}()
-		timer.Reset(headStart)
-	}
 	var failure error
-	for startNext(); len(running) > 0; {
+	for started, ended := 0, 0; ; {
 		select {
 		case <-timer.C:
-			startNext()
 		case done := <-attempts:
-			at := slices.Index(running, done.address)
+			ended++
 			if done.err == nil {
-				d.addresses.markAlive(done.address)
-				d.addresses.markFailed(running[:at]...)
-				go func() { // close what comes too late
-					for range len(running) - 1 {
+				// The earlier attempts have failed, or are slower.
+				d.addresses.mark(addresses[done.index], addresses[:done.index])
+				go func() {
+					for range started - ended {
 						if late := <-attempts; late.err == nil {
 							_ = late.conn.Close()
 						}
@@ -124,17 +102,24 @@ func (d *dialer) race(ctx context.Context, network, port string, addresses []net
 				}()
 				return done.conn, nil
 			}
-			running = slices.Delete(running, at, at+1)
-			if !errors.Is(ctx.Err(), context.Canceled) {
-				d.addresses.markFailed(done.address)
-			}
 			failure = cmp.Or(failure, done.err)
-			if ctx.Err() == nil {
-				startNext()
+		}
+		switch {
+		case started < len(addresses) && (started == 0 || ctx.Err() == nil):
+			index := started
+			go func() {
+				conn, err := d.connect(ctx, network, net.JoinHostPort(addresses[index].String(), port))
+				attempts <- attempt{index, conn, err}
+			}()
+			started++
+			timer.Reset(headStart)
+		case started == ended:
+			if !errors.Is(ctx.Err(), context.Canceled) { // which says nothing about the addresses
+				d.addresses.mark(netip.Addr{}, addresses[:started])
 			}
+			return nil, failure
 		}
 	}
-	return nil, failure
 }
 
 // IsDial reports whether an error means that no TCP connection was established to

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -10,14 +9,10 @@ import (
 // limitUnacknowledged makes a TCP connection fail when sent data has not been
 // acknowledged, or the peer's full receive window has not opened again, for ten
 // seconds (TCP_USER_TIMEOUT, tcp(7)). By default, Linux retransmits for about a
-// quarter of an hour.
-func limitUnacknowledged(network, _ string, conn syscall.RawConn) error {
+// quarter of an hour. Unix sockets, and kernels without the option, stay as they are.
+func limitUnacknowledged(_, _ string, conn syscall.RawConn) error {
 	const milliseconds = 10_000
-	if !strings.HasPrefix(network, "tcp") {
-		return nil
-	}
 	return conn.Control(func(fd uintptr) {
-		// A kernel without the option keeps its default.
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds)
 	})
 }

@@ -100,15 +100,13 @@ func (t *Transport) send(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// UsualHeaderBytes is the largest size, in bytes, of headers that every upstream and
-// load balancer accepts: larger ones they may reject, or end the connection, although the
-// upstream is healthy. Their smallest common limit is 8 KiB; nearly all tokens are far
-// shorter than 6 KiB.
+// UsualHeaderBytes is the largest size, in bytes, of headers that every upstream and load
+// balancer accepts. Over larger ones, a healthy one may end the connection. The smallest
+// common limit is 8 KiB; nearly all tokens are far shorter than 6 KiB.
 const UsualHeaderBytes = 6 << 10
 
-// mayEndConnection reports whether a load balancer may answer the request by ending
-// the whole connection: its headers and target exceed 6 KiB, or it announces
-// trailers, whose size is not known before they are sent.
+// mayEndConnection reports whether a load balancer may answer the request by ending the
+// whole connection. How large trailers will be is not known.
 func mayEndConnection(request *http.Request) bool {
 	return HeaderBytes(request.Header)+len(request.URL.Path)+len(request.URL.RawQuery)+len(request.Host) > UsualHeaderBytes ||
 		len(request.Trailer) > 0
@@ -145,10 +143,9 @@ var notSentAgain = regexp.MustCompile(`^(net/http: cannot rewind body after conn
 	`stream error: stream ID \d*; REFUSED_STREAM; received from peer)\]` +
 	` after Request\.Body was written; define Request\.GetBody to avoid this error)$`)
 
-// sendOnce sends a request exactly once. net/http alone would send it again over
-// HTTP/2, without limit or delay, and not only if the upstream did not handle it but
-// also after RST_STREAM with PROTOCOL_ERROR, which says nothing about that
-// (golang/go#47635).
+// sendOnce sends a request exactly once. net/http would send it again over HTTP/2, without
+// limit or delay, even after RST_STREAM with PROTOCOL_ERROR, which does not say that it was
+// not handled (golang/go#47635).
 func (t *Transport) sendOnce(request *http.Request) (*http.Response, error) {
 	if request.Body == nil || request.Body == http.NoBody {
 		return t.sendEmptyOnce(request)

@@ -32,10 +32,10 @@ type TransportConfig struct {
 	// ResponseHeaderTimeout limits the time from the end of the request to the
 	// headers of the response. Default: no limit.
 	ResponseHeaderTimeout time.Duration
-	// SmallRequests says that every request is small enough for the upstream to
-	// receive it without delay. On Linux, a connection then fails if the upstream
-	// does not acknowledge sent data within ten seconds. Default: false, because a
-	// large upload may wait longer for an upstream that reads slowly.
+	// SmallRequests says that the upstream receives every request without delay. On
+	// Linux, a connection then fails if sent data is not acknowledged within ten
+	// seconds. Default: false, because a large upload may wait longer for an upstream
+	// that reads slowly.
 	SmallRequests bool
 	// MaxResponseHeaderBytes limits the size of a response's headers, in bytes.
 	// Default: that of net/http, 10 MiB.
@@ -44,26 +44,22 @@ type TransportConfig struct {
 
 const (
 	maxIdleConnections = 256
-	// idleTimeout is half of the minute after which many upstreams and load balancers
-	// close idle connections: if a request is sent while the other side closes, it is
-	// unknown whether it was handled.
+	// idleTimeout is half of the minute after which many load balancers close idle
+	// connections: it is unknown whether a request sent meanwhile was handled.
 	idleTimeout = 30 * time.Second
-	// maxConnections limits how many HTTP/2 connections a Transport spreads its requests
-	// over. net/http may open more if the upstream's limit of concurrent streams is
-	// reached on one of them.
+	// maxConnections is how many HTTP/2 connections requests are spread over. net/http may
+	// open more if the upstream's limit of concurrent streams is reached on one of them.
 	maxConnections = 4
 )
 
-// Transport is an [http.RoundTripper] with its own connections. It neither compresses
-// requests nor decompresses responses. If the upstream's host name has several
-// addresses, its connections are spread over them. When the addresses in DNS change,
-// new requests use new connections; old connections are closed when their requests
-// have ended. It is safe for concurrent use.
+// Transport is an [http.RoundTripper] with its own connections, spread over the addresses
+// of the upstream's host name. When these change in DNS, new requests use new connections;
+// old ones are closed when their requests have ended. It neither compresses requests nor
+// decompresses responses. It is safe for concurrent use.
 //
 // Over HTTP/2, requests with large headers, a long target or trailers use separate
-// connections. Many load balancers end the whole connection when a request's headers
-// exceed their limit, and every other request on that connection would fail with it:
-// without the separation, any client could make other clients' calls fail.
+// connections. Many load balancers end the whole connection over such a request, so that
+// without the separation any client could make other clients' calls fail.
 // TestConnectionClosedOverLargeHeadersFailsNoOtherCall of package adapter proves that it cannot.
 type Transport struct {
 	to           *Upstream
@@ -84,6 +80,7 @@ type pools struct {
 	connections []pool
 }
 
+// pool is an *http.Transport or *http1.Transport.
 type pool interface {
 	http.RoundTripper
 	CloseIdleConnections()

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -166,11 +167,7 @@ func (t *Transport) dial(index int) func(ctx context.Context, network, address s
 
 // dialedAddress is the host of a URL, as it is dialed, and its port.
 func dialedAddress(base *url.URL) string {
-	port := base.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
-	}
-	return net.JoinHostPort(dialedHost(base), port)
+	return net.JoinHostPort(dialedHost(base), cmp.Or(base.Port(), map[string]string{"http": "80", "https": "443"}[base.Scheme]))
 }
 
 func (t *Transport) nextOffset() int {

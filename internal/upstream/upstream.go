@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
-	"unicode"
 
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/idna"
@@ -112,10 +111,7 @@ func parse(raw string) (base *url.URL, socket string, err error) {
 // their ASCII form.
 func dialedHost(base *url.URL) string {
 	host := base.Hostname()
-	if !strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
-		return host
-	}
-	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil && !strings.EqualFold(ascii, host) { // net/http keeps the case
 		return ascii
 	}
 	return host

@@ -73,15 +73,17 @@ func (x *exchange) send() error {
 		go x.stream()
 		return nil
 	}
-	return x.write(x.request, inOnePiece{x.conn.writer})
+	return x.write(x.request.Body, inOnePiece{x.conn.writer})
 }
 
 // inOnePiece is a buffer that net/http does not know as one: it would send the head by
 // itself, before it reads the body.
 type inOnePiece struct{ *bufio.Writer }
 
-func (x *exchange) write(request *http.Request, to io.Writer) error {
-	err := request.WithContext(context.Background()).Write(to) // it would call WroteHeaders too early
+func (x *exchange) write(body io.ReadCloser, to io.Writer) error {
+	request := x.request.WithContext(context.Background()) // net/http would call WroteHeaders too early
+	request.Body = body
+	err := request.Write(to)
 	if err == nil {
 		err = x.conn.writer.Flush()
 	}
@@ -99,9 +101,7 @@ func (x *exchange) write(request *http.Request, to io.Writer) error {
 // is, one may have come before.
 func (x *exchange) stream() {
 	body := &watchedBody{ReadCloser: x.request.Body}
-	request := *x.request
-	request.Body = body
-	err := x.write(&request, x.conn.writer)
+	err := x.write(body, x.conn.writer)
 	if failed := body.failed.Load(); failed != nil {
 		err = *failed
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sony/gobreaker/v2"
 
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
@@ -58,7 +59,7 @@ type (
 	// BreakerConfig says when calls to a failing upstream are refused without trying.
 	BreakerConfig = guard.BreakerConfig
 	// BreakerState is what the breaker does with calls.
-	BreakerState = guard.BreakerState
+	BreakerState = gobreaker.State
 )
 
 // Who made an Error, and the states of the breaker.
@@ -70,9 +71,9 @@ const (
 	OriginBreaker   = guard.OriginBreaker
 	OriginSelf      = guard.OriginSelf
 
-	BreakerClosed   = guard.BreakerClosed
-	BreakerHalfOpen = guard.BreakerHalfOpen
-	BreakerOpen     = guard.BreakerOpen
+	BreakerClosed   = gobreaker.StateClosed   // calls go on
+	BreakerHalfOpen = gobreaker.StateHalfOpen // calls wait for the outcome of a probe
+	BreakerOpen     = gobreaker.StateOpen     // calls are refused
 )
 
 // Client makes ZITADEL v2 calls. It is safe for concurrent use. Every method
@@ -119,17 +120,14 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c.protocols = newProtocols(config)
-	c.guard, err = guard.New(guard.Config{
+	c.guard = guard.New(guard.Config{
 		Breaker: config.Breaker, Retry: config.Retry, ReadTimeout: config.ReadTimeout,
-		Base: config.Upstream.Base(), HostByClient: config.Upstream.HostByClient(),
+		Upstream: config.Upstream,
 		Probe: func(ctx context.Context, host string) error {
 			return c.protocols.current().getNobody(ctx, host)
 		},
 		OnBreaker: config.OnBreaker, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
 	})
-	if err != nil {
-		return nil, err
-	}
 	base := config.Upstream.Base().String()
 	for _, each := range c.protocols.all {
 		options := append(each.options(), connect.WithInterceptors(connect.UnaryInterceptorFunc(c.guard.Intercept)))

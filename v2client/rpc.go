@@ -56,9 +56,10 @@ func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, h
 	host, ok := c.upstream.HostFor(caller.host)
 	switch {
 	case len(caller.host)+upstream.HeaderBytes(caller.header) > maxForwardedBytes:
-		return nil, "", nil, guard.NewSelfError(connect.CodeResourceExhausted, "the request's headers are too large")
+		return nil, "", nil, &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
 	case !ok:
-		return nil, "", nil, guard.NewSelfError(connect.CodeNotFound, "Instance not found: the request's host is not a host name")
+		const message = "Instance not found: the request's host is not a host name"
+		return nil, "", nil, &Error{Code: connect.CodeNotFound, Message: message, Origin: OriginSelf}
 	}
 	if caller.attempts != nil {
 		ctx = guard.WithAttempts(ctx, caller.attempts)

@@ -8,7 +8,6 @@ import (
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
-	"zitadel-v1-adapter/v2client/internal/guard"
 )
 
 // This is the one file that knows which v2 method sets a password.
@@ -19,7 +18,7 @@ import (
 // and store the hash of "".
 func (c *Client) SetPassword(ctx context.Context, caller Caller, userID, password string, changeRequired bool) (*objectv2.Details, error) {
 	if password == "" {
-		return nil, guard.NewSelfError(connect.CodeInvalidArgument, "refusing to send an empty new password")
+		return nil, &Error{Code: connect.CodeInvalidArgument, Message: "refusing to send an empty new password", Origin: OriginSelf}
 	}
 	response, err := rpc(ctx, c, caller, c.writes, userv2connect.UserServiceClient.SetPassword, &userv2.SetPasswordRequest{
 		UserId: userID, NewPassword: &userv2.Password{Password: password, ChangeRequired: changeRequired},

@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
@@ -26,7 +29,7 @@ const openFor = 5 * time.Second
 // minimumCalls says, and whose probes have the outcome that probe returns.
 func newGuarded(minimumCalls int, probe func(host string) health) *Guard {
 	config := BreakerConfig{MinimumCalls: minimumCalls, FailureRate: 1, Window: time.Minute, OpenFor: openFor}
-	g := mustNew(Config{Breaker: config, Retry: quick(1, 0), ReadTimeout: time.Minute, HostByClient: true}, probe)
+	g := mustNew(Config{Breaker: config, Retry: quick(1, 0), ReadTimeout: time.Minute, Upstream: to(upstream.HostClient)}, probe)
 	g.verified.Add("known", struct{}{})
 	return g
 }
@@ -39,7 +42,7 @@ func unanswered(string) health {
 
 func answered(string) health { return healthy }
 
-func (g *Guard) mustBe(t *testing.T, want BreakerState) {
+func (g *Guard) mustBe(t *testing.T, want gobreaker.State) {
 	t.Helper()
 	if got := g.BreakerState(); got != want {
 		t.Fatalf("breaker: got %v, want %v", got, want)
@@ -93,9 +96,9 @@ func TestFailuresInARowOpenBreaker(t *testing.T) {
 	for range 9 {
 		_ = g.once(t.Context(), known, fails)
 	}
-	g.mustBe(t, BreakerClosed)
+	g.mustBe(t, gobreaker.StateClosed)
 	_ = g.once(t.Context(), known, fails)
-	g.mustBe(t, BreakerOpen)
+	g.mustBe(t, gobreaker.StateOpen)
 }
 
 // A half-open breaker sends one probe, whatever arrives, and calls wait for it: if it
@@ -153,9 +156,9 @@ func TestHangOpensBreakerInSeconds(t *testing.T) {
 			})
 		}
 		time.Sleep(hangAfter + ProbeTimeout - time.Millisecond)
-		g.mustBe(t, BreakerClosed)
+		g.mustBe(t, gobreaker.StateClosed)
 		time.Sleep(2 * time.Millisecond)
-		g.mustBe(t, BreakerOpen)
+		g.mustBe(t, gobreaker.StateOpen)
 		calls.Wait()
 		time.Sleep(hangAfter) // for the watch to end
 	})
@@ -181,7 +184,7 @@ func TestBusyUpstreamKeepsBreakerClosed(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		g.mustBe(t, BreakerClosed)
+		g.mustBe(t, gobreaker.StateClosed)
 		time.Sleep(hangAfter)
 		// Once each three seconds until the first answer after 25 s; then there is one
 		// each second.
@@ -201,9 +204,9 @@ func TestTimeoutCountsOnlyInSilence(t *testing.T) {
 		time.Sleep(time.Second)
 		_ = g.inTime(t, time.Second, works)
 		calls.Wait()
-		g.mustBe(t, BreakerClosed)
+		g.mustBe(t, gobreaker.StateClosed)
 		_ = g.inTime(t, 2*time.Second, takes(time.Hour))
-		g.mustBe(t, BreakerOpen)
+		g.mustBe(t, gobreaker.StateOpen)
 		time.Sleep(hangAfter)
 	})
 }
@@ -233,7 +236,7 @@ func TestReadsWaitForBusyUpstream(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		g.mustBe(t, BreakerClosed)
+		g.mustBe(t, gobreaker.StateClosed)
 		time.Sleep(hangAfter)
 	})
 }
@@ -257,11 +260,11 @@ func TestReadsEndInSilence(t *testing.T) {
 		calls.Go(func() { _ = g.read(t, time.Minute, takes(time.Second)) })
 		calls.Go(func() { ends(3 * time.Second) }) // two after the other was answered
 		calls.Wait()
-		g.mustBe(t, BreakerClosed)
+		g.mustBe(t, gobreaker.StateClosed)
 		ends(5 * time.Second)
-		g.mustBe(t, BreakerClosed)
+		g.mustBe(t, gobreaker.StateClosed)
 		ends(7 * time.Second)
-		g.mustBe(t, BreakerOpen)
+		g.mustBe(t, gobreaker.StateOpen)
 		time.Sleep(hangAfter)
 	})
 }
@@ -280,9 +283,9 @@ func TestSuspectCallsOpenBreakerOnlyIfDialFails(t *testing.T) {
 				t.Fatalf("%s: got %v, want origin %v", name, failure, OriginTransport)
 			}
 		}
-		g.mustBe(t, BreakerClosed)
+		g.mustBe(t, gobreaker.StateClosed)
 		_ = g.once(t.Context(), suspect, refuses)
-		g.mustBe(t, BreakerOpen)
+		g.mustBe(t, gobreaker.StateOpen)
 	}
 }
 
@@ -332,9 +335,9 @@ func TestUncountedCallsAreNoSuccesses(t *testing.T) {
 		_ = g.once(t.Context(), known, fails)
 		_ = g.once(t.Context(), known, refusals)
 	}
-	g.mustBe(t, BreakerClosed)
+	g.mustBe(t, gobreaker.StateClosed)
 	_ = g.once(t.Context(), known, fails)
-	g.mustBe(t, BreakerOpen)
+	g.mustBe(t, gobreaker.StateOpen)
 }
 
 // A call that panics is over for the breaker too: it does not wait for its answer.
@@ -345,7 +348,7 @@ func TestPanickingCallIsOver(t *testing.T) {
 		defer func() { _ = recover() }()
 		_ = g.once(t.Context(), known, func(context.Context) error { panic("defect") })
 	}()
-	g.mustBe(t, BreakerClosed)
+	g.mustBe(t, gobreaker.StateClosed)
 	if g.breaker.pending != 0 {
 		t.Errorf("got %d attempts under way, want none", g.breaker.pending)
 	}

@@ -1,116 +1,92 @@
-// Package guard makes calls to an upstream that may fail: it asks a circuit breaker before
-// each attempt, tells what became of it, and makes it again where that is safe. RPCs go
-// through [Guard.Intercept], everything else through [Guard.Do]. It knows none of ZITADEL's
-// methods.
+// Package guard stands between calls and the wire. It refuses calls while the upstream fails,
+// makes them again if that is safe, judges what became of them, and traces each attempt: of RPCs
+// as an interceptor of connect-go's, of anything else through [Guard.Do]. It knows none of
+// ZITADEL's methods.
 package guard
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/sony/gobreaker/v2"
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
-	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
-// Config configures a Guard. Breaker, Retry, ReadTimeout, Base, Probe and Log are required.
+// Config configures a Guard. Every field but OnBreaker is required.
 type Config struct {
-	Breaker BreakerConfig
-	Retry   RetryConfig
-	// ReadTimeout is how long the upstream may answer nothing, neither this call nor another,
-	// before an attempt at a call that only reads is given up.
-	ReadTimeout time.Duration
-	// Base is where the upstream is, for spans.
-	Base *url.URL
-	// HostByClient says that clients choose the Host of calls. Failures under a host under
-	// which the upstream has never answered do not count then: anybody could open the
-	// breaker with hosts that a load balancer does not know.
-	HostByClient bool
+	Breaker     BreakerConfig
+	Retry       RetryConfig
+	ReadTimeout time.Duration // of the upstream's silence, after which an attempt at a read is given up
+	Upstream    *upstream.Upstream
 	// Probe asks the upstream under a host for something that takes no token and changes
-	// nothing. It returns the error of the attempt, as calls do.
-	Probe func(ctx context.Context, host string) error
-	// OnBreaker is called with each new state of the breaker. Default: none.
-	OnBreaker func(BreakerState)
+	// nothing. Its error is that of a call.
+	Probe     func(ctx context.Context, host string) error
+	OnBreaker func(gobreaker.State) // called with each new state of the breaker; default: none
 	Log       *slog.Logger
 }
 
 // Guard is safe for concurrent use.
 type Guard struct {
-	config   Config
-	breaker  *breaker
-	budget   *retryBudget
-	verified *lru.Cache[string, struct{}] // hosts under which the upstream has answered; nil: all
+	config  Config
+	breaker *breaker
+	budget  retryBudget
+	// verified are hosts under which a call succeeded. If clients choose the Host, failures under
+	// others do not count: a load balancer's for a host that it does not know are the client's.
+	verified *expirable.LRU[string, struct{}]
 }
 
 // maxVerifiedHosts is more than most ZITADELs have instances.
 const maxVerifiedHosts = 1000
 
-// New makes a Guard. The error has a line for each mistake of the configuration.
-func New(config Config) (*Guard, error) {
-	if err := errors.Join(config.Breaker.Validate(), config.Retry.Validate()); err != nil {
-		return nil, err
-	}
-	g := &Guard{config: config, budget: newRetryBudget(config.Retry.Budget)}
-	if config.HostByClient {
-		var err error
-		if g.verified, err = lru.New[string, struct{}](maxVerifiedHosts); err != nil {
-			return nil, err
-		}
+// New makes a Guard of a valid configuration.
+func New(config Config) *Guard {
+	g := &Guard{config: config, verified: expirable.NewLRU[string, struct{}](maxVerifiedHosts, nil, 0)}
+	if config.Retry.Budget > 0 {
+		g.budget.balance = retryReserve
 	}
 	g.breaker = newBreaker(config.Breaker, g.probe, config.OnBreaker, config.Log)
-	return g, nil
+	return g
 }
 
 // BreakerState is what the breaker does with calls now.
-func (g *Guard) BreakerState() BreakerState { return g.breaker.state.State() }
+func (g *Guard) BreakerState() gobreaker.State { return g.breaker.state.State() }
 
 // Attempt is one attempt at a call of ZITADEL's.
 type Attempt struct {
-	// Method is the name of what was called, such as "SetPassword" or "userinfo".
-	Method string
-	// Duration lasts to the end of the answer.
-	Duration time.Duration
-	// Retry says that it was not the first attempt at the call.
-	Retry bool
+	Method   string        // what was called, such as "SetPassword" or "userinfo"
+	Duration time.Duration // to the end of the answer
+	Retry    bool          // it was not the first attempt at the call
 }
 
 type attemptsKey struct{}
 
 // WithAttempts returns a context for calls whose attempts are appended to a list when they
-// have ended, on the goroutine of the call.
+// have ended, on the goroutine of the call. A nil list is none.
 func WithAttempts(ctx context.Context, list *[]Attempt) context.Context {
 	return context.WithValue(ctx, attemptsKey{}, list)
 }
 
 // Call describes a call for [Guard.Do].
 type Call struct {
-	// Name is what is called, in spans and Attempts.
-	Name string
-	// Writes says that the call may change something. What may have reached the upstream is
-	// made again only if it does not.
-	Writes bool
-	// Header is the request's, Host included. Each attempt adds its trace context.
-	Header http.Header
-	// Method is the HTTP method.
-	Method string
+	Name   string      // what is called, in spans and Attempts
+	Writes bool        // it may change something
+	Header http.Header // the request's, Host included; each attempt adds its trace context
+	Method string      // of HTTP
 
-	procedure string             // of an RPC; "" is none
-	system    attribute.KeyValue // of an RPC
+	rpc []attribute.KeyValue // of an RPC's span
 }
 
 // Intercept is a [connect.UnaryInterceptorFunc]. A procedure only reads if its client was
@@ -118,14 +94,14 @@ type Call struct {
 func (g *Guard) Intercept(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (response connect.AnyResponse, err error) {
 		spec := request.Spec()
-		call := Call{
-			Name:   spec.Procedure[strings.LastIndexByte(spec.Procedure, '/')+1:],
-			Writes: spec.IdempotencyLevel != connect.IdempotencyNoSideEffects,
-			Header: request.Header(), Method: http.MethodPost,
-			procedure: spec.Procedure, system: semconv.RPCSystemNameGRPC,
-		}
+		system := semconv.RPCSystemNameGRPC
 		if request.Peer().Protocol == connect.ProtocolConnect {
-			call.system = semconv.RPCSystemNameConnectrpc
+			system = semconv.RPCSystemNameConnectrpc
+		}
+		call := Call{
+			Name: path.Base(spec.Procedure), Writes: spec.IdempotencyLevel != connect.IdempotencyNoSideEffects,
+			Header: request.Header(), Method: http.MethodPost,
+			rpc: []attribute.KeyValue{system, semconv.RPCMethod(spec.Procedure[1:])},
 		}
 		err = g.Do(ctx, call, func(ctx context.Context) error {
 			response, err = next(ctx, request)
@@ -136,144 +112,96 @@ func (g *Guard) Intercept(next connect.UnaryFunc) connect.UnaryFunc {
 }
 
 // Do makes a call, each attempt by send, and makes it again as the configuration allows and
-// while ctx has time for it. Every attempt asks the breaker, and counts. The error is an
-// [*Error].
+// while ctx has time for it. The error is an [*Error].
 func (g *Guard) Do(ctx context.Context, call Call, send func(context.Context) error) error {
-	g.budget.earn()
-	delay := g.config.Retry.BaseDelay
-	for attempts := 1; ; attempts++ {
-		failure := g.admit(ctx)
+	retry := g.config.Retry
+	g.budget.add(retry.Budget)
+	delay := retry.BaseDelay
+	for retries := 0; ; retries++ {
+		failure := g.breaker.admit(ctx)
 		if failure == nil {
-			failure = g.attempt(ctx, &call, attempts-1, send)
+			failure = g.attempt(ctx, &call, retries, send)
 		}
 		if failure == nil {
 			return nil
 		}
 		jitter := rand.N(delay) //nolint:gosec // no secret
-		if attempts >= g.config.Retry.Attempts || !failure.retryable || !g.budget.spend() || !sleep(ctx, jitter) {
+		if retries+1 >= retry.Attempts || !failure.retryable || !g.budget.add(-1) || !sleep(ctx, jitter) {
 			return failure
 		}
-		delay = min(2*delay, g.config.Retry.MaxDelay)
-	}
-}
-
-// admit returns nil if an attempt may be made.
-func (g *Guard) admit(ctx context.Context) *Error {
-	switch err := g.breaker.admit(ctx); {
-	case err == nil:
-		return nil
-	case errors.Is(err, gobreaker.ErrOpenState):
-		return &Error{
-			Code: connect.CodeUnavailable, Message: "ZITADEL is unavailable, try again later",
-			Origin: OriginBreaker, RetryAfter: g.config.Breaker.OpenFor, cause: err,
-		}
-	default:
-		return newEndedError(err, endingOf(ctx))
+		delay = min(2*delay, retry.MaxDelay)
 	}
 }
 
 // attempt makes one attempt, and reports it to the breaker. One that only reads ends when the
 // upstream has answered nothing for ReadTimeout.
 func (g *Guard) attempt(ctx context.Context, call *Call, retries int, send func(context.Context) error) (failure *Error) {
-	outcome := notCounted // of an attempt that panics
+	failure = &Error{Code: connect.CodeInternal} // of an attempt that panics
 	host := call.Header.Get("Host")
 	list, _ := ctx.Value(attemptsKey{}).(*[]Attempt)
 	ctx, span := g.trace(ctx, call, retries)
 	began := g.breaker.begin(host)
 	defer func() {
-		g.breaker.end(began, host, outcome)
+		g.breaker.end(began, host, failure.outcome())
 		if list != nil {
 			*list = append(*list, Attempt{Method: call.Name, Duration: time.Since(began), Retry: retries > 0})
 		}
-		endTrace(span, call, failure, outcome)
+		endTrace(span, call, failure)
 	}()
 	if !call.Writes {
 		var stop context.CancelFunc
 		ctx, stop = g.breaker.untilSilent(ctx, g.config.ReadTimeout)
 		defer stop()
 	}
-	err := send(ctx)
-	if err == nil {
-		outcome = healthy
-		if g.verified != nil { // success takes a token
-			g.verified.Add(strings.ToLower(host), struct{}{})
-		}
-		return nil
+	if failure = g.classify(ctx, send(ctx), call); failure == nil { // success takes a token
+		g.verified.Add(strings.ToLower(host), struct{}{})
 	}
-	failure = classify(err, endingOf(ctx), call.Writes, target{upstream.HeaderBytes(call.Header) > upstream.UsualHeaderBytes, !g.isVerified(host)})
-	outcome = failure.health
 	return failure
-}
-
-func (g *Guard) isVerified(host string) bool {
-	return g.verified == nil || g.verified.Contains(strings.ToLower(host))
 }
 
 // probe asks the upstream whether it is there: any answer of its own says so.
 func (g *Guard) probe(host string) health {
 	ctx, cancel := WithDeadline(context.Background(), time.Now().Add(ProbeTimeout))
 	defer cancel()
-	err := g.config.Probe(ctx, host)
+	return g.classify(ctx, g.config.Probe(ctx, host), &Call{Header: http.Header{"Host": {host}}}).outcome()
+}
+
+// classify judges the error of an attempt; nil is a success.
+func (g *Guard) classify(ctx context.Context, err error, call *Call) *Error {
 	if err == nil {
-		return healthy
+		return nil
 	}
-	return classify(err, endingOf(ctx), false, target{unverifiedHost: !g.isVerified(host)}).health
+	return classify(err, endingOf(ctx), call.Writes, target{
+		largeHeaders:   upstream.HeaderBytes(call.Header) > upstream.UsualHeaderBytes,
+		unverifiedHost: g.config.Upstream.HostByClient() && !g.verified.Contains(strings.ToLower(call.Header.Get("Host"))),
+	})
 }
 
 // trace begins the span of an attempt, if there are traces, and has ZITADEL go on with it.
 func (g *Guard) trace(ctx context.Context, call *Call, retries int) (context.Context, trace.Span) {
 	ctx, span := tracing.Start(ctx, call.Name, call.Header)
-	if !span.IsRecording() {
-		return ctx, span
-	}
-	span.SetAttributes(semconv.HTTPRequestMethodKey.String(call.Method), semconv.ServerAddress(g.config.Base.Hostname()))
-	if port, err := strconv.Atoi(g.config.Base.Port()); err == nil {
+	base := g.config.Upstream.Base()
+	span.SetAttributes(semconv.HTTPRequestMethodKey.String(call.Method), semconv.ServerAddress(base.Hostname()))
+	if port, err := strconv.Atoi(base.Port()); err == nil {
 		span.SetAttributes(semconv.ServerPort(port))
 	}
 	if retries > 0 {
 		span.SetAttributes(semconv.HTTPRequestResendCount(retries))
 	}
-	if call.procedure != "" {
-		span.SetAttributes(call.system, semconv.RPCMethod(call.procedure[1:]))
-	}
+	span.SetAttributes(call.rpc...)
 	return ctx, span
 }
 
-// endTrace ends an attempt's span. No failure and not healthy: the attempt panicked.
-func endTrace(span trace.Span, call *Call, failure *Error, outcome health) {
+// endTrace ends an attempt's span, to which package wire adds the HTTP status.
+func endTrace(span trace.Span, call *Call, failure *Error) {
 	defer span.End()
-	if !span.IsRecording() {
-		return
-	}
-	code, httpStatus := "ok", http.StatusOK
-	switch {
-	case failure != nil:
-		code, httpStatus = failure.Code.String(), failure.httpStatus(call.system)
+	code := "ok"
+	if failure != nil {
+		code = failure.Code.String()
 		span.SetAttributes(attribute.String("zitadel.error_id", failure.ID()))
-	case outcome != healthy:
-		code, httpStatus = connect.CodeInternal.String(), 0
-	}
-	if httpStatus != 0 {
-		span.SetAttributes(semconv.HTTPResponseStatusCode(httpStatus))
-	}
-	if call.procedure != "" {
-		span.SetAttributes(semconv.RPCResponseStatusCode(strings.ToUpper(code)))
-	}
-	if code != "ok" {
 		tracing.Fail(span, code)
 	}
-}
-
-// httpStatus is the HTTP status of the answer; 0 is no answer.
-func (e *Error) httpStatus(system attribute.KeyValue) int {
-	if failed, ok := errors.AsType[*wire.Error](e.cause); ok {
-		return failed.Status
+	if call.rpc != nil {
+		span.SetAttributes(semconv.RPCResponseStatusCode(strings.ToUpper(code)))
 	}
-	switch {
-	case !connect.IsWireError(e.cause):
-		return 0
-	case system == semconv.RPCSystemNameGRPC:
-		return http.StatusOK
-	}
-	return rpcstatus.HTTPStatus(connect.CodeOf(e.cause))
 }

@@ -11,24 +11,78 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
+	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
-// ending says whether a call ended because its time was up or its client left.
-type ending int
+// Origin says who made an Error.
+type Origin string
 
+// Who made an Error.
 const (
-	notEnded ending = iota
-	canceled
-	clientDeadline
-	adapterDeadline // the adapter's: upstream.timeout, or upstream.readTimeout of silence
+	OriginZITADEL   Origin = "zitadel"   // ZITADEL answered with this status
+	OriginTransport Origin = "transport" // no answer, or none that ZITADEL would give: a reset, a load balancer's page, garbage
+	OriginDeadline  Origin = "deadline"  // the deadline of the call passed
+	OriginCanceled  Origin = "canceled"  // the client went away
+	OriginBreaker   Origin = "breaker"   // the breaker is open; nothing was sent
+	OriginSelf      Origin = "self"      // this program would not send the call
 )
 
-// deadlineSlack is how long before a deadline what fails because of it may fail:
-// the transport and the upstream look at clocks of their own.
+// Error is the error of a call.
+type Error struct {
+	Code       connect.Code
+	Message    string       // safe to show to the client: ZITADEL's own words, or words that name no address
+	Details    []*anypb.Any // ZITADEL's, as they came, known types or not
+	Origin     Origin
+	RetryAfter time.Duration // 0 is unknown
+	Missing    bool          // the upstream does not have what was called: nothing handled the call
+
+	cause     error
+	health    health
+	retryable bool
+}
+
+// NewUnavailableError is the Error of a call with no answer, or none that ZITADEL would give.
+func NewUnavailableError(cause error) *Error {
+	return &Error{Code: connect.CodeUnavailable, Message: "ZITADEL cannot be reached", Origin: OriginTransport, cause: cause}
+}
+
+// Error says what happened and, unlike Message, why: it may name addresses and is for logs
+// only. What the cause quotes is left out, because an upstream may send back what it was sent.
+func (e *Error) Error() string {
+	text := e.Code.String() + ": " + e.Message
+	if e.cause != nil && e.Origin != OriginZITADEL {
+		text += ": " + redact.Quotes(e.cause.Error())
+	}
+	return text
+}
+
+// Unwrap returns the cause, if any.
+func (e *Error) Unwrap() error { return e.cause }
+
+// ID is the id of the first ZITADEL error detail, such as "COMMAND-G8dh3", or "".
+func (e *Error) ID() string {
+	for _, detail := range e.Details {
+		var known zitadelv1.ErrorDetail
+		if detail.UnmarshalTo(&known) == nil {
+			return known.GetId()
+		}
+	}
+	return ""
+}
+
+// outcome is what the attempt says about the upstream; a nil Error is a success.
+func (e *Error) outcome() health {
+	if e == nil {
+		return healthy
+	}
+	return e.health
+}
+
+// deadlineSlack is how long before a deadline a call may fail of it: clocks differ.
 const deadlineSlack = 10 * time.Millisecond
 
-// errAdapterDeadline is the cause of a context that ended by WithDeadline.
 var errAdapterDeadline = errors.New("the adapter's deadline passed")
 
 // WithDeadline returns a context for calls that ends at the adapter's deadline. When that
@@ -37,185 +91,142 @@ func WithDeadline(ctx context.Context, deadline time.Time) (context.Context, con
 	return context.WithDeadlineCause(ctx, deadline, errAdapterDeadline)
 }
 
-// endingOf tells how a call's context ended, or is about to end.
-func endingOf(ctx context.Context) ending {
+// endingOf is nil for a context that has not ended, and is not about to; errAdapterDeadline also
+// for upstream.readTimeout of silence; else context.DeadlineExceeded or Canceled, by the client.
+func endingOf(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < deadlineSlack {
 		<-ctx.Done()
 	}
-	cause := context.Cause(ctx)
-	switch {
-	case cause == nil:
-		return notEnded
-	case errors.Is(cause, errAdapterDeadline), errors.Is(cause, errSilent):
-		return adapterDeadline
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return clientDeadline
+	if cause := context.Cause(ctx); errors.Is(cause, errAdapterDeadline) || errors.Is(cause, errSilent) {
+		return errAdapterDeadline
 	}
-	return canceled
+	return ctx.Err()
 }
 
 // health is what the outcome of a call says about the upstream.
 type health int
 
 const (
-	// notCounted is the zero value: the caller, or this machine, may be why.
-	notCounted health = iota
-	// healthy means that ZITADEL itself answered, if only with a refusal.
-	healthy
-	// failing counts against the upstream.
+	notCounted health = iota // the caller, or this machine, may be why
+	healthy                  // ZITADEL itself answered, if only with a refusal
 	failing
-	// late counts against the upstream unless it has answered another call in the
-	// meantime: then it is busy.
-	late
+	late // failing, unless the upstream has answered another call in the meantime: then it is busy
 )
 
-// unknownOutcome is the message of a write that was sent, and to which ZITADEL's
-// own answer did not come.
+// unless returns the outcome, which does not count if the call itself may be why.
+func (h health) unless(excused bool) health {
+	if excused {
+		return notCounted
+	}
+	return h
+}
+
 const unknownOutcome = "ZITADEL did not answer: whether the change was made is unknown"
 
-// target is what matters of where a call goes: a load balancer may turn away large headers,
-// and a host that it does not know.
+// target is why a load balancer may turn a call away: large headers, or a host that it does not
+// know. Without a connection, neither was why.
 type target struct{ largeHeaders, unverifiedHost bool }
 
-// classify tells what the error of an attempt means: its code and message, whether it
-// counts against the upstream, whether the call may be made again, and whether the
-// outcome of a write is unknown. Nothing else judges an outcome.
-func classify(err error, end ending, writes bool, to target) *Error {
-	failed := asWireError(err)
-	failure := newError(err, failed, end)
-	if isMissing(err, failed) {
-		failure.Missing = true
-		return failure
+// classify tells what the error of an attempt means: its code and message, whether it counts
+// against the upstream, whether the call may be made again, and whether the outcome of a write
+// is unknown. Nothing else judges an outcome.
+//
+// Codes that connect-go synthesizes are not trusted: it takes a connection reset by the upstream
+// for a cancelled call, and a dial timeout for a passed deadline.
+func classify(err, end error, writes bool, to target) *Error {
+	answer, failed, missing := dissect(err)
+	if !failed.Dialed {
+		to = target{}
 	}
-	timedOut := failure.Origin == OriginDeadline && end == adapterDeadline
-	refused := failure.Origin == OriginTransport && isRefusal(failed, err)
-	failure.health = failure.healthOf(failed, timedOut, refused || attributableToCaller(failure.Origin, failed, to))
-	// Retry a possibly handled call only if it is a read.
-	notSent := failure.Origin == OriginTransport && !failed.Sent
-	failure.retryable = timedOut && !writes || failure.isUnavailable() && !refused && (!writes || notSent)
-	if failure.Origin == OriginTransport && writes && failed.Sent && !isGatewayRefusal(failed) {
-		failure.Message = unknownOutcome
-	}
-	return failure
-}
-
-// asWireError is what is known of the request. Without an answer or an error of package wire's,
-// it may have been handled.
-func asWireError(err error) *wire.Error {
-	if failed, ok := errors.AsType[*wire.Error](err); ok {
-		return failed
-	}
-	return &wire.Error{Dialed: true, Sent: true}
-}
-
-// healthOf is what a failure says about the upstream; excused ones may be the call's own
-// fault.
-func (e *Error) healthOf(failed *wire.Error, timedOut, excused bool) health {
+	suspect := to.largeHeaders || to.unverifiedHost
+	var failure *Error
 	switch {
-	case e.Origin == OriginZITADEL && !e.isUnavailable():
-		return healthy
-	case excused:
-		return notCounted
-	case timedOut, e.Origin == OriginTransport && failed.Status == http.StatusGatewayTimeout:
-		return late
-	case e.isUnavailable():
-		return failing
-	}
-	return notCounted
-}
-
-// isUnavailable reports whether ZITADEL could not be asked, or answered that it is not
-// well. With an id, that is one of its own errors.
-func (e *Error) isUnavailable() bool {
-	return e.Origin == OriginTransport || e.Origin == OriginZITADEL && e.Code == connect.CodeUnavailable && e.ID() == ""
-}
-
-// attributableToCaller reports whether a call may have failed because of its large headers or
-// of its host. Without a connection it did not, and a load balancer that does not know a host
-// says so at once.
-func attributableToCaller(origin Origin, failed *wire.Error, to target) bool {
-	switch {
-	case !failed.Dialed:
-		return false
-	case origin == OriginDeadline:
-		return to.largeHeaders
-	}
-	return to.largeHeaders || to.unverifiedHost
-}
-
-// newError tells who made an error. Codes that connect-go synthesizes are not trusted:
-// it takes a connection reset by the upstream for a cancelled call, and a dial timeout for a
-// passed deadline.
-func newError(err error, failed *wire.Error, end ending) *Error {
-	if answer, ok := errors.AsType[*connect.Error](err); ok && connect.IsWireError(err) && !isMissing(err, failed) {
-		// The deadline goes upstream, rounded down: ZITADEL may be the first to notice
-		// that it passed.
-		ended := answer.Code() == connect.CodeDeadlineExceeded || answer.Code() == connect.CodeCanceled
-		if !ended || end == notEnded {
-			return &Error{
-				Code: answer.Code(), Message: answer.Message(), Details: anyDetails(answer.Details()), Origin: OriginZITADEL,
-				RetryAfter: wire.RetryAfter(answer.Meta()), cause: err,
+	case end != nil && (answer == nil || isEnd(answer.Code())):
+		failure = newEndedError(err, end)
+		if errors.Is(end, errAdapterDeadline) && !missing { // a load balancer that does not know a host says so at once
+			failure.health, failure.retryable = late.unless(to.largeHeaders), !writes
+		}
+	case answer != nil:
+		failure = newAnswerError(answer, err)
+		if failure.Code == connect.CodeUnavailable && failure.ID() == "" { // ZITADEL is not well
+			failure.health, failure.retryable = failing.unless(suspect), !writes
+		}
+	default:
+		failure = newTransportError(err, failed, writes && !missing)
+		if !missing && !isRefusal(failed, err) {
+			failure.health, failure.retryable = failing.unless(suspect), !writes || !failed.Sent
+			if failed.Status == http.StatusGatewayTimeout {
+				failure.health = late.unless(suspect)
 			}
 		}
 	}
-	if end != notEnded {
-		return newEndedError(err, end)
-	}
-	failure := NewUnavailableError(err)
-	failure.RetryAfter = failed.RetryAfter
-	switch {
-	case failed.Status == http.StatusTooManyRequests:
-		failure.Code, failure.Message = connect.CodeResourceExhausted, "too many requests, try again later"
-	case isGatewayRefusal(failed):
-		failure.Message = fmt.Sprintf("the proxy in front of ZITADEL answered HTTP %d", failed.Status)
-	}
+	failure.Missing = missing
 	return failure
 }
 
+// dissect returns ZITADEL's own answer, or nil, how far the request came, and whether there is
+// nothing where it went.
+func dissect(err error) (answer *connect.Error, failed *wire.Error, missing bool) {
+	failed, ok := errors.AsType[*wire.Error](err)
+	if !ok { // it may have been handled
+		failed = &wire.Error{Dialed: true, Sent: true}
+	}
+	if connect.IsWireError(err) {
+		answer, _ = errors.AsType[*connect.Error](err)
+	}
+	// ZITADEL's own errors have details.
+	if failed.Status == http.StatusNotFound || answer != nil && answer.Code() == connect.CodeUnimplemented && len(answer.Details()) == 0 {
+		return nil, failed, true
+	}
+	return answer, failed, false
+}
+
+// isEnd reports whether ZITADEL may have noticed first that a call ended: the deadline goes
+// upstream, rounded down.
+func isEnd(code connect.Code) bool {
+	return code == connect.CodeDeadlineExceeded || code == connect.CodeCanceled
+}
+
 // newEndedError is the Error of a call whose client left, or whose time was up.
-func newEndedError(cause error, end ending) *Error {
-	if end == canceled {
+func newEndedError(cause, end error) *Error {
+	if errors.Is(end, context.Canceled) {
 		return &Error{Code: connect.CodeCanceled, Message: context.Canceled.Error(), Origin: OriginCanceled, cause: cause}
 	}
 	return &Error{Code: connect.CodeDeadlineExceeded, Message: context.DeadlineExceeded.Error(), Origin: OriginDeadline, cause: cause}
 }
 
-// isMissing reports whether an error says that there is nothing where a call went. One of
-// ZITADEL's own errors has details.
-func isMissing(err error, failed *wire.Error) bool {
-	answer, ok := errors.AsType[*connect.Error](err)
-	return failed.Status == http.StatusNotFound ||
-		ok && connect.IsWireError(err) && answer.Code() == connect.CodeUnimplemented && len(answer.Details()) == 0
+// newAnswerError is the Error of a call that ZITADEL refused.
+func newAnswerError(answer *connect.Error, cause error) *Error {
+	var details []*anypb.Any
+	for _, detail := range answer.Details() {
+		details = append(details, &anypb.Any{TypeUrl: "type.googleapis.com/" + detail.Type(), Value: detail.Bytes()})
+	}
+	return &Error{
+		Code: answer.Code(), Message: answer.Message(), Details: details, Origin: OriginZITADEL,
+		RetryAfter: wire.RetryAfter(answer.Meta()), cause: cause, health: healthy,
+	}
 }
 
-// isGatewayRefusal reports whether a proxy in front of ZITADEL answered in a way that says
-// that it did not hand the request on. With 500 to 599, it may have.
-func isGatewayRefusal(failed *wire.Error) bool {
-	return failed.Status >= http.StatusMultipleChoices && failed.Status < http.StatusInternalServerError && !failed.NoRoute
+// newTransportError is the Error of a call that ZITADEL did not answer. A proxy that answers 300
+// to 499 did not hand the call on; with 500 to 599, it may have.
+func newTransportError(cause error, failed *wire.Error, writes bool) *Error {
+	failure := NewUnavailableError(cause)
+	failure.RetryAfter = failed.RetryAfter
+	switch status := failed.Status; {
+	case status == http.StatusTooManyRequests:
+		failure.Code, failure.Message = connect.CodeResourceExhausted, "too many requests, try again later"
+	case status >= http.StatusMultipleChoices && status < http.StatusInternalServerError && !failed.NoRoute:
+		failure.Message = fmt.Sprintf("the proxy in front of ZITADEL answered HTTP %d", status)
+	case writes && failed.Sent:
+		failure.Message = unknownOutcome
+	}
+	return failure
 }
 
-// isRefusal reports whether what is in front of ZITADEL turned a call away for a reason
-// of the call's own, or this machine has no room for it. A load balancer says by 502, 503
-// and 504 that what is behind it is not well: these are no refusals.
+// isRefusal reports whether a proxy turned a call away for a reason of the call's own, or this
+// machine has no room for it. 502, 503 and 504 say that what is behind the proxy is not well.
 func isRefusal(failed *wire.Error, cause error) bool {
-	switch failed.Status {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-	default:
-		if failed.Status >= http.StatusMultipleChoices {
-			return true
-		}
-	}
-	return connect.CodeOf(cause) == connect.CodeResourceExhausted || // an answer that is too large, or ENHANCE_YOUR_CALM
+	return failed.Status >= http.StatusMultipleChoices && (failed.Status < http.StatusBadGateway || failed.Status > http.StatusGatewayTimeout) ||
+		connect.CodeOf(cause) == connect.CodeResourceExhausted || // an answer that is too large, or ENHANCE_YOUR_CALM
 		errors.Is(cause, syscall.EADDRNOTAVAIL) || errors.Is(cause, syscall.EMFILE) || errors.Is(cause, syscall.ENFILE)
-}
-
-func anyDetails(details []*connect.ErrorDetail) []*anypb.Any {
-	if len(details) == 0 {
-		return nil
-	}
-	out := make([]*anypb.Any, len(details))
-	for i, detail := range details {
-		out[i] = &anypb.Any{TypeUrl: "type.googleapis.com/" + detail.Type(), Value: detail.Bytes()}
-	}
-	return out
 }

@@ -46,7 +46,7 @@ func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 		name string
 		err  error
 		to   target
-		end  ending // notEnded by default
+		end  error // not ended by default
 		want verdict
 	}{
 		// ZITADEL answered.
@@ -159,37 +159,37 @@ func TestClassifySetsOriginHealthAndRetry(t *testing.T) {
 		// Time, and clients that leave.
 		{
 			name: "client's deadline", err: sent(errReset),
-			end:  clientDeadline,
+			end:  context.DeadlineExceeded,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted},
 		},
 		{
 			name: "upstream.timeout", err: sent(errReset),
-			end:  adapterDeadline,
+			end:  errAdapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
 			name: "upstream.timeout, large headers", err: sent(errReset),
-			to: target{largeHeaders: true}, end: adapterDeadline,
+			to: target{largeHeaders: true}, end: errAdapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: notCounted, reads: true},
 		},
 		{
 			name: "upstream.timeout, unverified host", err: sent(errReset),
-			to: target{unverifiedHost: true}, end: adapterDeadline,
+			to: target{unverifiedHost: true}, end: errAdapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
 			name: "upstream.timeout, noticed by ZITADEL", err: says(connect.CodeDeadlineExceeded, ""),
-			end:  adapterDeadline,
+			end:  errAdapterDeadline,
 			want: verdict{code: connect.CodeDeadlineExceeded, origin: OriginDeadline, health: late, reads: true},
 		},
 		{
 			name: "refusal at the deadline", err: says(connect.CodePermissionDenied, "AUTH-x"),
-			end:  adapterDeadline,
+			end:  errAdapterDeadline,
 			want: verdict{code: connect.CodePermissionDenied, origin: OriginZITADEL, health: healthy},
 		},
 		{
 			name: "client left", err: context.Canceled,
-			end:  canceled,
+			end:  context.Canceled,
 			want: verdict{code: connect.CodeCanceled, origin: OriginCanceled, health: notCounted},
 		},
 	} {
@@ -221,20 +221,20 @@ func TestEndingNamesDeadlineThatEndedCall(t *testing.T) {
 	hour := until(t.Context(), time.Hour, context.WithDeadline)
 	for name, test := range map[string]struct {
 		ctx  context.Context
-		want ending
+		want error
 	}{
-		"no deadline":                {t.Context(), notEnded},
-		"time left":                  {until(hour, time.Hour, WithDeadline), notEnded},
-		"the client's, soon":         {until(hour, time.Millisecond, context.WithDeadline), clientDeadline},
-		"the client's, before ours":  {until(until(hour, time.Millisecond, context.WithDeadline), time.Hour, WithDeadline), clientDeadline},
-		"the client's, passed":       {until(t.Context(), -time.Second, context.WithDeadline), clientDeadline},
-		"the adapter's, soon":        {until(hour, time.Millisecond, WithDeadline), adapterDeadline},
-		"the adapter's, passed":      {until(hour, -time.Second, WithDeadline), adapterDeadline},
-		"the client left":            {until(left, time.Millisecond, WithDeadline), canceled},
-		"the client left after that": {until(left, -time.Second, WithDeadline), canceled},
+		"no deadline":                {t.Context(), nil},
+		"time left":                  {until(hour, time.Hour, WithDeadline), nil},
+		"the client's, soon":         {until(hour, time.Millisecond, context.WithDeadline), context.DeadlineExceeded},
+		"the client's, before ours":  {until(until(hour, time.Millisecond, context.WithDeadline), time.Hour, WithDeadline), context.DeadlineExceeded},
+		"the client's, passed":       {until(t.Context(), -time.Second, context.WithDeadline), context.DeadlineExceeded},
+		"the adapter's, soon":        {until(hour, time.Millisecond, WithDeadline), errAdapterDeadline},
+		"the adapter's, passed":      {until(hour, -time.Second, WithDeadline), errAdapterDeadline},
+		"the client left":            {until(left, time.Millisecond, WithDeadline), context.Canceled},
+		"the client left after that": {until(left, -time.Second, WithDeadline), context.Canceled},
 	} {
-		if got := endingOf(test.ctx); got != test.want {
-			t.Errorf("%s: got %d, want %d", name, got, test.want)
+		if got := endingOf(test.ctx); !errors.Is(got, test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
 }

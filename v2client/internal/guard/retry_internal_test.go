@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
@@ -17,16 +18,22 @@ import (
 // newRetrying returns a Guard whose breaker does not open.
 func newRetrying(retry RetryConfig) *Guard {
 	neverOpens := BreakerConfig{MinimumCalls: 1 << 30, FailureRate: 1, Window: time.Minute, OpenFor: time.Minute}
-	return mustNew(Config{Breaker: neverOpens, Retry: retry, ReadTimeout: time.Minute}, answered)
+	return mustNew(Config{Breaker: neverOpens, Retry: retry, ReadTimeout: time.Minute, Upstream: to(upstream.HostUpstream)}, answered)
+}
+
+// to returns an upstream that is asked under a host.
+func to(host string) *upstream.Upstream {
+	made, err := upstream.New(upstream.Config{URL: "http://zitadel", Host: host})
+	if err != nil {
+		panic(err)
+	}
+	return made
 }
 
 // mustNew returns a Guard whose probes have the outcome that probe returns.
 func mustNew(config Config, probe func(host string) health) *Guard {
 	config.Log = slog.New(slog.DiscardHandler)
-	g, err := New(config)
-	if err != nil {
-		panic(err)
-	}
+	g := New(config)
 	g.breaker = newBreaker(config.Breaker, probe, nil, config.Log)
 	return g
 }
@@ -61,7 +68,7 @@ func TestSentWritesAreNeverRetried(t *testing.T) {
 			want   int
 		}{{false, false, 3}, {false, true, 3}, {true, false, 3}, {true, true, 1}} {
 			g := newRetrying(quick(3, 1))
-			g.config.HostByClient = true
+			g.config.Upstream = to(upstream.HostClient)
 			attempts, failure := retried(t.Context(), g, Call{Writes: test.writes, Header: header}, func(context.Context, int) error {
 				return &wire.Error{Dialed: true, Sent: test.sent, Cause: errReset}
 			})

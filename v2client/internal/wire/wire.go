@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/upstream"
@@ -23,18 +25,12 @@ import (
 // connect-go's errors, but for those of an answer whose body ends early or makes no sense, and
 // of a context that ended: without an Error, ZITADEL may have handled the request.
 type Error struct {
-	// Dialed says that connecting did not fail.
-	Dialed bool
-	// Sent says that ZITADEL may have handled the request.
-	Sent bool
-	// Status is the HTTP status of an answer that is not ZITADEL's; 0 is no answer.
-	Status int
-	// NoRoute says that ZITADEL did answer: its REST API has nothing at this path.
-	NoRoute bool
-	// RetryAfter is the answer's Retry-After; 0 is none.
-	RetryAfter time.Duration
-	// Cause is why there is no answer, or says what was answered.
-	Cause error
+	Dialed     bool          // connecting did not fail
+	Sent       bool          // ZITADEL may have handled the request
+	Status     int           // of an answer over HTTP that is not ZITADEL's; 0 is no answer
+	NoRoute    bool          // ZITADEL did answer: its REST API has nothing at this path
+	RetryAfter time.Duration // the answer's; 0 is none
+	Cause      error         // why there is no answer, or what was answered
 }
 
 func (e *Error) Error() string { return e.Cause.Error() }
@@ -46,19 +42,15 @@ func (e *Error) Unwrap() error { return e.Cause }
 //
 // Connect runs over HTTP/1.1 keep-alive connections, which cost less than half of HTTP/2's
 // work per call on both sides; gRPC needs HTTP/2.
-type Client struct{ transport *upstream.Transport }
+type Client struct{ *upstream.Transport }
 
 // NewClient makes a Client. It connects when the first request is sent.
 func NewClient(to *upstream.Upstream, version upstream.Version) *Client {
 	return &Client{to.NewTransport(upstream.TransportConfig{Version: version, MaxResponseHeaderBytes: 64 << 10, SmallRequests: true})}
 }
 
-// CloseIdleConnections closes idle connections.
-func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
-
 // MaxAnswerBytes bounds what is read of an RPC's answer: more than a page of administrators
-// takes. connect-go keeps the buffers that answers were read into, so garbage from an upstream
-// may cost this much for each call under way, and for some time after it.
+// takes. connect-go keeps the buffers, so garbage may cost this much for each call under way.
 const MaxAnswerBytes = 256 << 10
 
 // Do sends an RPC. An answer that is neither a success nor an error as the Connect protocol
@@ -68,19 +60,16 @@ func (c *Client) Do(request *http.Request) (*http.Response, error) {
 	if err != nil || response.StatusCode == http.StatusOK {
 		return response, err
 	}
-	body, _ := io.ReadAll(io.LimitReader(response.Body, MaxAnswerBytes)) // an error comes again below
+	body, _ := io.ReadAll(io.LimitReader(response.Body, MaxAnswerBytes)) // what ends early is no JSON
+	_ = response.Body.Close()
 	var answer struct {
 		Code connect.Code `json:"code"`
 	}
-	if json.Unmarshal(body, &answer) == nil && answer.Code != 0 && rpcstatus.HTTPStatus(answer.Code) == response.StatusCode {
-		response.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
-		return response, nil
+	if json.Unmarshal(body, &answer) != nil || answer.Code == 0 || rpcstatus.HTTPStatus(answer.Code) != response.StatusCode {
+		return nil, NewAnswerError(response, body)
 	}
-	_ = response.Body.Close()
-	return nil, NewAnswerError(response, body)
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, nil
 }
 
 // NewAnswerError is the error of a request whose answer is not ZITADEL's, or says that there
@@ -89,16 +78,17 @@ func NewAnswerError(response *http.Response, body []byte) *Error {
 	var status struct { // google.rpc.Status
 		Code uint32 `json:"code"`
 	}
-	known := json.Unmarshal(body, &status) == nil
+	_ = json.Unmarshal(body, &status)
 	return &Error{
 		Dialed: true, Sent: true, Status: response.StatusCode, RetryAfter: RetryAfter(response.Header),
-		NoRoute: known && response.StatusCode == http.StatusNotFound && status.Code == uint32(connect.CodeNotFound),
+		NoRoute: response.StatusCode == http.StatusNotFound && status.Code == uint32(connect.CodeNotFound),
 		Cause:   fmt.Errorf("answered HTTP %d, and not as ZITADEL does", response.StatusCode),
 	}
 }
 
 // Send sends any request, whose header may have a Host. It follows no redirects: ZITADEL's
-// API has none, and what redirects must not be sent a token or a password.
+// API has none, and what redirects must not be sent a token or a password. The span in the
+// request's context gets the HTTP status.
 func (c *Client) Send(request *http.Request) (*http.Response, error) {
 	sent := *request
 	sent.Header = maps.Clone(request.Header) // a transport may still read it when the call has ended and is being made again
@@ -106,17 +96,20 @@ func (c *Client) Send(request *http.Request) (*http.Response, error) {
 		sent.Host = host[0]
 		delete(sent.Header, "Host")
 	}
-	response, outcome, err := c.transport.Do(&sent)
+	span := trace.SpanFromContext(request.Context())
+	response, outcome, err := c.Transport.Do(&sent)
 	if err != nil {
 		failure := &Error{Dialed: outcome.Dialed, Sent: outcome.Sent, Cause: err}
 		if other, ok := errors.AsType[*upstream.NotHTTP2Error](err); ok && other.Status != 0 {
 			failure.Status, failure.Sent = other.Status, false
+			span.SetAttributes(semconv.HTTPResponseStatusCode(other.Status))
 		}
 		if errors.Is(err, io.EOF) { // for which connect-go forgets the error
 			failure.Cause = io.ErrUnexpectedEOF
 		}
 		return nil, failure
 	}
+	span.SetAttributes(semconv.HTTPResponseStatusCode(response.StatusCode))
 	if response.Header["X-Envoy-Ratelimited"] != nil { // over gRPC, Envoy says it with code 14
 		_ = response.Body.Close()
 		response.StatusCode = http.StatusTooManyRequests

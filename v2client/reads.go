@@ -23,16 +23,24 @@ func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID str
 	return organization, nil
 }
 
-// IsHuman tells whether a user is one who can have a password, by one
-// UserService.GetUserByID call.
+// IsHuman tells whether a user is one who can have a password, by one UserService.GetUserByID
+// call.
 func (c *Client) IsHuman(ctx context.Context, caller Caller, userID string) (bool, error) {
 	response, err := c.user(ctx, caller, userID)
-	if err != nil {
-		return false, err
-	}
-	return response.GetUser().GetHuman() != nil, nil
+	return response.GetUser().GetHuman() != nil, err
 }
 
 func (c *Client) user(ctx context.Context, caller Caller, userID string) (*userv2.GetUserByIDResponse, error) {
 	return rpc(ctx, c, caller, c.reads, userv2connect.UserServiceClient.GetUserByID, &userv2.GetUserByIDRequest{UserId: userID})
+}
+
+// DefaultLanguage is the instance's, by GetGeneralSettings of settings service v2. ZITADEL tells
+// it to callers with policy.read, as those who may write users have by its default mapping of
+// roles.
+func (c *Client) DefaultLanguage(ctx context.Context, caller Caller) (string, error) {
+	var answer struct {
+		DefaultLanguage string `json:"defaultLanguage"`
+	}
+	err := c.rest(ctx, caller, lookup{name: "settings", path: "/v2/settings"}, &answer)
+	return answer.DefaultLanguage, err
 }

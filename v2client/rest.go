@@ -18,62 +18,61 @@ import (
 	"zitadel-v1-adapter/v2client/internal/wire"
 )
 
-// lookup is a call of ZITADEL's REST API that only reads.
+// lookup is a call of ZITADEL's REST API that only reads: a POST if it has a body, else a GET.
 type lookup struct {
-	name         string // in spans and Attempts
-	method, path string
-	body         string // JSON; "" is none
+	name, path string // the name is for spans and Attempts
+	body       string // JSON
+	// newError reads an answer that is not 200. Default: newRESTError.
+	newError func(response *http.Response, body []byte) error
 }
 
 // maxRESTBytes bounds what is read of a REST answer. Userinfo may hold all of a user's
 // metadata.
 const maxRESTBytes = 1 << 20
 
-// rest makes a look-up on a caller's behalf. read reads its answer, whatever the status.
-func (c *Client) rest(ctx context.Context, caller Caller, look lookup, read func(response *http.Response, body []byte) error) error {
+// rest makes a look-up on a caller's behalf, and reads the JSON of its answer.
+func (c *Client) rest(ctx context.Context, caller Caller, look lookup, into any) error {
 	ctx, host, end, err := c.begin(ctx, caller)
 	if err != nil {
 		return err
 	}
 	defer end()
-	header := make(http.Header)
+	header, method := make(http.Header), http.MethodGet
 	caller.setHeader(header, c.userAgent, host)
 	if look.body != "" {
+		method = http.MethodPost
 		header.Set("Content-Type", "application/json")
 	}
-	return c.guard.Do(ctx, guard.Call{Name: look.name, Method: look.method, Header: header}, func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, look.method, c.upstream.Base().String()+look.path, strings.NewReader(look.body))
+	return c.guard.Do(ctx, guard.Call{Name: look.name, Method: method, Header: header}, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, method, c.upstream.Base().String()+look.path, strings.NewReader(look.body))
 		if err != nil {
 			return err
 		}
 		request.Header = header
-		response, err := c.protocols.current().http.Send(request)
+		response, err := c.wires[c.active.Load()].Send(request)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
-		switch {
-		case err != nil:
-			return err
-		case len(body) == maxRESTBytes:
-			return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("%s answered %d bytes or more", look.path, maxRESTBytes))
-		}
-		return read(response, body)
+		return look.read(response, into)
 	})
 }
 
-// restJSON makes a look-up and reads the JSON of its answer.
-func (c *Client) restJSON(ctx context.Context, caller Caller, look lookup, into any) error {
-	return c.rest(ctx, caller, look, func(response *http.Response, body []byte) error {
-		if response.StatusCode != http.StatusOK {
-			return newRESTError(response, body)
-		}
-		if json.Unmarshal(body, into) != nil {
-			return errors.New(look.path + " answered no JSON")
-		}
-		return nil
-	})
+func (l lookup) read(response *http.Response, into any) error {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxRESTBytes))
+	switch {
+	case err != nil:
+		return err
+	case len(body) == maxRESTBytes:
+		return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("%s answered %d bytes or more", l.path, maxRESTBytes))
+	case response.StatusCode != http.StatusOK && l.newError != nil:
+		return l.newError(response, body)
+	case response.StatusCode != http.StatusOK:
+		return newRESTError(response, body)
+	case json.Unmarshal(body, into) != nil:
+		return errors.New(l.path + " answered no JSON")
+	}
+	return nil
 }
 
 // newRESTError reads an answer that is not 200. ZITADEL's grpc-gateway answers
@@ -96,10 +95,8 @@ func newRESTError(response *http.Response, body []byte) error {
 	failure := connect.NewWireError(code, errors.New(status.Message))
 	for _, printed := range status.Details {
 		var detail anypb.Any
-		if protojson.Unmarshal(printed, &detail) != nil {
-			continue
-		}
-		if known, err := connect.NewErrorDetail(&detail); err == nil {
+		if protojson.Unmarshal(printed, &detail) == nil {
+			known, _ := connect.NewErrorDetail(&detail) // never fails for an Any
 			failure.AddDetail(known)
 		}
 	}

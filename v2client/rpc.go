@@ -3,12 +3,83 @@ package v2client
 import (
 	"context"
 	"errors"
+	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/trace"
 
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
+	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/internal/guard"
+	"zitadel-v1-adapter/v2client/internal/wire"
 )
+
+// Protocol is the protocol of v2 calls.
+type Protocol string
+
+// The protocols. ZITADEL speaks Connect from v4 on, and always gRPC.
+const (
+	ProtocolAuto    Protocol = "auto" // Connect where ZITADEL speaks it, and else gRPC
+	ProtocolConnect Protocol = "connect"
+	ProtocolGRPC    Protocol = "grpc"
+)
+
+// addProtocol makes the clients that speak a protocol.
+func (c *Client) addProtocol(protocol Protocol) {
+	version := upstream.HTTP1
+	options := []connect.ClientOption{connect.WithAcceptCompression("gzip", nil, nil), connect.WithReadMaxBytes(wire.MaxAnswerBytes)}
+	if protocol == ProtocolGRPC {
+		version, options = upstream.HTTP2, append(options, connect.WithGRPC())
+	}
+	over, base := wire.NewClient(c.upstream, version), c.upstream.Base().String()
+	c.protocols, c.wires = append(c.protocols, protocol), append(c.wires, over)
+	c.unguarded = append(c.unguarded, userv2connect.NewUserServiceClient(over, base, options...))
+	options = append(options, connect.WithInterceptors(connect.UnaryInterceptorFunc(c.guard.Intercept)))
+	c.writes = append(c.writes, userv2connect.NewUserServiceClient(over, base, options...))
+	options = append(options, connect.WithIdempotency(connect.IdempotencyNoSideEffects))
+	c.reads = append(c.reads, userv2connect.NewUserServiceClient(over, base, options...))
+	c.permissions = append(c.permissions, internal_permissionv2connect.NewInternalPermissionServiceClient(over, base, options...))
+	c.permissionsBeta = append(c.permissionsBeta, newPermissionsBeta(over, base, options...))
+}
+
+// recheckConnect is how often a client that speaks gRPC looks for Connect.
+const recheckConnect = 10 * time.Minute
+
+// protocolFor is the index of the protocol for a call. While that is gRPC, it looks now and then,
+// in the background, whether ZITADEL speaks Connect since an upgrade, and then changes to it.
+func (c *Client) protocolFor(host string) int32 {
+	active := c.active.Load()
+	due, now := c.recheckAt.Load(), time.Now()
+	if active != 0 && now.UnixNano() >= due && c.recheckAt.CompareAndSwap(due, now.Add(recheckConnect).UnixNano()) {
+		go func() {
+			if c.otherAnswers(context.Background(), active, host) {
+				c.active.Store(0)
+			}
+		}()
+	}
+	return active
+}
+
+// otherAnswers reports whether ZITADEL answers, with a refusal as a rule, over the protocol
+// that is not active.
+func (c *Client) otherAnswers(ctx context.Context, active int32, host string) bool {
+	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{}) // the call's span is not this look's
+	ctx, cancel := context.WithTimeout(ctx, guard.ProbeTimeout)
+	defer cancel()
+	err := c.getNobody(ctx, 1-active, host)
+	return err == nil || connect.IsWireError(err) && connect.CodeOf(err) != connect.CodeUnimplemented
+}
+
+// getNobody asks ZITADEL for a user without a token, which it refuses. No caller's token is
+// used, and nothing can be written.
+func (c *Client) getNobody(ctx context.Context, over int32, host string) error {
+	request := connect.NewRequest(new(userv2.GetUserByIDRequest))
+	Caller{}.setHeader(request.Header(), c.userAgent, host)
+	_, err := c.unguarded[over].GetUserByID(ctx, request)
+	return err
+}
 
 // rpc makes a call on a caller's behalf, by a method of generated clients, over the protocol
 // that ZITADEL speaks. With ProtocolAuto, one that is not there is made over the other
@@ -31,11 +102,12 @@ func rpc[Service, Req, Res any](
 		caller.setHeader(request.Header(), c.userAgent, host)
 		return method(services[over], ctx, request)
 	}
-	active := c.protocols.inUse(host)
+	active := c.protocolFor(host)
 	response, err := send(active)
-	if isMissing(err) && c.protocols.otherAnswers(ctx, active, host) {
+	if isMissing(err) && len(c.protocols) > 1 && c.otherAnswers(ctx, active, host) {
 		if otherResponse, otherErr := send(1 - active); !isMissing(otherErr) {
-			c.protocols.use(1 - active)
+			c.recheckAt.Store(time.Now().Add(recheckConnect).UnixNano())
+			c.active.Store(1 - active)
 			response, err = otherResponse, otherErr
 		}
 	}
@@ -45,34 +117,28 @@ func rpc[Service, Req, Res any](
 	return response.Msg, nil
 }
 
-// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens
-// are a few kilobytes.
+// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens are a few kilobytes.
 const maxForwardedBytes = 256 << 10
 
-// begin returns a context for a call on a caller's behalf, which ends by end, and the host
-// that it is for. It refuses what net/http would not send: a caller must not be able to fail
-// calls in a way that looks like the upstream's fault.
+// begin returns a context for a call on a caller's behalf, which ends by end, and the host that it is
+// for. It refuses what net/http would not send: that would look like the upstream's fault.
 func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, host string, end context.CancelFunc, _ error) {
 	host, ok := c.upstream.HostFor(caller.host)
-	switch {
-	case len(caller.host)+upstream.HeaderBytes(caller.header) > maxForwardedBytes:
+	if len(caller.host)+upstream.HeaderBytes(caller.header) > maxForwardedBytes {
 		return nil, "", nil, &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
-	case !ok:
+	}
+	if !ok {
 		const message = "Instance not found: the request's host is not a host name"
 		return nil, "", nil, &Error{Code: connect.CodeNotFound, Message: message, Origin: OriginSelf}
 	}
-	if caller.attempts != nil {
-		ctx = guard.WithAttempts(ctx, caller.attempts)
+	ctx, end = guard.WithAttempts(ctx, caller.attempts), func() {}
+	if !caller.deadline.IsZero() {
+		ctx, end = guard.WithDeadline(ctx, caller.deadline)
 	}
-	if caller.deadline.IsZero() {
-		return ctx, host, func() {}, nil
-	}
-	ctx, end = guard.WithDeadline(ctx, caller.deadline)
 	return ctx, host, end, nil
 }
 
-// isMissing reports whether an error says that the upstream does not have what was
-// called.
+// isMissing reports whether an error says that the upstream does not have what was called.
 func isMissing(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
 	return ok && failure.Missing

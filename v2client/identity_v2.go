@@ -1,0 +1,170 @@
+package v2client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"connectrpc.com/connect"
+
+	filterv2 "zitadel-v1-adapter/gen/zitadel/filter/v2"
+	permissionv2 "zitadel-v1-adapter/gen/zitadel/internal_permission/v2"
+	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
+	"zitadel-v1-adapter/v2client/internal/guard"
+	"zitadel-v1-adapter/v2client/internal/wire"
+)
+
+// ErrTokenRefused is the cause of an error by which userinfo refuses the token. OIDC's words are
+// not those of ZITADEL's API: ask the API for them.
+var ErrTokenRefused = errors.New("userinfo refused the token")
+
+// userInfo asks OIDC's userinfo endpoint (OpenID Connect Core 1.0 section 5.3) whose token the
+// caller holds. Before v2.63, it says so only if the token has the scope "openid".
+func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) {
+	var claims struct {
+		Subject      string `json:"sub"`
+		Organization string `json:"urn:zitadel:iam:user:resourceowner:id"`
+		Locale       string `json:"locale"`
+	}
+	err := c.rest(ctx, caller, lookup{name: "userinfo", path: "/oidc/v1/userinfo", newError: newUserinfoError}, &claims)
+	if err == nil && claims.Subject == "" {
+		err = guard.NewUnavailableError(errors.New("userinfo answered no subject"))
+	}
+	return Identity{UserID: claims.Subject, Organization: claims.Organization, Language: claims.Locale}, err
+}
+
+func newUserinfoError(response *http.Response, body []byte) error {
+	switch response.StatusCode {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // the page of a proxy in front of ZITADEL
+			return connect.NewWireError(connect.CodeUnauthenticated, ErrTokenRefused)
+		}
+	}
+	return wire.NewAnswerError(response, body)
+}
+
+// authorizeByV2 judges the caller's administrator roles by ZITADEL's default mapping of
+// roles to permissions.
+func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Identity) (Grant, Identity, error) {
+	var err error
+	if identity.UserID == "" {
+		if identity, err = c.userInfo(ctx, caller); err != nil {
+			return GrantUnknown, identity, err
+		}
+	}
+	organization := cmp.Or(caller.Organization(), identity.Organization)
+	if organization == "" {
+		if identity.Organization, err = c.UserOrganization(ctx, caller, identity.UserID); err != nil {
+			return GrantUnknown, identity, err
+		}
+		organization = identity.Organization
+	}
+	administrators, _, err := c.administrators(ctx, caller, identity.UserID)
+	switch {
+	case isMissing(err):
+		return GrantUnknown, identity, nil
+	case err != nil:
+		return GrantUnknown, identity, err
+	}
+	grant := GrantNone
+	for _, administrator := range administrators {
+		switch roles := administrator.GetRoles(); {
+		case len(roles) == 0 || !countsIn(organization, administrator):
+		case slices.ContainsFunc(roles, mayWriteUsers):
+			grant = GrantUserWrite
+		default:
+			grant = max(grant, GrantOther)
+		}
+	}
+	return grant, identity, nil
+}
+
+// userWriters are the roles with user.write in ZITADEL's default mapping of roles to permissions.
+var userWriters = []string{"IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER"}
+
+func mayWriteUsers(role string) bool { return slices.Contains(userWriters, role) }
+
+// ListsAdministrators tells which ListAdministrators ZITADEL has: "v2", "v2beta", or "" for
+// none. A caller without a token is enough, and learns nothing else.
+func (c *Client) ListsAdministrators(ctx context.Context, caller Caller) (version string, err error) {
+	_, version, err = c.administrators(ctx, caller, "0")
+	switch failure, ok := errors.AsType[*Error](err); {
+	case isMissing(err):
+		return "", nil
+	case err == nil, ok && failure.Origin == OriginZITADEL:
+		return version, nil
+	}
+	return "", err
+}
+
+// administratorsPage is the number of results of one call: ZITADEL's default, and smallest
+// possible maximum.
+const administratorsPage = 100
+
+// administrators lists a user's administrator roles by the ListAdministrators that ZITADEL has:
+// "v2" from v4.5 on, "v2beta" from v4.0 on. One's own roles may be listed without any permission.
+func (c *Client) administrators(ctx context.Context, caller Caller, userID string) (all []*permissionv2.Administrator, version string, err error) {
+	all, err = c.listAdministrators(ctx, caller, c.permissions, userID)
+	if !isMissing(err) {
+		return all, "v2", err
+	}
+	all, err = c.listAdministrators(ctx, caller, c.permissionsBeta, userID)
+	return all, "v2beta", err
+}
+
+// listAdministrators makes as many ListAdministrators calls as the list has pages.
+func (c *Client) listAdministrators(
+	ctx context.Context, caller Caller, services []internal_permissionv2connect.InternalPermissionServiceClient, userID string,
+) ([]*permissionv2.Administrator, error) {
+	var all []*permissionv2.Administrator
+	for {
+		response, err := rpc(ctx, c, caller, services, internal_permissionv2connect.InternalPermissionServiceClient.ListAdministrators,
+			&permissionv2.ListAdministratorsRequest{
+				Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
+				Filters: []*permissionv2.AdministratorSearchFilter{{
+					Filter: &permissionv2.AdministratorSearchFilter_InUserIdsFilter{
+						InUserIdsFilter: &filterv2.InIDsFilter{Ids: []string{userID}},
+					},
+				}},
+			})
+		if err != nil {
+			return nil, err
+		}
+		page := response.GetAdministrators()
+		all = append(all, page...)
+		if len(page) == 0 || uint64(len(all)) >= response.GetPagination().GetTotalResult() {
+			return all, nil
+		}
+	}
+}
+
+// permissionsBeta is the service before v4.5, with the same messages.
+type permissionsBeta struct {
+	*connect.Client[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
+}
+
+func newPermissionsBeta(over connect.HTTPClient, base string, options ...connect.ClientOption) permissionsBeta {
+	const procedure = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
+	return permissionsBeta{connect.NewClient[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse](
+		over, base+procedure, options...)}
+}
+
+func (p permissionsBeta) ListAdministrators(
+	ctx context.Context, request *connect.Request[permissionv2.ListAdministratorsRequest],
+) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
+	return p.CallUnary(ctx, request)
+}
+
+// countsIn reports whether an administrator's roles count in an organization: those on the
+// instance, on the organization, on a project of it, and on one that it grants or was granted.
+func countsIn(organization string, administrator *permissionv2.Administrator) bool {
+	return administrator.GetInstance() || organization != "" && slices.Contains([]string{
+		administrator.GetOrganization().GetId(),
+		administrator.GetProject().GetOrganizationId(),
+		administrator.GetProjectGrant().GetOrganizationId(),
+		administrator.GetProjectGrant().GetGrantedOrganizationId(),
+	}, organization)
+}

@@ -355,7 +355,9 @@ func (a *Adapter) identify(ctx context.Context, event *Event) {
 	if a.identities.isRefused(event.token) {
 		return
 	}
-	identity, err := a.config.ZITADEL.Identify(ctx, event.caller.WithDeadline(time.Now().Add(a.config.Timeout)))
+	caller := event.caller
+	caller.Deadline = time.Now().Add(a.config.Timeout)
+	identity, err := a.config.ZITADEL.Identify(ctx, caller)
 	switch {
 	case err == nil && identity.UserID != "":
 		a.identities.keepIdentity(event.token, identity)

@@ -37,7 +37,9 @@ func (a *Adapter) run(ctx context.Context, m *Method, request request, event *Ev
 	refusal := a.deprecationRefusal(ctx, m, event)
 	var details *objectv2.Details
 	if refusal == nil {
-		details, refusal = a.execute(ctx, event.caller.WithDeadline(time.Now().Add(a.config.Timeout)), request, event)
+		caller := event.caller
+		caller.Deadline = time.Now().Add(a.config.Timeout)
+		details, refusal = a.execute(ctx, caller, request, event)
 	}
 	event.status = refusal
 	if refusal != nil {

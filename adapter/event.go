@@ -124,7 +124,8 @@ func (a *Adapter) newEvent(protocol string, m *Method, r *http.Request) *Event {
 	event.otherHost = host != "" && !strings.EqualFold(hostName(host), hostName(r.Host))
 	event.noHost = r.Host == "" && protocol != protocolREST
 	event.language, event.organization = header.Get("Accept-Language"), first(header, "X-Zitadel-Orgid")
-	event.caller = a.newCaller(r.Host, header).WithRequestID(event.RequestID).WithAttempts(&event.Upstream)
+	event.caller = a.newCaller(r.Host, header)
+	event.caller.RequestID, event.caller.Attempts = event.RequestID, &event.Upstream
 	event.token = hashToken(event.caller)
 	return event
 }

@@ -122,8 +122,5 @@ func lookup[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]]
 
 // hashToken hashes the caller's token, and the instance for which it is one.
 func hashToken(caller v2client.Caller) tokenHash {
-	const usual = 512 // bytes; more take memory of their own
-	text := caller.AppendInstance(make([]byte, 0, usual))
-	text = append(text, 0)
-	return sha256.Sum256(append(text, caller.Authorization()...))
+	return sha256.Sum256([]byte(caller.Instance() + "\x00" + caller.Authorization()))
 }

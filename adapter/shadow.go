@@ -229,8 +229,9 @@ func (m *shadowMode) verdictOf(ctx context.Context, s *shadowCall, body []byte) 
 	}
 	c := call{
 		reads: m.reads, identities: m.identities, event: new(Event), write: wouldWrite,
-		caller: s.event.caller.WithAttempts(nil).WithDeadline(time.Now().Add(m.timeout)), token: s.event.token, request: request,
+		caller: s.event.caller, token: s.event.token, request: request,
 	}
+	c.caller.Attempts, c.caller.Deadline = nil, time.Now().Add(m.timeout)
 	_, err := c.translate(ctx, m.orgScope)
 	refusal := statusOf(err)
 	if errors.Is(refusal.Cause, errWouldWrite) {

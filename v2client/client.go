@@ -32,7 +32,7 @@ type Config struct {
 	Breaker  BreakerConfig
 	Retry    RetryConfig
 	// ReadTimeout is how long ZITADEL may answer nothing, neither this call nor another, before an
-	// attempt at a read is given up. Calls end by [Caller.WithDeadline] and their context too. Above 0.
+	// attempt at a read is given up. Calls end by [Caller.Deadline] and their context too. Above 0.
 	ReadTimeout time.Duration
 	UserAgent   string             // sent with every call
 	OnBreaker   func(BreakerState) // called with each new state, by many goroutines; default: none

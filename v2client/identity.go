@@ -64,7 +64,7 @@ const (
 // authV1 makes a look-up of the Auth API v1 (recordings auth_v1_*.jsonl). For a while after it was
 // absent, it is not asked: that may be a gateway's doing, and be undone.
 func (c *Client) authV1(ctx context.Context, caller Caller, look lookup, into any) error {
-	instance := string(caller.AppendInstance(nil))
+	instance := caller.Instance()
 	if until, absent := c.authAbsentUntil.Get(instance); absent && time.Now().Before(until) {
 		return &Error{Missing: true}
 	}

@@ -131,9 +131,9 @@ func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, h
 		const message = "Instance not found: the request's host is not a host name"
 		return nil, "", nil, &Error{Code: connect.CodeNotFound, Message: message, Origin: OriginSelf}
 	}
-	ctx, end = guard.WithAttempts(ctx, caller.attempts), func() {}
-	if !caller.deadline.IsZero() {
-		ctx, end = guard.WithDeadline(ctx, caller.deadline)
+	ctx, end = guard.WithAttempts(ctx, caller.Attempts), func() {}
+	if !caller.Deadline.IsZero() {
+		ctx, end = guard.WithDeadline(ctx, caller.Deadline)
 	}
 	return ctx, host, end, nil
 }

@@ -20,8 +20,7 @@ var forwarded = []string{
 	"X-B3-Spanid", "X-B3-Parentspanid", "X-B3-Sampled", "X-B3-Flags", "X-Request-Id",
 }
 
-// Caller is the client on whose behalf, and with whose token, ZITADEL is called. The zero Caller
-// has no token.
+// Caller is the client on whose behalf, and with whose token, ZITADEL is called. The zero Caller has no token.
 type Caller struct {
 	RequestID string // in place of the client's X-Request-Id; "" is none
 	// Deadline is until when all calls may take; zero is none. It is the adapter's: when it passes,
@@ -62,8 +61,7 @@ func (c Caller) Authorization() string { return c.header.Get("Authorization") }
 // Organization is the x-zitadel-orgid header that goes to ZITADEL, or "".
 func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
 
-// Instance distinguishes the ZITADEL instances that one upstream serves: equal ids under
-// different ones may name different things.
+// Instance distinguishes the ZITADEL instances that one upstream serves: ids mean different things in each.
 func (c Caller) Instance() string {
 	return c.host + "\x00" + c.header.Get("X-Zitadel-Instance-Host") + "\x00" + c.header.Get("X-Zitadel-Public-Host") + "\x00"
 }

@@ -52,8 +52,7 @@ func (c Config) validate() error {
 
 // Types that the guard of all calls shares with this package.
 type (
-	// Error is the error of every method. Its Message may be shown to the client; Error() is for
-	// the log.
+	// Error is the error of every method. Its Message may be shown to the client; Error() is for the log.
 	Error = guard.Error
 	// Origin says who made an Error.
 	Origin = guard.Origin

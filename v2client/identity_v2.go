@@ -46,8 +46,7 @@ func newUserinfoError(response *http.Response, body []byte) error {
 	return wire.NewAnswerError(response, body)
 }
 
-// authorizeByV2 judges the caller's administrator roles by ZITADEL's default mapping of
-// roles to permissions.
+// authorizeByV2 judges the caller's administrator roles by ZITADEL's default mapping of roles to permissions.
 func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Identity) (Grant, Identity, error) {
 	var err error
 	if identity.UserID == "" {
@@ -100,8 +99,7 @@ func (c *Client) ListsAdministrators(ctx context.Context, caller Caller) (versio
 	return "", err
 }
 
-// administratorsPage is the number of results of one call: ZITADEL's default, and smallest
-// possible maximum.
+// administratorsPage is how many results a call asks for: ZITADEL's default, and smallest possible maximum.
 const administratorsPage = 100
 
 // administrators lists a user's administrator roles by the ListAdministrators that ZITADEL has:
@@ -122,7 +120,7 @@ func (c *Client) listAdministrators(
 	var all []*permissionv2.Administrator
 	for {
 		response, err := rpc(ctx, c, caller, services, internal_permissionv2connect.InternalPermissionServiceClient.ListAdministrators,
-			&permissionv2.ListAdministratorsRequest{
+			&listRequest{
 				Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
 				Filters: []*permissionv2.AdministratorSearchFilter{{
 					Filter: &permissionv2.AdministratorSearchFilter_InUserIdsFilter{
@@ -143,19 +141,18 @@ func (c *Client) listAdministrators(
 
 // permissionsBeta is the service before v4.5, with the same messages.
 type permissionsBeta struct {
-	*connect.Client[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse]
+	*connect.Client[listRequest, listResponse]
 }
 
-func newPermissionsBeta(over connect.HTTPClient, base string, options ...connect.ClientOption) permissionsBeta {
-	const procedure = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
-	return permissionsBeta{connect.NewClient[permissionv2.ListAdministratorsRequest, permissionv2.ListAdministratorsResponse](
-		over, base+procedure, options...)}
-}
+type (
+	listRequest  = permissionv2.ListAdministratorsRequest
+	listResponse = permissionv2.ListAdministratorsResponse
+)
 
-func (p permissionsBeta) ListAdministrators(
-	ctx context.Context, request *connect.Request[permissionv2.ListAdministratorsRequest],
-) (*connect.Response[permissionv2.ListAdministratorsResponse], error) {
-	return p.CallUnary(ctx, request)
+const procedureBeta = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
+
+func (p permissionsBeta) ListAdministrators(ctx context.Context, r *connect.Request[listRequest]) (*connect.Response[listResponse], error) {
+	return p.CallUnary(ctx, r)
 }
 
 // countsIn reports whether an administrator's roles count in an organization: those on the

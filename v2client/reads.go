@@ -9,8 +9,7 @@ import (
 	"zitadel-v1-adapter/v2client/internal/guard"
 )
 
-// UserOrganization tells the id of the organization that a user belongs to, by one
-// UserService.GetUserByID call.
+// UserOrganization tells the id of the organization that a user belongs to, by one GetUserByID call.
 func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID string) (string, error) {
 	response, err := c.user(ctx, caller, userID)
 	if err != nil {
@@ -23,8 +22,7 @@ func (c *Client) UserOrganization(ctx context.Context, caller Caller, userID str
 	return organization, nil
 }
 
-// IsHuman tells whether a user is one who can have a password, by one UserService.GetUserByID
-// call.
+// IsHuman tells whether a user is one who can have a password, by one GetUserByID call.
 func (c *Client) IsHuman(ctx context.Context, caller Caller, userID string) (bool, error) {
 	response, err := c.user(ctx, caller, userID)
 	return response.GetUser().GetHuman() != nil, err
@@ -34,9 +32,8 @@ func (c *Client) user(ctx context.Context, caller Caller, userID string) (*userv
 	return rpc(ctx, c, caller, c.reads, userv2connect.UserServiceClient.GetUserByID, &userv2.GetUserByIDRequest{UserId: userID})
 }
 
-// DefaultLanguage is the instance's, by GetGeneralSettings of settings service v2. ZITADEL tells
-// it to callers with policy.read, as those who may write users have by its default mapping of
-// roles.
+// DefaultLanguage is the instance's, by GetGeneralSettings of settings service v2. It takes policy.read,
+// which those who may write users have by ZITADEL's default mapping of roles.
 func (c *Client) DefaultLanguage(ctx context.Context, caller Caller) (string, error) {
 	var answer struct {
 		DefaultLanguage string `json:"defaultLanguage"`

@@ -26,8 +26,7 @@ type lookup struct {
 	newError func(response *http.Response, body []byte) error
 }
 
-// maxRESTBytes bounds what is read of a REST answer. Userinfo may hold all of a user's
-// metadata.
+// maxRESTBytes bounds what is read of a REST answer. Userinfo may hold all of a user's metadata.
 const maxRESTBytes = 1 << 20
 
 // rest makes a look-up on a caller's behalf, and reads the JSON of its answer.
@@ -75,8 +74,7 @@ func (l lookup) read(response *http.Response, into any) error {
 	return nil
 }
 
-// newRESTError reads an answer that is not 200. ZITADEL's grpc-gateway answers
-// google.rpc.Status in JSON, whose code belongs to the HTTP status.
+// newRESTError reads an answer that is not 200: google.rpc.Status, whose code belongs to the HTTP status.
 func newRESTError(response *http.Response, body []byte) error {
 	var status struct {
 		Code    uint32            `json:"code"`

@@ -41,7 +41,7 @@ func (c *Client) addProtocol(protocol Protocol) {
 	options = append(options, connect.WithIdempotency(connect.IdempotencyNoSideEffects))
 	c.reads = append(c.reads, userv2connect.NewUserServiceClient(over, base, options...))
 	c.permissions = append(c.permissions, internal_permissionv2connect.NewInternalPermissionServiceClient(over, base, options...))
-	c.permissionsBeta = append(c.permissionsBeta, newPermissionsBeta(over, base, options...))
+	c.permissionsBeta = append(c.permissionsBeta, permissionsBeta{connect.NewClient[listRequest, listResponse](over, base+procedureBeta, options...)})
 }
 
 // recheckConnect is how often a client that speaks gRPC looks for Connect.
@@ -62,8 +62,7 @@ func (c *Client) protocolFor(host string) int32 {
 	return active
 }
 
-// otherAnswers reports whether ZITADEL answers, with a refusal as a rule, over the protocol
-// that is not active.
+// otherAnswers reports whether ZITADEL answers, with a refusal as a rule, over the protocol that is not active.
 func (c *Client) otherAnswers(ctx context.Context, active int32, host string) bool {
 	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{}) // the call's span is not this look's
 	ctx, cancel := context.WithTimeout(ctx, guard.ProbeTimeout)
@@ -72,8 +71,7 @@ func (c *Client) otherAnswers(ctx context.Context, active int32, host string) bo
 	return err == nil || connect.IsWireError(err) && connect.CodeOf(err) != connect.CodeUnimplemented
 }
 
-// getNobody asks ZITADEL for a user without a token, which it refuses. No caller's token is
-// used, and nothing can be written.
+// getNobody asks ZITADEL for a user without a token, which it refuses. Nothing can be written.
 func (c *Client) getNobody(ctx context.Context, over int32, host string) error {
 	request := connect.NewRequest(new(userv2.GetUserByIDRequest))
 	Caller{}.setHeader(request.Header(), c.userAgent, host)

@@ -157,8 +157,7 @@ func (b *breaker) end(began time.Time, host string, outcome health) {
 	b.report(outcome.unless(outcome == late && busy)) // it answers others
 }
 
-// afterSilence calls act when ZITADEL has answered no call and no probe for limit, counted from
-// now at the earliest, if that is still wanted then.
+// afterSilence calls act, if it is still wanted, when ZITADEL has answered no call and no probe for limit from now on.
 func (b *breaker) afterSilence(limit time.Duration, wanted func() bool, act func()) *time.Timer {
 	var look func()
 	look = func() {
@@ -189,8 +188,7 @@ func (b *breaker) untilSilent(ctx context.Context, limit time.Duration) (context
 	}
 }
 
-// watch asks ZITADEL whether it is there when it has been silent for hangAfter, as long as
-// attempts wait for it.
+// watch asks a ZITADEL that is silent for hangAfter whether it is there, as long as attempts wait for it.
 func (b *breaker) watch() {
 	b.afterSilence(hangAfter, func() bool {
 		b.watched = b.pending > 0 && b.state.State() == gobreaker.StateClosed

@@ -43,8 +43,8 @@ type Guard struct {
 	config  Config
 	breaker *breaker
 	budget  retryBudget
-	// verified are hosts under which a call succeeded. If clients choose the Host, failures under
-	// others do not count: a load balancer's for a host that it does not know are the client's.
+	// verified are hosts under which a call succeeded. If clients choose the Host, failures under others do
+	// not count: anybody could open the breaker with hosts that a load balancer does not know.
 	verified *expirable.LRU[string, struct{}]
 }
 
@@ -133,8 +133,7 @@ func (g *Guard) Do(ctx context.Context, call Call, send func(context.Context) er
 	}
 }
 
-// attempt makes one attempt, and reports it to the breaker. One that only reads ends when the
-// upstream has answered nothing for ReadTimeout.
+// attempt makes one attempt, and reports it to the breaker. A read ends after ReadTimeout of silence.
 func (g *Guard) attempt(ctx context.Context, call *Call, retries int, send func(context.Context) error) (failure *Error) {
 	failure = &Error{Code: connect.CodeInternal} // of an attempt that panics
 	host := call.Header.Get("Host")

@@ -123,8 +123,7 @@ func (h health) unless(excused bool) health {
 
 const unknownOutcome = "ZITADEL did not answer: whether the change was made is unknown"
 
-// target is why a load balancer may turn a call away: large headers, or a host that it does not
-// know. Without a connection, neither was why.
+// target is why a load balancer may turn a call away. Without a connection, neither was why.
 type target struct{ largeHeaders, unverifiedHost bool }
 
 // classify tells what the error of an attempt means: its code and message, whether it counts
@@ -164,8 +163,7 @@ func classify(err, end error, writes bool, to target) *Error {
 	return failure
 }
 
-// dissect returns ZITADEL's own answer, or nil, how far the request came, and whether there is
-// nothing where it went.
+// dissect returns ZITADEL's own answer, or nil, how far the request came, and whether nothing is where it went.
 func dissect(err error) (answer *connect.Error, failed *wire.Error, missing bool) {
 	failed, ok := errors.AsType[*wire.Error](err)
 	if !ok { // it may have been handled
@@ -181,8 +179,7 @@ func dissect(err error) (answer *connect.Error, failed *wire.Error, missing bool
 	return answer, failed, false
 }
 
-// isEnd reports whether ZITADEL may have noticed first that a call ended: the deadline goes
-// upstream, rounded down.
+// isEnd reports whether ZITADEL may have noticed first that a call ended: it gets the deadline, rounded down.
 func isEnd(code connect.Code) bool {
 	return code == connect.CodeDeadlineExceeded || code == connect.CodeCanceled
 }

@@ -72,8 +72,7 @@ func (c *Client) Do(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// NewAnswerError is the error of a request whose answer is not ZITADEL's, or says that there
-// is nothing at the path.
+// NewAnswerError is the error of an answer that is not ZITADEL's, or says that there is nothing at the path.
 func NewAnswerError(response *http.Response, body []byte) *Error {
 	var status struct { // google.rpc.Status
 		Code uint32 `json:"code"`
@@ -121,8 +120,7 @@ func (c *Client) Send(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// RetryAfter reads a Retry-After header (RFC 9110 section 10.2.3), seconds or a date. 0 is
-// none, or none that is valid and in the future.
+// RetryAfter reads a Retry-After header (RFC 9110 section 10.2.3). 0 is none that is valid and in the future.
 func RetryAfter(header http.Header) time.Duration {
 	value := header.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {

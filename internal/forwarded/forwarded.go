@@ -10,13 +10,14 @@
 package forwarded
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strings"
 )
 
-// Policy says who is believed, and what is told. The zero Policy believes nobody,
-// and tells only the clients' addresses.
+// Policy says which proxies are trusted, and what is forwarded. The zero Policy trusts
+// none, and forwards only the clients' addresses.
 type Policy struct {
 	// Trusted are the proxies that are believed.
 	Trusted TrustedProxies
@@ -41,23 +42,6 @@ func Headers() [5]string {
 	return [...]string{headerForwarded, headerZitadelForwarded, headerForwardedFor, headerForwardedHost, headerForwardedProto}
 }
 
-// gatewayHeaders are the same headers to grpc-gateway.
-func gatewayHeaders() [5]string {
-	const prefix = "Grpc-Metadata-"
-	return [...]string{
-		prefix + headerForwarded, prefix + headerZitadelForwarded,
-		prefix + headerForwardedFor, prefix + headerForwardedHost, prefix + headerForwardedProto,
-	}
-}
-
-// Adds is the number of headers that Apply may add to a request.
-func (p Policy) Adds() int {
-	if p.TellHost {
-		return 4
-	}
-	return 2
-}
-
 // Apply makes the forwarded headers of a request those that go upstream: the
 // addresses that trusted proxies name and the peer's own, and with TellHost the
 // client's host and scheme. With TellHost, r.Host becomes the client's host too: a
@@ -70,42 +54,29 @@ func (p Policy) Apply(r *http.Request) {
 	}
 	for _, name := range Headers() {
 		delete(r.Header, name)
+		delete(r.Header, "Grpc-Metadata-"+name) // the same to grpc-gateway
 	}
-	for _, name := range gatewayHeaders() {
-		delete(r.Header, name)
-	}
-	values := make([]string, 0, p.Adds())
-	set := func(name, value string) {
-		values = append(values, value)
-		r.Header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	address := ""
-	addresses := append(make([]string, 0, 1), client.addresses...) // client's own would be on the heap
 	if peer.IsValid() {
-		address = peer.String()
-		addresses = append(addresses, address)
+		client.addresses = append(client.addresses, peer.String())
 	}
-	if len(addresses) > 0 {
-		set(headerForwardedFor, strings.Join(addresses, ", "))
+	if len(client.addresses) > 0 {
+		r.Header.Set(headerForwardedFor, strings.Join(client.addresses, ", "))
 	}
-	path := append(make([]Element, 0, 1), client.path...)
-	path = append(path, Element{For: node(peer, address)})
+	client.path = append(client.path, Element{For: node(peer)})
 	if p.TellHost {
-		if client.host != "" {
-			r.Host = client.host
-		}
-		r.Host = plainPort(r.Host)
-		if client.proto == "" {
-			client.proto = schemeOf(r)
-		}
+		r.Host = plainPort(cmp.Or(client.host, r.Host))
 		if isPlainHost(r.Host) { // an upstream is not asked under any other
-			path[0].Host = r.Host
-			set(headerForwardedHost, r.Host)
+			client.path[0].Host = r.Host
+			r.Header.Set(headerForwardedHost, r.Host)
 		}
-		path[0].Proto = client.proto
-		set(headerForwardedProto, client.proto)
+		client.path[0].Proto = cmp.Or(client.proto, schemeOf(r))
+		r.Header.Set(headerForwardedProto, client.path[0].Proto)
 	}
-	set(headerForwarded, join(path))
+	elements := make([]string, len(client.path))
+	for i, element := range client.path {
+		elements[i] = element.String()
+	}
+	r.Header.Set(headerForwarded, strings.Join(elements, ", "))
 }
 
 // origin is what trusted proxies say of where a request came from.
@@ -169,15 +140,15 @@ func schemeOf(r *http.Request) string {
 	return "http"
 }
 
-// node is a peer with this address as RFC 7239 section 6 writes it.
-func node(peer netip.Addr, address string) string {
+// node is a peer as RFC 7239 section 6 writes it.
+func node(peer netip.Addr) string {
 	switch {
 	case !peer.IsValid():
 		return "unknown"
 	case peer.Is6():
-		return "[" + address + "]"
+		return "[" + peer.String() + "]"
 	}
-	return address
+	return peer.String()
 }
 
 // plainPort returns a host without what follows a port, as in "localhost:8088:1": ZITADEL's v1

@@ -56,7 +56,7 @@ func New(config Config, next http.Handler) (*Handler, error) {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, request := newExchange(w, r, h.config.WriteTimeout, h.config.Forwarding.Adds())
+	x, request := newExchange(w, r, h.config.WriteTimeout, 0)
 	defer x.end()
 	defer h.recoverPanic(x, request)
 	if r.Header[ViaHeader] != nil && !h.passes(x, request) {

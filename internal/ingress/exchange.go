@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"io"
 	"maps"
@@ -18,17 +19,13 @@ import (
 // holds up a call, and over HTTP/2 could hold up as many as it likes.
 type Exchange struct {
 	writer       http.ResponseWriter
-	controller   http.ResponseController
-	http2        bool
+	controller   *http.ResponseController
 	writeTimeout time.Duration // 0 is for ever
 
 	// Of the answer; only the handler's goroutine looks at it.
-	begun      bool
-	hijacked   bool
-	status     int
-	writeUntil time.Time // the write deadline, if one was set
-	keep       int       // how much of the answer's body is kept
-	kept       []byte
+	status int
+	keep   int // how much of the answer's body is kept
+	kept   []byte
 
 	from    io.ReadCloser
 	reading sync.Mutex // passthrough may return while its transport still reads
@@ -51,20 +48,14 @@ type BodyState struct {
 }
 
 // newExchange makes the Exchange of a request that net/http serves, and the request's
-// copy, whose header may be changed and has room for some more.
-func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration, more int) (*Exchange, *http.Request) {
-	made := &struct { // one piece of memory
-		Exchange
-
-		request http.Request
-	}{request: *r}
-	x, request := &made.Exchange, &made.request
-	x.writer, x.controller, x.http2, x.writeTimeout = w, *http.NewResponseController(w), r.ProtoMajor == 2, writeTimeout
-	x.from, x.body.Whole = r.Body, r.ContentLength == 0
-	request.Header = make(http.Header, len(r.Header)+more)
-	maps.Copy(request.Header, r.Header)
+// copy, whose header may be changed.
+func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*Exchange, *http.Request) {
+	x := &Exchange{writer: w, controller: http.NewResponseController(w), writeTimeout: writeTimeout, from: r.Body}
+	x.body.Whole = r.ContentLength == 0
+	request := *r
+	request.Header = maps.Clone(r.Header)
 	request.Body = bodyReader{x}
-	return x, request
+	return x, &request
 }
 
 // ExchangeOf is the Exchange that w is, or one made for w and r where no Handler has
@@ -73,10 +64,10 @@ func ExchangeOf(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Reques
 	if x, ok := w.(*Exchange); ok {
 		return x, r
 	}
-	return newExchange(w, r, 0, 0)
+	return newExchange(w, r, 0)
 }
 
-// Status is the answer's final HTTP status; 0 before it is known. Of a connection that
+// Status is the answer's final HTTP status; 0 before it has begun. Of a connection that
 // was taken over it is 101.
 func (x *Exchange) Status() int { return x.status }
 
@@ -86,19 +77,16 @@ func (x *Exchange) Header() http.Header { return x.writer.Header() }
 // WriteHeader says what the headers are. net/http sends them with what follows, or at the end.
 func (x *Exchange) WriteHeader(status int) {
 	if status >= http.StatusOK {
-		x.status, x.begun = status, true
+		x.status = status
 	}
 	x.writer.WriteHeader(status)
 }
 
 func (x *Exchange) Write(data []byte) (int, error) {
-	if x.status == 0 {
-		x.status = http.StatusOK
-	}
-	if room := x.keep - len(x.kept); room > 0 {
-		x.kept = append(x.kept, data[:min(len(data), room)]...)
-	}
-	defer x.limitWrite()()
+	room := max(0, x.keep-len(x.kept))
+	x.kept = append(x.kept, data[:min(len(data), room)]...)
+	x.beginWrite()
+	defer x.endWrite()
 	return x.writer.Write(data)
 }
 
@@ -113,44 +101,30 @@ func (x *Exchange) Flush() { _ = x.FlushError() } // a client that is gone needs
 
 // FlushError is Flush for http.ResponseController.
 func (x *Exchange) FlushError() error {
-	defer x.limitWrite()()
+	x.beginWrite()
+	defer x.endWrite()
 	return x.controller.Flush()
 }
 
-// limitWrite begins the time for taking what is written now; what it returns ends it.
-// Over HTTP/2, time that is up ends an answer even when nothing is being written.
-func (x *Exchange) limitWrite() (end func()) {
-	x.begun = true
-	if x.writeTimeout == 0 {
-		return noLimit
+// beginWrite begins the time for taking what is written now.
+func (x *Exchange) beginWrite() {
+	x.status = cmp.Or(x.status, http.StatusOK)
+	if x.writeTimeout > 0 {
+		_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // fails only for writers that are not net/http's
 	}
-	x.extendWrite()
-	if !x.http2 {
-		return noLimit
-	}
-	return func() { _ = x.controller.SetWriteDeadline(time.Time{}) }
 }
 
-func noLimit() {}
-
-// extendWrite sets the write deadline. Over HTTP/1.1, where nothing ends it, one that was set
-// a moment ago stays: to set it costs more than to write a small piece.
-func (x *Exchange) extendWrite() {
-	const nearly = 16 // a sixteenth of the time may be missing
-	until := time.Now().Add(x.writeTimeout)
-	if !x.http2 && until.Sub(x.writeUntil) < x.writeTimeout/nearly {
-		return
+// endWrite ends it: over HTTP/2, time that is up ends an answer even when nothing is being written.
+func (x *Exchange) endWrite() {
+	if x.writeTimeout > 0 {
+		_ = x.controller.SetWriteDeadline(time.Time{})
 	}
-	x.writeUntil = until
-	_ = x.controller.SetWriteDeadline(until) // fails only for writers that are not net/http's
 }
 
 // Hijack gives the connection away, and with it all limits.
 func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	x.begun, x.hijacked, x.status = true, true, http.StatusSwitchingProtocols
-	if x.writeTimeout > 0 {
-		_ = x.controller.SetWriteDeadline(time.Time{})
-	}
+	x.status = http.StatusSwitchingProtocols
+	x.endWrite()
 	return x.controller.Hijack()
 }
 
@@ -187,19 +161,12 @@ func (x *Exchange) InterruptBody() error {
 	return x.controller.SetReadDeadline(time.Unix(1, 0))
 }
 
-// DrainBody reads what is left of the body.
-func (x *Exchange) DrainBody() error {
-	_, err := io.Copy(io.Discard, bodyReader{x})
-	return err
-}
-
 // end is called when the handler returns. After that nothing may touch the request any
 // more, and a transport may still be reading. What is left of the answer is for net/http
 // to write, and has its time too.
 func (x *Exchange) end() {
-	if !x.hijacked && x.writeTimeout > 0 {
-		x.begun = true
-		x.extendWrite()
+	if x.status != http.StatusSwitchingProtocols {
+		x.beginWrite()
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -27,7 +27,7 @@ func TestBodyReadAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-		x, request := newExchange(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")), 0, 0)
+		x, request := newExchange(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")), 0)
 		x.LimitBody(time.Minute)
 		if late {
 			x.end()

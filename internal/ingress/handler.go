@@ -19,6 +19,14 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
+// ViaHeader names the adapters that a request has passed through, by Config.ID, as Via does
+// with proxies (RFC 9110 section 7.6.3). Via itself may change how servers answer.
+const ViaHeader = "X-V1adapter-Via"
+
+// ViaQuestion is the value of ViaHeader with which "check" asks whether it is an adapter that
+// answers: one sets the header in its answer.
+const ViaQuestion = "?"
+
 // Config says how requests come in.
 type Config struct {
 	// Forwarding decides which proxies are believed, and what ZITADEL is told.
@@ -56,7 +64,7 @@ func New(config Config, next http.Handler) (*Handler, error) {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, request := newExchange(w, r, h.config.WriteTimeout, 0)
+	x, request := newExchange(w, r, h.config.WriteTimeout)
 	defer x.end()
 	defer h.recoverPanic(x, request)
 	if r.Header[ViaHeader] != nil && !h.passes(x, request) {
@@ -65,6 +73,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.config.Forwarding.Apply(request)
 	keepWebSocket(request.Header)
 	h.next.ServeHTTP(x, request)
+}
+
+// passes reports whether a request may go on, and answers it if not: it has been here
+// before, and would go round until memory or ports were exhausted. The id is random, so
+// that no client can have other clients' requests taken for that.
+func (h *Handler) passes(x *Exchange, r *http.Request) bool {
+	via := strings.Join(r.Header[ViaHeader], ",")
+	switch {
+	case via == ViaQuestion:
+		x.Header()[ViaHeader] = []string{"1"}
+	case h.config.ID != "" && strings.Contains(via, h.config.ID):
+		h.config.Refusals.Add(refusals.Loop, r.RemoteAddr, "upstream.url leads back to this adapter: set it to ZITADEL's own address")
+		loop := rpcstatus.New(connect.CodeInternal, "loop detected: the upstream of this adapter leads back to it")
+		loop.HTTPStatus = http.StatusLoopDetected
+		rpcstatus.Write(x, r, loop)
+		return false
+	}
+	return true
 }
 
 // recoverPanic, deferred, lets a panic cost no more than its own request: code 13 in
@@ -87,7 +113,7 @@ func (h *Handler) recoverPanic(x *Exchange, r *http.Request) {
 	if h.config.OnPanic != nil {
 		h.config.OnPanic()
 	}
-	if x.begun {
+	if x.Status() != 0 {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // same
 	}
 	rpcstatus.Write(x, r, rpcstatus.New(connect.CodeInternal, "internal error"))

@@ -10,10 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/http/httpguts"
 
 	"zitadel-v1-adapter/internal/ingress"
@@ -126,24 +129,37 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
 	default:
 		isWhole = false // until it is
-		isWhole = h.proxyTo(host, x, r)
+		isWhole = h.proxyTo(&response{Exchange: x, request: r, host: host})
 	}
 }
 
-// proxying is what rewrite and fail need of a request, and httputil.ReverseProxy does
-// not pass on.
-type proxying struct {
-	host     string
-	exchange *ingress.Exchange
-	trailer  http.Header // filled when the body has ended
+// noteAnswer tells a request's span why it was answered badly: with this HTTP status, or not to
+// the end. ZITADEL broke off then, or the client left.
+func noteAnswer(ctx context.Context, httpStatus int, isWhole bool) {
+	span := trace.SpanFromContext(ctx)
+	switch {
+	case !span.IsRecording():
+	case !isWhole: // otelhttp notes nothing of a handler that panics
+		if httpStatus != 0 {
+			span.SetAttributes(semconv.HTTPResponseStatusCode(httpStatus))
+		}
+		tracing.Fail(span, "cut")
+	case httpStatus >= http.StatusInternalServerError:
+		tracing.Fail(span, strconv.Itoa(httpStatus))
+	}
 }
 
-type proxyingKey struct{}
+// responseKey is the context's key of the *response, which httputil.ReverseProxy does not pass on.
+type responseKey struct{}
+
+func responseOf(ctx context.Context) *response {
+	w, _ := ctx.Value(responseKey{}).(*response)
+	return w
+}
 
 // proxyTo lets ZITADEL answer, and reports whether the answer is whole.
-func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) (isWhole bool) {
-	r = r.WithContext(context.WithValue(r.Context(), proxyingKey{}, proxying{host, x, r.Trailer}))
-	out := &response{Exchange: x, request: r}
+func (h *Handler) proxyTo(w *response) (isWhole bool) {
+	r := w.request
 	defer func() {
 		recovered := recover()
 		if recovered == nil {
@@ -152,14 +168,14 @@ func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) (is
 		// The upstream went away in the middle of its answer, or the client did.
 		// A gRPC stream can still say so; everything else can only be cut.
 		if recovered != http.ErrAbortHandler || !rpcstatus.IsGRPC(r) { //nolint:errorlint // documented as this very value
-			out.hangUp()
+			w.hangUp()
 			panic(recovered) //nolint:forbidigo // net/http's way to cut an answer
 		}
-		x.Header().Set(http.TrailerPrefix+"Grpc-Status", "14")
-		x.Header().Set(http.TrailerPrefix+"Grpc-Message", "the connection to ZITADEL was lost")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "14")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Message", "the connection to ZITADEL was lost")
 	}()
-	h.proxy.ServeHTTP(out, r)
-	out.finish()
+	h.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), responseKey{}, w)))
+	w.finish()
 	return true
 }
 
@@ -169,28 +185,27 @@ func (h *Handler) proxyTo(host string, x *ingress.Exchange, r *http.Request) (is
 type roundTripper struct{ *Handler }
 
 func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
-	through, _ := request.Context().Value(proxyingKey{}).(proxying)
+	w := responseOf(request.Context())
 	// The values come after the body: a copy of the map, which ReverseProxy and otelhttp
 	// made, would never see them.
-	request.Trailer = through.trailer
+	request.Trailer = w.request.Trailer
 	if request.ProtoMajor != 2 || !rpcstatus.IsGRPC(request) && !strings.HasPrefix(request.Header.Get("Content-Type"), "application/connect+") {
 		return t.http1.RoundTrip(request)
 	}
-	if through.exchange != nil && request.Body != nil {
-		request.Body = interruptible{request.Body, through.exchange}
+	if request.Body != nil {
+		request.Body = interruptible{request.Body, w.Exchange}
 	}
 	return t.http2.RoundTrip(request)
 }
 
 // fail answers a request that ZITADEL did not.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	through, _ := r.Context().Value(proxyingKey{}).(proxying)
 	var refusal *rpcstatus.Status
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case r.Context().Err() != nil:
 		refusal = rpcstatus.New(connect.CodeCanceled, context.Canceled.Error())
-	case through.exchange != nil && through.exchange.Body().Broken:
+	case responseOf(r.Context()).Body().Broken:
 		refusal = rpcstatus.New(connect.CodeInvalidArgument, "the request's body cannot be read")
 	case isNet && timeout.Timeout() && !upstream.IsDial(err):
 		refusal = rpcstatus.New(connect.CodeDeadlineExceeded, "ZITADEL did not answer in time")

@@ -28,6 +28,7 @@ type response struct {
 	*ingress.Exchange
 
 	request    *http.Request
+	host       string // under which ZITADEL is asked
 	headOnly   bool
 	fullDuplex bool
 }
@@ -83,7 +84,7 @@ func (w *response) finish() {
 	if remains(body) {
 		_ = w.FlushError()
 		listener.ConnOf(w.request.Context()).HangUp()
-		err := w.DrainBody()
+		_, err := io.Copy(io.Discard, w.request.Body)
 		cut = err != nil && !errors.Is(err, io.ErrUnexpectedEOF)
 	}
 	if cut {

@@ -15,9 +15,8 @@ import (
 // headers out; what else it changed is put back.
 func (h *Handler) rewrite(request *httputil.ProxyRequest) {
 	in, out := request.In, request.Out
-	through, _ := in.Context().Value(proxyingKey{}).(proxying)
-	out.Host = through.host
-	out.URL = targetURL(h.upstream.Base(), through.host, in)
+	out.Host = responseOf(in.Context()).host
+	out.URL = targetURL(h.upstream.Base(), out.Host, in)
 	for _, name := range forwarded.Headers() {
 		if values := in.Header[name]; values != nil {
 			out.Header[name] = values

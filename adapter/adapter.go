@@ -4,7 +4,7 @@
 //
 // Package v1wire reads requests and writes answers (rest.go and grpc.go call it). A v1 method
 // is data in a file of its own (method.go says which). Between them stands the call (call.go)
-// with v1's organization rule (organization.go); status.go and details.go map v2's answer back.
+// with v1's organization rule (organization.go); status.go maps v2's answer back.
 package adapter
 
 import (
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -138,16 +139,11 @@ type Adapter struct {
 	restCORS   *crossorigin.Policy
 	webCORS    *crossorigin.Policy
 	deprecated *deprecation
-	log        *slog.Logger
 	identities *identityCache
 	rates      *ingress.Rates
 	inFlight   ingress.Slots
 	largeBody  ingress.Slots
 	shadow     *shadowMode
-	// What never changes is made once: the status of a call that has no answer yet, and
-	// the value of X-Robots-Tag.
-	internalError *rpcstatus.Status
-	noRobots      []string
 	// nobody is a random text that ZITADEL knows neither as a token nor as an organization's id.
 	nobody string
 }
@@ -159,37 +155,30 @@ const grpcWebMaxAge = 10 * time.Minute
 // New checks config and makes an Adapter. The error has a line for each mistake, with the
 // configuration key, its value, and what would be right.
 func New(config Config) (*Adapter, error) {
-	rates, err := ingress.NewRates(config.Limits.CallerRate, config.Limits.CallerBurst)
+	rates, ratesErr := ingress.NewRates(config.Limits.CallerRate, config.Limits.CallerBurst)
 	deprecated, deprecationErr := newDeprecation(config.Deprecation)
-	if err = errors.Join(config.validate(), err, deprecationErr); err != nil {
+	identities, identitiesErr := newIdentityCache()
+	if err := errors.Join(config.validate(), ratesErr, deprecationErr, identitiesErr); err != nil {
 		return nil, err
 	}
-	identities, err := newIdentityCache()
-	if err != nil {
-		return nil, err
-	}
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &Adapter{
-		config:        config,
-		procedures:    map[string]*Method{},
-		patterns:      map[string]*Method{},
-		router:        echo.New(),
-		restCORS:      crossorigin.New(0, deprecated.headers()...),
-		webCORS:       crossorigin.New(grpcWebMaxAge, deprecated.headers()...),
-		deprecated:    deprecated,
-		log:           log,
-		identities:    identities,
-		rates:         rates,
-		inFlight:      ingress.Slots{Limit: int64(config.Limits.CallsInFlight)},
-		largeBody:     ingress.Slots{Limit: largeBodies},
-		internalError: rpcstatus.New(connect.CodeInternal, "internal error"),
-		noRobots:      []string{"none"},
-		nobody:        rand.Text(),
+		config:     config,
+		procedures: map[string]*Method{},
+		patterns:   map[string]*Method{},
+		router:     echo.New(),
+		restCORS:   crossorigin.New(0, deprecated.headers()...),
+		webCORS:    crossorigin.New(grpcWebMaxAge, deprecated.headers()...),
+		deprecated: deprecated,
+		identities: identities,
+		rates:      rates,
+		inFlight:   ingress.Slots{Limit: int64(config.Limits.CallsInFlight)},
+		largeBody:  ingress.Slots{Limit: largeBodies},
+		shadow:     newShadowMode(config, identities),
+		nobody:     rand.Text(),
 	}
-	a.shadow = newShadowMode(config, identities, log)
 	for _, m := range Methods() {
 		a.procedures[m.Procedure], a.patterns[m.Pattern] = &m, &m
 		a.router.POST(m.Pattern, func(echo.Context) error { return nil }) // it says which method, and no more
@@ -199,25 +188,19 @@ func New(config Config) (*Adapter, error) {
 
 func (config Config) validate() error {
 	var mistakes []error
-	if config.ZITADEL == nil {
-		mistakes = append(mistakes, errors.New("adapter: Config.ZITADEL is nil"))
+	addf := func(wrong bool, format string, args ...any) {
+		if wrong {
+			mistakes = append(mistakes, fmt.Errorf(format, args...))
+		}
 	}
-	if config.OrgScope != OrgScopeStrict && config.OrgScope != OrgScopeOff {
-		mistakes = append(mistakes, fmt.Errorf("orgScope: %q: use %q or %q", config.OrgScope, OrgScopeStrict, OrgScopeOff))
-	}
-	if config.Timeout <= 0 {
-		mistakes = append(mistakes, fmt.Errorf("upstream.timeout: %v: use a duration above 0, such as 1m", config.Timeout))
-	}
-	if config.Limits.CallsInFlight < 0 {
-		mistakes = append(mistakes, fmt.Errorf("limits.callsInFlight: %d: use a number such as 1000, or 0 for no limit", config.Limits.CallsInFlight))
-	}
-	if config.Limits.BodyTimeout <= 0 {
-		mistakes = append(mistakes, fmt.Errorf("limits.bodyTimeout: %v: use a duration above 0, such as 30s", config.Limits.BodyTimeout))
-	}
-	mistakes = append(mistakes, config.Rollout.validate())
-	if config.Rollout < RolloutAll && config.Passthrough == nil {
-		mistakes = append(mistakes, fmt.Errorf("rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout))
-	}
+	addf(config.ZITADEL == nil, "adapter: Config.ZITADEL is nil")
+	addf(config.OrgScope != OrgScopeStrict && config.OrgScope != OrgScopeOff, "orgScope: %q: use %q or %q", config.OrgScope, OrgScopeStrict, OrgScopeOff)
+	addf(config.Timeout <= 0, "upstream.timeout: %v: use a duration above 0, such as 1m", config.Timeout)
+	addf(config.Limits.CallsInFlight < 0, "limits.callsInFlight: %d: use a number such as 1000, or 0 for no limit", config.Limits.CallsInFlight)
+	addf(config.Limits.BodyTimeout <= 0, "limits.bodyTimeout: %v: use a duration above 0, such as 30s", config.Limits.BodyTimeout)
+	addf(config.Rollout < 0 || config.Rollout > RolloutAll, "rollout.percent: %d: use a whole number from 0 (none is translated) to 100 (all are)", config.Rollout)
+	addf(config.Rollout < RolloutAll && config.Passthrough == nil,
+		"rollout.percent: %d: the other calls go to native v1 by passthrough: use 100, or passthrough.enabled: true", config.Rollout)
 	return errors.Join(mistakes...)
 }
 
@@ -258,7 +241,7 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func redirect(w http.ResponseWriter, r *http.Request, path string) {
 	to := *r.URL
 	to.Path = path
-	w.Header()["Location"] = []string{to.String()}
+	w.Header().Set("Location", to.String())
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 
@@ -280,11 +263,12 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 		return
 	}
 	if !a.config.Rollout.translates(called.userID) {
-		event := a.newEvent(protocolREST, called.method, r)
-		a.serveNative(x, r, &shadowCall{event: event, method: called.method, called: called}, called.userID)
+		c := a.newCall(protocolREST, called.method, r)
+		c.event.UserID = called.userID
+		a.serveNative(x, r, c)
 		return
 	}
-	x.Header()["X-Robots-Tag"] = a.noRobots
+	x.Header().Set("X-Robots-Tag", "none")
 	if !called.isREST && crossorigin.IsGRPCWebPreflight(r) {
 		a.webCORS.Allow(x, r)
 		x.WriteHeader(http.StatusNoContent)
@@ -295,75 +279,67 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 }
 
 // serveNative lets native v1 answer a call for a user whom the rollout has not reached.
-func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, s *shadowCall, userID string) {
-	m, event := s.method, s.event
-	event.Route, event.UserID, event.Organization = RouteNative, userID, event.organization
-	if identity, known := a.identities.identity(event.token); known {
-		event.Caller = identity.UserID
-	}
-	if r.Method != http.MethodPost || m == nil { // no call
+func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, c *call) {
+	c.event.Route, c.event.Organization = RouteNative, c.namedOrganization
+	c.event.Caller, _ = a.knownCaller(c)
+	if r.Method != http.MethodPost || c.method == nil { // no call
 		a.config.Passthrough.ServeHTTP(x, r)
 		return
 	}
-	event.beginTrace(r.Context(), m)
+	c.beginTrace(r.Context())
 	defer func() {
-		event.Code = nativeCode(x)
-		a.end(r.Context(), event, x.Status())
+		c.event.Code = nativeCode(x)
+		a.end(r.Context(), c, x.Status())
 	}()
 	if a.config.Identify {
-		a.identify(r.Context(), event)
+		a.identify(r.Context(), c)
 	}
-	if event.status = a.deprecationRefusal(r.Context(), m, event); event.status != nil {
-		rpcstatus.Write(x, r, event.status)
+	if c.refusal = a.deprecationRefusal(r.Context(), c); c.refusal != nil {
+		rpcstatus.Write(x, r, c.refusal)
 		return
 	}
-	if r.Header["Origin"] != nil {
-		a.deprecated.expose(x.Header())
+	if names := a.deprecated.headers(); names != nil && r.Header["Origin"] != nil {
+		x.Header().Add("Access-Control-Expose-Headers", strings.Join(names, ", "))
 	}
 	if !a.config.Shadow {
 		a.config.Passthrough.ServeHTTP(x, r)
 		return
 	}
-	a.config.Passthrough.ServeHTTP(x, s.observe(x, r))
-	a.shadow.judge(r, x, s)
+	a.config.Passthrough.ServeHTTP(x, observe(x, r, c))
+	a.shadow.judge(r.Context(), x, c)
 }
 
-// deprecationRefusal refuses a call because of a brownout, or because the method's time is over. If
-// that depends on the caller, and the caller is not known yet, ZITADEL is asked; a caller whom
-// ZITADEL does not name is not refused here.
-func (a *Adapter) deprecationRefusal(ctx context.Context, m *Method, event *Event) *rpcstatus.Status {
-	now := time.Now()
-	if !a.deprecated.isDue(now) {
-		return nil
-	}
-	if !a.deprecated.needsCaller(now) {
-		return a.deprecated.refusal(now, m.Name(), "")
-	}
-	if a.identify(ctx, event); event.Caller == "" {
-		return nil
-	}
-	return a.deprecated.refusal(now, m.Name(), event.Caller)
+// deprecationRefusal refuses a call because of a brownout, or because the method's time is over.
+func (a *Adapter) deprecationRefusal(ctx context.Context, c *call) *rpcstatus.Status {
+	return a.deprecated.refusal(time.Now(), c.method.Name(), func() string {
+		a.identify(ctx, c)
+		return c.event.Caller
+	})
 }
 
-// identify sets event's Caller. It asks ZITADEL, once for each token, whose token it is, and once
-// a minute for a token that ZITADEL refuses. Caller stays "" if ZITADEL does not say.
-func (a *Adapter) identify(ctx context.Context, event *Event) {
-	if identity, known := a.identities.identity(event.token); known {
-		event.Caller = identity.UserID
+// knownCaller is whose token a call has, if that is remembered.
+func (a *Adapter) knownCaller(c *call) (userID string, known bool) {
+	identity, known := a.identities.identity(c.token)
+	return identity.UserID, known
+}
+
+// identify sets the event's Caller. It asks ZITADEL, once for each token, whose token it is, and
+// once a minute for a token that ZITADEL refuses. Caller stays "" if ZITADEL does not say.
+func (a *Adapter) identify(ctx context.Context, c *call) {
+	userID, known := a.knownCaller(c)
+	if known || a.identities.isRefused(c.token) {
+		c.event.Caller = userID
 		return
 	}
-	if a.identities.isRefused(event.token) {
-		return
-	}
-	caller := event.caller
+	caller := c.caller
 	caller.Deadline = time.Now().Add(a.config.Timeout)
 	identity, err := a.config.ZITADEL.Identify(ctx, caller)
 	switch {
 	case err == nil && identity.UserID != "":
-		a.identities.keepIdentity(event.token, identity)
-		event.Caller = identity.UserID
+		a.identities.keepIdentity(c.token, identity)
+		c.event.Caller = identity.UserID
 	case err != nil && isTokenRefusal(err):
-		a.identities.keepRefusal(event.token)
+		a.identities.keepRefusal(c.token)
 	}
 }
 
@@ -371,11 +347,4 @@ func (a *Adapter) identify(ctx context.Context, event *Event) {
 func isTokenRefusal(err error) bool {
 	refusal := statusOf(err)
 	return refusal.Code == connect.CodeUnauthenticated && refusal.Cause == nil
-}
-
-// overloaded refuses a call because the adapter has too much to do.
-func overloaded() *rpcstatus.Status {
-	s := rpcstatus.New(connect.CodeUnavailable, "too many calls at once, try again later")
-	s.RetryAfter, s.Cause = time.Second, errShed
-	return s
 }

@@ -39,17 +39,16 @@ func BenchmarkOrganizationRule(b *testing.B) {
 			a := newBenchmarked(b)
 			caller := v2client.NewCaller("localhost", http.Header{"Authorization": {"Bearer abcdefghijklmnopqrstuvwxyz"}, "X-Zitadel-Orgid": {"1001"}})
 			token := hashToken(caller)
-			request := &initialPassword{}
-			request.UserId, request.Password = benchmarkedUser, "Sup3rPassw0rd!"
+			method := setHumanInitialPassword()
+			request := method.newRequest(benchmarkedUser, "Sup3rPassw0rd!")
 			b.ReportAllocs()
 			for b.Loop() {
 				if each == "cold" {
-					a.identities.callers.Purge()
-					a.identities.organizations.Purge()
+					a.identities.entries.Purge()
 				}
 				c := call{reads: a.config.ZITADEL, write: func(ctx context.Context) (*objectv2.Details, error) {
-					return request.execute(ctx, a.config.ZITADEL, caller)
-				}, identities: a.identities, event: new(Event), caller: caller, token: token, request: request}
+					return method.execute(ctx, a.config.ZITADEL, caller, request)
+				}, identities: a.identities, caller: caller, token: token, method: &method, request: request}
 				if _, err := c.inOrganization(b.Context()); err != nil {
 					b.Fatal(err)
 				}

@@ -2,9 +2,13 @@ package adapter
 
 import (
 	"io"
+	"net/http"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
 // v1 takes messages of up to 4 MiB. No useful one is longer than a kilobyte, but many large
@@ -17,33 +21,31 @@ const (
 
 // meteredBody is a request's body that accounts for what the request holds of it in memory.
 type meteredBody struct {
-	from    io.Reader
+	io.Reader
+
 	slots   *ingress.Slots // for large bodies
 	bytes   int
 	hasSlot bool
 }
 
-func (b *meteredBody) Read(into []byte) (int, error) { return b.account(b.from.Read(into)) }
-
-// Unpacked implements [v1wire.Body].
-func (b *meteredBody) Unpacked(from io.Reader) io.Reader { return unpackedBody{b, from} }
-
-type unpackedBody struct {
-	body *meteredBody
-	from io.Reader
+func newMeteredBody(from io.Reader, slots *ingress.Slots) *meteredBody {
+	b := &meteredBody{slots: slots}
+	b.Reader = b.Unpacked(from)
+	return b
 }
 
-func (u unpackedBody) Read(into []byte) (int, error) { return u.body.account(u.from.Read(into)) }
+// Unpacked implements [v1wire.Body].
+func (b *meteredBody) Unpacked(from io.Reader) io.Reader { return io.TeeReader(from, b) }
 
-// account takes a slot when the body turns out to be a large one.
-func (b *meteredBody) account(n int, err error) (int, error) {
-	b.bytes += n
+// Write accounts for what has been read. It takes a slot when the body turns out to be a large one.
+func (b *meteredBody) Write(data []byte) (int, error) {
+	b.bytes += len(data)
 	if b.bytes > smallBodyBytes && !b.hasSlot {
 		if b.hasSlot = b.slots.Take(); !b.hasSlot {
-			return n, overloaded()
+			return len(data), overloaded()
 		}
 	}
-	return n, err
+	return len(data), nil
 }
 
 // release gives the slot back when nothing is in memory any more.
@@ -53,13 +55,29 @@ func (b *meteredBody) release() {
 	}
 }
 
+// overloaded refuses a call because the adapter has too much to do.
+func overloaded() *rpcstatus.Status {
+	s := rpcstatus.New(connect.CodeUnavailable, "too many calls at once, try again later")
+	s.RetryAfter, s.Cause = time.Second, errShed
+	return s
+}
+
 // limitBody sets the body's deadline: the client's timeout and 500 ms, as v1's gateway waits
 // for the body too. The answer to a client that is still sending would come with
 // a connection that is closed, or over HTTP/2 a stream that is reset, and many then tell
 // only of that.
 func (a *Adapter) limitBody(x *ingress.Exchange, timeout time.Duration) {
+	const late = 500 * time.Millisecond
 	most := a.config.Limits.BodyTimeout
-	x.LimitBody(min(min(timeout, most)+lateBody, most)) // timeout+lateBody may be more than there is
+	x.LimitBody(min(min(timeout, most)+late, most)) // timeout+late may be more than there is
 }
 
-const lateBody = 500 * time.Millisecond
+// replay is r with a body that begins with what has been read of it.
+func replay(r *http.Request, begin io.Reader) *http.Request {
+	replayed := *r
+	replayed.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(begin, r.Body), r.Body}
+	return &replayed
+}

@@ -1,7 +1,9 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
@@ -15,12 +17,20 @@ import (
 
 // call is one v1 call, whatever protocol it came in.
 type call struct {
+	event  Event
+	method *Method // nil: v1 has no such method
+	caller v2client.Caller
+	token  tokenHash
+	// What the client says besides: the organization of its x-zitadel-orgid header, and the
+	// languages that it accepts.
+	namedOrganization, languages string
+	// rejected is why the headers, or in shadow mode also the body, are no call's. hostRefusal
+	// is why its host is not one.
+	rejected, hostRefusal *rpcstatus.Status
+	request               request // nil until it is read
+
 	reads      Reads
 	identities *identityCache
-	event      *Event
-	caller     v2client.Caller
-	token      tokenHash
-	request    request
 	// write makes the call's one write. Shadow mode's makes none.
 	write func(context.Context) (*objectv2.Details, error)
 	// identity is the caller's, as far as it is known, and grant what it may do in the
@@ -28,52 +38,68 @@ type call struct {
 	identity v2client.Identity
 	grant    v2client.Grant
 	asked    bool
+
+	refusal            *rpcstatus.Status // that the client gets; nil: success
+	actualOrganization string            // the user's, if it is not the one remembered
 }
 
-// run answers a v1 call and notes in event what became of it. It gives up, with
-// v1's words, when ctx or the upstream timeout ends.
-func (a *Adapter) run(ctx context.Context, m *Method, request request, event *Event) (response, *rpcstatus.Status) {
-	event.UserID, event.Organization = request.userID(), event.organization
-	refusal := a.deprecationRefusal(ctx, m, event)
-	var details *objectv2.Details
-	if refusal == nil {
-		caller := event.caller
-		caller.Deadline = time.Now().Add(a.config.Timeout)
-		details, refusal = a.execute(ctx, caller, request, event)
+// newCall begins a call, which counts as broken down until it is answered: a panic leaves it so.
+func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
+	header := r.Header
+	if protocol == protocolREST {
+		header = v1wire.RESTMetadata(header)
 	}
-	event.status = refusal
-	if refusal != nil {
+	c := &call{
+		event: Event{
+			Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
+			UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
+			// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
+			Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
+		},
+		method: m, namedOrganization: first(header, "X-Zitadel-Orgid"), languages: header.Get("Accept-Language"),
+		hostRefusal: hostRefusal(protocol, r.Host, first(header, "Host")),
+		reads:       a.config.ZITADEL, identities: a.identities,
+		refusal: rpcstatus.New(connect.CodeInternal, "internal error"),
+	}
+	if m != nil {
+		c.event.Method = m.Name()
+	}
+	c.caller = a.newCaller(r.Host, header)
+	c.caller.RequestID, c.caller.Attempts = c.event.RequestID, &c.event.Upstream
+	c.token = hashToken(c.caller)
+	c.write = func(ctx context.Context) (*objectv2.Details, error) {
+		return m.execute(ctx, a.config.ZITADEL, c.caller, c.request)
+	}
+	return c
+}
+
+// run answers a call whose request has been read. It gives up, with v1's words, when ctx or the
+// upstream timeout ends.
+func (a *Adapter) run(ctx context.Context, c *call) (response, *rpcstatus.Status) {
+	c.event.UserID, c.event.Organization = c.request.GetUserId(), c.namedOrganization
+	if refusal := a.deprecationRefusal(ctx, c); refusal != nil {
 		return nil, refusal
 	}
-	return m.newResponse(objectDetails(details)), nil
-}
-
-func (a *Adapter) execute(ctx context.Context, caller v2client.Caller, request request, event *Event) (*objectv2.Details, *rpcstatus.Status) {
 	if late := v1wire.ContextStatus(ctx); late != nil { // as v1: no look at anything once it is too late
 		return nil, late
 	}
-	if refusal := a.admit(caller); refusal != nil {
+	c.caller.Deadline = time.Now().Add(a.config.Timeout)
+	if refusal := a.admit(c.caller); refusal != nil {
 		return nil, refusal
 	}
 	defer a.inFlight.Free()
-	if refusal := event.hostRefusal(); refusal != nil {
-		return nil, refusal
+	if c.hostRefusal != nil {
+		return nil, c.hostRefusal
 	}
-	request.setUserID(bounded(request.userID()))
-	c := call{
-		reads: a.config.ZITADEL, identities: a.identities, event: event, caller: caller, token: event.token, request: request,
-		write: func(ctx context.Context) (*objectv2.Details, error) {
-			return request.execute(ctx, a.config.ZITADEL, caller)
-		},
-	}
+	setUserID(c.request, bounded(c.request.GetUserId()))
 	if a.config.OrgScope == OrgScopeOff && a.config.Identify {
-		a.identify(ctx, event)
+		a.identify(ctx, c)
 	}
 	details, err := c.translate(ctx, a.config.OrgScope)
 	if err != nil {
-		return nil, a.localized(ctx, caller, event.language, statusOf(err))
+		return nil, a.localized(ctx, c, statusOf(err))
 	}
-	return details, nil
+	return c.method.newResponse(objectDetails(details)), nil
 }
 
 // translate makes the v2 calls of c, and keeps to v1's organization unless scope says
@@ -123,11 +149,8 @@ func bounded(userID string) string {
 // it can only see whether there is an Authorization header, not whether the
 // token is good, before it refuses an invalid request.
 func (c *call) unscoped(ctx context.Context) (*objectv2.Details, error) {
-	if invalid := c.request.validate(); invalid != nil {
-		if missing := c.checkAuthorization(); missing != nil {
-			return nil, missing
-		}
-		return nil, invalid
+	if invalid := c.method.validate(c.request); invalid != nil {
+		return nil, cmp.Or(c.checkAuthorization(), invalid)
 	}
 	details, err := c.write(ctx)
 	if err == nil {

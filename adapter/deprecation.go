@@ -57,9 +57,9 @@ func (d Deprecation) validate() error {
 			mistakes = append(mistakes, fmt.Errorf("deprecation."+format, args...))
 		}
 	}
-	silent := d.Since.IsZero()
-	addf(silent && !d.Sunset.IsZero(), "sunset: %s: set deprecation.since too, the date since when v1 is deprecated", d.Sunset.Format(time.RFC3339))
-	addf(!silent && !d.Sunset.IsZero() && d.Sunset.Before(d.Since), "sunset: %s: use a time after deprecation.since, %s", d.Sunset.Format(time.RFC3339), d.Since.Format(time.RFC3339))
+	silent, sunset := d.Since.IsZero(), d.Sunset.Format(time.RFC3339)
+	addf(silent && !d.Sunset.IsZero(), "sunset: %s: set deprecation.since too, the date since when v1 is deprecated", sunset)
+	addf(!silent && !d.Sunset.IsZero() && d.Sunset.Before(d.Since), "sunset: %s: use a time after deprecation.since, %s", sunset, d.Since.Format(time.RFC3339))
 	for _, link := range d.links() {
 		address, err := url.Parse(link.to)
 		addf(err != nil || !address.IsAbs() || strings.ContainsAny(link.to, "<>\" \t\r\n"), "%s: %q: use the address of a page, such as https://example.com/v1-ends", link.key, link.to)
@@ -92,34 +92,29 @@ type deprecation struct {
 // newDeprecation checks what is configured. The error names the configuration keys.
 func newDeprecation(d Deprecation) (*deprecation, error) {
 	schedule, err := NewSchedule(d.Brownouts)
-	if err = errors.Join(d.validate(), err); err != nil {
-		return nil, err
+	if err = errors.Join(d.validate(), err); err != nil || d.Since.IsZero() {
+		return &deprecation{Deprecation: d, schedule: schedule}, err
 	}
-	made := &deprecation{Deprecation: d, schedule: schedule}
-	if d.Since.IsZero() {
-		return made, nil
-	}
-	made.fields = http.Header{"Deprecation": {"@" + strconv.FormatInt(d.Since.Unix(), 10)}}
-	until := ""
+	fields, until := http.Header{"Deprecation": {"@" + strconv.FormatInt(d.Since.Unix(), 10)}}, ""
 	if !d.Sunset.IsZero() {
-		made.fields["Sunset"] = []string{d.Sunset.UTC().Format(http.TimeFormat)}
+		fields.Set("Sunset", d.Sunset.UTC().Format(http.TimeFormat))
 		until = ", and ends on " + d.Sunset.UTC().Format(time.DateOnly)
 	}
 	for _, each := range d.links() {
-		made.fields["Link"] = append(made.fields["Link"], "<"+each.to+`>; rel="`+each.relation+`"`)
+		fields.Add("Link", "<"+each.to+`>; rel="`+each.relation+`"`)
 	}
 	// RFC 7234 section 5.5.7: 299 is a persistent warning.
-	made.fields["Warning"] = []string{`299 - "This method of ZITADEL's API v1 is deprecated` + until + `: ` + d.instead() + `"`}
-	return made, nil
+	fields.Set("Warning", `299 - "This method of ZITADEL's API v1 is deprecated`+until+`: `+d.instead()+`"`)
+	return &deprecation{Deprecation: d, schedule: schedule, fields: fields}, nil
 }
 
 // instead says what callers should do.
 func (d Deprecation) instead() string {
 	where := cmp.Or(d.SuccessorLink, d.Link)
-	if where == "" {
-		return "use SetPassword of the user service v2"
+	if where != "" {
+		where = ", see " + where
 	}
-	return "use SetPassword of the user service v2, see " + where
+	return "use SetPassword of the user service v2" + where
 }
 
 // headers are the names of those that a browser's page must be allowed to read.
@@ -130,13 +125,6 @@ func (d *deprecation) headers() []string {
 	return []string{"Deprecation", "Sunset", "Link", "Warning", "Retry-After"}
 }
 
-// expose lets a browser's page read the headers in an answer of native v1.
-func (d *deprecation) expose(header http.Header) {
-	if names := d.headers(); names != nil {
-		header.Add("Access-Control-Expose-Headers", strings.Join(names, ", "))
-	}
-}
-
 // announce adds to the headers of an answer of a v1 method.
 func (d *deprecation) announce(header http.Header) {
 	for name, values := range d.fields {
@@ -144,48 +132,43 @@ func (d *deprecation) announce(header http.Header) {
 	}
 }
 
-// isDue reports whether some calls are refused now.
-func (d *deprecation) isDue(now time.Time) bool {
-	_, brownout := d.schedule.At(now)
-	return brownout || d.isOver(now)
-}
-
-func (d *deprecation) isOver(now time.Time) bool {
-	return d.AfterSunset == AfterSunsetRefuse && !now.Before(d.Sunset)
-}
-
-// needsCaller reports whether it depends on the caller if a call is refused now.
-func (d *deprecation) needsCaller(now time.Time) bool {
-	if len(d.Exempt) > 0 {
-		return true
-	}
-	return !d.isOver(now) && (len(d.BrownoutCallers) > 0 || d.BrownoutPercent < RolloutAll)
-}
-
 // The causes of refusals.
 var (
-	errBrownout = errors.New("a brownout")
-	errSunset   = errors.New("after deprecation.sunset")
+	errBrownout = &ownRefusal{RefusedByBrownout, "a brownout"}
+	errSunset   = &ownRefusal{RefusedBySunset, "after deprecation.sunset"}
 )
 
-// refusal is that of a call at a time when isDue says so; nil if it does not concern the
-// caller, a user id that matters only if needsCaller says so.
-func (d *deprecation) refusal(now time.Time, method, userID string) *rpcstatus.Status {
-	if userID != "" && slices.Contains(d.Exempt, userID) {
+// refusal refuses a call because of a brownout, or because the method's time is over; nil lets it
+// go on. If that depends on the caller, identify is asked for the caller's user id; a caller whom
+// it does not know, "", is not refused.
+func (d *deprecation) refusal(now time.Time, method string, identify func() string) *rpcstatus.Status {
+	window, isBrownout := d.schedule.At(now)
+	isOver := d.AfterSunset == AfterSunsetRefuse && !now.Before(d.Sunset)
+	if !isBrownout && !isOver {
 		return nil
 	}
-	if d.isOver(now) {
+	isPartial := !isOver && (len(d.BrownoutCallers) > 0 || d.BrownoutPercent < RolloutAll)
+	if isPartial || len(d.Exempt) > 0 {
+		userID := identify()
+		if userID == "" || slices.Contains(d.Exempt, userID) || isPartial && !d.brownsOut(userID) {
+			return nil
+		}
+	}
+	if isOver {
 		refusal := rpcstatus.New(connect.CodeUnimplemented, method+" ended on "+d.Sunset.UTC().Format(time.DateOnly)+": "+d.instead())
 		refusal.HTTPStatus, refusal.Cause = http.StatusGone, errSunset
 		return refusal
-	}
-	window, _ := d.schedule.At(now)
-	concerned := slices.Contains(d.BrownoutCallers, userID) || len(d.BrownoutCallers) == 0 && d.BrownoutPercent.translates(userID)
-	if !concerned {
-		return nil
 	}
 	refusal := rpcstatus.New(connect.CodeUnavailable,
 		method+" is deprecated, and refused until "+window.To.UTC().Format(time.RFC3339)+" so that its callers notice: "+d.instead())
 	refusal.RetryAfter, refusal.Cause = window.To.Sub(now), errBrownout
 	return refusal
+}
+
+// brownsOut reports whether brownouts concern a caller.
+func (d *deprecation) brownsOut(userID string) bool {
+	if len(d.BrownoutCallers) > 0 {
+		return slices.Contains(d.BrownoutCallers, userID)
+	}
+	return d.BrownoutPercent.translates(userID)
 }

@@ -9,15 +9,17 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/redact"
-	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
@@ -65,17 +67,6 @@ type Event struct {
 	Duration time.Duration
 	// Upstream are the calls to ZITADEL that were made, in order.
 	Upstream []v2client.Attempt
-
-	caller             v2client.Caller
-	token              tokenHash
-	upstreamBuf        [1]v2client.Attempt // holds Upstream while it has one
-	answerID           [1]string           // RequestID, as a header's values
-	status             *rpcstatus.Status   // nil: success
-	actualOrganization string              // the user's, if it is not the one remembered
-	language           string              // the languages that the client accepts
-	organization       string              // of the x-zitadel-orgid header, as the client sent it
-	otherHost          bool                // its metadata names another host: see otherHost
-	noHost             bool                // over gRPC: see noHost
 }
 
 // The routes that a v1 call may take.
@@ -93,92 +84,67 @@ const (
 	RefusedBySunset   = "sunset" // deprecation.afterSunset
 )
 
-// The causes of the adapter's own refusals.
+// ownRefusal is the cause of one of the adapter's own refusals.
+type ownRefusal struct{ by, text string } // by is Event.RefusedBy
+
+func (o *ownRefusal) Error() string { return o.text }
+
 var (
-	errShed = errors.New("too many calls at once")
-	errRate = errors.New("too many calls with this token")
+	errShed = &ownRefusal{RefusedByShedding, "too many calls at once"}
+	errRate = &ownRefusal{RefusedByRate, "too many calls with this token"}
 )
 
 // protocolREST is Event.Protocol of REST; the others are rpcstatus.Protocols.
 const protocolREST = "rest"
 
-// newEvent begins the Event of a call, which counts as broken down until it is answered:
-// a panic leaves it so. A nil method is none.
-func (a *Adapter) newEvent(protocol string, m *Method, r *http.Request) *Event {
-	event := &Event{
-		Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
-		UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
-		// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
-		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
-		status: a.internalError,
-	}
-	event.Upstream, event.answerID[0] = event.upstreamBuf[:0], event.RequestID
-	if m != nil {
-		event.Method = m.Name()
-	}
-	header := r.Header
-	if protocol == protocolREST {
-		header = v1wire.RESTMetadata(header)
-	}
-	host := first(header, "Host")
-	event.otherHost = host != "" && !strings.EqualFold(hostName(host), hostName(r.Host))
-	event.noHost = r.Host == "" && protocol != protocolREST
-	event.language, event.organization = header.Get("Accept-Language"), first(header, "X-Zitadel-Orgid")
-	event.caller = a.newCaller(r.Host, header)
-	event.caller.RequestID, event.caller.Attempts = event.RequestID, &event.Upstream
-	event.token = hashToken(event.caller)
-	return event
-}
-
 // end is called when a call has its answer, with this HTTP status. It logs one line, tells
 // the observer, and the span.
-func (a *Adapter) end(ctx context.Context, event *Event, httpStatus int) {
-	event.Duration = time.Since(event.Started)
-	if event.Caller == "" {
-		event.Caller = a.hashedCaller(event)
+func (a *Adapter) end(ctx context.Context, c *call, httpStatus int) {
+	c.event.Duration = time.Since(c.event.Started)
+	if c.event.Caller == "" {
+		c.event.Caller = a.hashedCaller(c)
 	}
 	level := slog.LevelInfo
-	cause, failed := event.conclude(context.Cause(ctx))
-	if failed || event.actualOrganization != "" {
+	cause, failed := c.conclude(context.Cause(ctx))
+	if failed || c.actualOrganization != "" {
 		level = slog.LevelWarn
 	}
 	if a.config.Observe != nil {
-		a.config.Observe(*event)
+		a.config.Observe(c.event)
 	}
-	if a.log.Enabled(ctx, level) {
-		const most = 17 // attributes, with those that stand there only sometimes
-		a.log.LogAttrs(ctx, level, event.Method, event.appendAttributes(make([]slog.Attr, 0, most), cause)...)
-	}
-	event.endTrace(ctx, httpStatus)
+	a.config.Log.LogAttrs(ctx, level, c.event.Method, c.attributes(cause)...)
+	c.event.endTrace(ctx, httpStatus)
 }
 
 // conclude notes what became of a call: why it was refused, if there is more to that than the
 // client is told, and whether that is a failure that somebody should look at. contextCause is
 // why the call's context ended.
-func (e *Event) conclude(contextCause error) (cause error, failed bool) {
+func (c *call) conclude(contextCause error) (cause error, failed bool) {
 	switch {
-	case e.status == nil && e.Route == RouteNative: // whose code is known
+	case c.refusal == nil && c.event.Route == RouteNative: // whose code is known
 		return nil, false
-	case e.status == nil:
-		e.Code = "ok"
+	case c.refusal == nil:
+		c.event.Code = "ok"
 		return nil, false
-	case e.status.Code == connect.CodeCanceled && contextCause != nil && !errors.Is(contextCause, context.Canceled): // it was not the client who left
-		e.Code = connect.CodeUnavailable.String()
+	case c.refusal.Code == connect.CodeCanceled && contextCause != nil && !errors.Is(contextCause, context.Canceled): // it was not the client who left
+		c.event.Code = connect.CodeUnavailable.String()
 		return contextCause, true
 	}
-	e.Code, e.ErrorID, cause = e.status.Code.String(), e.status.ID, e.status.Cause
-	e.RefusedBy = refusedBy(cause)
-	return cause, cause != nil && e.status.Code != connect.CodeCanceled && (e.RefusedBy == "" || e.RefusedBy == RefusedByBreaker)
+	c.event.Code, c.event.ErrorID, cause = c.refusal.Code.String(), c.refusal.ID, c.refusal.Cause
+	c.event.RefusedBy = refusedBy(cause)
+	return cause, cause != nil && c.refusal.Code != connect.CodeCanceled && (c.event.RefusedBy == "" || c.event.RefusedBy == RefusedByBreaker)
 }
 
-// appendAttributes appends those of a call's line in the log; docs/operations.md says what
-// they mean.
-func (e *Event) appendAttributes(attributes []slog.Attr, cause error) []slog.Attr {
-	var upstream time.Duration
+// attributes are those of a call's line in the log; docs/operations.md says what they mean.
+func (c *call) attributes(cause error) []slog.Attr {
+	e, upstream, why := c.event, time.Duration(0), ""
 	for _, attempt := range e.Upstream {
 		upstream += attempt.Duration
 	}
-	attributes = append(attributes,
+	if cause != nil {
+		why = cause.Error()
+	}
+	attributes := []slog.Attr{
 		slog.String("protocol", e.Protocol),
 		slog.String("way", e.Route),
 		slog.String("code", e.Code),
@@ -192,16 +158,14 @@ func (e *Event) appendAttributes(attributes []slog.Attr, cause error) []slog.Att
 		slog.Float64("upstream_ms", milliseconds(upstream)),
 		slog.Float64("duration_ms", milliseconds(e.Duration)),
 		slog.String("request_id", e.RequestID),
-	)
+	}
 	for _, optional := range []slog.Attr{
-		slog.String("trace_id", e.TraceID), slog.String("refused_by", e.RefusedBy), slog.String("user_belongs_to", e.actualOrganization),
+		slog.String("trace_id", e.TraceID), slog.String("refused_by", e.RefusedBy),
+		slog.String("user_belongs_to", c.actualOrganization), slog.String("cause", why),
 	} {
 		if optional.Value.String() != "" {
 			attributes = append(attributes, optional)
 		}
-	}
-	if cause != nil {
-		attributes = append(attributes, slog.String("cause", cause.Error()))
 	}
 	return attributes
 }
@@ -211,54 +175,37 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // refusedBy is Event.RefusedBy of a call that failed for this cause.
 func refusedBy(cause error) string {
-	failure, _ := errors.AsType[*v2client.Error](cause)
-	switch {
-	case failure != nil && failure.Origin == v2client.OriginBreaker:
+	if own, ok := errors.AsType[*ownRefusal](cause); ok {
+		return own.by
+	}
+	if failure, ok := errors.AsType[*v2client.Error](cause); ok && failure.Origin == v2client.OriginBreaker {
 		return RefusedByBreaker
-	case errors.Is(cause, errShed):
-		return RefusedByShedding
-	case errors.Is(cause, errRate):
-		return RefusedByRate
-	case errors.Is(cause, errBrownout):
-		return RefusedByBrownout
-	case errors.Is(cause, errSunset):
-		return RefusedBySunset
 	}
 	return ""
 }
 
 // hashedCaller is Event.Caller of a caller of whom only the token is known.
-func (a *Adapter) hashedCaller(event *Event) string {
-	if event.caller.Authorization() == "" {
+func (a *Adapter) hashedCaller(c *call) string {
+	if c.caller.Authorization() == "" {
 		return ""
 	}
-	var keyed [len(a.config.CallerKey) + len(event.token)]byte
-	copy(keyed[copy(keyed[:], a.config.CallerKey[:]):], event.token[:])
-	hash := sha256.Sum256(keyed[:])
+	hash := sha256.Sum256(slices.Concat(a.config.CallerKey[:], c.token[:]))
 	const most = 8 // bytes: enough to tell callers apart
 	return "token:" + hex.EncodeToString(hash[:most])
 }
 
-// traceID is the trace id in a traceparent header of version 00, or "".
+// traceID is the trace id in a request's traceparent header, or "".
 func traceID(r *http.Request) string {
-	const before, digits, length = len("00-"), 32, 55
-	header := r.Header.Get("Traceparent")
-	if len(header) != length || header[:before] != "00-" || header[before+digits] != '-' {
-		return ""
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		return span.TraceID().String()
 	}
-	id := header[before : before+digits]
-	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
-		return ""
-	}
-	return id
+	return ""
 }
 
 // nativeCode is Event.Code of an answer of native v1's.
 func nativeCode(x *ingress.Exchange) string {
-	status := x.Header().Get(http.TrailerPrefix + "Grpc-Status")
-	if status == "" {
-		status = x.Header().Get("Grpc-Status")
-	}
+	status := cmp.Or(x.Header().Get(http.TrailerPrefix+"Grpc-Status"), x.Header().Get("Grpc-Status"))
 	if status == "" {
 		return strconv.Itoa(x.Status())
 	}

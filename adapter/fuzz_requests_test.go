@@ -22,6 +22,7 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -158,12 +159,10 @@ func FuzzRolloutReadsTheMessage(f *testing.F) {
 			}),
 		})
 		a.ServeHTTP(httptest.NewRecorder(), newRequest())
-		whole := &rpcCall{request: newRequest()}
-		whole.protocol = rpcstatus.ProtocolOf(whole.request)
-		whole.body = &meteredBody{from: whole.request.Body, slots: new(ingress.Slots)}
-		whole.read()
+		whole := newRequest()
+		message, refusal := v1wire.ReadRPC(whole, rpcstatus.ProtocolOf(whole), newMeteredBody(whole.Body, new(ingress.Slots)))
 		var request managementv1.SetHumanInitialPasswordRequest
-		if whole.refusal == nil && proto.Unmarshal(whole.message, &request) == nil && event.UserID != request.GetUserId() {
+		if refusal == nil && proto.Unmarshal(message, &request) == nil && event.UserID != request.GetUserId() {
 			t.Errorf("user: got %q, want %q", event.UserID, request.GetUserId())
 		}
 	})

@@ -2,11 +2,13 @@ package adapter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -18,136 +20,114 @@ import (
 	"zitadel-v1-adapter/internal/v1wire"
 )
 
-// rpcCall is a request in one of the RPC protocols.
+// rpcCall is a call in one of the RPC protocols.
 type rpcCall struct {
+	*call
 	*ingress.Exchange
 
-	request  *http.Request
+	http     *http.Request
 	protocol rpcstatus.Protocol
-	body     *meteredBody
-	// message is the call's one message, unpacked, once it is read, and refusal why it
-	// is not one.
-	message []byte
-	refusal *rpcstatus.Status
-	isRead  bool
+	// read reads the call's one message, unpacked, once.
+	read func() ([]byte, *rpcstatus.Status)
 	// The client's timeout counts from the headers on.
-	timeout  time.Duration
-	limited  bool              // there is one
-	rejected *rpcstatus.Status // why the headers are no call's
+	timeout time.Duration
+	limited bool // there is one
 }
 
 // serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
 // know.
 func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *Method) {
-	c := &rpcCall{Exchange: x, request: r, protocol: protocol, body: &meteredBody{from: r.Body, slots: &a.largeBody}}
-	defer c.body.release()
-	event := a.newEvent(string(protocol), m, r)
+	body := newMeteredBody(r.Body, &a.largeBody)
+	defer body.release()
+	c := &rpcCall{call: a.newCall(string(protocol), m, r), Exchange: x, http: r, protocol: protocol}
+	c.read = sync.OnceValues(func() ([]byte, *rpcstatus.Status) { return v1wire.ReadRPC(r, protocol, body) })
 	if c.timeout, c.limited, c.rejected = v1wire.AcceptRPC(r, protocol); c.limited {
 		a.limitBody(x, c.timeout)
 	}
-	if a.config.Rollout != RolloutAll && !a.translatesRPC(c, m, event) {
-		return
+	if a.config.Rollout != RolloutAll {
+		var raw bytes.Buffer
+		body.Reader = io.TeeReader(body.Reader, &raw)
+		if !a.translatesRPC(c) {
+			a.serveNative(x, replay(r, &raw), c.call)
+			return
+		}
 	}
-	x.Header()["X-Robots-Tag"] = a.noRobots
+	x.Header().Set("X-Robots-Tag", "none")
 	if protocol != rpcstatus.GRPC {
 		a.webCORS.Allow(x, r)
 	}
-	a.answerRPC(c, m, event)
+	a.answerRPC(c)
 }
 
-// translatesRPC reads the call's message for the user in it, and lets native v1 answer
-// if the rollout has not reached that one.
-func (a *Adapter) translatesRPC(c *rpcCall, m *Method, event *Event) bool {
-	var raw bytes.Buffer
-	c.body.from = io.TeeReader(c.request.Body, &raw)
-	c.read()
-	if c.refusal != nil && (c.refusal.Code == connect.CodeUnavailable || c.refusal.Code == connect.CodeDeadlineExceeded) {
+// translatesRPC reads the call's message for the user in it, and reports whether the rollout
+// has reached that one. If not, it notes what shadow mode judges.
+func (a *Adapter) translatesRPC(c *rpcCall) bool {
+	message, refusal := c.read()
+	if refusal != nil && (refusal.Code == connect.CodeUnavailable || refusal.Code == connect.CodeDeadlineExceeded) {
 		return true // there was no room or no time to read it: native v1 could not be sent it
 	}
-	userID, shadowed := "", &shadowCall{method: m, event: event, refusal: c.rejected}
-	if shadowed.refusal == nil {
-		shadowed.refusal = v1wire.CheckEncoding(c.request, http.Header{})
-	}
-	if m != nil && c.refusal == nil {
-		request := m.newRequest("", "")
-		if proto.Unmarshal(c.message, request.message()) == nil {
-			shadowed.request = request
+	userID := ""
+	if c.method != nil && refusal == nil {
+		request := c.method.newRequest("", "")
+		if proto.Unmarshal(message, request) == nil {
+			c.request = request
 		}
-		userID = request.userID() // as much as could be read
+		userID = request.GetUserId() // as much as could be read
 	}
 	if a.config.Rollout.translates(userID) {
 		return true
 	}
-	replayed := *c.request
-	replayed.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(&raw, c.request.Body), c.request.Body}
-	a.serveNative(c.Exchange, &replayed, shadowed, userID)
+	c.event.UserID = userID
+	c.rejected = cmp.Or(c.rejected, v1wire.CheckEncoding(c.http, http.Header{}))
 	return false
 }
 
 // answerRPC answers by translation.
-func (a *Adapter) answerRPC(c *rpcCall, m *Method, event *Event) {
-	c.Header()["X-Request-Id"] = event.answerID[:]
-	if m != nil {
-		event.beginTrace(c.request.Context(), m)
-		defer func() { a.end(c.request.Context(), event, c.Status()) }()
+func (a *Adapter) answerRPC(c *rpcCall) {
+	c.Header().Set("X-Request-Id", c.event.RequestID)
+	if c.method != nil {
+		c.beginTrace(c.http.Context())
+		defer func() { a.end(c.http.Context(), c.call, c.Status()) }()
 	}
-	refusal := c.rejected
-	if refusal == nil && m == nil {
-		refusal = v1wire.UnknownMethod(c.request.URL.Path, managementv1connect.ManagementServiceName)
-	}
-	if refusal == nil {
-		refusal = v1wire.CheckEncoding(c.request, c.Header())
-	}
-	if refusal != nil {
-		event.status = refusal
-		c.refuse(refusal)
-		return
-	}
-	ctx := c.request.Context()
-	if c.limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, event.Started.Add(c.timeout))
-		defer cancel()
-	}
-	response, refusal := a.runRPC(ctx, c, m, event)
-	event.status = refusal
-	if refusal != nil {
+	response, refusal := a.runRPC(c)
+	if c.refusal = refusal; refusal != nil {
 		c.refuse(refusal)
 		return
 	}
 	if a.deprecated.headers() == nil {
-		delete(c.Header(), "Access-Control-Expose-Headers") // the status is in the body (recording cors-post)
+		c.Header().Del("Access-Control-Expose-Headers") // the status is in the body (recording cors-post)
 	}
-	v1wire.WriteRPC(c, c.request, c.protocol, response)
+	v1wire.WriteRPC(c, c.http, c.protocol, response)
 }
 
 // runRPC reads the request and makes the call.
-func (a *Adapter) runRPC(ctx context.Context, c *rpcCall, m *Method, event *Event) (response, *rpcstatus.Status) {
-	c.read()
-	if late := v1wire.DeadlineStatus(ctx); late != nil { // whatever came in the meantime
-		return nil, late
+func (a *Adapter) runRPC(c *rpcCall) (response, *rpcstatus.Status) {
+	refusal := c.rejected
+	if refusal == nil && c.method == nil {
+		refusal = v1wire.UnknownMethod(c.http.URL.Path, managementv1connect.ManagementServiceName)
 	}
-	if c.refusal != nil {
-		return nil, c.refusal
+	if refusal == nil {
+		refusal = v1wire.CheckEncoding(c.http, c.Header())
 	}
-	request := m.newRequest("", "")
-	if refusal := v1wire.DecodeRPC(c.message, request.message()); refusal != nil {
+	if refusal != nil {
+		return nil, refusal
+	}
+	ctx := c.http.Context()
+	if c.limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, c.event.Started.Add(c.timeout))
+		defer cancel()
+	}
+	message, refusal := c.read()
+	if refusal = cmp.Or(v1wire.DeadlineStatus(ctx), refusal); refusal != nil { // the deadline, whatever came in the meantime
+		return nil, refusal
+	}
+	c.request = c.method.newRequest("", "")
+	if refusal = v1wire.DecodeRPC(message, c.request); refusal != nil {
 		return nil, refusal
 	}
 	setNoStore(c.Header())
-	return a.run(ctx, m, request, event)
-}
-
-// read reads the call's one message, once.
-func (c *rpcCall) read() {
-	if c.isRead {
-		return
-	}
-	c.isRead = true
-	c.message, c.refusal = v1wire.ReadRPC(c.request, c.protocol, c.body)
+	return a.run(ctx, c.call)
 }
 
 // refuse answers with a status. Before v1's interceptors have a call, gRPC-Web's wrapper lets
@@ -167,7 +147,7 @@ func (c *rpcCall) refuse(refusal *rpcstatus.Status) {
 			}
 		}
 		names = append(names, "grpc-status", "grpc-message")
-		header["Access-Control-Expose-Headers"] = []string{strings.Join(names, ", ")}
+		header.Set("Access-Control-Expose-Headers", strings.Join(names, ", "))
 	}
-	rpcstatus.WriteRPC(c, c.request, c.protocol, refusal)
+	rpcstatus.WriteRPC(c, c.http, c.protocol, refusal)
 }

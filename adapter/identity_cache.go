@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -13,7 +12,7 @@ import (
 // The facts hardly ever change: the bounds are there for memory, and so that nothing
 // outlives a mistake.
 const (
-	identityEntries = 10_000
+	identityEntries = 20_000
 	identityTTL     = time.Hour
 	refusalTTL      = time.Minute
 )
@@ -27,47 +26,37 @@ const (
 // What v2 showed to one caller is not used for another: neither an answer nor
 // its speed tells a stranger anything about users.
 type identityCache struct {
-	callers       *lru.Cache[tokenHash, entry[v2client.Identity]]
-	organizations *lru.Cache[userKey, entry[string]]
-	refusals      *lru.Cache[tokenHash, entry[struct{}]]
-	now           func() time.Time
+	entries *lru.Cache[identityKey, identityEntry]
+	now     func() time.Time
 }
 
 type tokenHash [sha256.Size]byte
 
-type entry[V any] struct {
-	value   V
-	expires time.Time
-}
-
-type userKey struct {
+// identityKey is a user as the caller with a token sees it; "" is the caller.
+type identityKey struct {
 	token  tokenHash
 	userID string
 }
 
+type identityEntry struct {
+	v2client.Identity // without UserID: ZITADEL refused the token
+
+	expires time.Time
+}
+
 func newIdentityCache() (*identityCache, error) {
-	callers, err := lru.New[tokenHash, entry[v2client.Identity]](identityEntries)
-	if err != nil {
-		return nil, fmt.Errorf("identity cache: %w", err)
-	}
-	organizations, err := lru.New[userKey, entry[string]](identityEntries)
-	if err != nil {
-		return nil, fmt.Errorf("identity cache: %w", err)
-	}
-	refusals, err := lru.New[tokenHash, entry[struct{}]](identityEntries)
-	if err != nil {
-		return nil, fmt.Errorf("identity cache: %w", err)
-	}
-	return &identityCache{callers: callers, organizations: organizations, refusals: refusals, now: time.Now}, nil
+	entries, err := lru.New[identityKey, identityEntry](identityEntries)
+	return &identityCache{entries, time.Now}, err
 }
 
 // identity returns whose token it is.
 func (c *identityCache) identity(token tokenHash) (v2client.Identity, bool) {
-	return lookup(c, c.callers, token)
+	identity, known := c.get(token, "")
+	return identity, known && identity.UserID != ""
 }
 
 func (c *identityCache) keepIdentity(token tokenHash, identity v2client.Identity) {
-	keep(c, c.callers, token, identity, identityTTL)
+	c.keep(token, "", identity, identityTTL)
 	if identity.Organization != "" {
 		c.keepOrganization(token, identity.UserID, identity.Organization)
 	}
@@ -75,49 +64,42 @@ func (c *identityCache) keepIdentity(token tokenHash, identity v2client.Identity
 
 // isRefused reports whether ZITADEL did not take the token a short while ago.
 func (c *identityCache) isRefused(token tokenHash) bool {
-	_, refused := lookup(c, c.refusals, token)
-	return refused
+	identity, known := c.get(token, "")
+	return known && identity.UserID == ""
 }
 
 func (c *identityCache) keepRefusal(token tokenHash) {
-	keep(c, c.refusals, token, struct{}{}, refusalTTL)
+	c.keep(token, "", v2client.Identity{}, refusalTTL)
 }
 
 // organization returns the organization that a user belongs to, if v2 showed it
 // to the caller with this token.
 func (c *identityCache) organization(token tokenHash, userID string) (string, bool) {
-	return lookup(c, c.organizations, userKey{token, userID})
+	user, known := c.get(token, userID)
+	return user.Organization, known
 }
 
 func (c *identityCache) keepOrganization(token tokenHash, userID, organization string) {
-	keep(c, c.organizations, userKey{token, userID}, organization, identityTTL)
+	c.keep(token, userID, v2client.Identity{UserID: userID, Organization: organization}, identityTTL)
 }
 
 // forgetUser forgets, for all callers, a user who turns out to belong elsewhere. That is
 // rare enough for a look at everything.
 func (c *identityCache) forgetUser(userID string) {
-	for _, key := range c.organizations.Keys() {
-		if key.userID == userID {
-			c.organizations.Remove(key)
-		}
-	}
-	for _, token := range c.callers.Keys() {
-		if caller, ok := c.callers.Peek(token); ok && caller.value.UserID == userID {
-			c.callers.Remove(token)
+	for _, key := range c.entries.Keys() {
+		if entry, ok := c.entries.Peek(key); ok && entry.UserID == userID {
+			c.entries.Remove(key)
 		}
 	}
 }
 
-func keep[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]], key K, value V, ttl time.Duration) {
-	cache.Add(key, entry[V]{value: value, expires: c.now().Add(ttl)})
+func (c *identityCache) keep(token tokenHash, userID string, identity v2client.Identity, ttl time.Duration) {
+	c.entries.Add(identityKey{token, userID}, identityEntry{identity, c.now().Add(ttl)})
 }
 
-func lookup[K comparable, V any](c *identityCache, cache *lru.Cache[K, entry[V]], key K) (value V, ok bool) {
-	found, ok := cache.Get(key)
-	if !ok || c.now().After(found.expires) {
-		return value, false
-	}
-	return found.value, true
+func (c *identityCache) get(token tokenHash, userID string) (v2client.Identity, bool) {
+	entry, ok := c.entries.Get(identityKey{token, userID})
+	return entry.Identity, ok && !c.now().After(entry.expires)
 }
 
 // hashToken hashes the caller's token, and the instance for which it is one.

@@ -54,7 +54,7 @@ func TestIdentityCacheIsBoundToTokenAndInstance(t *testing.T) {
 	for i := range identityEntries + 10 {
 		cache.keepOrganization(mine, strconv.Itoa(i), "org")
 	}
-	if n := cache.organizations.Len(); n != identityEntries {
+	if n := cache.entries.Len(); n != identityEntries {
 		t.Errorf("entries: got %d, want %d", n, identityEntries)
 	}
 }
@@ -89,9 +89,9 @@ func TestRefusedTokenIsAskedAboutOnceAMinute(t *testing.T) {
 				zitadel.asked = 0
 				for range calls {
 					caller := callerOf(host, token)
-					event := &Event{caller: caller, token: hashToken(caller)}
-					if a.identify(t.Context(), event); event.Caller != "" {
-						t.Errorf("got caller %q, want none", event.Caller)
+					c := &call{caller: caller, token: hashToken(caller)}
+					if a.identify(t.Context(), c); c.event.Caller != "" {
+						t.Errorf("got caller %q, want none", c.event.Caller)
 					}
 				}
 				return zitadel.asked

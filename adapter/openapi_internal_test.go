@@ -110,7 +110,7 @@ func parameters(m *Method) []string {
 
 // fieldOf is the request's field with a name.
 func fieldOf(m *Method, name string) protoreflect.FieldDescriptor {
-	return m.newRequest("", "").message().ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(name))
+	return m.newRequest("", "").ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(name))
 }
 
 // pathItem is what can be done under a method's path: call it, or, in a browser, ask first.

@@ -21,7 +21,7 @@ type schemas map[string]object
 // may be anything of its type.
 func (s schemas) addRequest(t *testing.T, m *Method) object {
 	t.Helper()
-	message := m.newRequest("", "").message().ProtoReflect().Descriptor()
+	message := m.newRequest("", "").ProtoReflect().Descriptor()
 	properties, required, either := object{}, []string{}, []any{}
 	for i := range message.Fields().Len() {
 		field := message.Fields().Get(i)
@@ -77,7 +77,7 @@ func lengths(m *Method, field protoreflect.FieldDescriptor) object {
 // validates reports whether v1 takes a request with a text of n runes in a field.
 func validates(m *Method, field protoreflect.FieldDescriptor, n int) bool {
 	request := m.newRequest("", "")
-	message := request.message().ProtoReflect()
+	message := request.ProtoReflect()
 	fields := message.Descriptor().Fields()
 	for i := range fields.Len() {
 		if other := fields.Get(i); other.Kind() == protoreflect.StringKind {
@@ -87,7 +87,7 @@ func validates(m *Method, field protoreflect.FieldDescriptor, n int) bool {
 	if field.Kind() == protoreflect.StringKind {
 		message.Set(field, protoreflect.ValueOfString(strings.Repeat("ä", n)))
 	}
-	return request.validate() == nil
+	return m.validate(request) == nil
 }
 
 // refusalSchema names the schema of a refusal.

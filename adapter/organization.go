@@ -37,10 +37,10 @@ func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 		return nil, err
 	}
 	c.event.Organization = organization
-	if refusal := c.request.validate(); refusal != nil {
+	if refusal := c.method.validate(c.request); refusal != nil {
 		return nil, c.refuse(ctx, refusal)
 	}
-	userID := c.request.userID()
+	userID := c.request.GetUserId()
 	owner, err := c.organizationOf(ctx, userID)
 	switch {
 	case err != nil && !isNotVisible(err):
@@ -127,7 +127,7 @@ func (c *call) tokenRefusal(ctx context.Context, cause error) error {
 	if !errors.Is(cause, v2client.ErrTokenRefused) {
 		return cause
 	}
-	if _, err := c.reads.UserOrganization(ctx, c.caller, c.request.userID()); err != nil && !isNotVisible(err) {
+	if _, err := c.reads.UserOrganization(ctx, c.caller, c.request.GetUserId()); err != nil && !isNotVisible(err) {
 		return err
 	}
 	refusal := noPermission()
@@ -168,7 +168,7 @@ func (c *call) organizationOf(ctx context.Context, userID string) (string, error
 func (c *call) checkOwner(userID, organization string, details *objectv2.Details) {
 	if owner := details.GetResourceOwner(); owner != "" && owner != organization {
 		c.identities.forgetUser(userID)
-		c.event.actualOrganization = owner
+		c.actualOrganization = owner
 	}
 }
 

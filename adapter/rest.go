@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"time"
 
@@ -24,43 +25,40 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called match) 
 		rpcstatus.WriteJSON(x, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 		return
 	}
-	event := a.newEvent(protocolREST, called.method, r)
-	body := &meteredBody{from: r.Body, slots: &a.largeBody}
+	c := a.newCall(protocolREST, called.method, r)
+	body := newMeteredBody(r.Body, &a.largeBody)
 	defer body.release()
 	verb, refusal := v1wire.RESTMethod(r, body)
 	if refusal == nil && verb != http.MethodPost {
 		rpcstatus.WriteMethodNotAllowed(x)
 		return
 	}
-	x.Header()["X-Request-Id"] = event.answerID[:]
-	event.beginTrace(r.Context(), called.method)
+	x.Header().Set("X-Request-Id", c.event.RequestID)
+	c.beginTrace(r.Context())
 	defer func() {
 		if x.Status() != 0 { // or else it broke down
 			x.Flush() // the caller does not wait for the log
 		}
-		a.end(r.Context(), event, x.Status())
+		a.end(r.Context(), c, x.Status())
 	}()
-	request := called.method.newRequest("", "")
 	ctx, cancel, malformed := v1wire.RESTContext(r)
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok {
 		a.limitBody(x, time.Until(deadline))
 	}
 	if refusal = cmp.Or(refusal, malformed); refusal != nil { // before v1's gateway has a call
-		event.status = refusal
+		c.refusal = refusal
 		rpcstatus.WriteJSON(x, refusal)
 		return
 	}
-	if refusal = v1wire.ReadREST(ctx, r, body, request.message(), func() { request.setUserID(called.userID) }); refusal != nil {
-		event.status = refusal
-		v1wire.WriteRESTStatus(x, r, refusal)
-		return
+	var response response
+	if refusal = c.readREST(ctx, r, body, called.userID); refusal == nil {
+		response, refusal = a.run(ctx, c)
+		if refusal == nil || refusal.Code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
+			setNoStore(x.Header())
+		}
 	}
-	response, refusal := a.run(ctx, called.method, request, event)
-	if refusal == nil || refusal.Code != connect.CodeDeadlineExceeded { // recording expired-grpc-timeout
-		setNoStore(x.Header())
-	}
-	if refusal != nil {
+	if c.refusal = refusal; refusal != nil {
 		v1wire.WriteRESTStatus(x, r, refusal)
 		return
 	}
@@ -68,9 +66,15 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called match) 
 	v1wire.WriteREST(x, r, response)
 }
 
+// readREST reads the call's request, for the user whom the path names.
+func (c *call) readREST(ctx context.Context, r *http.Request, body v1wire.Body, userID string) *rpcstatus.Status {
+	c.request = c.method.newRequest("", "")
+	return v1wire.ReadREST(ctx, r, body, c.request, func() { setUserID(c.request, userID) })
+}
+
 // setNoStore adds what v1's gRPC server adds to every answer of a method.
 func setNoStore(header http.Header) {
-	header["Cache-Control"] = []string{"no-store"}
-	header["Expires"] = []string{time.Now().UTC().Format(http.TimeFormat)}
-	header["Pragma"] = []string{"no-cache"}
+	header.Set("Cache-Control", "no-store")
+	header.Set("Expires", time.Now().UTC().Format(http.TimeFormat))
+	header.Set("Pragma", "no-cache")
 }

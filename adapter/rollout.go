@@ -1,7 +1,6 @@
 package adapter
 
 import (
-	"fmt"
 	"hash/fnv"
 	"io"
 )
@@ -14,13 +13,6 @@ type Rollout int
 
 // RolloutAll translates every call.
 const RolloutAll Rollout = 100
-
-func (r Rollout) validate() error {
-	if r < 0 || r > RolloutAll {
-		return fmt.Errorf("rollout.percent: %d: use a whole number from 0 (none is translated) to 100 (all are)", r)
-	}
-	return nil
-}
 
 // translates tells whether calls for a user are translated.
 func (r Rollout) translates(userID string) bool {

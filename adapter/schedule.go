@@ -6,39 +6,27 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/adhocore/gronx"
 )
 
 // Schedule is one-off and recurring windows of time. It is safe for concurrent use.
-type Schedule struct {
-	windows []recurring
-	cached  atomic.Pointer[cachedState] // nil: nothing yet
-}
-
-// cachedState is whether there is a window, for a while.
-type cachedState struct {
-	since, until time.Time
-	window       Window
-	inWindow     bool
-}
+type Schedule struct{ windows []recurring }
 
 // Window is a time from From until just before To.
 type Window struct{ From, To time.Time }
 
-// recurring is windows: one, or as a cron expression has them begin.
+// recurring is one window, or those that a cron expression has begin.
 type recurring struct {
 	once   Window // if cron is ""
 	cron   string
 	length time.Duration
 }
 
-// NewSchedule reads windows: "FROM/TO", an interval of two times in RFC 3339, or
-// "CRON for DURATION", a cron expression of five fields, in UTC, and how long each window
-// lasts that begins then, such as "0 9 * * 1 for 1h". The error names the configuration key
-// and the text.
+// NewSchedule reads windows: "FROM/TO", two times in RFC 3339, or "CRON for DURATION", a cron
+// expression of five fields, in UTC, and how long a window lasts that begins then, such as
+// "0 9 * * 1 for 1h". The error names the configuration key and the text.
 func NewSchedule(texts []string) (*Schedule, error) {
 	schedule := new(Schedule)
 	var mistakes []error
@@ -52,7 +40,7 @@ func NewSchedule(texts []string) (*Schedule, error) {
 	return schedule, errors.Join(mistakes...)
 }
 
-// maxWindow is the longest that a window may last that comes again and again.
+// maxWindow is the longest that a recurring window may last.
 const maxWindow = 7 * 24 * time.Hour
 
 func parseWindow(text string) (recurring, error) {
@@ -87,42 +75,14 @@ func (r recurring) next(now time.Time) (Window, bool) {
 
 // At is the window that holds a time; false if none does. Of several it is the one that ends
 // last.
-func (s *Schedule) At(now time.Time) (Window, bool) {
-	if len(s.windows) == 0 {
-		return Window{}, false
-	}
-	known := s.cached.Load()
-	if known == nil || now.Before(known.since) || !now.Before(known.until) {
-		known = s.look(now)
-		s.cached.Store(known) // calls are many, cron expressions take long
-	}
-	return known.window, known.inWindow
-}
-
-// look finds out what holds at a time, and until when.
-func (s *Schedule) look(now time.Time) *cachedState {
-	const never = 100 // years
-	found := &cachedState{since: now, until: now.AddDate(never, 0, 0)}
-	change := func(at time.Time) {
-		if at.Before(found.until) {
-			found.until = at
-		}
-	}
+func (s *Schedule) At(now time.Time) (last Window, ok bool) {
 	for _, each := range s.windows {
-		window, ok := each.next(now)
-		switch {
-		case !ok:
-		case now.Before(window.From):
-			change(window.From)
-		default:
-			change(window.To)
-			found.inWindow = true
-			if window.To.After(found.window.To) {
-				found.window = window
-			}
+		window, isAhead := each.next(now)
+		if isAhead && !now.Before(window.From) && window.To.After(last.To) {
+			last, ok = window, true
 		}
 	}
-	return found
+	return last, ok
 }
 
 // Next are the first windows that end after a time, in order, up to count.

@@ -3,13 +3,10 @@ package adapter
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
-
 	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
-	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -19,26 +16,14 @@ func setHumanInitialPassword() Method {
 		Procedure: managementv1connect.ManagementServiceSetHumanInitialPasswordProcedure,
 		Pattern:   "/management/v1/users/:user_id/password/_initialize",
 		newRequest: func(userID, password string) request {
-			return &initialPassword{managementv1.SetHumanInitialPasswordRequest{UserId: userID, Password: password}}
+			return &managementv1.SetHumanInitialPasswordRequest{UserId: userID, Password: password}
 		},
 		newResponse: func(details *zitadelv1.ObjectDetails) response {
 			return &managementv1.SetHumanInitialPasswordResponse{Details: details}
 		},
+		validate: validatePassword,
+		execute: func(ctx context.Context, zitadel Writes, caller v2client.Caller, r request) (*objectv2.Details, error) {
+			return zitadel.SetPassword(ctx, caller, r.GetUserId(), r.GetPassword(), true)
+		},
 	}
-}
-
-type initialPassword struct {
-	managementv1.SetHumanInitialPasswordRequest
-}
-
-func (r *initialPassword) message() proto.Message { return &r.SetHumanInitialPasswordRequest }
-func (r *initialPassword) userID() string         { return r.GetUserId() }
-func (r *initialPassword) setUserID(id string)    { r.UserId = id }
-
-func (r *initialPassword) validate() *rpcstatus.Status {
-	return validatePassword("SetHumanInitialPasswordRequest", r.GetUserId(), r.GetPassword())
-}
-
-func (r *initialPassword) execute(ctx context.Context, zitadel Writes, caller v2client.Caller) (*objectv2.Details, error) {
-	return zitadel.SetPassword(ctx, caller, r.GetUserId(), r.GetPassword(), true)
 }

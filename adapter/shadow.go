@@ -2,13 +2,13 @@ package adapter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -59,19 +59,6 @@ const (
 	shadowBytes = 16 << 10
 )
 
-// shadowCall is a call that native v1 answers, and that is judged when it has.
-type shadowCall struct {
-	event  *Event
-	method *Method
-	called match // over REST
-	body   keptBody
-	// request is the call's over the RPC protocols, nil if it cannot be read.
-	request request
-	// refusal is what the headers alone are refused with.
-	refusal *rpcstatus.Status
-	http    *http.Request // without its body
-}
-
 // shadowMode judges calls. It has no way to write: v2's writes are another interface.
 type shadowMode struct {
 	reads      Reads
@@ -79,90 +66,66 @@ type shadowMode struct {
 	orgScope   OrgScope
 	timeout    time.Duration
 	slots      ingress.Slots
-	observe    func(Shadow)
+	observe    func(Shadow) // may be nil
 	log        *slog.Logger
 }
 
-func newShadowMode(config Config, identities *identityCache, log *slog.Logger) *shadowMode {
+func newShadowMode(config Config, identities *identityCache) *shadowMode {
 	return &shadowMode{
 		reads: config.ZITADEL, identities: identities, orgScope: config.OrgScope, timeout: config.Timeout,
-		slots: ingress.Slots{Limit: shadowsAtOnce}, observe: config.ObserveShadow, log: log,
+		slots: ingress.Slots{Limit: shadowsAtOnce}, observe: config.ObserveShadow, log: config.Log,
 	}
 }
 
 // errWouldWrite is what a call comes to that would write.
 var errWouldWrite = errors.New(ShadowWrites)
 
-// observe makes r one whose body is kept, as far as there is room, and has the answer kept.
-func (s *shadowCall) observe(x *ingress.Exchange, r *http.Request) *http.Request {
-	x.Keep(shadowBytes)
-	if s.event.Protocol == protocolREST {
-		var cancel context.CancelFunc
-		_, cancel, s.refusal = v1wire.RESTContext(r)
-		defer cancel()
-	}
-	captured, kept := *r, *r
-	captured.Body, s.http = http.NoBody, &captured
-	kept.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.TeeReader(r.Body, &s.body), r.Body}
-	return &kept
-}
-
 // wouldWrite takes the place of a call's write.
 func wouldWrite(context.Context) (*objectv2.Details, error) { return nil, errWouldWrite }
+
+// observe has the answer kept, and reads over REST the call's request, as far as there is room.
+// It returns r with the whole body again.
+func observe(x *ingress.Exchange, r *http.Request, c *call) *http.Request {
+	x.Keep(shadowBytes)
+	if c.event.Protocol != protocolREST { // it was read for the rollout
+		return r
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, shadowBytes+1))
+	if err == nil && len(body) <= shadowBytes {
+		captured := *r
+		captured.Body = http.NoBody
+		_, cancel, refusal := v1wire.RESTContext(r)
+		cancel()
+		c.rejected = cmp.Or(refusal, c.readREST(context.WithoutCancel(r.Context()), &captured, capturedBody{bytes.NewReader(body)}, c.event.UserID))
+	}
+	return replay(r, bytes.NewReader(body))
+}
 
 // capturedBody is a complete body, as [v1wire.Body].
 type capturedBody struct{ *bytes.Reader }
 
 func (capturedBody) Unpacked(from io.Reader) io.Reader { return from }
 
-// keptBody is the beginning of a body. A transport may still read it when the answer is there.
-type keptBody struct {
-	mu     sync.Mutex
-	kept   []byte
-	length int64
-}
-
-func (b *keptBody) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.kept = append(b.kept, data[:min(len(data), shadowBytes-len(b.kept))]...)
-	b.length += int64(len(data))
-	return len(data), nil
-}
-
-// whole returns the complete captured body; ok is false if it is not complete.
-func (b *keptBody) whole(x *ingress.Exchange, r *http.Request) (body []byte, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	come := x.Body().Whole || r.ContentLength == b.length
-	return b.kept, come && int64(len(b.kept)) == b.length
-}
-
 // judge compares native v1's answer with what the adapter would have answered, in its own
 // time: the answer is on its way.
-func (m *shadowMode) judge(r *http.Request, x *ingress.Exchange, s *shadowCall) {
-	native, ok := nativeAnswer(x, s.event.Protocol)
-	body, whole := s.body.whole(x, r)
-	readable := s.request != nil || s.event.Protocol == protocolREST && whole
-	if !ok || !readable || !m.slots.Take() {
-		m.report(s, ShadowDropped, "", "")
+func (m *shadowMode) judge(ctx context.Context, x *ingress.Exchange, c *call) {
+	native, ok := nativeAnswer(x, c.event.Protocol)
+	if !ok || c.request == nil || !m.slots.Take() {
+		m.report(c, ShadowDropped, "", "")
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), m.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
 	go func() {
 		defer m.slots.Free()
 		defer cancel()
-		verdict := m.verdictOf(ctx, s, body)
-		m.report(s, verdict.result(native), native.name(), verdict.name())
+		verdict := m.verdictOf(ctx, c)
+		m.report(c, verdict.result(native), native.name(), verdict.name())
 	}()
 }
 
 // report hands a comparison to the observer and the log.
-func (m *shadowMode) report(s *shadowCall, result, native, verdict string) {
-	shadow := Shadow{Method: s.method.Name(), Protocol: s.event.Protocol, Result: result, Native: native, Verdict: verdict, RequestID: s.event.RequestID}
+func (m *shadowMode) report(c *call, result, native, verdict string) {
+	shadow := Shadow{Method: c.event.Method, Protocol: c.event.Protocol, Result: result, Native: native, Verdict: verdict, RequestID: c.event.RequestID}
 	if m.observe != nil {
 		m.observe(shadow)
 	}
@@ -211,36 +174,25 @@ type verdict struct {
 	rolesUnknown bool // it is v2 that would have looked at them
 }
 
-// verdictOf judges a call, over REST by its body.
-func (m *shadowMode) verdictOf(ctx context.Context, s *shadowCall, body []byte) verdict {
-	if s.refusal != nil {
-		return verdict{shadowAnswer: shadowAnswer{code: s.refusal.Code}}
+// verdictOf judges a call.
+func (m *shadowMode) verdictOf(ctx context.Context, c *call) verdict {
+	if refusal := cmp.Or(c.rejected, c.hostRefusal); refusal != nil {
+		return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}}
 	}
-	request := s.request
-	if request == nil {
-		request = s.method.newRequest("", "")
-		refusal := v1wire.ReadREST(ctx, s.http, capturedBody{bytes.NewReader(body)}, request.message(), func() { request.setUserID(s.called.userID) })
-		if refusal != nil {
-			return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}}
-		}
+	judged := call{
+		reads: m.reads, identities: m.identities, write: wouldWrite, method: c.method, request: c.request, token: c.token,
+		namedOrganization: c.namedOrganization, caller: c.caller,
 	}
-	if refusal := s.event.hostRefusal(); refusal != nil {
-		return verdict{shadowAnswer: shadowAnswer{code: refusal.Code}}
-	}
-	c := call{
-		reads: m.reads, identities: m.identities, event: new(Event), write: wouldWrite,
-		caller: s.event.caller, token: s.event.token, request: request,
-	}
-	c.caller.Attempts, c.caller.Deadline = nil, time.Now().Add(m.timeout)
-	_, err := c.translate(ctx, m.orgScope)
+	judged.caller.Attempts, judged.caller.Deadline = nil, time.Now().Add(m.timeout)
+	_, err := judged.translate(ctx, m.orgScope)
 	refusal := statusOf(err)
 	if errors.Is(refusal.Cause, errWouldWrite) {
 		writes := verdict{shadowAnswer: shadowAnswer{id: ShadowWrites}, rolesUnknown: true}
 		if m.orgScope == OrgScopeOff {
 			return writes
 		}
-		if err = c.wouldBeRefused(ctx); err == nil {
-			writes.rolesUnknown = c.grant == v2client.GrantUnknown
+		if err = judged.wouldBeRefused(ctx); err == nil {
+			writes.rolesUnknown = judged.grant == v2client.GrantUnknown
 			return writes
 		}
 		refusal = statusOf(err)
@@ -254,7 +206,7 @@ func (c *call) wouldBeRefused(ctx context.Context) error {
 	if err := c.authorize(ctx); err != nil {
 		return err
 	}
-	human, err := c.reads.IsHuman(ctx, c.caller, c.request.userID())
+	human, err := c.reads.IsHuman(ctx, c.caller, c.request.GetUserId())
 	if err == nil && !human {
 		return passwordNotFound()
 	}

@@ -2,10 +2,13 @@ package adapter
 
 import (
 	"errors"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/v2client"
@@ -16,11 +19,9 @@ import (
 func newRefusal(code connect.Code, id, message string) *rpcstatus.Status {
 	s := rpcstatus.New(code, message+" ("+id+")")
 	s.ID = id
-	detail, err := anypb.New(&zitadelv1.ErrorDetail{Id: id, Message: message})
-	if err != nil { // only invalid UTF-8 fails, and id and message are constants
-		return s
+	if detail, err := anypb.New(&zitadelv1.ErrorDetail{Id: id, Message: message}); err == nil { // it is UTF-8
+		s.Details = []*anypb.Any{detail}
 	}
-	s.Details = []*anypb.Any{detail}
 	return s
 }
 
@@ -47,11 +48,11 @@ func noPermission() *rpcstatus.Status {
 // Grpc-Metadata-Host over REST or host beside :authority over HTTP/2, and a gRPC call without a
 // host. v1 looks for the instance of that other host. The adapter takes hosts from nowhere but
 // the request, so that upstream.host decides.
-func (e *Event) hostRefusal() *rpcstatus.Status {
+func hostRefusal(protocol, host, named string) *rpcstatus.Status {
 	switch {
-	case e.otherHost:
+	case named != "" && !strings.EqualFold(hostName(named), hostName(host)):
 		return rpcstatus.New(connect.CodeNotFound, "Instance not found: the host in the metadata is not the request's")
-	case e.noHost:
+	case host == "" && protocol != protocolREST:
 		return rpcstatus.New(connect.CodeNotFound, "no instanceHost specified")
 	}
 	return nil
@@ -85,4 +86,26 @@ func statusOf(err error) *rpcstatus.Status {
 		s.Cause = failure
 	}
 	return s
+}
+
+// objectDetails maps v2's details to v1's, field by field: the numbers differ.
+// A timestamp that protobuf does not allow is left out, because v1's JSON could
+// not show it and the password has been set all the same.
+func objectDetails(from *objectv2.Details) *zitadelv1.ObjectDetails {
+	if from == nil {
+		return nil
+	}
+	return &zitadelv1.ObjectDetails{
+		Sequence:      from.GetSequence(),
+		CreationDate:  validTimestamp(from.GetCreationDate()),
+		ChangeDate:    validTimestamp(from.GetChangeDate()),
+		ResourceOwner: from.GetResourceOwner(),
+	}
+}
+
+func validTimestamp(timestamp *timestamppb.Timestamp) *timestamppb.Timestamp {
+	if !timestamp.IsValid() {
+		return nil
+	}
+	return timestamp
 }

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -17,30 +18,25 @@ import (
 // beginTrace makes the request's span, if there are traces, the call's. Its name is the method's,
 // in all protocols, as in the log and in metrics: so one search finds all protocols. The route is
 // an attribute.
-func (e *Event) beginTrace(ctx context.Context, m *Method) {
+func (c *call) beginTrace(ctx context.Context) {
 	if !tracing.IsTraced(ctx) {
 		return
 	}
 	span := trace.SpanFromContext(ctx)
-	e.TraceID = span.SpanContext().TraceID().String()
-	span.SetName(e.Method)
-	if e.Protocol == protocolREST {
-		span.SetAttributes(semconv.HTTPRoute(m.route()))
+	c.event.TraceID = span.SpanContext().TraceID().String()
+	span.SetName(c.event.Method)
+	if c.event.Protocol == protocolREST {
+		span.SetAttributes(semconv.HTTPRoute(c.method.route()))
 	} else { // gRPC-Web too
-		span.SetAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(m.Procedure[1:]))
+		span.SetAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(c.method.Procedure[1:]))
 	}
 }
 
+// parameter is one of Echo's patterns.
+var parameter = regexp.MustCompile(`:(\w+)`)
+
 // route is the method's path over REST as OpenTelemetry and OpenAPI write patterns.
-func (m *Method) route() string {
-	parts := strings.Split(m.Pattern, "/")
-	for i, part := range parts {
-		if name, isParameter := strings.CutPrefix(part, ":"); isParameter {
-			parts[i] = "{" + name + "}"
-		}
-	}
-	return strings.Join(parts, "/")
-}
+func (m *Method) route() string { return parameter.ReplaceAllString(m.Pattern, "{$1}") }
 
 // endTrace tells the span what became of a call that was answered with this HTTP status. It is an
 // error if the adapter or ZITADEL is to blame: by OpenTelemetry's conventions the codes that are

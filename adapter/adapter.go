@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -27,8 +28,8 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// ZITADEL is what the adapter needs of ZITADEL v2. *v2client.Client is one; its methods say
-// what each does. Errors are [*v2client.Error].
+// ZITADEL is what the adapter needs of ZITADEL v2: a [v2client.Client], whose methods say what
+// each does. Errors are [*v2client.Error].
 type ZITADEL interface {
 	Reads
 	Writes
@@ -52,9 +53,8 @@ type Reads interface {
 type Messages interface {
 	// Has reports whether native v1 words the error with this id in other languages.
 	Has(id string) bool
-	// Lookup returns the error's text in the language nearest to one that is wanted, each one
-	// language or in Accept-Language's syntax, the most wanted first; or else in the instance's
-	// default. ok is false if there is no text.
+	// Lookup returns the error's text in the language nearest to a wanted one (each a language, or
+	// in Accept-Language's syntax, the most wanted first), or else in the instance's default.
 	Lookup(id, instanceDefault string, wanted ...string) (text string, ok bool)
 }
 
@@ -62,11 +62,9 @@ type Messages interface {
 type OrgScope string
 
 const (
-	// OrgScopeStrict keeps v1's rule: only users of the organization that the
-	// x-zitadel-orgid header names, or else of the caller's own.
+	// OrgScopeStrict keeps v1's rule: only users of the organization of the call.
 	OrgScopeStrict OrgScope = "strict"
-	// OrgScopeOff leaves it to v2's permission check alone, with one upstream
-	// call and nothing else.
+	// OrgScopeOff leaves it to v2's permission check, with one upstream call.
 	OrgScopeOff OrgScope = "off"
 )
 
@@ -76,20 +74,16 @@ type Config struct {
 	ZITADEL ZITADEL
 	// OrgScope is OrgScopeStrict or OrgScopeOff.
 	OrgScope OrgScope
-	// Timeout is the time for all upstream calls of one v1 call together. A client's
-	// own shorter deadline takes precedence. Above 0.
+	// Timeout is for all upstream calls of one v1 call together; a client's shorter deadline
+	// takes precedence. Above 0.
 	Timeout time.Duration
-	// Passthrough answers every other request. Default: HTTP 404 or UNIMPLEMENTED, in
-	// v1's shape.
+	// Passthrough answers every other request. Default: HTTP 404 or UNIMPLEMENTED, as v1.
 	Passthrough http.Handler
-	// Rollout is the share of calls that are translated. Less than RolloutAll
-	// needs Passthrough, which leads to native v1.
+	// Rollout is the share of calls that are translated. Passthrough leads the others to native v1.
 	Rollout Rollout
-	// Shadow compares native v1's answers with what the adapter would have answered, after the
-	// client has its answer.
+	// Shadow compares native v1's answers with what the adapter would have answered.
 	Shadow bool
-	// ObserveShadow is called with each comparison. It must be safe for concurrent use.
-	// Default: none.
+	// ObserveShadow is called with each comparison, concurrently. Default: none.
 	ObserveShadow func(Shadow)
 	// Limits of v1 calls.
 	Limits Limits
@@ -98,14 +92,12 @@ type Config struct {
 	Deprecation Deprecation
 	// Messages words refusals as native v1 does. Default: as v2 words them.
 	Messages Messages
-	// Observe is called with each v1 call when it has ended. It must be safe for
-	// concurrent use. Default: none.
+	// Observe is called with each v1 call when it has ended, concurrently. Default: none.
 	Observe func(Event)
-	// Identify says that ZITADEL is asked who a caller is, once for each token, if only the token
-	// is known, so that [Event.Caller] is a user id. The caller's calls wait for that.
+	// Identify says that ZITADEL is asked once for each token whose it is, so that [Event.Caller]
+	// is a user id. The caller's calls wait for that.
 	Identify bool
-	// CallerKey is the key of the hashes that [Event.Caller] has for callers of whom only the
-	// token is known.
+	// CallerKey is the key of the hashes in [Event.Caller].
 	CallerKey [32]byte
 	// Log receives one line a call. Default: none.
 	Log *slog.Logger
@@ -113,24 +105,22 @@ type Config struct {
 
 // Limits bound what clients may take of the adapter.
 type Limits struct {
-	// CallsInFlight is the number of calls under way at once, from the end of the
-	// request to ZITADEL's answer; 0 is unlimited. Further ones are refused at once with
-	// code 14, HTTP 503 and Retry-After: the adapter has too much to do, and another
-	// replica may do it.
+	// CallsInFlight is the number of calls at once, from the end of the request to ZITADEL's
+	// answer; 0 is unlimited. Further ones are refused with code 14, HTTP 503 and Retry-After:
+	// another replica may have room.
 	CallsInFlight int
-	// BodyTimeout is how long a request may take from its headers to the end of
-	// its body. Above 0.
+	// BodyTimeout is how long a request may take from its headers to its end. Above 0.
 	BodyTimeout time.Duration
-	// CallerRate is the number of translated calls a second with one token, on
-	// average; 0 is unlimited. CallerBurst, then at least 1, is their number at once.
-	// Further ones are refused with code 8, HTTP 429 and Retry-After.
+	// CallerRate is the number of translated calls a second with one token, on average; 0 is
+	// unlimited. CallerBurst is their number at once, then at least 1. Further ones are refused
+	// with code 8, HTTP 429 and Retry-After.
 	CallerRate  float64
 	CallerBurst int
 }
 
-// Adapter is the handler of everything that a v1 client may send. It routes requests to the
-// protocols. ZITADEL decides by path cleaning, then by REST's paths, then by content types, and
-// so does it. Requests for other paths, in any spelling, are passed through first. It is safe for concurrent use.
+// Adapter is the handler of everything that a v1 client may send. As ZITADEL it decides by path
+// cleaning, then by REST's paths, then by content types. Requests for other paths, in any
+// spelling, are passed through first. It is safe for concurrent use.
 type Adapter struct {
 	config     Config
 	procedures map[string]*Method // by path
@@ -148,8 +138,8 @@ type Adapter struct {
 	nobody string
 }
 
-// grpcWebMaxAge is how long v1 lets a browser remember a gRPC-Web preflight;
-// for REST it says nothing (recordings cors-preflight of both).
+// grpcWebMaxAge is how long v1 lets a browser remember a gRPC-Web preflight; for REST it says
+// nothing (recordings cors-preflight of both).
 const grpcWebMaxAge = 10 * time.Minute
 
 // New checks config and makes an Adapter. The error has a line for each mistake, with the
@@ -209,10 +199,8 @@ func (a *Adapter) CallsInFlight() int { return a.inFlight.Taken() }
 
 // NextBrownout is when the next brownout begins, or the present one began; zero is never.
 func (a *Adapter) NextBrownout() time.Time {
-	for _, window := range a.deprecated.schedule.Next(time.Now(), 1) {
-		return window.From
-	}
-	return time.Time{}
+	next := append(a.deprecated.schedule.Next(time.Now(), 1), Window{})
+	return next[0].From
 }
 
 // Sunset is Deprecation.Sunset.
@@ -238,9 +226,9 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // redirect answers as gorilla/mux in ZITADEL does (recordings double-slash, empty-user). To
 // net/http a target without a slash, such as "a:b", has no path: it is redirected to "/".
-func redirect(w http.ResponseWriter, r *http.Request, path string) {
+func redirect(w http.ResponseWriter, r *http.Request, clean string) {
 	to := *r.URL
-	to.Path = path
+	to.Path = clean
 	w.Header().Set("Location", to.String())
 	w.WriteHeader(http.StatusMovedPermanently)
 }
@@ -281,7 +269,8 @@ func (a *Adapter) serve(w http.ResponseWriter, r *http.Request, called match) {
 // serveNative lets native v1 answer a call for a user whom the rollout has not reached.
 func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, c *call) {
 	c.event.Route, c.event.Organization = RouteNative, c.namedOrganization
-	c.event.Caller, _ = a.knownCaller(c)
+	identity, _ := a.identities.identity(c.token)
+	c.event.Caller = identity.UserID
 	if r.Method != http.MethodPost || c.method == nil { // no call
 		a.config.Passthrough.ServeHTTP(x, r)
 		return
@@ -301,12 +290,13 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, c *call) {
 	if names := a.deprecated.headers(); names != nil && r.Header["Origin"] != nil {
 		x.Header().Add("Access-Control-Expose-Headers", strings.Join(names, ", "))
 	}
-	if !a.config.Shadow {
-		a.config.Passthrough.ServeHTTP(x, r)
-		return
+	if a.config.Shadow {
+		r = observe(x, r, c)
 	}
-	a.config.Passthrough.ServeHTTP(x, observe(x, r, c))
-	a.shadow.judge(r.Context(), x, c)
+	a.config.Passthrough.ServeHTTP(x, r)
+	if a.config.Shadow {
+		a.shadow.judge(r.Context(), x, c)
+	}
 }
 
 // deprecationRefusal refuses a call because of a brownout, or because the method's time is over.
@@ -317,18 +307,11 @@ func (a *Adapter) deprecationRefusal(ctx context.Context, c *call) *rpcstatus.St
 	})
 }
 
-// knownCaller is whose token a call has, if that is remembered.
-func (a *Adapter) knownCaller(c *call) (userID string, known bool) {
-	identity, known := a.identities.identity(c.token)
-	return identity.UserID, known
-}
-
 // identify sets the event's Caller. It asks ZITADEL, once for each token, whose token it is, and
 // once a minute for a token that ZITADEL refuses. Caller stays "" if ZITADEL does not say.
 func (a *Adapter) identify(ctx context.Context, c *call) {
-	userID, known := a.knownCaller(c)
-	if known || a.identities.isRefused(c.token) {
-		c.event.Caller = userID
+	identity, known := a.identities.identity(c.token)
+	if c.event.Caller = identity.UserID; known || a.identities.isRefused(c.token) {
 		return
 	}
 	caller := c.caller
@@ -338,13 +321,44 @@ func (a *Adapter) identify(ctx context.Context, c *call) {
 	case err == nil && identity.UserID != "":
 		a.identities.keepIdentity(c.token, identity)
 		c.event.Caller = identity.UserID
-	case err != nil && isTokenRefusal(err):
-		a.identities.keepRefusal(c.token)
+	case err != nil:
+		if refusal := statusOf(err); refusal.Code == connect.CodeUnauthenticated && refusal.Cause == nil { // ZITADEL's own
+			a.identities.keepRefusal(c.token)
+		}
 	}
 }
 
-// isTokenRefusal reports whether ZITADEL itself did not take the token.
-func isTokenRefusal(err error) bool {
-	refusal := statusOf(err)
-	return refusal.Code == connect.CodeUnauthenticated && refusal.Cause == nil
+// match is the method whose path a request has.
+type match struct {
+	method *Method // nil: none
+	isREST bool
+	userID string // of a REST path
+}
+
+// find looks for the method with a path, decoded: "%2F" is a slash (recordings percent-encoded-*).
+func (a *Adapter) find(decoded string) match {
+	if m := a.procedures[decoded]; m != nil {
+		return match{method: m}
+	}
+	c := a.router.AcquireContext()
+	defer a.router.ReleaseContext(c)
+	c.Reset(nil, nil) // it comes from a pool, and goes back there with its values
+	a.router.Router().Find(http.MethodPost, decoded, c)
+	m := a.patterns[c.Path()]
+	if m == nil {
+		return match{}
+	}
+	return match{method: m, isREST: true, userID: c.Param("user_id")}
+}
+
+// cleanPath is where a path, decoded, with empty or dot segments is redirected to; others stay.
+func cleanPath(decoded string) string {
+	if !strings.HasPrefix(decoded, "/") {
+		decoded = "/" + decoded
+	}
+	clean := path.Clean(decoded)
+	if strings.HasSuffix(decoded, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }

@@ -11,9 +11,8 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// v1 takes messages of up to 4 MiB. No useful one is longer than a kilobyte, but many large
-// ones at once would fill the memory: only largeBodies bodies over smallBodyBytes are held at
-// once.
+// v1 takes messages of up to 4 MiB. No useful one is longer than a kilobyte, but many large ones
+// would fill the memory: only largeBodies bodies over smallBodyBytes are held at once.
 const (
 	smallBodyBytes = 16 << 10
 	largeBodies    = 8
@@ -62,10 +61,8 @@ func overloaded() *rpcstatus.Status {
 	return s
 }
 
-// limitBody sets the body's deadline: the client's timeout and 500 ms, as v1's gateway waits
-// for the body too. The answer to a client that is still sending would come with
-// a connection that is closed, or over HTTP/2 a stream that is reset, and many then tell
-// only of that.
+// limitBody sets the body's deadline: the client's timeout and 500 ms, as v1's gateway waits for
+// the body too. Many a client that is still sending tells only of the connection's end.
 func (a *Adapter) limitBody(x *ingress.Exchange, timeout time.Duration) {
 	const late = 500 * time.Millisecond
 	most := a.config.Limits.BodyTimeout

@@ -3,6 +3,7 @@ package adapter
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -21,8 +22,7 @@ type call struct {
 	method *Method // nil: v1 has no such method
 	caller v2client.Caller
 	token  tokenHash
-	// What the client says besides: the organization of its x-zitadel-orgid header, and the
-	// languages that it accepts.
+	// The client's x-zitadel-orgid header, and the languages that it accepts.
 	namedOrganization, languages string
 	// rejected is why the headers, or in shadow mode also the body, are no call's. hostRefusal
 	// is why its host is not one.
@@ -56,8 +56,8 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 			// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
 			Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
 		},
-		method: m, namedOrganization: first(header, "X-Zitadel-Orgid"), languages: header.Get("Accept-Language"),
-		hostRefusal: hostRefusal(protocol, r.Host, first(header, "Host")),
+		method: m, namedOrganization: header.Get("X-Zitadel-Orgid"), languages: header.Get("Accept-Language"),
+		hostRefusal: hostRefusal(protocol, r.Host, header.Get("Host")),
 		reads:       a.config.ZITADEL, identities: a.identities,
 		refusal: rpcstatus.New(connect.CodeInternal, "internal error"),
 	}
@@ -71,6 +71,55 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 		return m.execute(ctx, a.config.ZITADEL, c.caller, c.request)
 	}
 	return c
+}
+
+// ZITADEL compares metadata byte by byte: to native v1, a token that ends in a space is another
+// token. On the way to v2, HTTP would trim such a value or refuse it. No such token or
+// organization exists, so one that nobody has is sent in its place, and ZITADEL refuses that in
+// v1's order and words.
+
+// newCaller returns the caller with this metadata: a request's header, over REST as
+// grpc-gateway passes it on.
+func (a *Adapter) newCaller(host string, metadata http.Header) v2client.Caller {
+	token, organization := metadata.Get("Authorization"), metadata.Get("X-Zitadel-Orgid")
+	sentToken, sentOrganization := a.sentAuthorization(token), organization
+	if !isCarried(organization) {
+		sentOrganization = a.nobody
+	}
+	if sentToken != token || sentOrganization != organization {
+		metadata = maps.Clone(metadata)
+		metadata["Authorization"], metadata["X-Zitadel-Orgid"] = []string{sentToken}, []string{sentOrganization}
+	}
+	return v2client.NewCaller(host, metadata)
+}
+
+// sentAuthorization returns what goes to ZITADEL for an Authorization header. ZITADEL splits it
+// at "Bearer ", whatever stands before that, and takes what follows for the token.
+func (a *Adapter) sentAuthorization(value string) string {
+	parts := strings.Split(value, "Bearer ")
+	switch {
+	case len(parts) == 2 && parts[1] != "" && isCarried(parts[1]):
+		return "Bearer " + parts[1]
+	case len(parts) == 2:
+		return "Bearer " + a.nobody
+	case isCarried(value):
+		return value
+	}
+	return a.nobody // no Bearer either
+}
+
+// isCarried reports whether HTTP carries a value to ZITADEL as it is.
+func isCarried(value string) bool {
+	return v1wire.IsPrintable(value) && value == strings.Trim(value, " ")
+}
+
+// hostName returns a host without its port, as ZITADEL looks for its instance.
+func hostName(host string) string {
+	if end := strings.LastIndexByte(host, ']'); end >= 0 { // an IPv6 address
+		return host[:end+1]
+	}
+	name, _, _ := strings.Cut(host, ":")
+	return name
 }
 
 // run answers a call whose request has been read. It gives up, with v1's words, when ctx or the
@@ -111,9 +160,8 @@ func (c *call) translate(ctx context.Context, scope OrgScope) (*objectv2.Details
 	return c.inOrganization(ctx)
 }
 
-// admit takes a slot, to be freed, and one of the caller's calls; nil means that it has.
-// A call counts from here on, when all of it is there: a slow sender takes no other
-// call's place.
+// admit takes a slot, to be freed, and one of the caller's calls; nil means that it has. A call
+// counts only when all of it is there: a slow sender takes no other call's place.
 func (a *Adapter) admit(caller v2client.Caller) *rpcstatus.Status {
 	if !a.inFlight.Take() {
 		return overloaded()
@@ -135,19 +183,14 @@ const maxUserIDRunes = 200
 // bounded cuts a user id that nobody has down to one rune too many, which v2 refuses just the
 // same. Oversized ids are never sent upstream.
 func bounded(userID string) string {
-	runes := 0
-	for at := range userID {
-		if runes > maxUserIDRunes {
-			return userID[:at]
-		}
-		runes++
+	if runes := []rune(userID); len(runes) > maxUserIDRunes {
+		return string(runes[:maxUserIDRunes+1])
 	}
 	return userID
 }
 
-// unscoped is the plain translation, for OrgScopeOff. Without further calls
-// it can only see whether there is an Authorization header, not whether the
-// token is good, before it refuses an invalid request.
+// unscoped is the plain translation, for OrgScopeOff. Of the caller of an invalid request it sees
+// the Authorization header alone.
 func (c *call) unscoped(ctx context.Context) (*objectv2.Details, error) {
 	if invalid := c.method.validate(c.request); invalid != nil {
 		return nil, cmp.Or(c.checkAuthorization(), invalid)
@@ -161,8 +204,7 @@ func (c *call) unscoped(ctx context.Context) (*objectv2.Details, error) {
 	case isPermissionRefusal(refusal):
 		return nil, noPermission()
 	case refusal.Cause == nil && refusal.Code == connect.CodeInvalidArgument && refusal.ID == "":
-		// v2's validation. It is stricter than v1's in one thing: ids of more
-		// than maxUserIDRunes (recording 201-character-user).
+		// v2's validation is stricter in ids of more than maxUserIDRunes (recording 201-character-user).
 		return nil, passwordNotFound()
 	}
 	return nil, refusal

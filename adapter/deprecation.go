@@ -17,24 +17,21 @@ import (
 )
 
 // Deprecation is what callers of v1 methods are told about their end, and when they are
-// refused. Native v1 does neither, and the zero Deprecation does neither.
+// refused. The zero Deprecation does neither, like native v1.
 type Deprecation struct {
-	// Since, if it is set, makes every answer of a v1 method say that the method is
-	// deprecated since then (RFC 9745), in headers or metadata.
+	// Since, if set, is said by every answer of a v1 method, in headers or metadata (RFC 9745).
 	Since time.Time
-	// Sunset, if it is set, is when v1 ends (RFC 8594). Needs Since.
+	// Sunset, if set, is when v1 ends (RFC 8594). Needs Since.
 	Sunset time.Time
-	// Link is the address of a page about the deprecation, SunsetLink of one about the end,
-	// and SuccessorLink of the documentation of what to use instead; "" is none. Need Since.
+	// Link is the address of a page about the deprecation, SunsetLink about the end, and
+	// SuccessorLink about what to use instead; "" is none. Need Since.
 	Link, SunsetLink, SuccessorLink string
-	// AfterSunset is what happens to calls once Sunset has passed: AfterSunsetServe or
-	// AfterSunsetRefuse.
+	// AfterSunset is what happens to calls after Sunset. Default: AfterSunsetServe.
 	AfterSunset AfterSunset
-	// Brownouts are the times in which calls are refused, so that callers notice before the
-	// end: see [NewSchedule].
+	// Brownouts are when calls are refused, so that callers notice before the end: see [NewSchedule].
 	Brownouts []string
-	// BrownoutPercent is the share of callers whose calls brownouts refuse, by a hash of the
-	// user whose token it is, and BrownoutCallers are the ids of the only ones; none is all.
+	// BrownoutPercent is the share of callers that brownouts refuse, by a hash of the user id;
+	// BrownoutCallers are the ids of the only ones, none being all.
 	BrownoutPercent Rollout
 	BrownoutCallers []string
 	// Exempt are the ids of users whose calls are never refused, after Sunset either.
@@ -76,9 +73,8 @@ type link struct{ key, relation, to string }
 
 // links are those that are set.
 func (d Deprecation) links() []link {
-	return slices.DeleteFunc([]link{
-		{"link", "deprecation", d.Link}, {"sunsetLink", "sunset", d.SunsetLink}, {"successorLink", "successor-version", d.SuccessorLink},
-	}, func(each link) bool { return each.to == "" })
+	all := []link{{"link", "deprecation", d.Link}, {"sunsetLink", "sunset", d.SunsetLink}, {"successorLink", "successor-version", d.SuccessorLink}}
+	return slices.DeleteFunc(all, func(each link) bool { return each.to == "" })
 }
 
 // deprecation is a validated Deprecation.
@@ -138,9 +134,8 @@ var (
 	errSunset   = &ownRefusal{RefusedBySunset, "after deprecation.sunset"}
 )
 
-// refusal refuses a call because of a brownout, or because the method's time is over; nil lets it
-// go on. If that depends on the caller, identify is asked for the caller's user id; a caller whom
-// it does not know, "", is not refused.
+// refusal refuses a call because of a brownout, or because the method's time is over, or returns
+// nil. If that depends on the caller, identify is asked for its user id; "" is not refused.
 func (d *deprecation) refusal(now time.Time, method string, identify func() string) *rpcstatus.Status {
 	window, isBrownout := d.schedule.At(now)
 	isOver := d.AfterSunset == AfterSunsetRefuse && !now.Before(d.Sunset)

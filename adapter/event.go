@@ -9,25 +9,29 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/redact"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
-// Event is what became of one v1 call, for the log and for metrics. It never holds a
-// password, a token, or an error message (protojson's repeat what they do not
-// understand). User id, organization, user agent and request id are the client's own
-// words, of any length.
+// Event is what became of one v1 call, for the log and for metrics. It never holds a password, a
+// token, or an error message (protojson's repeat what they do not understand). User id,
+// organization, user agent and request id are the client's own words, of any length.
 type Event struct {
 	// Method is the v1 method's name, such as "SetHumanInitialPassword".
 	Method string
@@ -35,34 +39,27 @@ type Event struct {
 	Protocol string
 	// Route is RouteTranslated or RouteNative.
 	Route string
-	// Code is the gRPC code by its name in lower case, such as "ok" or
-	// "permission_denied"; of a REST call that native v1 answered it is the HTTP
-	// status, such as "400".
+	// Code is the gRPC code's name in lower case, such as "ok" or "permission_denied"; of a REST
+	// call that native v1 answered it is the HTTP status, such as "400".
 	Code string
 	// ErrorID is ZITADEL's id of the refusal, such as "AUTH-5mWD2", or "".
 	ErrorID string
-	// RefusedBy is one of RefusedByBreaker, RefusedByShedding, RefusedByRate,
-	// RefusedByBrownout and RefusedBySunset if the adapter itself refused the call, and ""
-	// otherwise.
+	// RefusedBy is one of the RefusedBy constants if the adapter itself refused the call, or "".
 	RefusedBy string
 	// UserID is the user whom the call is about, Organization the one of the call.
 	UserID, Organization string
-	// Caller is the id of the user whose token the call has, if it is known; or else
-	// "token:" and a hash of the token, the same for all its calls while the program
-	// runs; or "" for a call without one.
+	// Caller is the id of the user whose token the call has, if it is known; or else "token:" and
+	// a hash, the same for all calls while the program runs; or "" for a call without a token.
 	Caller string
 	// UserAgent is the client's User-Agent header, or X-User-Agent of a gRPC-Web client.
 	UserAgent string
-	// Peer is where the call came from: the address of the connection's other end, after
-	// those of trusted proxies.
+	// Peer is the address of the connection's other end, after those of trusted proxies.
 	Peer string
-	// TraceID is the trace's, if there are traces; or else the trace id in the request's
-	// traceparent header (W3C Trace Context), or "" if the request has no such header.
+	// TraceID is the trace's, or without traces that of the request's traceparent header, or "".
 	TraceID string
 	// RequestID goes to ZITADEL as X-Request-Id, and stands in the answer.
 	RequestID string
-	// Started is when the request's headers had arrived; Duration lasts from then to
-	// the end of the answer.
+	// Started is when the request's headers had arrived; Duration lasts to the end of the answer.
 	Started  time.Time
 	Duration time.Duration
 	// Upstream are the calls to ZITADEL that were made, in order.
@@ -97,8 +94,7 @@ var (
 // protocolREST is Event.Protocol of REST; the others are rpcstatus.Protocols.
 const protocolREST = "rest"
 
-// end is called when a call has its answer, with this HTTP status. It logs one line, tells
-// the observer, and the span.
+// end tells the log, the observer and the span of a call that was answered with this HTTP status.
 func (a *Adapter) end(ctx context.Context, c *call, httpStatus int) {
 	c.event.Duration = time.Since(c.event.Started)
 	if c.event.Caller == "" {
@@ -116,15 +112,12 @@ func (a *Adapter) end(ctx context.Context, c *call, httpStatus int) {
 	c.event.endTrace(ctx, httpStatus)
 }
 
-// conclude notes what became of a call: why it was refused, if there is more to that than the
-// client is told, and whether that is a failure that somebody should look at. contextCause is
-// why the call's context ended.
+// conclude notes what became of a call: why it was refused, if the client is not told all of
+// that, and whether somebody should look at it. contextCause is why the call's context ended.
 func (c *call) conclude(contextCause error) (cause error, failed bool) {
 	switch {
-	case c.refusal == nil && c.event.Route == RouteNative: // whose code is known
-		return nil, false
 	case c.refusal == nil:
-		c.event.Code = "ok"
+		c.event.Code = cmp.Or(c.event.Code, "ok") // native v1's is known
 		return nil, false
 	case c.refusal.Code == connect.CodeCanceled && contextCause != nil && !errors.Is(contextCause, context.Canceled): // it was not the client who left
 		c.event.Code = connect.CodeUnavailable.String()
@@ -197,10 +190,58 @@ func (a *Adapter) hashedCaller(c *call) string {
 // traceID is the trace id in a request's traceparent header, or "".
 func traceID(r *http.Request) string {
 	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
-	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-		return span.TraceID().String()
+	if !tracing.IsTraced(ctx) {
+		return ""
 	}
-	return ""
+	return trace.SpanContextFromContext(ctx).TraceID().String()
+}
+
+// beginTrace makes the request's span, if there are traces, the call's. Its name is the method's
+// in all protocols, so one search finds all of them.
+func (c *call) beginTrace(ctx context.Context) {
+	if !tracing.IsTraced(ctx) {
+		return
+	}
+	span := trace.SpanFromContext(ctx)
+	c.event.TraceID = span.SpanContext().TraceID().String()
+	span.SetName(c.event.Method)
+	if c.event.Protocol == protocolREST {
+		span.SetAttributes(semconv.HTTPRoute(c.method.route()))
+	} else { // gRPC-Web too
+		span.SetAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(c.method.Procedure[1:]))
+	}
+}
+
+// parameter is one of Echo's patterns.
+var parameter = regexp.MustCompile(`:(\w+)`)
+
+// route is the method's path over REST as OpenTelemetry and OpenAPI write patterns.
+func (m *Method) route() string { return parameter.ReplaceAllString(m.Pattern, "{$1}") }
+
+// endTrace tells the span what became of a call that was answered with this HTTP status. By
+// OpenTelemetry's conventions the codes that are HTTP 5xx are errors, in RPC too.
+func (e *Event) endTrace(ctx context.Context, httpStatus int) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	for _, each := range []attribute.KeyValue{
+		attribute.String("v1adapter.protocol", e.Protocol), attribute.String("v1adapter.way", e.Route), attribute.String("v1adapter.code", e.Code),
+		attribute.String("v1adapter.refused_by", e.RefusedBy), attribute.String("zitadel.error_id", e.ErrorID),
+	} {
+		if each.Value.AsString() != "" {
+			span.SetAttributes(each)
+		}
+	}
+	failed := httpStatus == 0 || httpStatus >= http.StatusInternalServerError
+	var code connect.Code                                                                            // 0 is "ok"
+	if e.Protocol != protocolREST && (e.Code == "ok" || code.UnmarshalText([]byte(e.Code)) == nil) { // or an HTTP status
+		span.SetAttributes(semconv.RPCResponseStatusCode(strings.ToUpper(e.Code)))
+		failed = code != 0 && rpcstatus.HTTPStatus(code) >= http.StatusInternalServerError
+	}
+	if failed {
+		tracing.Fail(span, e.Code)
+	}
 }
 
 // nativeCode is Event.Code of an answer of native v1's.
@@ -219,8 +260,7 @@ func nativeCode(x *ingress.Exchange) string {
 	return connect.Code(code).String()
 }
 
-// requestID is the X-Request-Id that the client or a proxy in front of the adapter
-// chose, if it is fit for a log, or else a new one.
+// requestID is the client's or a proxy's X-Request-Id, if it is fit for a log, or a new one.
 func requestID(r *http.Request) string {
 	const most = 128
 	id := r.Header.Get("X-Request-ID")

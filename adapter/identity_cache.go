@@ -9,22 +9,20 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// The facts hardly ever change: the bounds are there for memory, and so that nothing
-// outlives a mistake.
+// The bounds are for memory, and so that nothing outlives a mistake.
 const (
 	identityEntries = 20_000
 	identityTTL     = time.Hour
 	refusalTTL      = time.Minute
 )
 
-// identityCache holds what hardly ever changes of callers and of the users they deal with:
-// whose a token is, and which organization a user belongs to. It never holds a
-// token (only its SHA-256), and never that something was not found. v2 checks
-// the token itself on every write. A token that ZITADEL refused is remembered for a minute, so
-// that naming its callers does not cost a request a call; no call is refused because of it.
+// identityCache holds what hardly ever changes: whose a token is, and which organization a user
+// belongs to. It never holds a token (only its SHA-256), and never that something was not found.
+// v2 checks the token itself on every write. That ZITADEL refused a token is remembered for a
+// minute, so that to name its caller does not cost a request a call; no call is refused for it.
 //
-// What v2 showed to one caller is not used for another: neither an answer nor
-// its speed tells a stranger anything about users.
+// What v2 showed to one caller is not used for another: neither an answer nor its speed tells a
+// stranger anything about users.
 type identityCache struct {
 	entries *lru.Cache[identityKey, identityEntry]
 	now     func() time.Time
@@ -62,7 +60,7 @@ func (c *identityCache) keepIdentity(token tokenHash, identity v2client.Identity
 	}
 }
 
-// isRefused reports whether ZITADEL did not take the token a short while ago.
+// isRefused reports whether ZITADEL has just refused the token.
 func (c *identityCache) isRefused(token tokenHash) bool {
 	identity, known := c.get(token, "")
 	return known && identity.UserID == ""
@@ -72,8 +70,7 @@ func (c *identityCache) keepRefusal(token tokenHash) {
 	c.keep(token, "", v2client.Identity{}, refusalTTL)
 }
 
-// organization returns the organization that a user belongs to, if v2 showed it
-// to the caller with this token.
+// organization returns a user's, if v2 showed it to the caller with this token.
 func (c *identityCache) organization(token tokenHash, userID string) (string, bool) {
 	user, known := c.get(token, userID)
 	return user.Organization, known
@@ -83,8 +80,7 @@ func (c *identityCache) keepOrganization(token tokenHash, userID, organization s
 	c.keep(token, userID, v2client.Identity{UserID: userID, Organization: organization}, identityTTL)
 }
 
-// forgetUser forgets, for all callers, a user who turns out to belong elsewhere. That is
-// rare enough for a look at everything.
+// forgetUser forgets, for all callers, a user who belongs elsewhere: rare enough to look at all.
 func (c *identityCache) forgetUser(userID string) {
 	for _, key := range c.entries.Keys() {
 		if entry, ok := c.entries.Peek(key); ok && entry.UserID == userID {

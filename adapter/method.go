@@ -21,7 +21,7 @@ import (
 type Method struct {
 	// Procedure is its path over gRPC and gRPC-Web.
 	Procedure string
-	// Pattern is its path over REST, in Echo's syntax, always for POST, with the parameter user_id.
+	// Pattern is its path over REST, in Echo's syntax, for POST, with the parameter user_id.
 	Pattern string
 
 	newRequest func(userID, password string) request

@@ -12,22 +12,20 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// inOrganization keeps v1's organization rule with calls made with the caller's own
-// token:
+// inOrganization keeps v1's organization rule with calls made with the caller's own token:
 //
 //   - E is the organization of the x-zitadel-orgid header, or else the caller's own;
-//   - what v1 refuses for the token, for E or for the caller's roles in E comes first, in
-//     its words; a caller that is not known yet is asked for that before anything else;
+//   - what v1 refuses for the token, for E or for the caller's roles in E comes first, in its
+//     words; of a caller that is not known yet that is asked before anything else;
 //   - then v1's validation of the request;
 //   - then the user: one that is not E's does not exist;
-//   - the user is E's: v2's permission check, which it makes in the user's organization,
-//     is v1's check, and the work is done;
-//   - except for the caller itself, whom some releases of v2 let change its own password:
-//     it needs user.write as everybody does;
-//   - any refusal that v1 would have given only after the roles is given only after them.
-//     So a stranger learns nothing about users.
+//   - for E's users, v2's permission check in the user's organization is v1's check;
+//   - but the caller itself, whom some releases of v2 let change its own password, needs
+//     user.write as everybody does;
+//   - what v1 refuses only after the roles is refused only after them: a stranger learns
+//     nothing about users.
 //
-// With everything remembered, a success costs the work alone.
+// With everything remembered, a success costs the write alone.
 func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 	if err := c.identify(ctx); err != nil {
 		return nil, err
@@ -69,9 +67,8 @@ func (c *call) inOrganization(ctx context.Context) (*objectv2.Details, error) {
 	return nil, err
 }
 
-// identify finds out whose token the caller holds. A caller that is not remembered is first
-// asked what it may do: that settles what v1 settles first, in the same words. A caller that is
-// refused for its roles is identified too: the log and the ledger name users.
+// identify finds out whose token the caller holds. What an unknown caller may do is asked first,
+// as v1 does. One that is refused for its roles is identified too: the log and the ledger name it.
 func (c *call) identify(ctx context.Context) error {
 	var remembered bool
 	if c.identity, remembered = c.identities.identity(c.token); remembered {
@@ -97,8 +94,8 @@ func (c *call) identify(ctx context.Context) error {
 	return refusal
 }
 
-// authorize asks once what the caller may do in the organization of the call, and says
-// what v1 says if that is too little; nil lets the call go on.
+// authorize asks once what the caller may do in the organization of the call, and returns v1's
+// refusal if that is too little.
 func (c *call) authorize(ctx context.Context) error {
 	if !c.asked {
 		grant, identity, err := c.reads.Authorize(ctx, c.caller, c.identity)
@@ -112,14 +109,13 @@ func (c *call) authorize(ctx context.Context) error {
 		return membershipNotFound()
 	case v2client.GrantOther:
 		return noPermission()
-	case v2client.GrantUnknown, v2client.GrantUserWriteOnly, v2client.GrantUserWrite:
+	default:
+		return nil
 	}
-	return nil
 }
 
-// tokenRefusal asks v2 for its words about a token that userinfo does not take. If v2
-// takes it, its user is unknown: in doubt, refuse. Other errors stay as they are, but
-// for a caller that cannot see its own user.
+// tokenRefusal asks v2 for its words about a token that userinfo does not take. If v2 takes it,
+// its user is unknown: in doubt, refuse. So is a caller that cannot see its own user.
 func (c *call) tokenRefusal(ctx context.Context, cause error) error {
 	if isNotVisible(cause) {
 		return noPermission()
@@ -163,8 +159,8 @@ func (c *call) organizationOf(ctx context.Context, userID string) (string, error
 	return organization, nil
 }
 
-// checkOwner forgets an organization that a write has shown to be another: its user was
-// removed, and one with its id was made elsewhere.
+// checkOwner forgets an organization that a write has shown to be another: the user was removed
+// and made again elsewhere.
 func (c *call) checkOwner(userID, organization string, details *objectv2.Details) {
 	if owner := details.GetResourceOwner(); owner != "" && owner != organization {
 		c.identities.forgetUser(userID)
@@ -172,14 +168,14 @@ func (c *call) checkOwner(userID, organization string, details *objectv2.Details
 	}
 }
 
-// refuse returns the refusal at hand if the caller's roles would have let v1 get as far
-// as that, or else what v1 says about the roles.
+// refuse returns the refusal at hand if the caller's roles would have let v1 get that far, or
+// else v1's refusal for the roles.
 func (c *call) refuse(ctx context.Context, refusal *rpcstatus.Status) error {
 	if err := c.authorize(ctx); err != nil {
 		return err
 	}
-	// What shows whether a user exists is kept back if the roles are unknown. All else v2
-	// says only after its own permission check.
+	// If the roles are unknown, nothing may show whether a user exists. The rest v2 says only
+	// after its own permission check.
 	shows := refusal.ID == idPasswordNotFound || refusal.ID == idNotInitialized
 	if isPermissionRefusal(refusal) || shows && c.grant == v2client.GrantUnknown {
 		return noPermission()
@@ -187,9 +183,9 @@ func (c *call) refuse(ctx context.Context, refusal *rpcstatus.Status) error {
 	return refusal
 }
 
-// refuseUnreadable refuses a call for a user whom the caller may not read. One who may read the
-// organization's users is told that the user is not among them. For others it may be: native v1
-// would write, but without the user's organization the adapter must not.
+// refuseUnreadable refuses a call for a user whom the caller may not read. A caller who may read
+// the organization's users is told that the user is not among them. For others it may be: native
+// v1 would write, but without the user's organization the adapter must not.
 func (c *call) refuseUnreadable(ctx context.Context) error {
 	if err := c.refuse(ctx, passwordNotFound()); c.grant != v2client.GrantUserWriteOnly {
 		return err
@@ -197,8 +193,8 @@ func (c *call) refuseUnreadable(ctx context.Context) error {
 	return noPermission()
 }
 
-// isNotVisible reports whether GetUserByID would not show a user: it does not
-// exist, the caller may not see it, or no user can have its id.
+// isNotVisible reports whether GetUserByID would not show a user: it does not exist, the caller
+// may not see it, or no user can have its id.
 func isNotVisible(err error) bool {
 	s := statusOf(err)
 	if s.Cause != nil {
@@ -215,19 +211,15 @@ func isPermissionRefusal(s *rpcstatus.Status) bool {
 	return s.ID == idNoPermission || s.ID == idNoPermissionOnUser
 }
 
-// isPostAuthorization reports whether the work was refused with something that v1
-// says only after its look at the caller's roles: an error of the command or of its
-// validation. ZITADEL's interceptors raise errors with AUTH ids or with none at
-// all, and what never reached ZITADEL says nothing about users.
+// isPostAuthorization reports whether v1 says what refused the write only after its look at the
+// caller's roles: an error of the command or of its validation. ZITADEL's interceptors raise
+// errors with AUTH ids or none, and what never reached ZITADEL says nothing about users.
 func isPostAuthorization(s *rpcstatus.Status) bool {
 	switch {
 	case s.Cause != nil:
 		return false
-	case isPermissionRefusal(s):
-		return true
 	case s.ID == "":
 		return s.Code == connect.CodeInvalidArgument
-	default:
-		return !strings.HasPrefix(s.ID, "AUTH")
 	}
+	return isPermissionRefusal(s) || !strings.HasPrefix(s.ID, "AUTH")
 }

@@ -5,10 +5,9 @@ import (
 	"io"
 )
 
-// Rollout is the share of translated calls, in percent; native v1 answers the
-// others. Calls are told apart by their user id, so that a user stays on one
-// side, on every replica and after every restart, and a larger share only ever
-// moves users from v1 to v2. The zero Rollout translates nothing.
+// Rollout is the share of translated calls, in percent; native v1 answers the others. It goes by
+// the user id: a user stays on one side, on every replica and after every restart, and a larger
+// share only ever moves users from v1 to v2. The zero Rollout translates nothing.
 type Rollout int
 
 // RolloutAll translates every call.
@@ -21,8 +20,7 @@ func (r Rollout) translates(userID string) bool {
 	}
 	hash := fnv.New64a()
 	_, _ = io.WriteString(hash, userID) // never fails
-	// The last bits of FNV-1a know little but the last letters: fold the first
-	// ones in.
+	// The last bits of FNV-1a know little but the last letters: fold the first ones in.
 	sum := hash.Sum64()
 	return (sum>>32^sum)%uint64(RolloutAll) < uint64(r) //nolint:gosec // not negative
 }

@@ -20,15 +20,15 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// Shadow is how native v1's answer to a call compares with what the adapter would have
-// answered, which it finds out read-only.
+// Shadow is how native v1's answer compares with what the adapter would have answered, which it
+// finds out read-only.
 type Shadow struct {
 	// Method and Protocol are those of [Event].
 	Method, Protocol string
 	// Result is one of the Shadow constants.
 	Result string
-	// Native is native v1's error id, or its code by name if it has no id, or "ok"; Verdict
-	// is the same of the adapter, with ShadowWrites for a call of SetPassword.
+	// Native is native v1's error id, or else its code by name, or "ok"; Verdict is the
+	// adapter's, with ShadowWrites for a call of SetPassword.
 	Native, Verdict string
 	// RequestID is that of [Event].
 	RequestID string
@@ -38,8 +38,8 @@ type Shadow struct {
 const (
 	// ShadowAgrees: both succeed, or both refuse with the same code and id.
 	ShadowAgrees = "agrees"
-	// ShadowUndecided: native v1 refuses for something that only the write can know, or that
-	// this ZITADEL does not tell: the user's state, the password's policy, roles.
+	// ShadowUndecided: native v1 refuses for what only the write can know, or this ZITADEL does
+	// not tell: the user's state, the password's policy, roles.
 	ShadowUndecided = "undecided"
 	// ShadowDiffers: a client would notice the switch.
 	ShadowDiffers = "differs"
@@ -52,11 +52,8 @@ const (
 const ShadowWrites = "would have called SetPassword"
 
 const (
-	// shadowsAtOnce is the number of calls that are judged at once. Further ones are dropped:
-	// native v1's callers wait for none of them.
-	shadowsAtOnce = 16
-	// shadowBytes is how much is kept of a request and of its answer.
-	shadowBytes = 16 << 10
+	shadowsAtOnce = 16       // judgements; further calls are dropped
+	shadowBytes   = 16 << 10 // that are kept of a request, and of its answer
 )
 
 // shadowMode judges calls. It has no way to write: v2's writes are another interface.
@@ -106,8 +103,7 @@ type capturedBody struct{ *bytes.Reader }
 
 func (capturedBody) Unpacked(from io.Reader) io.Reader { return from }
 
-// judge compares native v1's answer with what the adapter would have answered, in its own
-// time: the answer is on its way.
+// judge compares native v1's answer, which is on its way, with the adapter's.
 func (m *shadowMode) judge(ctx context.Context, x *ingress.Exchange, c *call) {
 	native, ok := nativeAnswer(x, c.event.Protocol)
 	if !ok || c.request == nil || !m.slots.Take() {
@@ -181,7 +177,7 @@ func (m *shadowMode) verdictOf(ctx context.Context, c *call) verdict {
 	}
 	judged := call{
 		reads: m.reads, identities: m.identities, write: wouldWrite, method: c.method, request: c.request, token: c.token,
-		namedOrganization: c.namedOrganization, caller: c.caller,
+		caller: c.caller,
 	}
 	judged.caller.Attempts, judged.caller.Deadline = nil, time.Now().Add(m.timeout)
 	_, err := judged.translate(ctx, m.orgScope)
@@ -200,8 +196,8 @@ func (m *shadowMode) verdictOf(ctx context.Context, c *call) verdict {
 	return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}, failed: refusal.Cause != nil}
 }
 
-// wouldBeRefused asks what v2 looks at itself before it writes, as far as it can be read: the
-// caller's roles, and whether the user is one who can have a password.
+// wouldBeRefused asks what v2 looks at before it writes, as far as it can be read: the caller's
+// roles, and whether the user is one who can have a password.
 func (c *call) wouldBeRefused(ctx context.Context) error {
 	if err := c.authorize(ctx); err != nil {
 		return err

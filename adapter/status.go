@@ -1,7 +1,9 @@
 package adapter
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -14,8 +16,7 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// newRefusal is an error as ZITADEL raises it: with its id after the message and
-// in an error detail.
+// newRefusal is an error as ZITADEL raises it, with its id after the message and in a detail.
 func newRefusal(code connect.Code, id, message string) *rpcstatus.Status {
 	s := rpcstatus.New(code, message+" ("+id+")")
 	s.ID = id
@@ -25,8 +26,7 @@ func newRefusal(code connect.Code, id, message string) *rpcstatus.Status {
 	return s
 }
 
-// What v1 says where v2 says something else, or nothing. The words are English,
-// the language of ZITADEL's own defaults.
+// What v1 says where v2 says something else, or nothing, in the language of ZITADEL's defaults.
 
 // passwordNotFound: no such human in the organization, whatever the reason.
 func passwordNotFound() *rpcstatus.Status {
@@ -38,16 +38,14 @@ func membershipNotFound() *rpcstatus.Status {
 	return newRefusal(connect.CodeNotFound, idMembershipNotFound, "membership not found")
 }
 
-// noPermission: the caller has roles in the organization, but none that may
-// write users.
+// noPermission: the caller has roles in the organization, but none that may write users.
 func noPermission() *rpcstatus.Status {
 	return newRefusal(connect.CodePermissionDenied, "AUTH-5mWD2", "No matching permissions found")
 }
 
-// hostRefusal refuses a call whose metadata names another host than the request, by
-// Grpc-Metadata-Host over REST or host beside :authority over HTTP/2, and a gRPC call without a
-// host. v1 looks for the instance of that other host. The adapter takes hosts from nowhere but
-// the request, so that upstream.host decides.
+// hostRefusal refuses a gRPC call without a host, and one whose metadata names another (by
+// Grpc-Metadata-Host over REST, or host beside :authority over HTTP/2). v1 looks for the instance
+// of that one; the adapter takes hosts from the request alone, so that upstream.host decides.
 func hostRefusal(protocol, host, named string) *rpcstatus.Status {
 	switch {
 	case named != "" && !strings.EqualFold(hostName(named), hostName(host)):
@@ -68,8 +66,7 @@ const (
 	idNotInitialized     = "COMMAND-M9dse"
 )
 
-// statusOf maps an error of the v2 client to v1's status: the code, the message
-// and every detail stay as ZITADEL sent them.
+// statusOf maps an error of the v2 client to v1's status: code, message and details stay.
 func statusOf(err error) *rpcstatus.Status {
 	if own, ok := errors.AsType[*rpcstatus.Status](err); ok {
 		return own
@@ -88,9 +85,8 @@ func statusOf(err error) *rpcstatus.Status {
 	return s
 }
 
-// objectDetails maps v2's details to v1's, field by field: the numbers differ.
-// A timestamp that protobuf does not allow is left out, because v1's JSON could
-// not show it and the password has been set all the same.
+// objectDetails maps v2's details to v1's, whose field numbers differ. A timestamp that protobuf
+// does not allow is left out: v1's JSON could not show it, and the password has been set.
 func objectDetails(from *objectv2.Details) *zitadelv1.ObjectDetails {
 	if from == nil {
 		return nil
@@ -108,4 +104,63 @@ func validTimestamp(timestamp *timestamppb.Timestamp) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamp
+}
+
+// Where native v1 words an error in the caller's language, v2 does not look at
+// Accept-Language, and the adapter's own words are English.
+
+// unknownInstance stands before the words in the error that ZITADEL raises if it does not
+// know the instance. That error has no detail.
+const (
+	idUnknownInstance = "QUERY-1kIjX"
+	unknownInstance   = "ID=" + idUnknownInstance + " Message="
+)
+
+// localized is a refusal in the language that v1 chooses: the caller's own, or the request's, or
+// the instance's default. ZITADEL is asked for the first and the last each time, since they may
+// change. If it does not tell, they do not count.
+func (a *Adapter) localized(ctx context.Context, c *call, refusal *rpcstatus.Status) *rpcstatus.Status {
+	if a.config.Messages == nil {
+		return refusal
+	}
+	if before, _, ok := strings.Cut(refusal.Message, unknownInstance); ok {
+		if text, ok := a.config.Messages.Lookup(idUnknownInstance, "", c.languages); ok {
+			return withMessage(refusal, before+unknownInstance+text)
+		}
+		return refusal
+	}
+	if refusal.ID == "" || !a.config.Messages.Has(refusal.ID) {
+		return refusal
+	}
+	identity, err := a.config.ZITADEL.Identify(ctx, c.caller)
+	if err != nil {
+		identity.Language = ""
+	}
+	instanceDefault, err := a.config.ZITADEL.DefaultLanguage(ctx, c.caller)
+	if err != nil {
+		instanceDefault = ""
+	}
+	text, ok := a.config.Messages.Lookup(refusal.ID, instanceDefault, identity.Language, c.languages)
+	if !ok {
+		return refusal
+	}
+	worded := withMessage(refusal, text+" ("+refusal.ID+")")
+	worded.Details = slices.Clone(refusal.Details)
+	for i, detail := range worded.Details {
+		var own zitadelv1.ErrorDetail
+		if detail.UnmarshalTo(&own) != nil || own.GetId() != refusal.ID {
+			continue
+		}
+		own.Message = text
+		if reworded, err := anypb.New(&own); err == nil { // only invalid UTF-8 fails
+			worded.Details[i] = reworded
+		}
+	}
+	return worded
+}
+
+func withMessage(refusal *rpcstatus.Status, message string) *rpcstatus.Status {
+	worded := *refusal
+	worded.Message = strings.ToValidUTF8(message, "\uFFFD")
+	return &worded
 }

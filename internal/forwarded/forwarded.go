@@ -1,18 +1,19 @@
-// Package forwarded decides what ZITADEL is told about where a request came from,
-// and with that, which instance ZITADEL serves it for.
+// Package forwarded decides what ZITADEL is told about where a request came from, and with that,
+// which instance ZITADEL serves it for.
 //
-// ZITADEL looks for its instance under the first usable host of: its instance host
-// headers (x-zitadel-instance-host by default), Forwarded, X-Zitadel-Forwarded,
-// X-Forwarded-For (if it follows Forwarded's syntax), X-Forwarded-Host, and only
-// then Host or :authority. The scheme of the issuer comes from the same headers and
-// from X-Forwarded-Proto. So the adapter must not repeat in one of them the name by
-// which a client happens to dial it.
+// ZITADEL looks for its instance under the first usable host of: its instance host headers
+// (x-zitadel-instance-host by default), Forwarded, X-Zitadel-Forwarded, X-Forwarded-For (if it
+// follows Forwarded's syntax), X-Forwarded-Host, and only then Host or :authority. The issuer's
+// scheme comes from the same headers and X-Forwarded-Proto. So the adapter must not repeat in one
+// of them the name by which a client happens to dial it.
 package forwarded
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -21,14 +22,52 @@ import (
 type Policy struct {
 	// Trusted are the proxies that are believed.
 	Trusted TrustedProxies
-	// TellHost says that ZITADEL learns which host and scheme the client used, and
-	// so serves the instance of that name (upstream.host: client). Without it, what
-	// goes upstream names no host and no scheme, and Host alone decides.
+	// TellHost says that ZITADEL learns which host and scheme the client used, and so serves that
+	// instance (upstream.host: client). Without it, Host alone decides.
 	TellHost bool
 }
 
-// These headers, in the order in which ZITADEL believes them, name a host or a
-// scheme.
+// TrustedProxies are the peers that are believed about where a request came from. The zero
+// TrustedProxies trusts nobody.
+type TrustedProxies struct {
+	networks []netip.Prefix
+	unix     bool
+}
+
+// ParseTrustedProxies reads addresses, networks in CIDR notation, and "unix" for peers on a Unix
+// socket. The error names the configuration key and the value.
+func ParseTrustedProxies(list []string) (TrustedProxies, error) {
+	var trusted TrustedProxies
+	for _, text := range list {
+		if text == "unix" {
+			trusted.unix = true
+			continue
+		}
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			address, addressErr := netip.ParseAddr(text)
+			if addressErr != nil {
+				return TrustedProxies{}, fmt.Errorf(`server.trustedProxies: %q: use an address, a network such as "10.0.0.0/8", or "unix"`, text)
+			}
+			network = netip.PrefixFrom(address, address.BitLen())
+		}
+		if mapped := network.Addr(); mapped.Is4In6() && network.Bits() >= 96 { // Contain compares IPv4 peers as IPv4
+			network = netip.PrefixFrom(mapped.Unmap(), network.Bits()-96)
+		}
+		trusted.networks = append(trusted.networks, network.Masked())
+	}
+	return trusted, nil
+}
+
+// Contain reports whether a peer is trusted. The zero Addr is a peer on a Unix socket.
+func (t TrustedProxies) Contain(peer netip.Addr) bool {
+	if !peer.IsValid() {
+		return t.unix
+	}
+	return slices.ContainsFunc(t.networks, func(network netip.Prefix) bool { return network.Contains(peer) })
+}
+
+// These headers, in the order in which ZITADEL believes them, name a host or a scheme.
 const (
 	headerForwarded        = "Forwarded"
 	headerZitadelForwarded = "X-Zitadel-Forwarded"
@@ -42,10 +81,9 @@ func Headers() [5]string {
 	return [...]string{headerForwarded, headerZitadelForwarded, headerForwardedFor, headerForwardedHost, headerForwardedProto}
 }
 
-// Apply makes the forwarded headers of a request those that go upstream: the
-// addresses that trusted proxies name and the peer's own, and with TellHost the
-// client's host and scheme. With TellHost, r.Host becomes the client's host too: a
-// trusted proxy may have named another one than it sent as Host.
+// Apply makes the forwarded headers of a request those that go upstream: the addresses that
+// trusted proxies name and the peer's own, and with TellHost the client's host, as r.Host too,
+// and scheme.
 func (p Policy) Apply(r *http.Request) {
 	peer := peerOf(r)
 	var client origin
@@ -69,7 +107,9 @@ func (p Policy) Apply(r *http.Request) {
 			client.path[0].Host = r.Host
 			r.Header.Set(headerForwardedHost, r.Host)
 		}
-		client.path[0].Proto = cmp.Or(client.proto, schemeOf(r))
+		if client.path[0].Proto = cmp.Or(client.proto, "http"); client.proto == "" && r.TLS != nil {
+			client.path[0].Proto = "https"
+		}
 		r.Header.Set(headerForwardedProto, client.path[0].Proto)
 	}
 	elements := make([]string, len(client.path))
@@ -123,21 +163,13 @@ func (o *origin) believe(host, proto string) {
 	}
 }
 
-// peerOf is the address at the other end of the connection, and the zero Addr for a
-// Unix socket.
+// peerOf is the address at the other end of the connection; the zero Addr is a Unix socket.
 func peerOf(r *http.Request) netip.Addr {
 	address, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	return address.Addr().Unmap().WithZone("")
-}
-
-func schemeOf(r *http.Request) string {
-	if r.TLS != nil {
-		return "https"
-	}
-	return "http"
 }
 
 // node is a peer as RFC 7239 section 6 writes it.
@@ -162,9 +194,8 @@ func plainPort(host string) string {
 	return name + ":" + port
 }
 
-// isPlainHost reports whether a host cannot be taken for more than one, or for
-// other parameters, in a header that is a list: net/http lets commas, semicolons and
-// equals signs through, and over HTTP/2 any text (corpus of FuzzApply).
+// isPlainHost reports whether a host in a list cannot be taken for two, or for other parameters:
+// net/http lets commas, semicolons and equals signs through, over HTTP/2 any text.
 func isPlainHost(host string) bool {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%:[]"
 	return host != "" && strings.Trim(host, plain) == ""

@@ -12,11 +12,9 @@ import (
 	"time"
 )
 
-// Exchange is one request and its answer. It is the http.ResponseWriter of its request
-// and the reader of its body, and knows how far both have come.
-//
-// Each piece of the answer has writeTimeout to be taken: a client that takes nothing
-// holds up a call, and over HTTP/2 could hold up as many as it likes.
+// Exchange is one request and its answer. It is the http.ResponseWriter of its request and the
+// reader of its body, and knows how far both have come. The client has writeTimeout for each
+// piece of the answer: one that takes nothing holds up a call, or over HTTP/2 many.
 type Exchange struct {
 	writer       http.ResponseWriter
 	controller   *http.ResponseController
@@ -24,7 +22,7 @@ type Exchange struct {
 
 	// Of the answer; only the handler's goroutine looks at it.
 	status int
-	keep   int // how much of the answer's body is kept
+	keep   int // most of kept, the beginning of the body
 	kept   []byte
 
 	from    io.ReadCloser
@@ -35,20 +33,16 @@ type Exchange struct {
 	ended   bool // the handler has returned
 }
 
-// BodyState is how far a client has come with sending its request's body.
+// BodyState is how far a request's body has come.
 type BodyState struct {
-	// Begun says that somebody has begun to read it.
-	Begun bool
-	// Whole says that it has ended properly, or that there is none.
-	Whole bool
-	// Broken says that the client did not send it properly.
-	Broken bool
+	Begun  bool // somebody has begun to read it
+	Whole  bool // it has ended properly, or there is none
+	Broken bool // the client did not send it properly
 
 	interrupted bool
 }
 
-// newExchange makes the Exchange of a request that net/http serves, and the request's
-// copy, whose header may be changed.
+// newExchange makes the Exchange of a request, and a copy of it whose header may be changed.
 func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*Exchange, *http.Request) {
 	x := &Exchange{writer: w, controller: http.NewResponseController(w), writeTimeout: writeTimeout, from: r.Body}
 	x.body.Whole = r.ContentLength == 0
@@ -58,8 +52,7 @@ func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Durat
 	return x, &request
 }
 
-// ExchangeOf is the Exchange that w is, or one made for w and r where no Handler has
-// made it.
+// ExchangeOf is the Exchange that w is, or one made for w and r where no Handler has made it.
 func ExchangeOf(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Request) {
 	if x, ok := w.(*Exchange); ok {
 		return x, r
@@ -67,8 +60,7 @@ func ExchangeOf(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Reques
 	return newExchange(w, r, 0)
 }
 
-// Status is the answer's final HTTP status; 0 before it has begun. Of a connection that
-// was taken over it is 101.
+// Status is the answer's final HTTP status; 0 before it has begun, 101 of a hijacked connection.
 func (x *Exchange) Status() int { return x.status }
 
 // Header is the answer's.
@@ -90,7 +82,7 @@ func (x *Exchange) Write(data []byte) (int, error) {
 	return x.writer.Write(data)
 }
 
-// Keep keeps the beginning of the answer's body, that many bytes, for Kept.
+// Keep keeps that many first bytes of the answer's body for Kept.
 func (x *Exchange) Keep(bytes int) { x.keep = bytes }
 
 // Kept is what was kept of the answer's body.
@@ -131,8 +123,8 @@ func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // Unwrap is for http.ResponseController.
 func (x *Exchange) Unwrap() http.ResponseWriter { return x.writer }
 
-// LimitBody gives the request's body this time from now until its end. What is read
-// after that fails with os.ErrDeadlineExceeded.
+// LimitBody gives the request's body this time to end. Reads after it fail with
+// os.ErrDeadlineExceeded.
 func (x *Exchange) LimitBody(timeout time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -161,9 +153,8 @@ func (x *Exchange) InterruptBody() error {
 	return x.controller.SetReadDeadline(time.Unix(1, 0))
 }
 
-// end is called when the handler returns. After that nothing may touch the request any
-// more, and a transport may still be reading. What is left of the answer is for net/http
-// to write, and has its time too.
+// end is called when the handler returns. A transport may still be reading, but nothing may touch
+// the request any more. What net/http has left to write of the answer has its time too.
 func (x *Exchange) end() {
 	if x.status != http.StatusSwitchingProtocols {
 		x.beginWrite()
@@ -173,9 +164,8 @@ func (x *Exchange) end() {
 	x.ended = true
 }
 
-// bodyReader is an exchange as its request's body. It has a read deadline until it ends:
-// after that, a deadline would end the call, because net/http reads on to see whether the
-// client goes away.
+// bodyReader is an exchange as its request's body. Its read deadline ends with it: net/http reads
+// on to see whether the client goes away, and a deadline would then end the call.
 type bodyReader struct{ x *Exchange }
 
 func (b bodyReader) Read(into []byte) (int, error) {

@@ -1,6 +1,6 @@
-// Package ingress is what is done to every request once, at the edge: it is copied, its
-// forwarded headers are decided, its answer has a time to be taken, a panic costs no
-// other request; and what limits calls and callers.
+// Package ingress is what is done to every request once, at the edge: it is copied, its forwarded
+// headers are decided, its answer has a time to be taken, a panic costs no other request. It also
+// has what limits calls and callers.
 package ingress
 
 import (
@@ -19,34 +19,32 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// ViaHeader names the adapters that a request has passed through, by Config.ID, as Via does
-// with proxies (RFC 9110 section 7.6.3). Via itself may change how servers answer.
-const ViaHeader = "X-V1adapter-Via"
-
-// ViaQuestion is the value of ViaHeader with which "check" asks whether it is an adapter that
-// answers: one sets the header in its answer.
-const ViaQuestion = "?"
+const (
+	// ViaHeader names the adapters that a request has passed through, by Config.ID, as Via does
+	// with proxies (RFC 9110 section 7.6.3). Via itself may change how servers answer.
+	ViaHeader = "X-V1adapter-Via"
+	// ViaQuestion, in ViaHeader, asks whether an adapter answers: one sets the header in its answer.
+	ViaQuestion = "?"
+)
 
 // Config says how requests come in.
 type Config struct {
 	// Forwarding decides which proxies are believed, and what ZITADEL is told.
 	Forwarding forwarded.Policy
-	// ID is a random text by which this program knows a request that comes back to it: see
-	// ViaHeader. Default: it does not.
+	// ID is a random text by which requests that come back are recognized. Default: they are not.
 	ID string
 	// WriteTimeout is how long a client may take for each piece of an answer. Above 0.
 	WriteTimeout time.Duration
 	// Refusals records requests that come back. Default: none.
 	Refusals *refusals.Recorder
-	// OnPanic is called for each panic in a request. It must be safe for concurrent
-	// use. Default: none.
+	// OnPanic is called for each panic in a request, concurrently. Default: none.
 	OnPanic func()
 	// Log receives panics. Default: none.
 	Log *slog.Logger
 }
 
-// Handler hands every request, as a copy, to the next handler, with an [*Exchange] as its
-// http.ResponseWriter. It is safe for concurrent use.
+// Handler hands a copy of every request to the next handler, with an [*Exchange]. It is safe for
+// concurrent use.
 type Handler struct {
 	config Config
 	next   http.Handler
@@ -75,9 +73,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.next.ServeHTTP(x, request)
 }
 
-// passes reports whether a request may go on, and answers it if not: it has been here
-// before, and would go round until memory or ports were exhausted. The id is random, so
-// that no client can have other clients' requests taken for that.
+// passes reports whether a request may go on, and answers it if not: it has been here before, and
+// would go round until memory or ports were exhausted. No client can guess the id.
 func (h *Handler) passes(x *Exchange, r *http.Request) bool {
 	via := strings.Join(r.Header[ViaHeader], ",")
 	switch {
@@ -93,10 +90,9 @@ func (h *Handler) passes(x *Exchange, r *http.Request) bool {
 	return true
 }
 
-// recoverPanic, deferred, lets a panic cost no more than its own request: code 13 in
-// the caller's protocol, or the end of the connection if an answer has begun. The log
-// gets the stack, but of the panic's value only its type, unless it is the Go runtime's:
-// it may hold anything.
+// recoverPanic, deferred, lets a panic cost its own request alone: code 13 in the caller's
+// protocol, or the end of the connection if an answer has begun. The log gets the stack, but the
+// panic's value, which may hold anything, only if it is the Go runtime's.
 func (h *Handler) recoverPanic(x *Exchange, r *http.Request) {
 	value := recover()
 	switch value {

@@ -35,21 +35,19 @@ func (s *Slots) Taken() int { return int(s.taken.Load()) }
 // Free gives a slot back.
 func (s *Slots) Free() { s.taken.Add(-1) }
 
-// Rates limit how often each caller calls. Callers are told apart by the SHA-256 of
-// their tokens; those without one count as one caller. A nil *Rates limits nothing. It is
-// safe for concurrent use.
+// Rates limit how often each caller calls. Callers are told apart by the SHA-256 of their tokens;
+// those without one are one caller. A nil *Rates limits nothing. It is safe for concurrent use.
 type Rates struct {
 	perSecond rate.Limit
 	burst     int
 	callers   *lru.Cache[[sha256.Size]byte, *rate.Limiter]
 }
 
-// rateEntries is the number of callers that are told apart. With more, the one that has
-// not called for the longest time begins anew.
+// rateEntries is how many callers are told apart. With more, the least recent one begins anew.
 const rateEntries = 10_000
 
-// NewRates makes the limits of perSecond calls on average and burst at once; nil if
-// perSecond is 0. The error names the configuration key.
+// NewRates limits to perSecond calls on average and burst at once; nil if perSecond is 0. The
+// error names the configuration key.
 func NewRates(perSecond float64, burst int) (*Rates, error) {
 	switch {
 	case !(perSecond >= 0) || math.IsInf(perSecond, 1): // written so that NaN fails too
@@ -60,20 +58,15 @@ func NewRates(perSecond float64, burst int) (*Rates, error) {
 		return nil, fmt.Errorf("limits.callerBurst: %d: use 1 or more, such as 20", burst)
 	}
 	callers, err := lru.New[[sha256.Size]byte, *rate.Limiter](rateEntries)
-	if err != nil {
-		return nil, fmt.Errorf("callers' rates: %w", err)
-	}
-	return &Rates{perSecond: rate.Limit(perSecond), burst: burst, callers: callers}, nil
+	return &Rates{perSecond: rate.Limit(perSecond), burst: burst, callers: callers}, err
 }
 
-// Take counts a call with an Authorization header. It reports false if that is one too
-// many, and when to try again.
+// Take counts a call with an Authorization header. ok is false if that is one too many.
 func (r *Rates) Take(authorization string) (retryAfter time.Duration, ok bool) {
 	if r == nil {
 		return 0, true
 	}
-	// ZITADEL looks no further than at what follows "Bearer ": neither may this, or
-	// one token would be many callers.
+	// ZITADEL looks only at what follows "Bearer ": so must this, or one token would be many callers.
 	_, token, _ := strings.Cut(authorization, "Bearer ")
 	caller := sha256.Sum256([]byte(token))
 	limiter, known := r.callers.Get(caller)

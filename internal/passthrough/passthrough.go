@@ -1,5 +1,4 @@
-// Package passthrough hands requests to ZITADEL and its answers back, untouched. It
-// knows nothing of v1.
+// Package passthrough hands requests to ZITADEL and its answers back, untouched.
 package passthrough
 
 import (
@@ -32,29 +31,23 @@ type Config struct {
 	Upstream *upstream.Upstream
 	// ID is sent as [ingress.ViaHeader]. Default: it is not.
 	ID string
-	// ResponseTimeout is how long ZITADEL may take to begin its answer once it has the
-	// whole request; 0 waits for ever. gRPC calls (but not gRPC-Web), which have
-	// deadlines of their own and may be silent for long, wait for ever.
+	// ResponseTimeout is how long ZITADEL may take to begin its answer once it has the whole
+	// request; 0 waits for ever, and so do gRPC calls, which have deadlines of their own.
 	ResponseTimeout time.Duration
-	// Observe is called with the HTTP status of each answer, 0 if the client went away
-	// before there was one. It must be safe for concurrent use. Default: none.
+	// Observe is called concurrently with the HTTP status of each answer, 0 if the client went
+	// away before there was one. Default: none.
 	Observe func(httpStatus int)
-	// Log receives a line for each request that could not be passed on, and at debug
-	// level for each that was. Default: none.
+	// Log gets a line for each request that fails, at debug level for every other. Default: none.
 	Log *slog.Logger
 }
 
-// Handler passes requests on: path and query byte by byte as they were sent, bodies
-// streamed and flushed at once, announced trailers, 1xx, upgrades to WebSocket. What RFC
-// 9110 section 7.6.1 calls hop-by-hop stays. It is safe for concurrent use.
+// Handler passes requests on: path and query byte by byte, bodies streamed and flushed at once,
+// announced trailers, 1xx, upgrades to WebSocket, but nothing that RFC 9110 section 7.6.1 calls
+// hop-by-hop. It is safe for concurrent use.
 type Handler struct {
-	upstream *upstream.Upstream
-	proxy    httputil.ReverseProxy
-	http1    *upstream.Transport
-	http2    *upstream.Transport
-	id       string               // "": requests do not name it
-	observe  func(httpStatus int) // may be nil
-	log      *slog.Logger
+	config       Config
+	proxy        httputil.ReverseProxy
+	http1, http2 *upstream.Transport
 }
 
 // New checks config and makes a Handler; it does not connect yet. The error names the
@@ -66,23 +59,19 @@ func New(config Config) (*Handler, error) {
 	if config.ResponseTimeout < 0 {
 		return nil, fmt.Errorf("passthrough.responseTimeout: %v: use a duration such as 60s, or 0s to wait for ever", config.ResponseTimeout)
 	}
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		upstream: config.Upstream,
-		id:       config.ID,
-		http1:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1, ResponseHeaderTimeout: config.ResponseTimeout}),
-		http2:    config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
-		observe:  config.Observe,
-		log:      log,
+		config: config,
+		http1:  config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP1, ResponseHeaderTimeout: config.ResponseTimeout}),
+		http2:  config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
 	}
 	h.proxy = httputil.ReverseProxy{
 		Rewrite:       h.rewrite,
 		Transport:     tracing.NewTransport(roundTripper{h}),
 		FlushInterval: -1,
-		ErrorLog:      redact.Logger(log, slog.LevelDebug),
+		ErrorLog:      redact.Logger(config.Log, slog.LevelDebug),
 		BufferPool:    &bufferPool{},
 		ErrorHandler:  h.fail,
 		ModifyResponse: func(response *http.Response) error {
@@ -108,16 +97,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	isWhole := true
 	defer func() {
 		noteAnswer(r.Context(), x.Status(), isWhole)
-		if h.observe != nil {
-			h.observe(x.Status())
+		if h.config.Observe != nil {
+			h.config.Observe(x.Status())
 		}
 		// Queries may hold secrets, and stay out of the log.
-		if h.log.Enabled(r.Context(), slog.LevelDebug) {
-			h.log.DebugContext(r.Context(), "passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
+		if h.config.Log.Enabled(r.Context(), slog.LevelDebug) {
+			h.config.Log.DebugContext(r.Context(), "passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
 				"http_status", x.Status(), "duration_ms", float64(time.Since(started).Microseconds())/1000)
 		}
 	}()
-	host, ok := h.upstream.HostFor(r.Host)
+	host, ok := h.config.Upstream.HostFor(r.Host)
 	switch {
 	case !isValidTarget(r):
 		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
@@ -133,8 +122,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// noteAnswer tells a request's span why it was answered badly: with this HTTP status, or not to
-// the end. ZITADEL broke off then, or the client left.
+// noteAnswer tells a request's span why its answer is bad: by this HTTP status, or cut by ZITADEL
+// or the client.
 func noteAnswer(ctx context.Context, httpStatus int, isWhole bool) {
 	span := trace.SpanFromContext(ctx)
 	switch {
@@ -165,8 +154,8 @@ func (h *Handler) proxyTo(w *response) (isWhole bool) {
 		if recovered == nil {
 			return
 		}
-		// The upstream went away in the middle of its answer, or the client did.
-		// A gRPC stream can still say so; everything else can only be cut.
+		// The upstream or the client went away in the middle of the answer. A gRPC stream can
+		// still say so; everything else can only be cut.
 		if recovered != http.ErrAbortHandler || !rpcstatus.IsGRPC(r) { //nolint:errorlint // documented as this very value
 			w.hangUp()
 			panic(recovered) //nolint:forbidigo // net/http's way to cut an answer
@@ -179,9 +168,8 @@ func (h *Handler) proxyTo(w *response) (isWhole bool) {
 	return true
 }
 
-// roundTripper sends a request the way it needs: gRPC and Connect's streams over
-// HTTP/2, if they came so; everything else over HTTP/1.1, which every upstream
-// speaks and in which one slow reader does not hold up the others.
+// roundTripper sends gRPC and Connect's streams over HTTP/2, if they came so; everything else over
+// HTTP/1.1, which every upstream speaks and in which a slow reader does not hold up the others.
 type roundTripper struct{ *Handler }
 
 func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -200,7 +188,7 @@ func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // fail answers a request that ZITADEL did not.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var refusal *rpcstatus.Status
+	refusal := rpcstatus.New(connect.CodeUnavailable, "ZITADEL cannot be reached")
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case r.Context().Err() != nil:
@@ -209,11 +197,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refusal = rpcstatus.New(connect.CodeInvalidArgument, "the request's body cannot be read")
 	case isNet && timeout.Timeout() && !upstream.IsDial(err):
 		refusal = rpcstatus.New(connect.CodeDeadlineExceeded, "ZITADEL did not answer in time")
-	default:
-		refusal = rpcstatus.New(connect.CodeUnavailable, "ZITADEL cannot be reached")
 	}
 	if refusal.Code != connect.CodeCanceled {
-		h.log.WarnContext(r.Context(), "not passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
+		h.config.Log.WarnContext(r.Context(), "not passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
 			"code", refusal.Code.String(), "cause", redact.Quotes(err.Error()))
 	}
 	rpcstatus.Write(w, r, refusal)

@@ -10,10 +10,9 @@ import (
 	"zitadel-v1-adapter/internal/listener"
 )
 
-// interruptible is a body whose Close ends a Read that waits. net/http's HTTP/2
-// transport counts on that when the upstream resets a stream, and ReverseProxy
-// takes it away: a client that keeps its side of the stream open would never
-// hear of the reset.
+// interruptible is a body whose Close ends a Read that waits. net/http's HTTP/2 transport counts
+// on that when the upstream resets a stream, and ReverseProxy takes it away: a client that keeps
+// its side of the stream open would never hear of the reset.
 type interruptible struct {
 	io.Reader
 
@@ -35,30 +34,26 @@ type response struct {
 
 // WriteHeader sends the headers.
 func (w *response) WriteHeader(status int) {
-	if status < http.StatusOK {
-		if status == http.StatusContinue && w.request.Header.Get("Expect") != "" {
-			return // net/http sends one when the upstream's makes the transport read the body
-		}
-		if !w.request.ProtoAtLeast(1, 1) {
-			return // HTTP/1.0 knows no interim answers (RFC 9110 section 15.2)
-		}
-	} else {
-		header := w.Header()
+	header := w.Header()
+	switch {
+	case status == http.StatusContinue && w.request.Header.Get("Expect") != "":
+		return // net/http sends one when the upstream's makes the transport read the body
+	case status < http.StatusOK && !w.request.ProtoAtLeast(1, 1):
+		return // HTTP/1.0 knows no interim answers (RFC 9110 section 15.2)
+	case status >= http.StatusOK:
 		if _, ok := header["Content-Type"]; !ok {
 			header["Content-Type"] = nil // or else net/http guesses one
 		}
-		w.headOnly = status == http.StatusNoContent || status == http.StatusNotModified ||
-			header["Grpc-Status"] != nil || header.Get("Content-Length") == "0" ||
-			w.request.Method == http.MethodHead
+		w.headOnly = status == http.StatusNoContent || status == http.StatusNotModified || w.request.Method == http.MethodHead ||
+			header["Grpc-Status"] != nil || header.Get("Content-Length") == "0"
 		w.goFullDuplex()
 	}
 	w.Exchange.WriteHeader(status)
 }
 
-// goFullDuplex lets the answer begin before the request has ended, over HTTP/1.1.
-// Otherwise net/http would first read what is left of the body, away from the
-// upstream. Not so if the client still waits for a 100 (Continue) that will not
-// come: net/http then closes the connection, and says so.
+// goFullDuplex lets the answer begin before the request has ended, over HTTP/1.1. net/http would
+// first read what is left of the body, away from the upstream. If the client still waits for a
+// 100 (Continue) that will not come, net/http closes the connection, and says so.
 func (w *response) goFullDuplex() {
 	if w.request.ProtoMajor != 1 || listener.ConnOf(w.request.Context()) == nil {
 		return
@@ -71,10 +66,9 @@ func (w *response) goFullDuplex() {
 // remains reports whether the client has yet to send some of a body.
 func remains(body ingress.BodyState) bool { return !body.Whole && !body.Broken }
 
-// finish ends an exchange whose answer was faster than its request, which makes
-// it the connection's last. net/http would read on for the end of the request,
-// and panic when it came (it has let go of the request, and then reads twice at
-// once); so the end is made here, of whatever net/http has read already.
+// finish ends an exchange whose answer was faster than its request, which makes it the
+// connection's last. net/http would read on for the end of the request, and panic when it came
+// (it reads twice at once); so the end is made here, of whatever net/http has read already.
 func (w *response) finish() {
 	if !w.fullDuplex {
 		return
@@ -88,15 +82,14 @@ func (w *response) finish() {
 		cut = err != nil && !errors.Is(err, io.ErrUnexpectedEOF)
 	}
 	if cut {
-		// Nobody knows where this request ends: what follows must not be read as
-		// another (net/http does not look any more, once the answer has begun).
+		// Nobody knows where this request ends: what follows must not be read as another.
 		_ = w.Exchange.FlushError()
 		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to close a connection
 	}
 }
 
-// hangUp ends the reading from an HTTP/1.1 client whose request has not ended:
-// net/http would wait for that before it cuts the connection.
+// hangUp ends the reading of an HTTP/1.1 request, for whose end net/http would wait before it cuts
+// the connection.
 func (w *response) hangUp() {
 	if conn := listener.ConnOf(w.request.Context()); conn != nil && w.request.ProtoMajor == 1 {
 		conn.HangUp()
@@ -106,9 +99,8 @@ func (w *response) hangUp() {
 // Flush is FlushError.
 func (w *response) Flush() { _ = w.FlushError() } // a client that is gone needs no answer
 
-// FlushError sends what is there. Headers that no body follows wait for the end,
-// so that over HTTP/2 they are the end: a gRPC answer that is trailers only would
-// otherwise be one without trailers.
+// FlushError sends what is there. Headers that no body follows wait for the end, so that over
+// HTTP/2 they are the end: a gRPC answer that is trailers only would otherwise have none.
 func (w *response) FlushError() error {
 	if w.headOnly {
 		return nil

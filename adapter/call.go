@@ -78,8 +78,7 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 // organization exists, so one that nobody has is sent in its place, and ZITADEL refuses that in
 // v1's order and words.
 
-// newCaller returns the caller with this metadata: a request's header, over REST as
-// grpc-gateway passes it on.
+// newCaller returns the caller with this metadata, over REST as grpc-gateway passes it on.
 func (a *Adapter) newCaller(host string, metadata http.Header) v2client.Caller {
 	token, organization := metadata.Get("Authorization"), metadata.Get("X-Zitadel-Orgid")
 	sentToken, sentOrganization := a.sentAuthorization(token), organization
@@ -151,8 +150,6 @@ func (a *Adapter) run(ctx context.Context, c *call) (response, *rpcstatus.Status
 	return c.method.newResponse(objectDetails(details)), nil
 }
 
-// translate makes the v2 calls of c, and keeps to v1's organization unless scope says
-// otherwise.
 func (c *call) translate(ctx context.Context, scope OrgScope) (*objectv2.Details, error) {
 	if scope == OrgScopeOff {
 		return c.unscoped(ctx)
@@ -210,8 +207,7 @@ func (c *call) unscoped(ctx context.Context) (*objectv2.Details, error) {
 	return nil, refusal
 }
 
-// checkAuthorization looks at the Authorization header as ZITADEL's interceptor
-// does before it looks at the token.
+// checkAuthorization is what ZITADEL's interceptor does before it looks at the token.
 func (c *call) checkAuthorization() *rpcstatus.Status {
 	authorization := c.caller.Authorization()
 	if authorization == "" {

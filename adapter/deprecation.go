@@ -68,10 +68,8 @@ func (d Deprecation) validate() error {
 	return errors.Join(mistakes...)
 }
 
-// link is one of the links to pages.
 type link struct{ key, relation, to string }
 
-// links are those that are set.
 func (d Deprecation) links() []link {
 	all := []link{{"link", "deprecation", d.Link}, {"sunsetLink", "sunset", d.SunsetLink}, {"successorLink", "successor-version", d.SuccessorLink}}
 	return slices.DeleteFunc(all, func(each link) bool { return each.to == "" })
@@ -160,7 +158,6 @@ func (d *deprecation) refusal(now time.Time, method string, identify func() stri
 	return refusal
 }
 
-// brownsOut reports whether brownouts concern a caller.
 func (d *deprecation) brownsOut(userID string) bool {
 	if len(d.BrownoutCallers) > 0 {
 		return slices.Contains(d.BrownoutCallers, userID)

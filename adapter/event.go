@@ -163,7 +163,6 @@ func (c *call) attributes(cause error) []slog.Attr {
 	return attributes
 }
 
-// milliseconds has three decimals.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // refusedBy is Event.RefusedBy of a call that failed for this cause.

@@ -34,8 +34,7 @@ type rpcCall struct {
 	limited bool // there is one
 }
 
-// serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not
-// know.
+// serveRPC answers a request in an RPC protocol; a nil method is one that v1 does not know.
 func (a *Adapter) serveRPC(x *ingress.Exchange, r *http.Request, protocol rpcstatus.Protocol, m *Method) {
 	body := newMeteredBody(r.Body, &a.largeBody)
 	defer body.release()
@@ -82,7 +81,6 @@ func (a *Adapter) translatesRPC(c *rpcCall) bool {
 	return false
 }
 
-// answerRPC answers by translation.
 func (a *Adapter) answerRPC(c *rpcCall) {
 	c.Header().Set("X-Request-Id", c.event.RequestID)
 	if c.method != nil {
@@ -100,7 +98,6 @@ func (a *Adapter) answerRPC(c *rpcCall) {
 	v1wire.WriteRPC(c, c.http, c.protocol, response)
 }
 
-// runRPC reads the request and makes the call.
 func (a *Adapter) runRPC(c *rpcCall) (response, *rpcstatus.Status) {
 	refusal := c.rejected
 	if refusal == nil && c.method == nil {

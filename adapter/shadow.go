@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -211,12 +212,9 @@ func (c *call) wouldBeRefused(ctx context.Context) error {
 
 // result compares native v1's answer with the verdict.
 func (v verdict) result(native shadowAnswer) string {
-	switch native.code { //nolint:exhaustive // the others say something about the call
-	case connect.CodeCanceled, connect.CodeDeadlineExceeded, connect.CodeUnavailable:
-		return ShadowDropped
-	}
+	saysNothing := []connect.Code{connect.CodeCanceled, connect.CodeDeadlineExceeded, connect.CodeUnavailable} // about the call
 	switch {
-	case v.failed:
+	case v.failed, slices.Contains(saysNothing, native.code):
 		return ShadowDropped
 	case v.shadowAnswer == native, v.id == ShadowWrites && native.code == 0:
 		return ShadowAgrees

@@ -180,8 +180,11 @@ const maxUserIDRunes = 200
 // bounded cuts a user id that nobody has down to one rune too many, which v2 refuses just the
 // same. Oversized ids are never sent upstream.
 func bounded(userID string) string {
-	if runes := []rune(userID); len(runes) > maxUserIDRunes {
-		return string(runes[:maxUserIDRunes+1])
+	runes := 0
+	for at := range userID {
+		if runes++; runes > maxUserIDRunes+1 {
+			return userID[:at]
+		}
 	}
 	return userID
 }

@@ -188,6 +188,9 @@ func (a *Adapter) hashedCaller(c *call) string {
 
 // traceID is the trace id in a request's traceparent header, or "".
 func traceID(r *http.Request) string {
+	if r.Header["Traceparent"] == nil {
+		return ""
+	}
 	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
 	if !tracing.IsTraced(ctx) {
 		return ""

@@ -19,6 +19,8 @@ type Exchange struct {
 	writer       http.ResponseWriter
 	controller   *http.ResponseController
 	writeTimeout time.Duration // 0 is for ever
+	http2        bool
+	writeUntil   time.Time // the deadline that was set last
 
 	// Of the answer; only the handler's goroutine looks at it.
 	status int
@@ -44,7 +46,7 @@ type BodyState struct {
 
 // newExchange makes the Exchange of a request, and a copy of it whose header may be changed.
 func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*Exchange, *http.Request) {
-	x := &Exchange{writer: w, controller: http.NewResponseController(w), writeTimeout: writeTimeout, from: r.Body}
+	x := &Exchange{writer: w, controller: http.NewResponseController(w), writeTimeout: writeTimeout, http2: r.ProtoMajor == 2, from: r.Body}
 	x.body.Whole = r.ContentLength == 0
 	request := *r
 	request.Header = maps.Clone(r.Header)
@@ -101,14 +103,17 @@ func (x *Exchange) FlushError() error {
 // beginWrite begins the time for taking what is written now.
 func (x *Exchange) beginWrite() {
 	x.status = cmp.Or(x.status, http.StatusOK)
-	if x.writeTimeout > 0 {
-		_ = x.controller.SetWriteDeadline(time.Now().Add(x.writeTimeout)) // fails only for writers that are not net/http's
+	const nearly = 16 // over HTTP/1.1 a sixteenth of the time may be missing: to set it costs more than a small write
+	until := time.Now().Add(x.writeTimeout)
+	if x.writeTimeout > 0 && (x.http2 || until.Sub(x.writeUntil) > x.writeTimeout/nearly) {
+		x.writeUntil = until
+		_ = x.controller.SetWriteDeadline(until) // fails only for writers that are not net/http's
 	}
 }
 
 // endWrite ends it: over HTTP/2, time that is up ends an answer even when nothing is being written.
 func (x *Exchange) endWrite() {
-	if x.writeTimeout > 0 {
+	if x.writeTimeout > 0 && x.http2 {
 		_ = x.controller.SetWriteDeadline(time.Time{})
 	}
 }

@@ -78,6 +78,11 @@ var invisible = []*unicode.RangeTable{unicode.Other_Default_Ignorable_Code_Point
 
 func (e escaper) Transform(to, text []byte, atEnd bool) (written, read int, err error) {
 	for read < len(text) {
+		if c := text[read]; ' ' <= c && c <= '~' && written < len(to) { // nearly everything
+			to[written] = c
+			written, read = written+1, read+1
+			continue
+		}
 		rest := text[read:]
 		if !atEnd && !utf8.FullRune(rest) {
 			return written, read, transform.ErrShortSrc

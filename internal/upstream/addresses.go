@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -16,8 +15,8 @@ const (
 	// lookupInterval is the time between DNS lookups while requests are sent.
 	lookupInterval = 5 * time.Second
 	// retention is how long an address counts as the host's after the last DNS answer
-	// that contained it, and the shortest time between two generations: connections must
-	// not be replaced because a DNS server returns only some addresses in each answer.
+	// that contained it, and how long connections are used at least: they must not be
+	// replaced because a DNS server returns only some addresses in each answer.
 	retention = 30 * time.Second
 	// cooldown is how long an address that could not be connected to is tried only
 	// after all other addresses.
@@ -37,21 +36,11 @@ type addressSet struct {
 	lastAnswer []netip.Addr
 	lookedUp   time.Time                // when the last lookup began in the background, or ended
 	resolved   map[netip.Addr]time.Time // when an answer last contained an address; it is forgotten after retention
+	sorted     []netip.Addr             // of resolved; never changed, only replaced
 	failed     map[netip.Addr]time.Time // when connecting last failed, since it last succeeded
-	// generation counts the changes of resolved that Transports act on; 0 before the
-	// first lookup. generated is when it last changed, and changed whether resolved
-	// has changed since then.
-	generation int
-	generated  time.Time
-	changed    bool
 }
 
-// newAddressSet returns the address set of a host name, or nil if host is an IP
-// address, which needs no DNS.
 func newAddressSet(host string) *addressSet {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return nil
-	}
 	s := &addressSet{host: host, resolved: map[netip.Addr]time.Time{}, failed: map[netip.Addr]time.Time{}}
 	s.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -59,14 +48,13 @@ func newAddressSet(host string) *addressSet {
 	return s
 }
 
-// current returns the generation of the set, which increases after the set has
-// changed, and the number of addresses. If the last lookup is older than
-// lookupInterval, it starts another one in the background. The first one is left to the
-// first connection to the host, because behind an HTTP_PROXY there may be none.
-func (s *addressSet) current() (generation, count int) {
+// current returns the addresses. If the last lookup is older than lookupInterval, it starts
+// another one in the background. The first one is left to the first connection to the host,
+// because behind an HTTP_PROXY there may be none.
+func (s *addressSet) current() []netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.generation > 0 && time.Since(s.lookedUp) >= lookupInterval {
+	if s.sorted != nil && time.Since(s.lookedUp) >= lookupInterval {
 		s.lookedUp = time.Now()
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), lookupInterval)
@@ -74,7 +62,7 @@ func (s *addressSet) current() (generation, count int) {
 			_, _ = s.lookUp(ctx) // a failure is reported by the next connection's lookup
 		}()
 	}
-	return s.generation, len(s.resolved)
+	return s.sorted
 }
 
 // resolve looks the host up. If DNS does not answer within lookupTimeout, or fails
@@ -97,8 +85,7 @@ func (s *addressSet) resolve(ctx context.Context) ([]netip.Addr, error) {
 	return previous, nil
 }
 
-// lookUp asks DNS. It adds the addresses of the answer, removes those whose retention
-// is over, and begins a new generation if the set has changed.
+// lookUp asks DNS. It adds the addresses of the answer, and removes those whose retention is over.
 func (s *addressSet) lookUp(ctx context.Context) ([]netip.Addr, error) {
 	answer, err := s.lookup(ctx, s.host)
 	s.mu.Lock()
@@ -110,32 +97,19 @@ func (s *addressSet) lookUp(ctx context.Context) ([]netip.Addr, error) {
 	}
 	for i := range answer {
 		answer[i] = answer[i].Unmap()
-		if _, known := s.resolved[answer[i]]; !known {
-			s.changed = true
-		}
 		s.resolved[answer[i]] = now
 	}
-	s.lastAnswer = answer
-	maps.DeleteFunc(s.resolved, func(address netip.Addr, at time.Time) bool {
-		expired := now.Sub(at) >= retention
-		if expired {
-			s.changed = true
-			delete(s.failed, address)
-		}
-		return expired
-	})
-	if s.changed && (s.generation == 0 || now.Sub(s.generated) >= retention) {
-		s.generation, s.generated, s.changed = s.generation+1, now, false
-	}
+	maps.DeleteFunc(s.resolved, func(_ netip.Addr, at time.Time) bool { return now.Sub(at) >= retention })
+	s.lastAnswer, s.sorted = answer, slices.SortedFunc(maps.Keys(s.resolved), netip.Addr.Compare)
 	return answer, nil
 }
 
 // order returns the addresses, without duplicates, in the order in which to try
-// them: those that failed within cooldown come last; otherwise the address family
-// of the first address comes first, because the resolver sorts by RFC 6724; within
+// them: those that failed within cooldown come last, the latest at the end; otherwise the
+// family of the first address comes first, because the resolver sorts by RFC 6724; within
 // a family, the addresses are sorted and rotated by offset, so that increasing
 // offsets spread connections over all addresses. addresses must not be empty.
-func (s *addressSet) order(addresses []netip.Addr, offset int) []netip.Addr {
+func (s *addressSet) order(addresses []netip.Addr, offset uint32) []netip.Addr {
 	families := map[bool][]netip.Addr{} // by Is6
 	for _, address := range slices.Compact(slices.SortedFunc(slices.Values(addresses), netip.Addr.Compare)) {
 		families[address.Is6()] = append(families[address.Is6()], address)
@@ -143,20 +117,15 @@ func (s *addressSet) order(addresses []netip.Addr, offset int) []netip.Addr {
 	var ordered []netip.Addr
 	for _, isIPv6 := range []bool{addresses[0].Is6(), !addresses[0].Is6()} {
 		if family := families[isIPv6]; len(family) > 0 {
-			first := offset % len(family)
+			first := int(offset % uint32(len(family))) //nolint:gosec // small
 			ordered = slices.Concat(ordered, family[first:], family[:first])
 		}
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	coolingDown := func(address netip.Addr) int {
-		if time.Since(s.failed[address]) < cooldown {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(ordered, func(a, b netip.Addr) int { return cmp.Compare(coolingDown(a), coolingDown(b)) })
+	maps.DeleteFunc(s.failed, func(_ netip.Addr, at time.Time) bool { return time.Since(at) >= cooldown })
+	slices.SortStableFunc(ordered, func(a, b netip.Addr) int { return s.failed[a].Compare(s.failed[b]) })
 	return ordered
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -25,7 +27,7 @@ const (
 // address of two delays each new connection by 2.5 seconds, three of four make each fail, and
 // so does DNS that fails for a moment.
 type dialer struct {
-	addresses *addressSet // nil: the upstream is not a host name
+	addresses *addressSet
 	connect   connectFunc
 }
 
@@ -40,7 +42,7 @@ func newConnect(smallRequests bool) connectFunc {
 	single := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
 	}
-	if smallRequests {
+	if smallRequests && runtime.GOOS == "linux" {
 		single.Control = limitUnacknowledged
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -52,14 +54,24 @@ func newConnect(smallRequests bool) connectFunc {
 	}
 }
 
-// dial connects to host:port, or to the path of a Unix socket, within dialTimeout.
-// If the host has several addresses, offset says which of them to try first (see
-// addressSet.order).
-func (d *dialer) dial(ctx context.Context, network, address string, offset int) (net.Conn, error) {
+// limitUnacknowledged makes a TCP connection fail when sent data has not been
+// acknowledged, or the peer's full receive window has not opened again, for ten
+// seconds. By default, Linux retransmits for about a quarter of an hour. Unix sockets, and
+// kernels without the option, stay as they are.
+func limitUnacknowledged(_, _ string, conn syscall.RawConn) error {
+	const userTimeout, milliseconds = 18, 10_000 // TCP_USER_TIMEOUT, tcp(7)
+	return conn.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, userTimeout, milliseconds)
+	})
+}
+
+// dial connects to host:port, or to the path of a Unix socket, within dialTimeout. offset
+// says which of the host's addresses to try first (see addressSet.order).
+func (d *dialer) dial(ctx context.Context, network, address string, offset uint32) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || d.addresses == nil || host != d.addresses.host { // a Unix socket, an IP address, or the proxy of HTTP_PROXY
+	host, port, _ := net.SplitHostPort(address)                                  // no host: a Unix socket
+	if _, err := netip.ParseAddr(host); err == nil || host != d.addresses.host { // or the proxy of HTTP_PROXY
 		return d.connect(ctx, network, address)
 	}
 	resolved, err := d.addresses.resolve(ctx)
@@ -81,39 +93,38 @@ func (d *dialer) race(ctx context.Context, network, port string, addresses []net
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	attempts := make(chan attempt, len(addresses)) // buffered, so that no attempt blocks after race has returned
+	attempts, over := make(chan attempt), make(chan struct{})
+	defer close(over)
+	try := func(index int) {
+		conn, err := d.connect(ctx, network, net.JoinHostPort(addresses[index].String(), port))
+		select {
+		case attempts <- attempt{index, conn, err}:
+		case <-over:
+			if err == nil {
+				_ = conn.Close()
+			}
+		}
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var failure error
-	for started, ended := 0, 0; ; {
+	for started, failed := 0, 0; ; {
 		select {
 		case <-timer.C:
-		case done := <-attempts:
-			ended++
-			if done.err == nil {
-				// The earlier attempts have failed, or are slower.
-				d.addresses.mark(addresses[done.index], addresses[:done.index])
-				go func() {
-					for range started - ended {
-						if late := <-attempts; late.err == nil {
-							_ = late.conn.Close()
-						}
-					}
-				}()
-				return done.conn, nil
+		case ended := <-attempts:
+			if ended.err == nil {
+				d.addresses.mark(addresses[ended.index], addresses[:ended.index]) // the earlier ones have failed, or are slower
+				return ended.conn, nil
 			}
-			failure = cmp.Or(failure, done.err)
+			failed++
+			failure = cmp.Or(failure, ended.err)
 		}
 		switch {
 		case started < len(addresses) && (started == 0 || ctx.Err() == nil):
-			index := started
-			go func() {
-				conn, err := d.connect(ctx, network, net.JoinHostPort(addresses[index].String(), port))
-				attempts <- attempt{index, conn, err}
-			}()
+			go try(started)
 			started++
 			timer.Reset(headStart)
-		case started == ended:
+		case started == failed:
 			if !errors.Is(ctx.Err(), context.Canceled) { // which says nothing about the addresses
 				d.addresses.mark(netip.Addr{}, addresses[:started])
 			}

@@ -115,7 +115,7 @@ func newTestDialer(n *network) *dialer {
 
 // dialed connects, and returns the address connected to, or the text of the error, and
 // how long that took.
-func dialed(ctx context.Context, d *dialer, offset int) (string, time.Duration) {
+func dialed(ctx context.Context, d *dialer, offset uint32) (string, time.Duration) {
 	began := time.Now()
 	conn, err := d.dial(ctx, "tcp", "zitadel.example:443", offset)
 	if err != nil {
@@ -204,7 +204,7 @@ func TestLaterAttemptIsNoFailure(t *testing.T) {
 		}
 		d := newTestDialer(n)
 		for offset, want := range []string{"10.0.0.1", "10.0.0.2"} {
-			if got, _ := dialed(t.Context(), d, offset); got != want {
+			if got, _ := dialed(t.Context(), d, uint32(offset)); got != want {
 				t.Errorf("offset %d: connected to %s, want %s", offset, got, want)
 			}
 		}
@@ -244,7 +244,7 @@ func TestConnectionsTakeTurnsWithinFamily(t *testing.T) {
 		d := newTestDialer(&network{resolved: resolved})
 		got := make([]string, 4)
 		for offset := range got {
-			got[offset], _ = dialed(t.Context(), d, offset)
+			got[offset], _ = dialed(t.Context(), d, uint32(offset))
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%v: got %v, want %s", resolved, got, want)
@@ -346,29 +346,39 @@ func TestOtherHostsAreDialedDirectly(t *testing.T) {
 	if got, want := n.takeTried(), []string{"10.0.0.9", "fd00::9", "proxy.example"}; !slices.Equal(got, want) {
 		t.Errorf("tried %v, want %v", got, want)
 	}
-	if generation, _ := d.addresses.current(); generation != 0 || n.lookups != 0 {
-		t.Errorf("got generation %d, %d lookups; want none: the host was never connected to", generation, n.lookups)
-	}
-	if newAddressSet("10.0.0.9") != nil || newAddressSet("fd00::9") != nil {
-		t.Error("newAddressSet of an IP address: got a set, want nil")
+	if addresses := d.addresses.current(); addresses != nil || n.lookups != 0 {
+		t.Errorf("got addresses %v, %d lookups; want none: the host was never connected to", addresses, n.lookups)
 	}
 }
 
 // An address that is missing from some DNS answers stays in the set; it is removed when
-// it has been missing for the retention. However often the set changes, a generation
-// lasts at least that long.
-func TestGenerationsLastForTheRetention(t *testing.T) {
+// it has been missing for the retention. However often the set changes, connections are
+// used at least that long.
+func TestConnectionsLastForTheRetention(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{resolved: []string{"10.0.0.1"}}
 		d := newTestDialer(n)
 		dialed(t.Context(), d, 0)
-		lookUp := func(resolved ...string) (generation, count int) {
+		u, err := New(Config{URL: "http://zitadel.example", Host: HostUpstream})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.addresses = d.addresses
+		transport := u.NewTransport(TransportConfig{Version: HTTP2})
+		generation, last := 0, time.Time{}
+		lookUp := func(resolved ...string) (int, int) {
 			n.change(func() { n.resolved = resolved })
 			time.Sleep(lookupInterval)
-			d.addresses.current()
+			transport.current()
 			synctest.Wait()
-			return d.addresses.current()
+			if len(transport.current()) != len(transport.addresses) {
+				t.Errorf("got %d connections for %v", len(transport.pools), transport.addresses)
+			}
+			if transport.renewed != last {
+				generation, last = generation+1, transport.renewed
+			}
+			return generation, len(d.addresses.current())
 		}
 		const a, b = "10.0.0.1", "10.0.0.2"
 		var got strings.Builder
@@ -376,7 +386,7 @@ func TestGenerationsLastForTheRetention(t *testing.T) {
 			generation, count := lookUp(resolved)
 			fmt.Fprintf(&got, "%d:%d ", generation, count)
 		}
-		if want := "1:1 1:1 1:2 1:2 1:2 2:2 2:2 2:2 2:2 2:1 2:1 3:1 3:1 "; got.String() != want {
+		if want := "1:1 1:1 1:2 1:2 1:2 1:2 2:2 2:2 2:2 2:1 2:1 2:1 3:1 "; got.String() != want {
 			t.Errorf("got generations and counts %s, want %s", got.String(), want)
 		}
 	})

@@ -77,10 +77,10 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 // If the upstream switches protocols, the connection is closed normally from then on: in
 // another protocol, the last message may need no answer, and a reset could lose it.
 func (t *Transport) send(request *http.Request) (*http.Response, error) {
-	connections := t.current().connections
-	next := connections[0]
-	if len(connections) > 1 {
-		next = connections[t.nextOffset()%len(connections)]
+	pools := t.current()
+	next := pools[0]
+	if count := uint32(len(pools)); count > 1 { //nolint:gosec // small
+		next = pools[t.turn.Add(1)%count]
 	}
 	if request.Header["Upgrade"] == nil {
 		return next.RoundTrip(request)

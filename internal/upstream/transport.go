@@ -3,11 +3,12 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,20 +66,16 @@ const (
 type Transport struct {
 	to           *Upstream
 	config       TransportConfig
-	largeHeaders *Transport // HTTP/2 only: for requests that may end their connection
-	first        int        // which address the first HTTP/2 connection goes to
+	largeHeaders *Transport    // HTTP/2 only: for requests that may end their connection
+	turn         atomic.Uint32 // counts requests, or connections, to take turns
+	first        uint32        // which address the first HTTP/2 connection goes to
 
-	renewal sync.Mutex // held while pools is replaced
-	pools   atomic.Pointer[pools]
-	turn    atomic.Uint32 // counts requests, or connections, to take turns
-}
-
-// pools holds the connections to one generation of a host's addresses.
-type pools struct {
-	generation int
-	// connections is, over HTTP/2, one http.Transport for each connection; over
-	// HTTP/1.1, a single pool, which opens as many connections as it needs.
-	connections []pool
+	mu sync.Mutex
+	// pools has, over HTTP/2, one http.Transport for each connection; over HTTP/1.1, a single
+	// pool, which opens as many connections as it needs.
+	pools     []pool
+	addresses []netip.Addr // for which pools were made; nil: before the first lookup
+	renewed   time.Time    // when addresses last changed
 }
 
 // pool is an *http.Transport or *http1.Transport.
@@ -98,15 +95,14 @@ func (u *Upstream) NewTransport(config TransportConfig) *Transport {
 }
 
 func newTransport(to *Upstream, config TransportConfig) *Transport {
-	t := &Transport{to: to, config: config}
-	t.turn.Store(rand.Uint32()) //nolint:gosec // not a secret: replicas should start with different addresses
-	t.first = t.nextOffset()
-	t.pools.Store(&pools{connections: []pool{t.newPool(0)}})
+	t := &Transport{to: to, config: config, first: rand.Uint32()} //nolint:gosec // not a secret: replicas should start with different addresses
+	t.turn.Store(t.first)
+	t.pools = []pool{t.newPool(0)}
 	return t
 }
 
-// newPool returns a new one of pools.connections.
-func (t *Transport) newPool(index int) pool {
+// newPool returns a new one of pools.
+func (t *Transport) newPool(index uint32) pool {
 	isHTTP1 := t.config.Version == HTTP1
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(isHTTP1)
@@ -144,18 +140,15 @@ func (t *Transport) newPool(index int) pool {
 }
 
 // dial returns the function that makes a pool's connections.
-func (t *Transport) dial(index int) func(ctx context.Context, network, address string) (net.Conn, error) {
-	d := dialer{addresses: t.to.addresses, connect: t.to.connect}
-	if d.connect == nil {
-		d.connect = newConnect(t.config.SmallRequests)
-	}
+func (t *Transport) dial(index uint32) func(ctx context.Context, network, address string) (net.Conn, error) {
+	d := dialer{t.to.addresses, t.to.connect(t.config.SmallRequests)}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if t.to.socket != "" {
 			network, address = "unix", t.to.socket
 		}
 		offset := t.first + index // an HTTP/2 connection that is replaced goes to the same address again
 		if t.config.Version == HTTP1 {
-			offset = t.nextOffset()
+			offset = t.turn.Add(1)
 		}
 		conn, err := d.dial(ctx, network, address, offset)
 		if err == nil && t.config.Version == HTTP2 && t.to.base.Scheme == "http" {
@@ -170,56 +163,43 @@ func dialedAddress(base *url.URL) string {
 	return net.JoinHostPort(dialedHost(base), cmp.Or(base.Port(), map[string]string{"http": "80", "https": "443"}[base.Scheme]))
 }
 
-func (t *Transport) nextOffset() int {
-	const mask = math.MaxInt32 >> 1 // not negative, and adding an index of connections does not overflow
-	return int(t.turn.Add(1) & mask)
-}
-
-// current returns the pools for the current generation of addresses. It replaces those for
-// an earlier one.
-func (t *Transport) current() *pools {
-	inUse := t.pools.Load()
-	if t.to.addresses == nil {
-		return inUse
+// current returns the pools for the host's addresses. It replaces those for earlier ones.
+func (t *Transport) current() []pool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	addresses := t.to.addresses.current()
+	if slices.Equal(addresses, t.addresses) || time.Since(t.renewed) < retention {
+		return t.pools
 	}
-	generation, count := t.to.addresses.current()
-	if generation == inUse.generation {
-		return inUse
+	if t.addresses != nil {
+		go closeIdle(t.pools)
+		t.pools = nil
 	}
-	t.renewal.Lock()
-	defer t.renewal.Unlock()
-	if inUse = t.pools.Load(); generation <= inUse.generation {
-		return inUse
-	}
-	fresh := &pools{generation: generation}
-	if inUse.generation == 0 { // made from the DNS answer that began the first generation
-		fresh.connections = inUse.connections
-	} else {
-		defer inUse.closeIdle()
-	}
+	t.addresses, t.renewed = addresses, time.Now()
 	wanted := 1
 	if t.config.Version == HTTP2 {
-		wanted = min(max(count, 1), maxConnections)
+		wanted = min(max(len(addresses), 1), maxConnections)
 	}
-	for index := len(fresh.connections); index < wanted; index++ {
-		fresh.connections = append(fresh.connections, t.newPool(index))
+	for len(t.pools) < wanted {
+		t.pools = append(t.pools, t.newPool(uint32(len(t.pools)))) //nolint:gosec // small
 	}
-	t.pools.Store(fresh)
-	return fresh
+	return t.pools
 }
 
 // CloseIdleConnections closes idle connections at once, and most others when their
 // requests have ended: net/http keeps some idle for another 30 seconds. The Transport can
 // still be used.
 func (t *Transport) CloseIdleConnections() {
-	t.pools.Load().closeIdle()
+	t.mu.Lock()
+	closeIdle(t.pools)
+	t.mu.Unlock()
 	if t.largeHeaders != nil {
 		t.largeHeaders.CloseIdleConnections()
 	}
 }
 
-func (p *pools) closeIdle() {
-	for _, connection := range p.connections {
-		connection.CloseIdleConnections()
+func closeIdle(pools []pool) {
+	for _, each := range pools {
+		each.CloseIdleConnections()
 	}
 }

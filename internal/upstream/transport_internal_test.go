@@ -124,9 +124,11 @@ func newTestUpstream(t *testing.T, resolved func() []string, hosts map[string]*h
 	u.addresses.lookup = func(context.Context, string) ([]netip.Addr, error) {
 		return parseAll(resolved()), nil
 	}
-	u.connect = func(_ context.Context, _, address string) (net.Conn, error) {
-		ip, _, _ := net.SplitHostPort(address)
-		return hosts[ip].connect(), nil
+	u.connect = func(bool) connectFunc {
+		return func(_ context.Context, _, address string) (net.Conn, error) {
+			ip, _, _ := net.SplitHostPort(address)
+			return hosts[ip].connect(), nil
+		}
 	}
 	return u
 }

@@ -48,18 +48,18 @@ type Upstream struct {
 	socket    string // path of a Unix socket, or ""
 	host      string
 	tls       *tls.Config // nil: the system's CAs and no client certificate
-	addresses *addressSet // nil: the upstream is not a host name
+	addresses *addressSet // not used if the upstream is not a host name
 
 	notHTTP2 atomic.Pointer[NotHTTP2Error] // see http2Conn
 
-	connect connectFunc // replaced by tests; nil: newConnect
+	connect func(smallRequests bool) connectFunc // newConnect, but in tests
 }
 
 // New validates config and reads the certificate files; it does not connect. Errors
 // name the configuration key, its value and what would be valid, but never repeat a
 // password or query.
 func New(config Config) (*Upstream, error) {
-	u := &Upstream{host: config.Host}
+	u := &Upstream{host: config.Host, connect: newConnect}
 	var urlErr, hostErr, tlsErr error
 	u.base, u.socket, urlErr = parse(config.URL)
 	if config.Host == "" || !httpguts.ValidHostHeader(config.Host) || strings.ContainsAny(config.Host, "/ \t") {
@@ -72,9 +72,7 @@ func New(config Config) (*Upstream, error) {
 	if err := errors.Join(urlErr, hostErr, tlsErr); err != nil {
 		return nil, err
 	}
-	if u.socket == "" {
-		u.addresses = newAddressSet(dialedHost(u.base))
-	}
+	u.addresses = newAddressSet(dialedHost(u.base))
 	return u, nil
 }
 

@@ -38,7 +38,10 @@ func (t *Transport) connect(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{socket: newSocket(dialed, t.TLS), headLeft: math.MaxInt64}
+	c := &conn{socket: &socket{Conn: dialed, isTLS: t.TLS}, headLeft: math.MaxInt64}
+	if known, ok := dialed.(syscall.Conn); ok {
+		c.socket.raw, _ = known.SyscallConn() // nil if it fails
+	}
 	c.Conn = c.socket
 	if t.TLS {
 		if c.Conn, err = t.secure(ctx, c.socket); err != nil {
@@ -127,17 +130,9 @@ type socket struct {
 	recordLeft int    // of the record after the last whole header
 }
 
-func newSocket(dialed net.Conn, isTLS bool) *socket {
-	s := &socket{Conn: dialed, isTLS: isTLS}
-	if known, ok := dialed.(syscall.Conn); ok {
-		s.raw, _ = known.SyscallConn() // nil if it fails
-	}
-	return s
-}
-
 func (s *socket) Read(into []byte) (n int, err error) {
 	if s.noWait {
-		n, err = readNow(s.raw, into)
+		n, err = s.readNow(into)
 	} else {
 		n, err = s.Conn.Read(into)
 	}
@@ -145,6 +140,25 @@ func (s *socket) Read(into []byte) (n int, err error) {
 		s.noteRecords(into[:n])
 	}
 	return n, err
+}
+
+// readNow reads what has come.
+func (s *socket) readNow(into []byte) (n int, err error) {
+	failed := s.raw.Read(func(descriptor uintptr) bool {
+		n, err = syscall.Read(int(descriptor), into)
+		return true
+	})
+	switch {
+	case failed != nil:
+		return 0, net.ErrClosed // or its deadline has passed, which says nothing about what has come
+	case errors.Is(err, syscall.EAGAIN):
+		return 0, os.ErrDeadlineExceeded
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func (s *socket) noteRecords(came []byte) {

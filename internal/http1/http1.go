@@ -13,8 +13,8 @@
 // TLSHandshakeDone, Got1xxResponse, and WroteHeaders are called, the latter when a part of
 // the request has been written. One check is made more than in net/http:
 // a connection is used again only if nothing of an earlier exchange is left on it: in the
-// kernel, in TLS, or in a buffer. Where the operating system cannot tell that without
-// waiting, which is everywhere but on Unix, each connection serves one request.
+// kernel, in TLS, or in a buffer. Where that cannot be told without waiting, as of what is
+// no socket, each connection serves one request.
 package http1
 
 import (
@@ -135,12 +135,7 @@ func (t *Transport) put(c *conn) {
 		return
 	}
 	t.idle = append(t.idle, c)
-	limit := cmp.Or(t.Base.IdleConnTimeout, math.MaxInt64)
-	if c.expiry == nil {
-		c.expiry = time.AfterFunc(limit, func() { t.expire(c) })
-	} else {
-		c.expiry.Reset(limit)
-	}
+	c.expiry = time.AfterFunc(cmp.Or(t.Base.IdleConnTimeout, math.MaxInt64), func() { t.expire(c) })
 }
 
 // expire closes a connection if it is idle.

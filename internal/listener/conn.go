@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
@@ -23,22 +24,29 @@ type listening struct {
 }
 
 func (l *listening) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
+	accepted, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	conn = newPeerConn(conn, l)
+	var conn halfCloser = newPeerConn(accepted, l)
 	if l.tls != nil {
 		conn = &tlsConn{Conn: tls.Server(conn, l.tls), refused: l.Refusals}
 	}
-	return &Conn{Conn: conn, refused: l.Refusals}, nil
+	return &Conn{halfCloser: conn, refused: l.Refusals}, nil
+}
+
+// halfCloser is a connection whose sending side can be closed, if that is possible.
+type halfCloser interface {
+	net.Conn
+
+	CloseWrite() error
 }
 
 // Conn is a client's connection, decrypted, as net/http reads from it. It deliberately has no
 // ConnectionState method: net/http would take it for TLS and then not detect HTTP/2 by the
 // connection preface.
 type Conn struct {
-	net.Conn
+	halfCloser
 
 	refused *refusals.Recorder
 	hungUp  atomic.Bool // HangUp was called
@@ -59,7 +67,7 @@ func (c *Conn) Read(into []byte) (int, error) {
 	if c.hungUp.Load() {
 		return 0, io.EOF
 	}
-	n, err := c.Conn.Read(into)
+	n, err := c.halfCloser.Read(into)
 	if c.hungUp.Load() {
 		return 0, io.EOF
 	}
@@ -68,14 +76,15 @@ func (c *Conn) Read(into []byte) (int, error) {
 
 // Write writes to the connection. It records net/http's own refusals, which no handler sees.
 func (c *Conn) Write(data []byte) (int, error) {
-	if answer := refusal.FindSubmatch(data); answer != nil {
-		status, reason := string(answer[1]), refusals.Framing
-		if status == "431" {
-			reason = refusals.Headers
-		}
-		c.refused.Add(reason, c.RemoteAddr().String(), "answered HTTP "+status)
+	if at := len("HTTP/1.1 "); len(data) <= at || data[at] != '4' && data[at] != '5' { // spares downloads the search
+		return c.halfCloser.Write(data)
 	}
-	return c.Conn.Write(data)
+	if answer := refusal.FindSubmatch(data); answer != nil {
+		reasons := map[string]refusals.Reason{"431": refusals.Headers}
+		status := string(answer[1])
+		c.refused.Add(cmp.Or(reasons[status], refusals.Framing), c.RemoteAddr().String(), "answered HTTP "+status)
+	}
+	return c.halfCloser.Write(data)
 }
 
 // refusal is an answer with which net/http refuses a request. It is written in one piece: a
@@ -99,25 +108,12 @@ const lingering = 500 * time.Millisecond
 // in the background, discards what the peer still sends, for at most 500 ms.
 func (c *Conn) Close() error {
 	if !c.hungUp.Load() || c.closing.Swap(true) || c.CloseWrite() != nil {
-		return c.Conn.Close()
+		return c.halfCloser.Close()
 	}
 	go func() { // Close must not block: net/http closes many connections one after the other
 		_ = c.SetReadDeadline(time.Now().Add(lingering))
-		_, _ = io.Copy(io.Discard, c.Conn) // until the peer closes its side, or the deadline
-		_ = c.Conn.Close()
+		_, _ = io.Copy(io.Discard, c.halfCloser) // until the peer closes its side, or the deadline
+		_ = c.halfCloser.Close()
 	}()
-	return nil
-}
-
-// NetConn returns the underlying connection.
-func (c *Conn) NetConn() net.Conn { return c.Conn }
-
-// CloseWrite closes the sending side of the connection, if that is possible.
-func (c *Conn) CloseWrite() error { return closeWrite(c.Conn) }
-
-func closeWrite(conn net.Conn) error {
-	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
 	return nil
 }

@@ -128,8 +128,10 @@ func (c *peerConn) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn returns the underlying connection.
-func (c *peerConn) NetConn() net.Conn { return c.Conn }
-
 // CloseWrite closes the sending side of the connection, if it has such a method.
-func (c *peerConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *peerConn) CloseWrite() error {
+	if half, ok := c.Conn.(halfCloser); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}

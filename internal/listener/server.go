@@ -145,8 +145,9 @@ func (s *Server) wait(ctx context.Context) error {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Done()
-	if encrypted, ok := ConnOf(r.Context()).Conn.(*tlsConn); ok {
-		r.TLS = &encrypted.state
+	if encrypted, ok := ConnOf(r.Context()).halfCloser.(*tlsConn); ok {
+		state := encrypted.ConnectionState()
+		r.TLS = &state
 	}
 	// The first line of an HTTP/2 preface without the rest; and HTTP/1.1 where ALPN has
 	// chosen h2 (RFC 9113 section 3.2).

@@ -150,7 +150,6 @@ type tlsConn struct {
 
 	refused    *refusals.Recorder
 	handshaken bool
-	state      tls.ConnectionState // after the handshake
 }
 
 func (c *tlsConn) Read(into []byte) (int, error) {
@@ -160,7 +159,6 @@ func (c *tlsConn) Read(into []byte) (int, error) {
 			c.reportFailure(err)
 			return 0, err
 		}
-		c.state = c.ConnectionState()
 	}
 	return c.Conn.Read(into)
 }

@@ -51,7 +51,7 @@ func Serve(tb testing.TB, on net.Listener, handler http.Handler) {
 // ServeTLS is like Serve, with TLS if certificates is not nil.
 func ServeTLS(tb testing.TB, on net.Listener, handler http.Handler, certificates *listener.Certificates) {
 	tb.Helper()
-	serving := listener.New(on, listener.Config{Handler: handler, Certificates: certificates})
+	serving := listener.New(sockets{on}, listener.Config{Handler: handler, Certificates: certificates})
 	done := make(chan error, 1)
 	go func() { done <- serving.Serve() }()
 	tb.Cleanup(func() {
@@ -111,21 +111,47 @@ func NewZITADELOf(tb testing.TB, fixture v2test.Fixture, config v2test.Config) *
 	return server
 }
 
+// sockets is a listener whose connections say in their local address which socket they are:
+// Reset gets it from a request's context.
+type sockets struct{ net.Listener }
+
+func (s sockets) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	return socketConn{conn}, err
+}
+
+type socketConn struct{ net.Conn }
+
+func (c socketConn) LocalAddr() net.Addr { return socketAddr{c.Conn.LocalAddr(), c.Conn} }
+
+func (c socketConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+type socketAddr struct {
+	net.Addr
+
+	socket net.Conn
+}
+
 // Reset returns a handler that resets the connection of every request. The requests must
 // be HTTP/1.1.
 func Reset(tb testing.TB) http.Handler {
 	tb.Helper()
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connection, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			tb.Error(err)
 			return
 		}
-		socket := connection
-		for inner, ok := socket.(interface{ NetConn() net.Conn }); ok; inner, ok = socket.(interface{ NetConn() net.Conn }) {
-			socket = inner.NetConn()
+		if local, ok := r.Context().Value(http.LocalAddrContextKey).(socketAddr); ok {
+			reset(local.socket)
+		} else {
+			tb.Errorf("the connection of %s cannot be reset", r.RemoteAddr)
 		}
-		reset(socket)
 		_ = connection.Close()
 	})
 }

@@ -186,12 +186,10 @@ func node(peer netip.Addr) string {
 // plainPort returns a host without what follows a port, as in "localhost:8088:1": ZITADEL's v1
 // takes what stands before the first colon for the host, its v2 finds no instance.
 func plainPort(host string) string {
-	name, port, found := strings.Cut(host, ":")
-	if !found || strings.HasPrefix(host, "[") {
-		return host
+	if parts := strings.SplitN(host, ":", 3); len(parts) == 3 && host[0] != '[' {
+		return parts[0] + ":" + parts[1]
 	}
-	port, _, _ = strings.Cut(port, ":")
-	return name + ":" + port
+	return host
 }
 
 // isPlainHost reports whether a host in a list cannot be taken for two, or for other parameters:

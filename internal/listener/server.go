@@ -129,17 +129,13 @@ func (s *Server) Drain(ctx context.Context) error {
 
 // wait returns when no handler is running, or ctx's error if that ends first.
 func (s *Server) wait(ctx context.Context) error {
-	done := make(chan struct{})
+	waiting, done := context.WithCancel(ctx)
 	go func() {
-		defer close(done)
+		defer done()
 		s.inFlight.Wait()
 	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	<-waiting.Done()
+	return ctx.Err()
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/tracing"
@@ -157,7 +158,9 @@ func (h *Handler) proxyTo(w *response) (isWhole bool) {
 		// The upstream or the client went away in the middle of the answer. A gRPC stream can
 		// still say so; everything else can only be cut.
 		if recovered != http.ErrAbortHandler || !rpcstatus.IsGRPC(r) { //nolint:errorlint // documented as this very value
-			w.hangUp()
+			if conn := listener.ConnOf(r.Context()); conn != nil && r.ProtoMajor == 1 {
+				conn.HangUp() // net/http would wait for the end of the request
+			}
 			panic(recovered) //nolint:forbidigo // net/http's way to cut an answer
 		}
 		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "14")

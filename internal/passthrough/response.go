@@ -88,14 +88,6 @@ func (w *response) finish() {
 	}
 }
 
-// hangUp ends the reading of an HTTP/1.1 request, for whose end net/http would wait before it cuts
-// the connection.
-func (w *response) hangUp() {
-	if conn := listener.ConnOf(w.request.Context()); conn != nil && w.request.ProtoMajor == 1 {
-		conn.HangUp()
-	}
-}
-
 // Flush is FlushError.
 func (w *response) Flush() { _ = w.FlushError() } // a client that is gone needs no answer
 

@@ -14,17 +14,13 @@ type abortableConn struct {
 	*net.TCPConn
 
 	unanswered atomic.Bool
-	// graceful makes Close always close normally, so that everything sent arrives
-	// although the peer may never answer it.
-	graceful atomic.Bool
+	graceful   atomic.Bool // it is never reset: the peer may never answer what was sent last
 }
 
 // maxCloseNotify is the length in bytes of the longest TLS close_notify alert with an
-// AEAD cipher suite (RFC 8446 section 5.2, RFC 5246 section 6.2.3.3). crypto/tls writes
-// it just before it closes a connection. If that counted as unanswered data, every idle
-// connection would end with a reset, which upstreams and load balancers log and count as
-// an error. Only its length tells the alert from data in TLS 1.3, and no request is this
-// short. With other cipher suites it is longer: the connection is reset, at no other cost.
+// AEAD cipher suite (RFC 8446 section 5.2, RFC 5246 section 6.2.3.3), with which crypto/tls
+// closes a connection. If it counted as unanswered data, idle connections would end with a
+// reset, which upstreams log as an error. No request is this short.
 const maxCloseNotify = 31
 
 func (c *abortableConn) Write(data []byte) (int, error) {

@@ -48,9 +48,8 @@ func traceSent(ctx context.Context) (context.Context, *atomic.Bool) {
 // Over HTTP/2, it sends a request a second time, immediately, in two cases: if it has a
 // body that can be read again (GetBody) and the upstream did not handle it, and if it is
 // a GET without a body that net/http itself would send again, handled or not (see
-// sendOnce). An upstream that ends its connections from time to time is therefore not a
-// failure of a call (gRPC calls this a transparent retry, gRFC A6). If a request with a
-// body was not handled in the end, the error wraps ErrNotHandled.
+// sendOnce): an upstream that ends connections from time to time fails no call (gRFC A6).
+// If a request with a body was not handled in the end, the error wraps ErrNotHandled.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if t.config.Version == HTTP1 {
 		return t.send(request)
@@ -100,9 +99,8 @@ func (t *Transport) send(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// UsualHeaderBytes is the largest size, in bytes, of headers that every upstream and load
-// balancer accepts. Over larger ones, a healthy one may end the connection. The smallest
-// common limit is 8 KiB; nearly all tokens are far shorter than 6 KiB.
+// UsualHeaderBytes is the largest size, in bytes, of headers over which no load balancer
+// ends a connection. The smallest common limit is 8 KiB; nearly all tokens are shorter.
 const UsualHeaderBytes = 6 << 10
 
 // mayEndConnection reports whether a load balancer may answer the request by ending the
@@ -134,10 +132,9 @@ var ErrNotHandled = errors.New("the upstream did not handle the request")
 // second time. Whether the upstream handled the first one is unknown.
 var errSentOnce = errors.New("the upstream did not answer the request")
 
-// notSentAgain are the errors of net/http that say only that it could not send an unhandled
-// request again. It has no error value for that. The whole text must match, because other
-// errors quote what the upstream sent. If net/http changes its texts, a request that was
-// sent is not taken for unhandled.
+// notSentAgain are the errors, without a value in net/http, that say only that it could not
+// send an unhandled request again. The whole text must match: others quote the upstream. If
+// net/http changes its texts, no request that was sent is taken for unhandled.
 var notSentAgain = regexp.MustCompile(`^(net/http: cannot rewind body after connection loss|` +
 	`http2: Transport: cannot retry err \[(http2: Transport received Server's graceful shutdown GOAWAY|` +
 	`stream error: stream ID \d*; REFUSED_STREAM; received from peer)\]` +

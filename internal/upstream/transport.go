@@ -22,8 +22,7 @@ type Version int
 const (
 	// HTTP1 is HTTP/1.1.
 	HTTP1 Version = iota + 1
-	// HTTP2 is HTTP/2: negotiated by ALPN with an https:// upstream, with prior
-	// knowledge in clear text (h2c) otherwise.
+	// HTTP2 is HTTP/2: by ALPN with an https:// upstream, else in clear text (h2c).
 	HTTP2
 )
 
@@ -34,18 +33,15 @@ type TransportConfig struct {
 	// ResponseHeaderTimeout limits the time from the end of the request to the
 	// headers of the response. Default: no limit.
 	ResponseHeaderTimeout time.Duration
-	// SmallRequests says that the upstream receives every request without delay. On
-	// Linux, a connection then fails if sent data is not acknowledged within ten
-	// seconds. Default: false, because a large upload may wait longer for an upstream
-	// that reads slowly.
+	// SmallRequests makes connections fail, on Linux, if sent data is not acknowledged
+	// within ten seconds. Large uploads may wait longer for an upstream that reads slowly.
 	SmallRequests bool
-	// MaxResponseHeaderBytes limits the size of a response's headers, in bytes.
-	// Default: that of net/http, 10 MiB.
+	// MaxResponseHeaderBytes limits the headers of a response. Default: net/http's 10 MiB.
 	MaxResponseHeaderBytes int64
 }
 
 const (
-	maxIdleConnections = 256
+	maxIdleConnections = 256 // with net/http's 2, nearly every concurrent call would open one
 	// idleTimeout is half of the minute after which many load balancers close idle
 	// connections: it is unknown whether a request sent meanwhile was handled.
 	idleTimeout = 30 * time.Second
@@ -56,8 +52,8 @@ const (
 
 // Transport is an [http.RoundTripper] with its own connections, spread over the addresses
 // of the upstream's host name. When these change in DNS, new requests use new connections;
-// old ones are closed when their requests have ended. It neither compresses requests nor
-// decompresses responses. It is safe for concurrent use.
+// old ones are closed when their requests have ended. It neither compresses nor
+// decompresses. It is safe for concurrent use.
 //
 // Over HTTP/2, requests with large headers, a long target or trailers use separate
 // connections. Many load balancers end the whole connection over such a request, so that
@@ -109,12 +105,10 @@ func (t *Transport) newPool(index uint32) pool {
 	protocols.SetHTTP2(!isHTTP1)
 	protocols.SetUnencryptedHTTP2(!isHTTP1)
 	base := &http.Transport{
-		Protocols:       protocols,
-		Proxy:           http.ProxyFromEnvironment,
-		DialContext:     t.dial(index),
-		TLSClientConfig: t.to.tls.Clone(), // net/http writes into it
-		// With net/http's default of 2, nearly every concurrent call would open and
-		// close a connection.
+		Protocols:              protocols,
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            t.dial(index),
+		TLSClientConfig:        t.to.tls.Clone(), // net/http writes into it
 		MaxIdleConnsPerHost:    maxIdleConnections,
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    handshakeTimeout,
@@ -123,10 +117,8 @@ func (t *Transport) newPool(index uint32) pool {
 		MaxResponseHeaderBytes: t.config.MaxResponseHeaderBytes,
 		DisableCompression:     true,
 		HTTP2: &http.HTTP2Config{
-			// A connection on which nothing was received for 10 seconds gets a PING,
-			// and is closed if that is not answered within 5 seconds.
-			SendPingTimeout: 10 * time.Second,
-			PingTimeout:     5 * time.Second,
+			SendPingTimeout: 10 * time.Second, // after which a silent connection gets a PING
+			PingTimeout:     5 * time.Second,  // to answer it
 			// The memory that a stream takes if its client reads more slowly than the
 			// upstream sends. net/http's default is 4 MiB.
 			MaxReceiveBufferPerStream: 256 << 10,

@@ -17,8 +17,7 @@ import (
 	"time"
 )
 
-// conn is a connection of a Transport. It bounds the head of an answer, and notes whether
-// something was written.
+// conn is a connection of a Transport. It bounds the head of an answer, and notes writes.
 type conn struct {
 	net.Conn // the socket, or TLS on it
 
@@ -54,10 +53,7 @@ func (t *Transport) connect(ctx context.Context) (*conn, error) {
 }
 
 func (t *Transport) secure(ctx context.Context, plain net.Conn) (net.Conn, error) {
-	config := t.Base.TLSClientConfig.Clone()
-	if config == nil {
-		config = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
+	config := cmp.Or(t.Base.TLSClientConfig, &tls.Config{MinVersion: tls.VersionTLS12}).Clone()
 	if config.ServerName == "" {
 		config.ServerName, _, _ = net.SplitHostPort(t.Address)
 	}

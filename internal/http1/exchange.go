@@ -96,9 +96,8 @@ func (x *exchange) write(body io.ReadCloser, to io.Writer) error {
 	return err
 }
 
-// stream writes a request whose body may take long, while its answer is waited for. If the
-// request itself is why that fails, such as its body, there will be no answer; if the connection
-// is, one may have come before.
+// stream writes a request whose body may take long, while its answer is waited for. If that
+// fails because of the connection, an answer may have come before; else there will be none.
 func (x *exchange) stream() {
 	body := &watchedBody{ReadCloser: x.request.Body}
 	err := x.write(body, x.conn.writer)

@@ -1,9 +1,8 @@
 // Package http1 sends HTTP/1.1 requests to one peer over connections that are kept open.
 //
-// It exists because net/http's Transport has two goroutines for each connection, and most
-// of what a short exchange costs there is to wake them. A [Transport] makes an exchange on
-// the goroutine that asks for it; only a request whose body is large, or does not come at
-// once, is written by another one, because its answer may come first.
+// Most of what a short exchange costs with net/http's Transport is to wake its connections'
+// goroutines. A [Transport] makes an exchange on the caller's; only a body that is large, or
+// does not come at once, is written by another one, because its answer may come first.
 //
 // net/http still writes requests and parses answers, and makes the exchanges that are not
 // made here: upgrades and "Expect: 100-continue". The tests hold each exchange against
@@ -11,10 +10,9 @@
 //
 // There is no HTTP/2, proxy, compression, cookie or redirect. Of [net/http/httptrace],
 // TLSHandshakeDone, Got1xxResponse, and WroteHeaders are called, the latter when a part of
-// the request has been written. One check is made more than in net/http:
-// a connection is used again only if nothing of an earlier exchange is left on it: in the
-// kernel, in TLS, or in a buffer. Where that cannot be told without waiting, as of what is
-// no socket, each connection serves one request.
+// the request has been written. A connection is used again only if nothing of an earlier
+// exchange is left on it: in the kernel, in TLS, or in a buffer. Where that cannot be told
+// without waiting, as of what is no socket, it serves one request.
 package http1
 
 import (

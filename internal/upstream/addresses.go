@@ -18,8 +18,7 @@ const (
 	// that contained it, and how long connections are used at least: they must not be
 	// replaced because a DNS server returns only some addresses in each answer.
 	retention = 30 * time.Second
-	// cooldown is how long an address that could not be connected to is tried only
-	// after all other addresses.
+	// cooldown is how long an address that could not be connected to is tried last.
 	cooldown = 30 * time.Second
 	// lookupTimeout is how long a new connection waits for DNS before it uses the
 	// addresses of an earlier answer.
@@ -30,7 +29,7 @@ const (
 // time, and which of them could not be connected to. It is safe for concurrent use.
 type addressSet struct {
 	host   string
-	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	mu         sync.Mutex
 	lastAnswer []netip.Addr
@@ -41,11 +40,10 @@ type addressSet struct {
 }
 
 func newAddressSet(host string) *addressSet {
-	s := &addressSet{host: host, resolved: map[netip.Addr]time.Time{}, failed: map[netip.Addr]time.Time{}}
-	s.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return &addressSet{
+		host: host, lookup: net.DefaultResolver.LookupNetIP,
+		resolved: map[netip.Addr]time.Time{}, failed: map[netip.Addr]time.Time{},
 	}
-	return s
 }
 
 // current returns the addresses. If the last lookup is older than lookupInterval, it starts
@@ -87,7 +85,7 @@ func (s *addressSet) resolve(ctx context.Context) ([]netip.Addr, error) {
 
 // lookUp asks DNS. It adds the addresses of the answer, and removes those whose retention is over.
 func (s *addressSet) lookUp(ctx context.Context) ([]netip.Addr, error) {
-	answer, err := s.lookup(ctx, s.host)
+	answer, err := s.lookup(ctx, "ip", s.host)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()

@@ -32,7 +32,7 @@ type network struct {
 
 const never = time.Hour
 
-func (n *network) lookup(ctx context.Context, _ string) ([]netip.Addr, error) {
+func (n *network) lookup(ctx context.Context, _, _ string) ([]netip.Addr, error) {
 	n.mu.Lock()
 	n.lookups++
 	resolved, err, delay := n.resolved, n.dnsErr, n.dnsDelay

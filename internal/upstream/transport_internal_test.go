@@ -121,7 +121,7 @@ func newTestUpstream(t *testing.T, resolved func() []string, hosts map[string]*h
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.addresses.lookup = func(context.Context, string) ([]netip.Addr, error) {
+	u.addresses.lookup = func(context.Context, string, string) ([]netip.Addr, error) {
 		return parseAll(resolved()), nil
 	}
 	u.connect = func(bool) connectFunc {

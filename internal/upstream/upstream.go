@@ -28,16 +28,14 @@ const (
 
 // Config says where ZITADEL is and how to connect to it.
 type Config struct {
-	// URL is ZITADEL's base URL: http or https, a host, optionally a path, but no
-	// user, query or fragment. Or unix:/path, the absolute path of a Unix socket,
-	// without TLS.
+	// URL is ZITADEL's base URL: http or https, a host, optionally a path, but no user,
+	// query or fragment. Or unix:/path, the absolute path of a Unix socket, without TLS.
 	URL string
 	// Host is sent as Host (HTTP/2: :authority), by which ZITADEL selects its
 	// instance: HostUpstream for the URL's host ("localhost" for a socket),
 	// HostClient for the one that the client sent, or a fixed host name.
 	Host string
-	// TLS configures certificates; only for an https URL. Default: the system's CAs,
-	// no client certificate.
+	// TLS configures certificates; only for an https URL.
 	TLS TLS
 }
 
@@ -119,8 +117,7 @@ func dialedHost(base *url.URL) string {
 // socket, http://localhost. The caller must not change it.
 func (u *Upstream) Base() *url.URL { return u.base }
 
-// maxHostBytes is the length of the longest host name (RFC 1035 section 2.3.4) with a
-// port.
+// maxHostBytes is the length of the longest host name (RFC 1035 section 2.3.4) with a port.
 const maxHostBytes = 253 + len(":65535")
 
 // HostFor returns the Host to send on behalf of a client that sent clientHost. A client that
@@ -141,9 +138,8 @@ func (u *Upstream) HostFor(clientHost string) (host string, ok bool) {
 // HostByClient reports whether the Host that a client sent is sent on (HostClient).
 func (u *Upstream) HostByClient() bool { return u.host == HostClient }
 
-// TLS configures the certificates of an https:// upstream. The zero value trusts the
-// system's CAs and sends no client certificate. All files are PEM. The minimum is TLS
-// 1.2.
+// TLS configures the certificates of an https:// upstream, in PEM. The zero value trusts the
+// system's CAs and sends no client certificate. The minimum is TLS 1.2.
 type TLS struct {
 	// CAFile contains the CA certificates to trust instead of the system's.
 	CAFile string
@@ -151,8 +147,7 @@ type TLS struct {
 	// asks for one, and its key. Set both or neither.
 	CertFile string
 	KeyFile  string
-	// ServerName is the name that the upstream's certificate must be valid for, and
-	// that is sent as SNI. Default: the URL's host.
+	// ServerName is the name in the upstream's certificate, and the SNI. Default: the URL's host.
 	ServerName string
 }
 

@@ -41,11 +41,8 @@ func (p *peers) admit(from net.Addr) (leave func(), ok bool) {
 // peerOf returns the peer at an address. ok is false if that is not an IP address.
 func peerOf(from net.Addr) (peer netip.Prefix, ok bool) {
 	address, ok := addressOf(from)
-	if !ok {
-		return netip.Prefix{}, false
-	}
 	const ipv6Bits = 64
-	return netip.PrefixFrom(address, min(address.BitLen(), ipv6Bits)).Masked(), true
+	return netip.PrefixFrom(address, min(address.BitLen(), ipv6Bits)).Masked(), ok
 }
 
 // addressOf returns the IP address of a peer. ok is false if it has none.

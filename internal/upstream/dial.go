@@ -12,10 +12,8 @@ import (
 )
 
 const (
-	// dialTimeout limits the time to make a TCP connection, DNS lookup included.
-	dialTimeout = 5 * time.Second
-	// handshakeTimeout limits the time of the TLS handshake that follows.
-	handshakeTimeout = 5 * time.Second
+	dialTimeout      = 5 * time.Second // to make a TCP connection, DNS lookup included
+	handshakeTimeout = 5 * time.Second // for the TLS handshake that follows
 	// headStart is how long one address is tried alone before the next address is
 	// tried in parallel (the Connection Attempt Delay of RFC 8305 section 5).
 	headStart = 250 * time.Millisecond
@@ -54,10 +52,9 @@ func newConnect(smallRequests bool) connectFunc {
 	}
 }
 
-// limitUnacknowledged makes a TCP connection fail when sent data has not been
-// acknowledged, or the peer's full receive window has not opened again, for ten
-// seconds. By default, Linux retransmits for about a quarter of an hour. Unix sockets, and
-// kernels without the option, stay as they are.
+// limitUnacknowledged makes a TCP connection fail when sent data has not been acknowledged, or
+// the peer's full receive window has not opened again, for ten seconds; Linux's default is about
+// a quarter of an hour. Unix sockets, and kernels without the option, stay as they are.
 func limitUnacknowledged(_, _ string, conn syscall.RawConn) error {
 	const userTimeout, milliseconds = 18, 10_000 // TCP_USER_TIMEOUT, tcp(7)
 	return conn.Control(func(fd uintptr) {

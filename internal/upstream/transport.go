@@ -28,7 +28,6 @@ const (
 
 // TransportConfig configures a Transport.
 type TransportConfig struct {
-	// Version is HTTP1 or HTTP2.
 	Version Version
 	// ResponseHeaderTimeout limits the time from the end of the request to the
 	// headers of the response. Default: no limit.
@@ -178,9 +177,8 @@ func (t *Transport) current() []pool {
 	return t.pools
 }
 
-// CloseIdleConnections closes idle connections at once, and most others when their
-// requests have ended: net/http keeps some idle for another 30 seconds. The Transport can
-// still be used.
+// CloseIdleConnections closes idle connections at once, and most others when their requests have
+// ended: net/http keeps some idle for another 30 seconds. The Transport can still be used.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
 	closeIdle(t.pools)

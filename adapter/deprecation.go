@@ -20,22 +20,24 @@ import (
 // refused. The zero Deprecation does neither, like native v1.
 type Deprecation struct {
 	// Since, if set, is said by every answer of a v1 method, in headers or metadata (RFC 9745).
-	Since time.Time
+	Since time.Time `yaml:"since"`
 	// Sunset, if set, is when v1 ends (RFC 8594). Needs Since.
-	Sunset time.Time
+	Sunset time.Time `yaml:"sunset"`
 	// Link is the address of a page about the deprecation, SunsetLink about the end, and
 	// SuccessorLink about what to use instead; "" is none. Need Since.
-	Link, SunsetLink, SuccessorLink string
+	Link          string `yaml:"link"`
+	SunsetLink    string `yaml:"sunsetLink"`
+	SuccessorLink string `yaml:"successorLink"`
 	// AfterSunset is what happens to calls after Sunset. Default: AfterSunsetServe.
-	AfterSunset AfterSunset
+	AfterSunset AfterSunset `default:"serve" yaml:"afterSunset"`
 	// Brownouts are when calls are refused, so that callers notice before the end: see [NewSchedule].
-	Brownouts []string
+	Brownouts []string `yaml:"brownouts"`
 	// BrownoutPercent is the share of callers that brownouts refuse, by a hash of the user id;
 	// BrownoutCallers are the ids of the only ones, none being all.
-	BrownoutPercent Rollout
-	BrownoutCallers []string
+	BrownoutPercent Rollout  `default:"100" yaml:"brownoutPercent"`
+	BrownoutCallers []string `yaml:"brownoutCallers"`
 	// Exempt are the ids of users whose calls are never refused, after Sunset either.
-	Exempt []string
+	Exempt []string `yaml:"exempt"`
 }
 
 // AfterSunset is what happens to v1 calls after [Deprecation.Sunset].

@@ -55,7 +55,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 			CallsInFlight: limits.CallsInFlight, BodyTimeout: limits.BodyTimeout, CallerRate: limits.CallerRate, CallerBurst: limits.CallerBurst,
 		},
 		Shadow: settings.Rollout.Shadow, ObserveShadow: a.observeShadow,
-		Deprecation: adapter.Deprecation(settings.Deprecation),
+		Deprecation: settings.Deprecation,
 		Observe:     a.observe, Identify: settings.Usage.Identify,
 		CallerKey: a.callerKey, Log: a.log,
 	}
@@ -100,7 +100,7 @@ func (a *App) observeShadow(found adapter.Shadow) {
 // newUpstream is ZITADEL, and what the headers that go there tell, which must agree
 // with the Host that goes there.
 func newUpstream(settings config.Config) (*upstream.Upstream, forwarded.Policy, error) {
-	to, err := upstream.New(upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host, TLS: upstream.TLS(settings.Upstream.TLS)})
+	to, err := upstream.New(upstream.Config{URL: settings.Upstream.URL, Host: settings.Upstream.Host, TLS: settings.Upstream.TLS})
 	trusted, trustedErr := forwarded.ParseTrustedProxies(settings.Server.TrustedProxies)
 	if err != nil {
 		return nil, forwarded.Policy{}, errors.Join(err, trustedErr)
@@ -112,8 +112,8 @@ func newClientConfig(settings config.Config, to *upstream.Upstream, version stri
 	return v2client.Config{
 		Upstream:    to,
 		Protocol:    settings.Upstream.Protocol,
-		Breaker:     v2client.BreakerConfig(settings.Breaker),
-		Retry:       v2client.RetryConfig(settings.Retry),
+		Breaker:     settings.Breaker,
+		Retry:       settings.Retry,
 		ReadTimeout: settings.Upstream.ReadTimeout,
 		UserAgent:   "zitadel-v1-adapter/" + version,
 	}

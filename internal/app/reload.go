@@ -10,7 +10,6 @@ import (
 	"zitadel-v1-adapter/internal/filewatch"
 	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/metrics"
-	"zitadel-v1-adapter/internal/upstream"
 )
 
 // Changes is what makes an App reload: a signal, and files that have changed. The
@@ -42,7 +41,7 @@ func (c *Changes) configFileChanged() bool { return c.configFile.Changed([]strin
 // upstreamTLSChanged and messagesChanged report whether these files have changed since the
 // last time, as endpoint.filesChanged does.
 func (a *App) upstreamTLSChanged(settings config.Config) bool {
-	return a.upstreamTLS.Changed(upstream.TLS(settings.Upstream.TLS).Files())
+	return a.upstreamTLS.Changed(settings.Upstream.TLS.Files())
 }
 
 func (a *App) messagesChanged(settings config.Config) bool {

@@ -10,11 +10,12 @@ import (
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
 
-// Config is the whole configuration. docs/configuration.md describes every key; config.yaml is the
-// annotated example.
+// Config is the whole configuration: tags name the keys and their defaults. docs/configuration.md
+// describes every key; config.yaml is the annotated example.
 type Config struct {
 	Server   Server   `yaml:"server"`
 	Admin    Admin    `yaml:"admin"`
@@ -22,15 +23,15 @@ type Config struct {
 	// OrgScope is the rule that says in which organizations a caller can set passwords.
 	OrgScope adapter.OrgScope `default:"strict" yaml:"orgScope"`
 
-	Messages    Messages    `yaml:"messages"`
-	Passthrough Passthrough `yaml:"passthrough"`
-	Rollout     Rollout     `yaml:"rollout"`
-	Deprecation Deprecation `yaml:"deprecation"`
-	Usage       Usage       `yaml:"usage"`
-	Breaker     Breaker     `yaml:"breaker"`
-	Retry       Retry       `yaml:"retry"`
-	Limits      Limits      `yaml:"limits"`
-	Log         Log         `yaml:"log"`
+	Messages    Messages               `yaml:"messages"`
+	Passthrough Passthrough            `yaml:"passthrough"`
+	Rollout     Rollout                `yaml:"rollout"`
+	Deprecation Deprecation            `yaml:"deprecation"`
+	Usage       Usage                  `yaml:"usage"`
+	Breaker     v2client.BreakerConfig `yaml:"breaker"`
+	Retry       v2client.RetryConfig   `yaml:"retry"`
+	Limits      Limits                 `yaml:"limits"`
+	Log         Log                    `yaml:"log"`
 }
 
 // Server is the section server: the listener for legacy clients.
@@ -118,18 +119,7 @@ type Upstream struct {
 	// ReadTimeout is how long ZITADEL may answer nothing before a look-up is given up. Above 0.
 	ReadTimeout time.Duration `default:"20s" yaml:"readTimeout"`
 	// TLS needs an https URL. It is reloaded when its files change.
-	TLS UpstreamTLS `yaml:"tls"`
-}
-
-// UpstreamTLS is the section upstream.tls. See [upstream.TLS].
-type UpstreamTLS struct {
-	// CAFile has the CAs to trust; "" is the system's.
-	CAFile string `yaml:"caFile"`
-	// CertFile and KeyFile are the client certificate to show; "" shows none.
-	CertFile string `yaml:"certFile"`
-	KeyFile  string `yaml:"keyFile"`
-	// ServerName is the name in ZITADEL's certificate, and the SNI; "" is the host of URL.
-	ServerName string `yaml:"serverName"`
+	TLS upstream.TLS `yaml:"tls"`
 }
 
 // Messages is the section messages: the texts of refusals. See [messages.Load].
@@ -154,27 +144,8 @@ type Rollout struct {
 	Shadow bool `yaml:"shadow"`
 }
 
-// Deprecation is the section deprecation: what callers of v1 methods are told of its end. See [adapter.Deprecation].
-type Deprecation struct {
-	// Since is since when v1 is deprecated; zero says nothing to callers.
-	Since time.Time `yaml:"since"`
-	// Sunset is when v1 ends; zero is never.
-	Sunset time.Time `yaml:"sunset"`
-	// Link is a page about the deprecation, SunsetLink about the end, SuccessorLink about v2.
-	Link          string `yaml:"link"`
-	SunsetLink    string `yaml:"sunsetLink"`
-	SuccessorLink string `yaml:"successorLink"`
-	// AfterSunset is what happens to calls after Sunset.
-	AfterSunset adapter.AfterSunset `default:"serve" yaml:"afterSunset"`
-	// Brownouts are times in which calls are refused: "FROM/TO", or "CRON for DURATION".
-	Brownouts []string `yaml:"brownouts"`
-	// BrownoutPercent is the share of callers whom brownouts refuse, from 0 to 100.
-	BrownoutPercent adapter.Rollout `default:"100" yaml:"brownoutPercent"`
-	// BrownoutCallers are the only users whom brownouts refuse; none means all.
-	BrownoutCallers []string `yaml:"brownoutCallers"`
-	// Exempt are users whom neither brownouts nor the sunset refuse.
-	Exempt []string `yaml:"exempt"`
-}
+// Deprecation is the section deprecation.
+type Deprecation = adapter.Deprecation
 
 // Usage is the section usage: the ledger of who still calls v1. See [usage.Ledger].
 type Usage struct {
@@ -184,30 +155,6 @@ type Usage struct {
 	Retention time.Duration `default:"9600h" yaml:"retention"`
 	// Identify is whether callers are asked for of whom only the token is known.
 	Identify bool `yaml:"identify"`
-}
-
-// Breaker is the section breaker: the circuit breaker of translated calls. See [v2client.BreakerConfig].
-type Breaker struct {
-	// MinimumCalls is the number of failures in a row that opens it, and the least for a rate.
-	MinimumCalls int `default:"10" yaml:"minimumCalls"`
-	// FailureRate is the share of failures within Window that opens it. Above 0, up to 1.
-	FailureRate float64 `default:"0.5" yaml:"failureRate"`
-	// Window is how far back calls are counted. At least 100ms.
-	Window time.Duration `default:"10s" yaml:"window"`
-	// OpenFor is how long all calls are refused. Above 0.
-	OpenFor time.Duration `default:"5s" yaml:"openFor"`
-}
-
-// Retry is the section retry: the repetition of v2 calls that failed. See [v2client.RetryConfig].
-type Retry struct {
-	// Attempts are from 1, which is no retries, to 10.
-	Attempts int `default:"3" yaml:"attempts"`
-	// BaseDelay is the longest delay before the second attempt, and doubles. Above 0.
-	BaseDelay time.Duration `default:"25ms" yaml:"baseDelay"`
-	// MaxDelay is the longest delay of all. At least BaseDelay.
-	MaxDelay time.Duration `default:"500ms" yaml:"maxDelay"`
-	// Budget is the number of retries a call, on average, from 0 to 1.
-	Budget float64 `default:"0.2" yaml:"budget"`
 }
 
 // Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config].

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -146,7 +147,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		Admin: config.Admin{Listen: "unix:/admin", QuitQuitQuit: true, Hosts: []string{"prometheus.internal"}, TokenFile: "config_test.go", Pprof: true, TLS: config.AdminTLS{CertFile: "/ac", KeyFile: "/ak", ClientCAFile: "/aa"}},
 		Upstream: config.Upstream{
 			URL: "http://x", Protocol: v2client.ProtocolGRPC, Host: "client", Timeout: 3 * time.Second, ReadTimeout: 2 * time.Second,
-			TLS: config.UpstreamTLS{CAFile: "/ua", CertFile: "/uc", KeyFile: "/uk", ServerName: "n"},
+			TLS: upstream.TLS{CAFile: "/ua", CertFile: "/uc", KeyFile: "/uk", ServerName: "n"},
 		},
 		OrgScope:    "off",
 		Messages:    config.Messages{Dir: "/md"},
@@ -158,8 +159,8 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			Brownouts: []string{"0 9 * * 1 for 1h"}, BrownoutPercent: 5, BrownoutCallers: []string{"1", "2"}, Exempt: []string{"3"},
 		},
 		Usage:   config.Usage{Store: "sqlite:/u", Retention: 24 * time.Hour, Identify: true},
-		Breaker: config.Breaker{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
-		Retry:   config.Retry{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
+		Breaker: v2client.BreakerConfig{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
+		Retry:   v2client.RetryConfig{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
 		Limits: config.Limits{
 			CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000,
 			WriteTimeout: 6 * time.Second, ConnectionsPerPeer: 8, CallerRate: 0.5, CallerBurst: 3,

@@ -142,13 +142,13 @@ func (u *Upstream) HostByClient() bool { return u.host == HostClient }
 // system's CAs and sends no client certificate. The minimum is TLS 1.2.
 type TLS struct {
 	// CAFile contains the CA certificates to trust instead of the system's.
-	CAFile string
+	CAFile string `yaml:"caFile"`
 	// CertFile and KeyFile contain the client certificate to send if the upstream
 	// asks for one, and its key. Set both or neither.
-	CertFile string
-	KeyFile  string
+	CertFile string `yaml:"certFile"`
+	KeyFile  string `yaml:"keyFile"`
 	// ServerName is the name in the upstream's certificate, and the SNI. Default: the URL's host.
-	ServerName string
+	ServerName string `yaml:"serverName"`
 }
 
 // Files returns the paths; "" stands for one that is not set. When the content of one of them changes,

@@ -15,10 +15,14 @@ import (
 
 // BreakerConfig says when calls to a failing upstream are refused without trying.
 type BreakerConfig struct {
-	MinimumCalls int           // failures in a row that open the breaker, and calls from which FailureRate does; at least 1
-	FailureRate  float64       // share of failed calls within Window that opens it; above 0 and up to 1
-	Window       time.Duration // how far back calls are counted, in ten rolling steps; at least 100ms
-	OpenFor      time.Duration // how long it refuses every call; then calls wait for the outcome of a probe; above 0
+	// MinimumCalls are failures in a row that open it, and calls from which FailureRate does; at least 1.
+	MinimumCalls int `default:"10" yaml:"minimumCalls"`
+	// FailureRate is the share of failed calls within Window that opens it; above 0 and up to 1.
+	FailureRate float64 `default:"0.5" yaml:"failureRate"`
+	// Window is how far back calls are counted, in ten rolling steps; at least 100ms.
+	Window time.Duration `default:"10s" yaml:"window"`
+	// OpenFor is how long every call is refused; then calls wait for the outcome of a probe; above 0.
+	OpenFor time.Duration `default:"5s" yaml:"openFor"`
 }
 
 const windowSteps = 10

@@ -106,7 +106,7 @@ func newApp(c Config) (*App, error) {
 		}
 	}
 	a.usage = usage.NewLedger(usage.Config{
-		Store: a.store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed, OnFailure: a.metrics.UsageFailed, Log: a.log,
+		Store: a.store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed.Inc, OnFailure: a.metrics.UsageFailures.Inc, Log: a.log,
 	})
 	a.page, err = page.New(page.Config{Ledger: a.usage, Breaker: breaker, Settings: c.Settings, Version: c.Version, Log: a.log})
 	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, func() config.Admin { return a.settings().Admin })

@@ -79,7 +79,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	}, c.v1)
 	mistakes = append(mistakes, err)
 	c.handler, err = ingress.New(ingress.Config{
-		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: limits.WriteTimeout, OnPanic: a.metrics.Panicked, Log: a.log,
+		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: limits.WriteTimeout, OnPanic: a.metrics.Panics.Inc, Log: a.log,
 	}, services)
 	return c, errors.Join(append(mistakes, err)...)
 }

@@ -21,12 +21,15 @@ import (
 // label contains text chosen by a client, so clients cannot increase the number of time
 // series.
 type Metrics struct {
+	Panics        prometheus.Counter // while handling requests
+	UsageUnnamed  prometheus.Counter // calls whose callers the ledger had no room for
+	UsageFailures prometheus.Counter // times that usage.store took nothing
+
 	registry *prometheus.Registry
 
 	calls, upstreamRetries, refusals, passedThrough *prometheus.CounterVec
 	shadows, shadowDifferences, breakerChanges      *prometheus.CounterVec
 	configReloads, certificateReloads               *prometheus.CounterVec
-	panics, usageUnnamed, usageFailures             prometheus.Counter
 	callSeconds, upstreamSeconds                    *prometheus.HistogramVec
 	configSuccess, configTime                       prometheus.Gauge
 	certificateExpiry                               *prometheus.GaugeVec
@@ -69,7 +72,7 @@ func New(from Sources) *Metrics {
 		"reason")
 	m.passedThrough = made.counters("v1adapter_passed_through_total",
 		"Requests passed through to ZITADEL by HTTP status; 0 if the client disconnected before the response.", "status")
-	m.panics = made.counters("v1adapter_panics_total",
+	m.Panics = made.counters("v1adapter_panics_total",
 		"Panics while handling requests. Each one is a bug: see the log.").WithLabelValues()
 	m.shadows = made.counters("v1adapter_shadow_total",
 		"Calls of native v1 that the adapter judged too, by method and result: agrees, undecided (only the write can know), differs, dropped.",
@@ -77,9 +80,9 @@ func New(from Sources) *Metrics {
 	m.shadowDifferences = made.counters("v1adapter_shadow_differences_total",
 		"Calls of native v1 that the adapter would have answered otherwise, by native v1's error id and the adapter's.",
 		"method", "native", "verdict")
-	m.usageUnnamed = made.counters("v1adapter_usage_unnamed_calls_total",
+	m.UsageUnnamed = made.counters("v1adapter_usage_unnamed_calls_total",
 		"Calls whose callers the ledger of usage had no room to tell apart.").WithLabelValues()
-	m.usageFailures = made.counters("v1adapter_usage_write_failures_total",
+	m.UsageFailures = made.counters("v1adapter_usage_write_failures_total",
 		"Times that usage.store took nothing. Calls are kept in memory until it does.").WithLabelValues()
 	m.breakerChanges = made.counters("v1adapter_breaker_changes_total",
 		"State changes of the circuit breaker for v1 calls by new state: closed, open or half-open.", "state")
@@ -206,15 +209,6 @@ func (m *Metrics) Shadowed(shadow adapter.Shadow) {
 		m.shadowDifferences.WithLabelValues(shadow.Method, shadow.Native, shadow.Verdict).Inc()
 	}
 }
-
-// UsageUnnamed counts a call whose caller the ledger had no room for.
-func (m *Metrics) UsageUnnamed() { m.usageUnnamed.Inc() }
-
-// UsageFailed counts a time that usage.store took nothing.
-func (m *Metrics) UsageFailed() { m.usageFailures.Inc() }
-
-// Panicked counts a panic while handling a request.
-func (m *Metrics) Panicked() { m.panics.Inc() }
 
 // Refused counts what was refused before it was a call. Call counts calls.
 func (m *Metrics) Refused(reason refusals.Reason) { m.refusals.WithLabelValues(string(reason)).Inc() }

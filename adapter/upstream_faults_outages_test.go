@@ -239,18 +239,18 @@ func TestExpiredUpstreamCertificateSendsNothingUntilRenewed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		on, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := newStack(t, func(c *stackConfig) {
 			c.protocol, c.breaker = protocol, neverOpens()
 			c.to = upstream.Config{
-				URL: fmt.Sprintf("https://localhost:%d", listener.Addr().(*net.TCPAddr).Port), Host: "localhost",
+				URL: fmt.Sprintf("https://localhost:%d", on.Addr().(*net.TCPAddr).Port), Host: "localhost",
 				TLS: upstream.TLS{CAFile: wiretest.WriteFile(t, dir, "ca", ca.PEM)},
 			}
 		})
-		wiretest.ServeTLS(t, listener, s.upstream, certificates)
+		wiretest.ServeTLS(t, on, s.upstream, certificates)
 		for name, call := range v1Protocols {
 			if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "14" || strings.Contains(message, "unknown") {
 				t.Errorf("%s: got code %s %q, want 14 and a known outcome", name, code, message)
@@ -262,9 +262,11 @@ func TestExpiredUpstreamCertificateSendsNothingUntilRenewed(t *testing.T) {
 		if log := s.logged(); !strings.Contains(log, "certificate has expired") {
 			t.Errorf("the log: got %s\nwant %q in it", log, "certificate has expired")
 		}
-		if err := certificates.Reload(renew(ca.Issue(t, 2))); err != nil {
+		renewed, err := listener.LoadCertificates(renew(ca.Issue(t, 2)))
+		if err != nil {
 			t.Fatal(err)
 		}
+		certificates.Adopt(renewed)
 		for name, call := range v1Protocols {
 			if code, message := call(t, s.address, userA, "pat-org-owner-a"); code != "0" {
 				t.Errorf("%s, renewed: got code %s %q, want 0", name, code, message)

@@ -19,6 +19,7 @@ import (
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/filewatch"
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/metrics"
 	"zitadel-v1-adapter/internal/page"
 	"zitadel-v1-adapter/internal/refusals"
@@ -93,13 +94,13 @@ func newApp(c Config) (*App, error) {
 	a.log = newLogger(c.Stderr, c.Settings.Log.Format, a.level)
 	a.refusals = refusals.NewRecorder(a.metrics.Refused, a.log)
 	for _, e := range a.endpoints() {
-		e.filesChanged(c.Settings)
+		e.watched.Changed(e.files(c.Settings).List())
 	}
-	a.upstreamTLSChanged(c.Settings)
-	a.messagesChanged(c.Settings)
+	a.upstreamTLS.Changed(c.Settings.Upstream.TLS.Files())
+	a.messages.Changed(messages.Files(c.Settings.Messages.Dir))
 	var serverErr, adminErr, storeErr, err error
-	a.public.certificates, serverErr = a.public.load(c.Settings)
-	a.private.certificates, adminErr = a.private.load(c.Settings)
+	a.public.certificates, serverErr = listener.LoadCertificates(a.public.files(c.Settings))
+	a.private.certificates, adminErr = listener.LoadCertificates(a.private.files(c.Settings))
 	if c.Settings.Usage.Store != "" {
 		if a.store, storeErr = usage.OpenStore(c.Settings.Usage.Store); storeErr != nil {
 			storeErr = fmt.Errorf("usage.store: %w", storeErr) // without the address, which may hold a password

@@ -26,20 +26,6 @@ type endpoint struct {
 
 func (a *App) endpoints() []*endpoint { return []*endpoint{&a.public, &a.private} }
 
-// filesChanged reports whether its certificates have changed since the last time.
-func (e *endpoint) filesChanged(settings config.Config) bool {
-	return e.watched.Changed(e.files(settings).List())
-}
-
-// load reads its certificates; nil if it is a plain one.
-func (e *endpoint) load(settings config.Config) (*listener.Certificates, error) {
-	files := e.files(settings)
-	if !files.Enabled() {
-		return nil, files.Validate()
-	}
-	return listener.LoadCertificates(files)
-}
-
 // showExpiry exports when the certificates expire.
 func (a *App) showExpiry() {
 	for _, e := range a.endpoints() {

@@ -8,6 +8,7 @@ import (
 
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/filewatch"
+	"zitadel-v1-adapter/internal/listener"
 	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/metrics"
 )
@@ -38,16 +39,6 @@ func NewChanges(file string, load func() (config.Config, error)) (*Changes, conf
 // configFileChanged reports whether the file has changed since the last time.
 func (c *Changes) configFileChanged() bool { return c.configFile.Changed([]string{c.file}) }
 
-// upstreamTLSChanged and messagesChanged report whether these files have changed since the
-// last time, as endpoint.filesChanged does.
-func (a *App) upstreamTLSChanged(settings config.Config) bool {
-	return a.upstreamTLS.Changed(settings.Upstream.TLS.Files())
-}
-
-func (a *App) messagesChanged(settings config.Config) bool {
-	return a.messages.Changed(messages.Files(settings.Messages.Dir))
-}
-
 // reload takes over what has changed, or everything. What is bad changes
 // nothing, and is logged.
 func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
@@ -56,14 +47,14 @@ func (a *App) reload(ctx context.Context, changes *Changes, everything bool) {
 	}
 	settings := a.settings()
 	for _, e := range a.endpoints() {
-		if e.filesChanged(settings) || everything {
+		if e.watched.Changed(e.files(settings).List()) || everything {
 			a.reloadCertificates(ctx, e)
 		}
 	}
-	if a.upstreamTLSChanged(settings) {
+	if a.upstreamTLS.Changed(settings.Upstream.TLS.Files()) {
 		a.metrics.CertificateReloaded(metrics.CertificateUpstream, a.renewCore(ctx, "renewed upstream certificates"))
 	}
-	if a.messagesChanged(settings) {
+	if a.messages.Changed(messages.Files(settings.Messages.Dir)) {
 		a.metrics.ConfigReloaded(a.renewCore(ctx, "language files"))
 	}
 }
@@ -84,7 +75,8 @@ func (a *App) reloadCertificates(ctx context.Context, of *endpoint) {
 	if of.certificates == nil {
 		return
 	}
-	err := of.certificates.Reload(of.files(a.settings()))
+	fresh, err := listener.LoadCertificates(of.files(a.settings()))
+	of.certificates.Adopt(fresh)
 	a.metrics.CertificateReloaded(of.name, err)
 	if err != nil {
 		a.log.ErrorContext(ctx, "renewed certificate not taken over, the old one stays in use",
@@ -119,20 +111,16 @@ func (a *App) takeOver(ctx context.Context, settings config.Config) error {
 		a.log.InfoContext(ctx, "configuration reloaded, nothing has changed")
 		return nil
 	}
-	public, publicErr := a.public.load(settings)
-	private, privateErr := a.private.load(settings)
+	public, publicErr := listener.LoadCertificates(a.public.files(settings))
+	private, privateErr := listener.LoadCertificates(a.private.files(settings))
 	if err := errors.Join(publicErr, privateErr); err != nil {
 		return err
 	}
 	if err := a.replaceCore(settings); err != nil {
 		return err
 	}
-	if public != nil {
-		a.public.certificates.Adopt(public)
-	}
-	if private != nil {
-		a.private.certificates.Adopt(private)
-	}
+	a.public.certificates.Adopt(public)
+	a.private.certificates.Adopt(private)
 	a.showExpiry()
 	a.level.Set(settings.Log.Level)
 	a.page.Set(settings)

@@ -190,11 +190,16 @@ func TestInvalidRenewalKeepsOldCertificate(t *testing.T) {
 		t.Errorf("at first: got serial %d, want 2", got)
 	}
 	write(3)
-	if err := certificates.Reload(files); err != nil || serial() != 3 || !certificates.Expires().After(expires) {
+	reload := func() error {
+		fresh, err := listener.LoadCertificates(files)
+		certificates.Adopt(fresh)
+		return err
+	}
+	if err := reload(); err != nil || serial() != 3 || !certificates.Expires().After(expires) {
 		t.Errorf("after the renewal: got serial %d, %v, want 3 and a later expiry", serial(), err)
 	}
 	wiretest.WriteFile(t, dir, "cert", []byte("not a certificate"))
-	if err := certificates.Reload(files); err == nil || !strings.HasPrefix(err.Error(), `server.tls.certFile: "`+files.CertFiles[0]+`"`) || serial() != 3 {
+	if err := reload(); err == nil || !strings.HasPrefix(err.Error(), `server.tls.certFile: "`+files.CertFiles[0]+`"`) || serial() != 3 {
 		t.Errorf("after an invalid renewal: got serial %d, error %v, want 3 and an error with key and file", serial(), err)
 	}
 }

@@ -83,17 +83,11 @@ type Certificates struct {
 	current atomic.Pointer[tls.Config]
 }
 
-// LoadCertificates reads the files. Errors name the key, the file and what is wrong with it.
+// LoadCertificates reads the files; nil is plain text. Errors name the key, the file and what is
+// wrong with it.
 func LoadCertificates(files TLSFiles) (*Certificates, error) {
-	c := new(Certificates)
-	return c, c.Reload(files)
-}
-
-// Reload reads the files again, for later handshakes. If it fails, with the errors of
-// LoadCertificates, the old certificates stay in use.
-func (c *Certificates) Reload(files TLSFiles) error {
-	if err := files.Validate(); err != nil {
-		return err
+	if err := files.Validate(); err != nil || !files.Enabled() {
+		return nil, err
 	}
 	config := &tls.Config{
 		MinVersion:   tlsVersions[files.MinVersion],
@@ -103,26 +97,32 @@ func (c *Certificates) Reload(files TLSFiles) error {
 	for i, certFile := range files.CertFiles {
 		certificate, err := pemfile.Pair(files.key("certFile"), certFile, files.KeyFiles[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		config.Certificates = append(config.Certificates, certificate)
 	}
 	if files.ClientCAFile != "" {
 		var err error
 		if config.ClientCAs, err = pemfile.Pool(files.key("clientCAFile"), files.ClientCAFile); err != nil {
-			return err
+			return nil, err
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 		if files.ClientsMayBeUnknown {
 			config.ClientAuth = tls.VerifyClientCertIfGiven
 		}
 	}
+	c := new(Certificates)
 	c.current.Store(config)
-	return nil
+	return c, nil
 }
 
-// Adopt replaces the certificates by the ones that fresh currently holds.
-func (c *Certificates) Adopt(fresh *Certificates) { c.current.Store(fresh.current.Load()) }
+// Adopt has later handshakes use the certificates that fresh holds. Nothing becomes of it if one
+// of them is nil.
+func (c *Certificates) Adopt(fresh *Certificates) {
+	if c != nil && fresh != nil {
+		c.current.Store(fresh.current.Load())
+	}
+}
 
 // Expires is when the first of the current certificates ends; zero if there is none.
 func (c *Certificates) Expires() time.Time {

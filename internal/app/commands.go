@@ -31,10 +31,7 @@ func NewCheckConfig(settings config.Config, version string) (check.Config, error
 	}
 	client, err := v2client.New(newClientConfig(settings, to, version))
 	return check.Config{
-		Languages: languages, Deprecation: settings.Deprecation,
-		Upstream: to, Forwarding: forwarding, TLS: settings.Server.TLS.Files().Enabled(), Listen: settings.Server.Listen,
-		Protocol: settings.Upstream.Protocol, OrgScope: settings.OrgScope, Rollout: settings.Rollout.Percent,
-		Client: client,
+		Settings: settings, Upstream: to, Forwarding: forwarding, Client: client, Languages: languages,
 	}, err
 }
 

@@ -56,11 +56,11 @@ func (c *checker) speaks(ctx context.Context, protocol v2client.Protocol) bool {
 // ZITADEL's place.
 func (c *checker) blamingProxy(ctx context.Context, procedure string, failure Result) Result {
 	got, err := c.call(ctx, v2client.ProtocolConnect, procedure)
-	if err != nil || got.isRPC() && c.Protocol != v2client.ProtocolGRPC {
+	if err != nil || got.isRPC() && c.Settings.Upstream.Protocol != v2client.ProtocolGRPC {
 		return failure
 	}
 	detail := got.byProxy()
-	if c.Protocol == v2client.ProtocolGRPC || c.Protocol == v2client.ProtocolAuto && got.StatusCode == http.StatusNotFound {
+	if c.Settings.Upstream.Protocol == v2client.ProtocolGRPC || c.Settings.Upstream.Protocol == v2client.ProtocolAuto && got.StatusCode == http.StatusNotFound {
 		switch overHTTP2, err := c.call(ctx, v2client.ProtocolGRPC, procedure); {
 		case err != nil:
 			detail += " over HTTP/1.1, and does not speak HTTP/2, which gRPC needs"

@@ -14,6 +14,7 @@ import (
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
+	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/probe"
 	"zitadel-v1-adapter/internal/upstream"
@@ -42,23 +43,18 @@ type Result struct {
 
 // Config says what to check.
 type Config struct {
-	Upstream    *upstream.Upstream
-	Forwarding  forwarded.Policy  // what the adapter makes of clients' headers
-	TLS         bool              // clients use it
-	Host        string            // what clients dial; "" means Listen as well as the name in upstream.url
-	Listen      string            // where the adapter listens
-	Client      *v2client.Client  // of the upstream, over Protocol; Run closes it
-	Protocol    v2client.Protocol // as configured
-	OrgScope    adapter.OrgScope
-	Rollout     adapter.Rollout
-	Deprecation adapter.Deprecation // what callers are told
-	Languages   []string            // those of messages.dir; none without it
-	Token       string              // one whose organization is to be found, or ""
+	Settings   config.Config
+	Upstream   *upstream.Upstream
+	Forwarding forwarded.Policy // what the adapter makes of clients' headers
+	Client     *v2client.Client // of the upstream; Run closes it
+	Languages  []string         // those of messages.dir; none without it
+	Host       string           // what clients dial; "" means server.listen as well as the name in upstream.url
+	Token      string           // one whose organization is to be found, or ""
 }
 
 // Run makes all checks, in an order in which the first failure explains those after it.
-func Run(ctx context.Context, config Config) []Result {
-	c := &checker{Config: config, probe: probe.New(config.Upstream)}
+func Run(ctx context.Context, what Config) []Result {
+	c := &checker{Config: what, probe: probe.New(what.Upstream)}
 	defer c.probe.Close()
 	defer c.Client.Close()
 	c.checkInstances(ctx)
@@ -75,7 +71,7 @@ func Run(ctx context.Context, config Config) []Result {
 	}
 	c.add("the token's organization", c.checkToken(ctx))
 	c.add("what callers are told of v1's end", c.checkDeprecation(time.Now()))
-	if len(c.Deprecation.Brownouts) > 0 {
+	if len(c.Settings.Deprecation.Brownouts) > 0 {
 		c.add("next brownouts", c.checkBrownouts(time.Now()))
 	}
 	return c.results
@@ -118,7 +114,7 @@ func (c *checker) checkUsers(ctx context.Context) Result {
 	case err == nil:
 		err = errors.New("it answers a caller without a token")
 	}
-	if c.Protocol == v2client.ProtocolConnect && c.speaks(ctx, v2client.ProtocolGRPC) {
+	if c.Settings.Upstream.Protocol == v2client.ProtocolConnect && c.speaks(ctx, v2client.ProtocolGRPC) {
 		return result(Failed, err.Error(), "this ZITADEL speaks gRPC but no Connect (it is older than v4): set upstream.protocol: auto")
 	}
 	return c.blamingProxy(ctx, userv2connect.UserServiceGetUserByIDProcedure, result(Failed, err.Error(),
@@ -157,7 +153,7 @@ func (c *checker) checkRelease(ctx context.Context, hasUsers bool) {
 // v1, or else userinfo and ListAdministrators.
 func (c *checker) checkCallers(ctx context.Context, listsAdministrators bool) {
 	const name = "who calls, and what they may do"
-	if c.OrgScope != adapter.OrgScopeStrict {
+	if c.Settings.OrgScope != adapter.OrgScopeStrict {
 		c.add(name, result(Skipped, "orgScope: off does not need to know", ""))
 		return
 	}
@@ -206,7 +202,7 @@ func (c *checker) checkNative(ctx context.Context) Result {
 	if err != nil {
 		return result(Failed, err.Error(), hintTryAgain)
 	}
-	isPartial := c.Rollout < adapter.RolloutAll
+	isPartial := c.Settings.Rollout.Percent < adapter.RolloutAll
 	switch refusal, _ := v1wire.DecodeAnswer("", got.StatusCode, got.Header, nil, got.Content); {
 	case refusal.Code == connect.CodeUnauthenticated:
 		return result(OK, "still there", "")
@@ -244,7 +240,7 @@ func (c *checker) checkToken(ctx context.Context) Result {
 	}
 	found := result(OK, "user "+identity.UserID+", organization "+identity.Organization, "")
 	grant, _, err := c.Client.Authorize(ctx, caller, identity)
-	if err == nil && grant == v2client.GrantUserWriteOnly && c.OrgScope == adapter.OrgScopeStrict {
+	if err == nil && grant == v2client.GrantUserWriteOnly && c.Settings.OrgScope == adapter.OrgScopeStrict {
 		found.Status = Warning
 		found.Hint = "its roles may write users, but not read them: native v1 takes its calls, " +
 			"the adapter answers AUTH-5mWD2; add user.read to one of the roles"
@@ -271,7 +267,7 @@ func checkClock(date string) Result {
 
 // checkDeprecation says what the configuration tells callers.
 func (c *checker) checkDeprecation(now time.Time) Result {
-	told := c.Deprecation
+	told := c.Settings.Deprecation
 	switch end := told.Sunset.Format(time.RFC3339); {
 	case told.Since.IsZero():
 		return result(Skipped, "nothing",
@@ -290,7 +286,7 @@ func (c *checker) checkDeprecation(now time.Time) Result {
 
 // checkBrownouts says when the configuration refuses callers.
 func (c *checker) checkBrownouts(now time.Time) Result {
-	schedule, err := adapter.NewSchedule(c.Deprecation.Brownouts)
+	schedule, err := adapter.NewSchedule(c.Settings.Deprecation.Brownouts)
 	if err != nil {
 		return result(Failed, err.Error(), "")
 	}

@@ -16,6 +16,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/check"
+	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
@@ -37,21 +38,22 @@ func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := check.Config{
-		Upstream: made, Forwarding: forwarded.Policy{TellHost: made.HostByClient()}, Host: host, Protocol: v2client.ProtocolConnect, OrgScope: adapter.OrgScopeStrict, Rollout: adapter.RolloutAll,
+	what := check.Config{
+		Settings: config.Default(), Upstream: made, Forwarding: forwarded.Policy{TellHost: made.HostByClient()}, Host: host,
 	}
+	what.Settings.Upstream.Protocol, what.Settings.Server.Listen = v2client.ProtocolConnect, ""
 	if change != nil {
-		change(&config)
+		change(&what)
 	}
-	config.Client, err = v2client.New(v2client.Config{
+	what.Client, err = v2client.New(v2client.Config{
 		ReadTimeout: 10 * time.Second,
-		Upstream:    made, Protocol: config.Protocol,
+		Upstream:    made, Protocol: what.Settings.Upstream.Protocol,
 		Breaker: v2client.BreakerConfig{MinimumCalls: 20, FailureRate: 0.5, Window: 10 * time.Second, OpenFor: time.Minute}, Retry: wiretest.NoRetry(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	results := check.Run(t.Context(), config)
+	results := check.Run(t.Context(), what)
 	byName := map[string]check.Result{}
 	for _, result := range results {
 		byName[result.Name] = result
@@ -167,12 +169,12 @@ func TestProblemsAreFoundWithAHint(t *testing.T) {
 		"no Auth API":                   {at(t, without("/me")), nil, callers, check.Warning, []string{"session tokens are refused"}},
 		"no userinfo":                   {at(t, without("/me", "/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
 		"no administrators":             {at(t, without("/me", "/ListAdministrators")), nil, callers, check.Failed, []string{"AUTH-5mWD2"}},
-		"not needed":                    {at(t, without("/me", "/ListAdministrators")), func(c *check.Config) { c.OrgScope = adapter.OrgScopeOff }, callers, check.Skipped, nil},
+		"not needed":                    {at(t, without("/me", "/ListAdministrators")), func(c *check.Config) { c.Settings.OrgScope = adapter.OrgScopeOff }, callers, check.Skipped, nil},
 		"a name that DNS does not know": {upstream.Config{URL: "http://nowhere.invalid", Host: host}, nil, "upstream reachable", check.Failed, []string{"nowhere.invalid"}},
 		"v1 is gone":                    {at(t, wiretest.NewZITADEL(t, wiretest.Fixture(t))), nil, "native v1", check.OK, []string{"gone"}},
-		"v1 is gone, rollout":           {at(t, wiretest.NewZITADEL(t, wiretest.Fixture(t))), func(c *check.Config) { c.Rollout = 50 }, "native v1", check.Failed, []string{"set rollout.percent: 100"}},
+		"v1 is gone, rollout":           {at(t, wiretest.NewZITADEL(t, wiretest.Fixture(t))), func(c *check.Config) { c.Settings.Rollout.Percent = 50 }, "native v1", check.Failed, []string{"set rollout.percent: 100"}},
 		"a proxy refuses v1":            {at(t, without("/_initialize")), nil, "native v1", check.Warning, []string{"404 Not Found: 404 page not found", "does a proxy between refuse its path"}},
-		"a proxy refuses v1, rollout":   {at(t, without("/_initialize")), func(c *check.Config) { c.Rollout = 50 }, "native v1", check.Failed, []string{"does a proxy between refuse its path"}},
+		"a proxy refuses v1, rollout":   {at(t, without("/_initialize")), func(c *check.Config) { c.Settings.Rollout.Percent = 50 }, "native v1", check.Failed, []string{"does a proxy between refuse its path"}},
 		"an adapter":                    {at(t, behind(t, "X-V1adapter-Via: 1", 200, "")), nil, "upstream.url is an adapter", check.Failed, []string{"set upstream.url to ZITADEL's own address"}},
 		"nginx":                         {at(t, behind(t, "Server: nginx", 404, "<html>\n<head><title>404 Not Found</title></head>")), nil, "instance, for all clients", check.Failed, []string{"404 Not Found, Server: nginx", "this is not ZITADEL"}},
 		"another program":               {at(t, behind(t, "A: b", 200, "hello")), nil, "instance, for all clients", check.Failed, []string{"200 OK: hello", "this is not ZITADEL"}},
@@ -211,13 +213,13 @@ const told = "what callers are told of v1's end"
 // ending is a change: callers are told that v1 ends then.
 func ending(sunset time.Time) func(*check.Config) {
 	return func(c *check.Config) {
-		c.Deprecation.Since, c.Deprecation.Sunset = time.Date(2025, 11, 3, 0, 0, 0, 0, time.UTC), sunset
+		c.Settings.Deprecation.Since, c.Settings.Deprecation.Sunset = time.Date(2025, 11, 3, 0, 0, 0, 0, time.UTC), sunset
 	}
 }
 
 // brownouts is a change: there are these.
 func brownouts(texts ...string) func(*check.Config) {
-	return func(c *check.Config) { c.Deprecation.Brownouts = texts }
+	return func(c *check.Config) { c.Settings.Deprecation.Brownouts = texts }
 }
 
 // With upstream.host: client, each host that clients may dial is asked for with the
@@ -248,7 +250,7 @@ func TestClientsHostsAreCheckedAsDialed(t *testing.T) {
 			[]string{"check with --host NAME"},
 		},
 	} {
-		results := run(t, upstream.Config{URL: "http://" + base, Host: test.mode}, func(c *check.Config) { c.Host, c.Listen = test.host, test.listen })
+		results := run(t, upstream.Config{URL: "http://" + base, Host: test.mode}, func(c *check.Config) { c.Host, c.Settings.Server.Listen = test.host, test.listen })
 		for check, status := range test.want {
 			expect(t, results, check, status)
 		}
@@ -270,7 +272,7 @@ func TestReleaseIsRecognizedByWhatIsThere(t *testing.T) {
 	} {
 		for _, protocol := range []v2client.Protocol{v2client.ProtocolAuto, v2client.ProtocolGRPC} {
 			embedded := wiretest.NewZITADELOf(t, wiretest.Fixture(t), v2test.Config{Release: release})
-			results := run(t, at(t, embedded), func(c *check.Config) { c.Protocol = protocol })
+			results := run(t, at(t, embedded), func(c *check.Config) { c.Settings.Upstream.Protocol = protocol })
 			expect(t, results, "release", check.OK, want)
 			expect(t, results, callers, check.OK, "the Auth API v1 tells")
 			expect(t, results, "user service v2 (GetUserByID)", check.OK)

@@ -40,8 +40,8 @@ func (c *checker) checkInstances(ctx context.Context) {
 		own = got.issuer()
 	}
 	byClient := c.Upstream.HostByClient()
-	if byClient && c.Host == "" && dialed(c.Listen) == "" {
-		c.add("instance, for clients", result(Skipped, fmt.Sprintf("server.listen %q does not say what clients dial", c.Listen),
+	if byClient && c.Host == "" && dialed(c.Settings.Server.Listen) == "" {
+		c.add("instance, for clients", result(Skipped, fmt.Sprintf("server.listen %q does not say what clients dial", c.Settings.Server.Listen),
 			"with upstream.host: client, ZITADEL must know it: check with --host NAME"))
 	}
 	for i, host := range hosts {
@@ -68,7 +68,7 @@ func (c *checker) checkInstances(ctx context.Context) {
 // hosts are those that clients may dial, as far as that matters.
 func (c *checker) hosts() []string {
 	base := c.Upstream.Base().Host
-	hosts := slices.Compact([]string{cmp.Or(c.Host, dialed(c.Listen), base), cmp.Or(c.Host, base)})
+	hosts := slices.Compact([]string{cmp.Or(c.Host, dialed(c.Settings.Server.Listen), base), cmp.Or(c.Host, base)})
 	if !c.Upstream.HostByClient() {
 		return hosts[:1]
 	}
@@ -89,7 +89,7 @@ func dialed(listen string) string {
 // that the adapter would send for it.
 func (c *checker) discover(ctx context.Context, host string) (answer, error) {
 	client := &http.Request{Host: host, Header: http.Header{}, RemoteAddr: "127.0.0.1:0"}
-	if c.TLS {
+	if c.Settings.Server.TLS.Files().Enabled() {
 		client.TLS = new(tls.ConnectionState)
 	}
 	c.Forwarding.Apply(client)

@@ -85,7 +85,7 @@ func TestProxyThatKeepsUserServiceIsNamed(t *testing.T) {
 		for servers, to := range map[string]upstream.Config{"both": at(t, handler), "HTTP/1.1": {URL: old.URL, Host: host}} {
 			for _, protocol := range []v2client.Protocol{v2client.ProtocolAuto, v2client.ProtocolConnect, v2client.ProtocolGRPC} {
 				t.Run(fmt.Sprint(name, " ", servers, " ", protocol), func(t *testing.T) {
-					results := run(t, to, func(c *check.Config) { c.Protocol = protocol })
+					results := run(t, to, func(c *check.Config) { c.Settings.Upstream.Protocol = protocol })
 					texts := []string{fmt.Sprint("to POST /zitadel.user.v2.UserService/GetUserByID the proxy in front of ZITADEL answered HTTP ", test.status), test.hint}
 					if servers == "HTTP/1.1" && protocol == v2client.ProtocolGRPC {
 						texts = append(texts, "does not speak HTTP/2, which gRPC needs")
@@ -151,7 +151,7 @@ func TestOwnRefusalsAreNotAProxys(t *testing.T) {
 		for _, protocol := range []v2client.Protocol{v2client.ProtocolAuto, v2client.ProtocolConnect, v2client.ProtocolGRPC} {
 			embedded := wiretest.NewZITADELOf(t, wiretest.Fixture(t), v2test.Config{Release: release})
 			for _, to := range []http.Handler{embedded, keeping(embedded, page{http.StatusForbidden, "", "no"}, "/management/v1/none")} {
-				for name, result := range run(t, at(t, to), func(c *check.Config) { c.Protocol = protocol }) {
+				for name, result := range run(t, at(t, to), func(c *check.Config) { c.Settings.Upstream.Protocol = protocol }) {
 					if strings.Contains(result.Detail, "proxy in front") {
 						t.Errorf("%s, %s, %s: %s", release, protocol, name, result.Detail)
 					}

@@ -14,15 +14,13 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// Config is the whole configuration: tags name the keys and their defaults. docs/configuration.md
-// describes every key; config.yaml is the annotated example.
+// Config is the whole configuration. Tags name the keys and their defaults; what is marked (restart)
+// changes at a start alone. docs/configuration.md describes every key; config.yaml is the example.
 type Config struct {
-	Server   Server   `yaml:"server"`
-	Admin    Admin    `yaml:"admin"`
-	Upstream Upstream `yaml:"upstream"`
-	// OrgScope is the rule that says in which organizations a caller can set passwords.
-	OrgScope adapter.OrgScope `default:"strict" yaml:"orgScope"`
-
+	Server      Server                 `yaml:"server"`
+	Admin       Admin                  `yaml:"admin"`
+	Upstream    Upstream               `yaml:"upstream"`
+	OrgScope    adapter.OrgScope       `default:"strict" yaml:"orgScope"`
 	Messages    Messages               `yaml:"messages"`
 	Passthrough Passthrough            `yaml:"passthrough"`
 	Rollout     Rollout                `yaml:"rollout"`
@@ -34,17 +32,12 @@ type Config struct {
 	Log         Log                    `yaml:"log"`
 }
 
-// Server is the section server: the listener for legacy clients.
+// Server is the section server: the listener for legacy clients. See [listener.Config].
 type Server struct {
-	// Listen is host:port or unix:/path. Needs a restart.
-	Listen string `default:"127.0.0.1:8080" yaml:"listen"`
-	// TLS is reloaded when its files change; turning it on or off needs a restart.
-	TLS ServerTLS `yaml:"tls"`
-	// TrustedProxies are addresses, networks and "unix", whose forwarding headers are believed.
-	TrustedProxies []string `yaml:"trustedProxies"`
-	// ProxyProtocol is whether TrustedProxies begin connections with a PROXY header.
-	ProxyProtocol bool `yaml:"proxyProtocol"`
-	// GRPCHealth and GRPCReflection say who answers those services of gRPC's.
+	Listen         string                `default:"127.0.0.1:8080" yaml:"listen"` // host:port or unix:/path (restart)
+	TLS            ServerTLS             `yaml:"tls"`                             // files are watched; on or off (restart)
+	TrustedProxies []string              `yaml:"trustedProxies"`                  // whose forwarding headers are believed
+	ProxyProtocol  bool                  `yaml:"proxyProtocol"`                   // with which those begin connections
 	GRPCHealth     grpcservices.Answerer `default:"upstream" yaml:"grpcHealth"`
 	GRPCReflection grpcservices.Answerer `default:"upstream" yaml:"grpcReflection"`
 	// ShutdownDelay is how long everything goes on after SIGTERM, not ready. 0 is no delay.
@@ -55,13 +48,10 @@ type Server struct {
 
 // ServerTLS is the section server.tls. See [listener.TLSFiles].
 type ServerTLS struct {
-	// CertFile and KeyFile are PEM files in the same order; none is plain text.
-	CertFile []string `yaml:"certFile"`
-	KeyFile  []string `yaml:"keyFile"`
-	// MinVersion is the lowest version of TLS.
-	MinVersion listener.TLSVersion `default:"1.2" yaml:"minVersion"`
-	// ClientCAFile has the CAs of the certificates that clients must show; "" asks for none.
-	ClientCAFile string `yaml:"clientCAFile"`
+	CertFile     []string            `yaml:"certFile"`                 // none is plain text
+	KeyFile      []string            `yaml:"keyFile"`                  // in the same order
+	MinVersion   listener.TLSVersion `default:"1.2" yaml:"minVersion"` // the lowest
+	ClientCAFile string              `yaml:"clientCAFile"`             // of what clients must show; "" asks for none
 }
 
 // Files are the files, as the listener takes them.
@@ -71,27 +61,19 @@ func (t ServerTLS) Files() listener.TLSFiles {
 
 // Admin is the section admin: the listener for the platform, with probes and metrics.
 type Admin struct {
-	// Listen has the form of Server.Listen. Needs a restart.
-	Listen string `default:"127.0.0.1:9090" yaml:"listen"`
-	// TokenFile holds the token that all but probes need, wherever they come from; "" is none.
-	TokenFile string `yaml:"tokenFile"`
-	// TLS is as Server.TLS.
-	TLS AdminTLS `yaml:"tls"`
-	// Pprof is whether Go's profiles are at /debug/pprof/.
-	Pprof bool `yaml:"pprof"`
-	// Hosts are the names under which it may be asked, besides localhost and addresses.
-	Hosts []string `yaml:"hosts"`
-	// QuitQuitQuit is whether POST /quitquitquit ends the program.
-	QuitQuitQuit bool `yaml:"quitquitquit"`
+	Listen       string   `default:"127.0.0.1:9090" yaml:"listen"` // as Server.Listen (restart)
+	TokenFile    string   `yaml:"tokenFile"`                       // with what all but probes need; "" is none
+	TLS          AdminTLS `yaml:"tls"`                             // as Server.TLS
+	Pprof        bool     `yaml:"pprof"`                           // whether Go's profiles are at /debug/pprof/
+	Hosts        []string `yaml:"hosts"`                           // its names besides localhost and addresses
+	QuitQuitQuit bool     `yaml:"quitquitquit"`                    // whether POST /quitquitquit ends the program
 }
 
 // AdminTLS is the section admin.tls. See [listener.TLSFiles].
 type AdminTLS struct {
-	// CertFile and KeyFile are PEM files; "" is plain text.
-	CertFile string `yaml:"certFile"`
-	KeyFile  string `yaml:"keyFile"`
-	// ClientCAFile has the CAs of client certificates, which stand for the token; "" asks for none.
-	ClientCAFile string `yaml:"clientCAFile"`
+	CertFile     string `yaml:"certFile"` // "" is plain text
+	KeyFile      string `yaml:"keyFile"`
+	ClientCAFile string `yaml:"clientCAFile"` // of certificates that stand for the token; "" asks for none
 }
 
 // Files are the files, as the listener takes them.
@@ -108,40 +90,29 @@ func (t AdminTLS) Files() listener.TLSFiles {
 
 // Upstream is the section upstream: ZITADEL, and how it is called. See [upstream.Config] and [v2client.Config].
 type Upstream struct {
-	// URL is ZITADEL's, or unix:/path. Required.
-	URL string `yaml:"url"`
-	// Protocol is the protocol of v2 calls.
-	Protocol v2client.Protocol `default:"auto" yaml:"protocol"`
-	// Host is the name under which ZITADEL is asked: "upstream", "client", or a name.
-	Host string `default:"upstream" yaml:"host"`
-	// Timeout is for all calls to ZITADEL of one v1 call, retries included. Above 0.
-	Timeout time.Duration `default:"1m" yaml:"timeout"`
-	// ReadTimeout is how long ZITADEL may answer nothing before a look-up is given up. Above 0.
-	ReadTimeout time.Duration `default:"20s" yaml:"readTimeout"`
-	// TLS needs an https URL. It is reloaded when its files change.
-	TLS upstream.TLS `yaml:"tls"`
+	URL         string            `yaml:"url"` // ZITADEL's, or unix:/path; required
+	Protocol    v2client.Protocol `default:"auto" yaml:"protocol"`
+	Host        string            `default:"upstream" yaml:"host"`   // "upstream", "client", or a name
+	Timeout     time.Duration     `default:"1m" yaml:"timeout"`      // for all that one v1 call takes; above 0
+	ReadTimeout time.Duration     `default:"20s" yaml:"readTimeout"` // of silence, for a look-up; above 0
+	TLS         upstream.TLS      `yaml:"tls"`                       // reloaded when its files change
 }
 
 // Messages is the section messages: the texts of refusals. See [messages.Load].
 type Messages struct {
-	// Dir is a folder with ZITADEL's own language files; "" leaves the language to v2.
-	Dir string `yaml:"dir"`
+	Dir string `yaml:"dir"` // with ZITADEL's own language files; "" leaves the language to v2
 }
 
 // Passthrough is the section passthrough: the way of every request that is not translated. See [passthrough.Config].
 type Passthrough struct {
-	// Enabled is whether there is any; without it, Rollout.Percent must be 100.
-	Enabled bool `default:"true" yaml:"enabled"`
-	// ResponseTimeout is for the beginning of ZITADEL's answer, but not to gRPC; 0 is no limit.
-	ResponseTimeout time.Duration `default:"1m" yaml:"responseTimeout"`
+	Enabled         bool          `default:"true" yaml:"enabled"`       // false: Rollout.Percent must be 100
+	ResponseTimeout time.Duration `default:"1m" yaml:"responseTimeout"` // of an answer to begin, not over gRPC; 0 is none
 }
 
-// Rollout is the section rollout: the gradual change from native v1 to translated calls. See [adapter.Rollout].
+// Rollout is the section rollout: the gradual change from native v1 to translated calls. See [adapter.Config].
 type Rollout struct {
-	// Percent is the share of users whose calls are translated, from 0 to 100.
-	Percent adapter.Rollout `default:"100" yaml:"percent"`
-	// Shadow is whether calls that native v1 answers are judged too, by reading alone.
-	Shadow bool `yaml:"shadow"`
+	Percent adapter.Rollout `default:"100" yaml:"percent"` // of users whose calls are translated, 0 to 100
+	Shadow  bool            `yaml:"shadow"`                // whether calls that native v1 answers are judged too
 }
 
 // Deprecation is the section deprecation.
@@ -149,42 +120,29 @@ type Deprecation = adapter.Deprecation
 
 // Usage is the section usage: the ledger of who still calls v1. See [usage.Ledger].
 type Usage struct {
-	// Store is "sqlite:" and a path, or a PostgreSQL's URL; "" is memory. Needs a restart.
-	Store string `yaml:"store"`
-	// Retention is how long days are kept; 0 is for ever. Needs a restart.
-	Retention time.Duration `default:"9600h" yaml:"retention"`
-	// Identify is whether callers are asked for of whom only the token is known.
-	Identify bool `yaml:"identify"`
+	Store     string        `yaml:"store"`                     // see [usage.OpenStore]; "" is memory (restart)
+	Retention time.Duration `default:"9600h" yaml:"retention"` // of days; 0 is for ever (restart)
+	Identify  bool          `yaml:"identify"`                  // whether ZITADEL is asked who a token is
 }
 
-// Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config].
+// Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config]. Timeouts
+// are above 0.
 type Limits struct {
-	// CallsInFlight is the number of translated calls at once; 0 is no limit.
-	CallsInFlight int `default:"1000" yaml:"callsInFlight"`
-	// BodyTimeout is for the body of a v1 call, and for streams of own gRPC services. Above 0.
-	BodyTimeout time.Duration `default:"30s" yaml:"bodyTimeout"`
-	// HeaderTimeout is for the headers of a request, and TLS's handshake. Above 0. Needs a restart.
-	HeaderTimeout time.Duration `default:"10s" yaml:"headerTimeout"`
-	// IdleTimeout is how long a connection may wait for a request. Above 0. Needs a restart.
-	IdleTimeout time.Duration `default:"2m" yaml:"idleTimeout"`
-	// WriteTimeout is how long a client may take to read an answer. Above 0. Needs a restart.
-	WriteTimeout time.Duration `default:"1m" yaml:"writeTimeout"`
-	// HeaderBytes is the size of a request's headers, at least 4096. Needs a restart.
-	HeaderBytes int `default:"65536" yaml:"headerBytes"`
-	// ConnectionsPerPeer are those of an IPv4 address or IPv6 /64; 0 is no limit. Needs a restart.
-	ConnectionsPerPeer int `yaml:"connectionsPerPeer"`
-	// CallerRate is the number of calls a second with one token; 0 is no limit.
-	CallerRate float64 `yaml:"callerRate"`
-	// CallerBurst is how many of them may come at once. At least 1.
-	CallerBurst int `default:"20" yaml:"callerBurst"`
+	CallsInFlight      int           `default:"1000" yaml:"callsInFlight"` // translated ones; 0 is no limit
+	BodyTimeout        time.Duration `default:"30s" yaml:"bodyTimeout"`    // of a v1 call; of own gRPC streams
+	HeaderTimeout      time.Duration `default:"10s" yaml:"headerTimeout"`  // of a request, or TLS handshake (restart)
+	IdleTimeout        time.Duration `default:"2m" yaml:"idleTimeout"`     // of a connection without a request (restart)
+	WriteTimeout       time.Duration `default:"1m" yaml:"writeTimeout"`    // for a client to read an answer (restart)
+	HeaderBytes        int           `default:"65536" yaml:"headerBytes"`  // of a request; at least 4096 (restart)
+	ConnectionsPerPeer int           `yaml:"connectionsPerPeer"`           // IPv4 address or IPv6 /64; 0: none (restart)
+	CallerRate         float64       `yaml:"callerRate"`                   // calls a second with one token; 0 is no limit
+	CallerBurst        int           `default:"20" yaml:"callerBurst"`     // of those at once; at least 1
 }
 
 // Log is the section log: the log, which goes to standard error.
 type Log struct {
-	// Level is the least severe level that is logged.
-	Level slog.Level `default:"info" yaml:"level"`
-	// Format is how the log is written. Needs a restart.
-	Format Format `default:"json" yaml:"format"`
+	Level  slog.Level `default:"info" yaml:"level"`  // the least severe that is logged
+	Format Format     `default:"json" yaml:"format"` // (restart)
 }
 
 // Format is how the log is written.

@@ -13,16 +13,13 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// BreakerConfig says when calls to a failing upstream are refused without trying.
+// BreakerConfig says when calls to a failing upstream are refused without trying: after MinimumCalls
+// failures in a row, or when a share of FailureRate of as many calls within Window has failed.
 type BreakerConfig struct {
-	// MinimumCalls are failures in a row that open it, and calls from which FailureRate does; at least 1.
-	MinimumCalls int `default:"10" yaml:"minimumCalls"`
-	// FailureRate is the share of failed calls within Window that opens it; above 0 and up to 1.
-	FailureRate float64 `default:"0.5" yaml:"failureRate"`
-	// Window is how far back calls are counted, in ten rolling steps; at least 100ms.
-	Window time.Duration `default:"10s" yaml:"window"`
-	// OpenFor is how long every call is refused; then calls wait for the outcome of a probe; above 0.
-	OpenFor time.Duration `default:"5s" yaml:"openFor"`
+	MinimumCalls int           `default:"10" yaml:"minimumCalls"` // failures in a row that open it; at least 1
+	FailureRate  float64       `default:"0.5" yaml:"failureRate"` // above 0 and up to 1
+	Window       time.Duration `default:"10s" yaml:"window"`      // counted in ten rolling steps; at least 100ms
+	OpenFor      time.Duration `default:"5s" yaml:"openFor"`      // how long calls are refused, before a probe; above 0
 }
 
 const windowSteps = 10

@@ -11,14 +11,10 @@ import (
 // RetryConfig says when a failed call is made again: a read always, a write only if not a byte
 // of it was sent, or the upstream says that it did not handle it.
 type RetryConfig struct {
-	// Attempts are those at a call, at most: from 1, which is no retries, to 10.
-	Attempts int `default:"3" yaml:"attempts"`
-	// BaseDelay is the longest delay before the second attempt, and doubles with each further one; above 0.
-	BaseDelay time.Duration `default:"25ms" yaml:"baseDelay"`
-	// MaxDelay is the longest delay before any; delays are random ("full jitter"), to spread callers.
-	MaxDelay time.Duration `default:"500ms" yaml:"maxDelay"`
-	// Budget is the retries per call, over time, so that they do not multiply an outage; from 0 to 1.
-	Budget float64 `default:"0.2" yaml:"budget"`
+	Attempts  int           `default:"3" yaml:"attempts"`     // at a call; 1 means no retries, 10 is the most
+	BaseDelay time.Duration `default:"25ms" yaml:"baseDelay"` // before the second attempt, at most; doubles; above 0
+	MaxDelay  time.Duration `default:"500ms" yaml:"maxDelay"` // longest of all; delays are random, to spread callers
+	Budget    float64       `default:"0.2" yaml:"budget"`     // retries per call, over time; from 0 to 1
 }
 
 // Validate names each mistake, with the configuration key, its value, and what would be right.

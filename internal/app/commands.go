@@ -9,7 +9,6 @@ import (
 	"zitadel-v1-adapter/internal/check"
 	"zitadel-v1-adapter/internal/compare"
 	"zitadel-v1-adapter/internal/config"
-	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -21,18 +20,8 @@ func NewCheckConfig(settings config.Config, version string) (check.Config, error
 	if err != nil {
 		return check.Config{}, err
 	}
-	var languages []string
-	if settings.Messages.Dir != "" {
-		catalog, err := messages.Load(settings.Messages.Dir)
-		if err != nil {
-			return check.Config{}, err
-		}
-		languages = catalog.Languages()
-	}
 	client, err := v2client.New(newClientConfig(settings, to, version))
-	return check.Config{
-		Settings: settings, Upstream: to, Forwarding: forwarding, Client: client, Languages: languages,
-	}, err
+	return check.Config{Settings: settings, Upstream: to, Forwarding: forwarding, Client: client}, err
 }
 
 // NewCompareConfig compares ZITADEL's native v1 with an adapter beside it. Token, User and

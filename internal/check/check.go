@@ -16,6 +16,7 @@ import (
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/config"
 	"zitadel-v1-adapter/internal/forwarded"
+	"zitadel-v1-adapter/internal/messages"
 	"zitadel-v1-adapter/internal/probe"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/v1wire"
@@ -43,11 +44,10 @@ type Result struct {
 
 // Config says what to check.
 type Config struct {
-	Settings   config.Config
+	Settings   config.Config // valid ones
 	Upstream   *upstream.Upstream
 	Forwarding forwarded.Policy // what the adapter makes of clients' headers
 	Client     *v2client.Client // of the upstream; Run closes it
-	Languages  []string         // those of messages.dir; none without it
 	Host       string           // what clients dial; "" means server.listen as well as the name in upstream.url
 	Token      string           // one whose organization is to be found, or ""
 }
@@ -66,8 +66,8 @@ func Run(ctx context.Context, what Config) []Result {
 	c.add("user service v2 (GetUserByID)", users)
 	c.checkRelease(ctx, users.Status == OK)
 	c.add("native v1", c.checkNative(ctx))
-	if len(c.Languages) > 0 {
-		c.add("languages in messages.dir", result(OK, strings.Join(c.Languages, " "), ""))
+	if catalog, err := messages.Load(c.Settings.Messages.Dir); err == nil { // "" has none, and others are validated
+		c.add("languages in messages.dir", result(OK, strings.Join(catalog.Languages(), " "), ""))
 	}
 	c.add("the token's organization", c.checkToken(ctx))
 	c.add("what callers are told of v1's end", c.checkDeprecation(time.Now()))

@@ -19,25 +19,17 @@ import (
 // Deprecation is what callers of v1 methods are told about their end, and when they are
 // refused. The zero Deprecation does neither, like native v1.
 type Deprecation struct {
-	// Since, if set, is said by every answer of a v1 method, in headers or metadata (RFC 9745).
-	Since time.Time `yaml:"since"`
-	// Sunset, if set, is when v1 ends (RFC 8594). Needs Since.
-	Sunset time.Time `yaml:"sunset"`
-	// Link is the address of a page about the deprecation, SunsetLink about the end, and
-	// SuccessorLink about what to use instead; "" is none. Need Since.
-	Link          string `yaml:"link"`
-	SunsetLink    string `yaml:"sunsetLink"`
-	SuccessorLink string `yaml:"successorLink"`
-	// AfterSunset is what happens to calls after Sunset. Default: AfterSunsetServe.
-	AfterSunset AfterSunset `default:"serve" yaml:"afterSunset"`
+	Since         time.Time   `yaml:"since"`                       // said by every answer (RFC 9745); zero: not
+	Sunset        time.Time   `yaml:"sunset"`                      // when v1 ends (RFC 8594); zero: never; needs Since
+	Link          string      `yaml:"link"`                        // a page about the deprecation, or ""; needs Since
+	SunsetLink    string      `yaml:"sunsetLink"`                  // a page about the end, or ""; needs Since
+	SuccessorLink string      `yaml:"successorLink"`               // a page about what to use instead, or ""; needs Since
+	AfterSunset   AfterSunset `default:"serve" yaml:"afterSunset"` // what happens to calls then; "": AfterSunsetServe
 	// Brownouts are when calls are refused, so that callers notice before the end: see [NewSchedule].
-	Brownouts []string `yaml:"brownouts"`
-	// BrownoutPercent is the share of callers that brownouts refuse, by a hash of the user id;
-	// BrownoutCallers are the ids of the only ones, none being all.
-	BrownoutPercent Rollout  `default:"100" yaml:"brownoutPercent"`
-	BrownoutCallers []string `yaml:"brownoutCallers"`
-	// Exempt are the ids of users whose calls are never refused, after Sunset either.
-	Exempt []string `yaml:"exempt"`
+	Brownouts       []string `yaml:"brownouts"`
+	BrownoutPercent Rollout  `default:"100" yaml:"brownoutPercent"` // the share of callers whom they refuse, by user id
+	BrownoutCallers []string `yaml:"brownoutCallers"`               // the user ids of the only ones; none: all
+	Exempt          []string `yaml:"exempt"`                        // the ids of users never refused, after Sunset either
 }
 
 // AfterSunset is what happens to v1 calls after [Deprecation.Sunset].

@@ -40,10 +40,9 @@ type Server struct {
 	ProxyProtocol  bool                  `yaml:"proxyProtocol"`                   // with which those begin connections
 	GRPCHealth     grpcservices.Answerer `default:"upstream" yaml:"grpcHealth"`
 	GRPCReflection grpcservices.Answerer `default:"upstream" yaml:"grpcReflection"`
-	// ShutdownDelay is how long everything goes on after SIGTERM, not ready. 0 is no delay.
-	ShutdownDelay time.Duration `yaml:"shutdownDelay"`
-	// ShutdownTimeout is how long calls in flight may go on after that. Above 0.
-	ShutdownTimeout time.Duration `default:"15s" yaml:"shutdownTimeout"`
+
+	ShutdownDelay   time.Duration `yaml:"shutdownDelay"`                 // from SIGTERM on, not ready; 0 is none
+	ShutdownTimeout time.Duration `default:"15s" yaml:"shutdownTimeout"` // then, for calls in flight; above 0
 }
 
 // ServerTLS is the section server.tls. See [listener.TLSFiles].

@@ -128,12 +128,7 @@ func (m maker) histograms(name, help string, labels ...string) *prometheus.Histo
 // show makes the gauges that ask the sources.
 func (m maker) show(from Sources) {
 	isOpen := map[v2client.BreakerState]float64{v2client.BreakerOpen: 1}
-	unix := func(at time.Time) float64 {
-		if at.IsZero() {
-			return 0
-		}
-		return float64(at.Unix())
-	}
+	unix := func(at time.Time) float64 { return float64(max(at.Unix(), 0)) } // zero is in year 1
 	made := func(name, help string, value func() float64) {
 		m.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}

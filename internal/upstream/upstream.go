@@ -141,14 +141,10 @@ func (u *Upstream) HostByClient() bool { return u.host == HostClient }
 // TLS configures the certificates of an https:// upstream, in PEM. The zero value trusts the
 // system's CAs and sends no client certificate. The minimum is TLS 1.2.
 type TLS struct {
-	// CAFile contains the CA certificates to trust instead of the system's.
-	CAFile string `yaml:"caFile"`
-	// CertFile and KeyFile contain the client certificate to send if the upstream
-	// asks for one, and its key. Set both or neither.
-	CertFile string `yaml:"certFile"`
-	KeyFile  string `yaml:"keyFile"`
-	// ServerName is the name in the upstream's certificate, and the SNI. Default: the URL's host.
-	ServerName string `yaml:"serverName"`
+	CAFile     string `yaml:"caFile"`     // CA certificates to trust instead of the system's
+	CertFile   string `yaml:"certFile"`   // the client certificate, sent if the upstream asks for one
+	KeyFile    string `yaml:"keyFile"`    // its key; set both or neither
+	ServerName string `yaml:"serverName"` // in the upstream's certificate, and the SNI; default: the URL's host
 }
 
 // Files returns the paths; "" stands for one that is not set. When the content of one of them changes,

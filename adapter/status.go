@@ -16,15 +16,8 @@ import (
 	"zitadel-v1-adapter/v2client"
 )
 
-// newRefusal is an error as ZITADEL raises it, with its id after the message and in a detail.
-func newRefusal(code connect.Code, id, message string) *rpcstatus.Status {
-	s := rpcstatus.New(code, message+" ("+id+")")
-	s.ID = id
-	if detail, err := anypb.New(&zitadelv1.ErrorDetail{Id: id, Message: message}); err == nil { // it is UTF-8
-		s.Details = []*anypb.Any{detail}
-	}
-	return s
-}
+// newRefusal is an error as ZITADEL raises it.
+var newRefusal = rpcstatus.NewZITADEL
 
 // What v1 says where v2 says something else, or nothing, in the language of ZITADEL's defaults.
 

@@ -18,7 +18,6 @@ import (
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/sony/gobreaker/v2"
 
-	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client/internal/guard"
@@ -94,8 +93,8 @@ type Client struct {
 	unguarded       []userv2connect.UserServiceClient // for probes
 	writes          []userv2connect.UserServiceClient // made again only if nothing was sent
 	reads           []userv2connect.UserServiceClient
-	permissions     []internal_permissionv2connect.InternalPermissionServiceClient
-	permissionsBeta []internal_permissionv2connect.InternalPermissionServiceClient
+	permissions     []*listClient
+	permissionsBeta []*listClient
 
 	authAbsentUntil *expirable.LRU[string, time.Time] // the Auth API v1, by instance
 }
@@ -115,11 +114,10 @@ func New(config Config) (*Client, error) {
 		Upstream: config.Upstream, OnBreaker: config.OnBreaker, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
 		Probe: func(ctx context.Context, host string) error { return c.getNobody(ctx, c.active.Load(), host) },
 	})
-	if config.Protocol == ProtocolAuto {
-		c.addProtocol(ProtocolConnect)
-		c.addProtocol(ProtocolGRPC)
-	} else {
-		c.addProtocol(config.Protocol)
+	for _, protocol := range []Protocol{ProtocolConnect, ProtocolGRPC} {
+		if config.Protocol == ProtocolAuto || config.Protocol == protocol {
+			c.addProtocol(protocol)
+		}
 	}
 	return c, nil
 }

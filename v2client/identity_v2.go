@@ -72,7 +72,7 @@ func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Iden
 	for _, administrator := range administrators {
 		switch roles := administrator.GetRoles(); {
 		case len(roles) == 0 || !countsIn(organization, administrator):
-		case slices.ContainsFunc(roles, mayWriteUsers):
+		case slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(userWriters, role) }):
 			grant = GrantUserWrite
 		default:
 			grant = max(grant, GrantOther)
@@ -83,8 +83,6 @@ func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Iden
 
 // userWriters are the roles with user.write in ZITADEL's default mapping of roles to permissions.
 var userWriters = []string{"IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER"}
-
-func mayWriteUsers(role string) bool { return slices.Contains(userWriters, role) }
 
 // ListsAdministrators tells which ListAdministrators ZITADEL has: "v2", "v2beta", or "" for
 // none. A caller without a token is enough, and learns nothing else.
@@ -115,19 +113,14 @@ func (c *Client) administrators(ctx context.Context, caller Caller, userID strin
 
 // listAdministrators makes as many ListAdministrators calls as the list has pages.
 func (c *Client) listAdministrators(
-	ctx context.Context, caller Caller, services []internal_permissionv2connect.InternalPermissionServiceClient, userID string,
-) ([]*permissionv2.Administrator, error) {
-	var all []*permissionv2.Administrator
+	ctx context.Context, caller Caller, clients []*listClient, userID string,
+) (all []*permissionv2.Administrator, err error) {
+	ids := &permissionv2.AdministratorSearchFilter_InUserIdsFilter{InUserIdsFilter: &filterv2.InIDsFilter{Ids: []string{userID}}}
 	for {
-		response, err := rpc(ctx, c, caller, services, internal_permissionv2connect.InternalPermissionServiceClient.ListAdministrators,
-			&listRequest{
-				Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
-				Filters: []*permissionv2.AdministratorSearchFilter{{
-					Filter: &permissionv2.AdministratorSearchFilter_InUserIdsFilter{
-						InUserIdsFilter: &filterv2.InIDsFilter{Ids: []string{userID}},
-					},
-				}},
-			})
+		response, err := rpc(ctx, c, caller, clients, (*listClient).CallUnary, &listRequest{
+			Pagination: &filterv2.PaginationRequest{Offset: uint64(len(all)), Limit: administratorsPage},
+			Filters:    []*permissionv2.AdministratorSearchFilter{{Filter: ids}},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -139,21 +132,17 @@ func (c *Client) listAdministrators(
 	}
 }
 
-// permissionsBeta is the service before v4.5, with the same messages.
-type permissionsBeta struct {
-	*connect.Client[listRequest, listResponse]
-}
-
 type (
 	listRequest  = permissionv2.ListAdministratorsRequest
 	listResponse = permissionv2.ListAdministratorsResponse
+	listClient   = connect.Client[listRequest, listResponse]
 )
 
-const procedureBeta = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
-
-func (p permissionsBeta) ListAdministrators(ctx context.Context, r *connect.Request[listRequest]) (*connect.Response[listResponse], error) {
-	return p.CallUnary(ctx, r)
-}
+// The procedures, with the same messages: from v4.5 on, and before.
+const (
+	listProcedure     = internal_permissionv2connect.InternalPermissionServiceListAdministratorsProcedure
+	listProcedureBeta = "/zitadel.internal_permission.v2beta.InternalPermissionService/ListAdministrators"
+)
 
 // countsIn reports whether an administrator's roles count in an organization: those on the
 // instance, on the organization, on a project of it, and on one that it grants or was granted.

@@ -8,7 +8,6 @@ import (
 	"connectrpc.com/connect"
 	"go.opentelemetry.io/otel/trace"
 
-	"zitadel-v1-adapter/gen/zitadel/internal_permission/v2/internal_permissionv2connect"
 	userv2 "zitadel-v1-adapter/gen/zitadel/user/v2"
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
 	"zitadel-v1-adapter/internal/upstream"
@@ -40,8 +39,8 @@ func (c *Client) addProtocol(protocol Protocol) {
 	c.writes = append(c.writes, userv2connect.NewUserServiceClient(over, base, options...))
 	options = append(options, connect.WithIdempotency(connect.IdempotencyNoSideEffects))
 	c.reads = append(c.reads, userv2connect.NewUserServiceClient(over, base, options...))
-	c.permissions = append(c.permissions, internal_permissionv2connect.NewInternalPermissionServiceClient(over, base, options...))
-	c.permissionsBeta = append(c.permissionsBeta, permissionsBeta{connect.NewClient[listRequest, listResponse](over, base+procedureBeta, options...)})
+	c.permissions = append(c.permissions, connect.NewClient[listRequest, listResponse](over, base+listProcedure, options...))
+	c.permissionsBeta = append(c.permissionsBeta, connect.NewClient[listRequest, listResponse](over, base+listProcedureBeta, options...))
 }
 
 // recheckConnect is how often a client that speaks gRPC looks for Connect.

@@ -1,6 +1,6 @@
 // Package rpcstatus is the gRPC status of a call that failed: what its code is in HTTP,
 // what it is in JSON, and how a request's own protocol writes it. It knows neither v1
-// nor v2.
+// nor v2, but how ZITADEL words an error.
 package rpcstatus
 
 import (
@@ -18,6 +18,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	zitadelv1 "zitadel-v1-adapter/gen/zitadel/v1"
 )
 
 // Status is a gRPC status other than OK. It is an error.
@@ -41,6 +43,16 @@ type Status struct { //nolint:errname // gRPC's name for it
 // New is a status without details. What is not UTF-8 in message becomes U+FFFD.
 func New(code connect.Code, message string) *Status {
 	return &Status{Code: code, Message: strings.ToValidUTF8(message, "\uFFFD")}
+}
+
+// NewZITADEL is an error as ZITADEL raises it, with its id after the message and in a detail.
+func NewZITADEL(code connect.Code, id, message string) *Status {
+	s := New(code, message+" ("+id+")")
+	s.ID = id
+	if detail, err := anypb.New(&zitadelv1.ErrorDetail{Id: id, Message: message}); err == nil { // it is UTF-8
+		s.Details = []*anypb.Any{detail}
+	}
+	return s
 }
 
 // Error is the message, which is what the client sees.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 )
@@ -14,30 +15,23 @@ import (
 // Fixture is the state of a ZITADEL, in the format of recordings/fixture.json. Ids and
 // tokens that it does not contain are unknown to the Server.
 type Fixture struct {
-	// InstanceHosts are the host names, without port, that select the instance.
-	InstanceHosts []string `json:"instance_hosts"`
-	// Orgs maps names to the ids of organizations.
-	Orgs map[string]string `json:"orgs"`
-	// Callers and Users are by name. ZITADEL itself does not know the names.
-	Callers map[string]Caller `json:"callers"`
-	Users   map[string]User   `json:"users"`
+	InstanceHosts []string          `json:"instance_hosts"` // without port; they select the instance
+	Orgs          map[string]string `json:"orgs"`           // ids by name; ZITADEL itself does not know the names
+	Callers       map[string]Caller `json:"callers"`        // by name
+	Users         map[string]User   `json:"users"`          // by name
 }
 
 // Caller is a user with a token.
 type Caller struct {
-	// Kind is "" for a machine user, or Session for a human with a session token.
-	Kind string `json:"kind,omitempty"`
-	// Token is sent as "Authorization: Bearer <token>".
-	Token  string `json:"token"`
-	UserID string `json:"user_id"`
-	// HomeOrg is the id of the user's organization.
-	HomeOrg         string            `json:"home_org"`
+	Kind            string            `json:"kind,omitempty"` // "" for a machine user, or Session for a human
+	Token           string            `json:"token"`          // sent as "Authorization: Bearer <token>"
+	UserID          string            `json:"user_id"`
+	HomeOrg         string            `json:"home_org"` // the id of the user's organization
 	AdministratorOf []AdministratorOf `json:"administrator_of"`
 	// UserinfoNamesOrganization says that the token's scopes make the userinfo
 	// endpoint return the home organization.
-	UserinfoNamesOrganization bool `json:"userinfo_names_organization"`
-	// PreferredLanguage is a human's.
-	PreferredLanguage string `json:"preferred_language,omitempty"`
+	UserinfoNamesOrganization bool   `json:"userinfo_names_organization"`
+	PreferredLanguage         string `json:"preferred_language,omitempty"` // a human's
 }
 
 // Session is the Caller.Kind of a human with a session token, which the userinfo endpoint
@@ -62,14 +56,11 @@ type User struct {
 	State string `json:"state"`
 }
 
-// The values of User.Type.
+// The values of User.Type and User.State.
 const (
 	Human   = "human"
 	Machine = "machine"
-)
 
-// The values of User.State.
-const (
 	Active   = "active"
 	Initial  = "initial"
 	Locked   = "locked"
@@ -97,78 +88,44 @@ func LoadFixture(path string) (Fixture, error) {
 	return fixture, nil
 }
 
+// validate has a line for each mistake, with its key and what would be right.
 func (f Fixture) validate() error {
-	if len(f.InstanceHosts) == 0 {
-		return errors.New("instance_hosts: empty: no request could select the instance")
-	}
-	orgs := make(map[string]bool, len(f.Orgs))
-	for name, id := range f.Orgs {
-		if id == "" {
-			return fmt.Errorf("orgs.%s: empty id", name)
+	var mistakes []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			mistakes = append(mistakes, fmt.Errorf(format, args...))
 		}
-		orgs[id] = true
 	}
+	check(len(f.InstanceHosts) > 0, "instance_hosts: empty: no request could select the instance")
+	orgs := slices.Sorted(maps.Values(f.Orgs))
+	check(!slices.Contains(orgs, ""), "orgs: empty id")
 	tokens, homes, ids := map[string]string{}, map[string]string{}, map[string]string{}
-	for name, caller := range f.Callers {
-		if err := caller.validate(orgs); err != nil {
-			return fmt.Errorf("callers.%s.%w", name, err)
+	for _, name := range slices.Sorted(maps.Keys(f.Callers)) {
+		caller, key := f.Callers[name], "callers."+name
+		check(caller.Kind == "" || caller.Kind == Session, "%s.kind: %q: use %q, or leave it out", key, caller.Kind, Session)
+		check(caller.Token != "", "%s.token: empty", key)
+		check(tokens[caller.Token] == "", "%s.token: also the token of %s", key, tokens[caller.Token])
+		check(caller.UserID != "", "%s.user_id: empty", key)
+		check(slices.Contains(orgs, caller.HomeOrg), "%s.home_org: %q is not in orgs", key, caller.HomeOrg)
+		for i, on := range caller.AdministratorOf {
+			resources := []bool{on.Instance, on.Organization != "", on.Project != ""}
+			isOne := len(slices.DeleteFunc(resources, func(named bool) bool { return !named })) == 1
+			check(isOne, "%s.administrator_of[%d]: name one of instance, organization, project", key, i)
+			check(on.Project == "" || on.ProjectOrganization != "", "%s.administrator_of[%d].project_organization: missing", key, i)
 		}
-		if other, taken := tokens[caller.Token]; taken {
-			return fmt.Errorf("callers.%s.token: also the token of %s", name, other)
-		}
-		tokens[caller.Token] = name
-		homes[caller.UserID] = caller.HomeOrg
+		tokens[caller.Token], homes[caller.UserID] = name, caller.HomeOrg
 	}
-	for name, user := range f.Users {
-		if err := user.validate(orgs); err != nil {
-			return fmt.Errorf("users.%s.%w", name, err)
-		}
-		if other, taken := ids[user.ID]; taken {
-			return fmt.Errorf("users.%s.id: also the id of %s", name, other)
-		}
-		if home, calls := homes[user.ID]; calls && home != user.Org {
-			return fmt.Errorf("users.%s.org: %q, but the home of the caller with this id is %q", name, user.Org, home)
-		}
+	states := []string{Active, Initial, Locked, Inactive, Deleted}
+	for _, name := range slices.Sorted(maps.Keys(f.Users)) {
+		user, key := f.Users[name], "users."+name
+		home := cmp.Or(homes[user.ID], user.Org)
+		check(user.ID != "", "%s.id: empty", key)
+		check(ids[user.ID] == "", "%s.id: also the id of %s", key, ids[user.ID])
+		check(slices.Contains(orgs, user.Org), "%s.org: %q is not in orgs", key, user.Org)
+		check(home == user.Org, "%s.org: %q, but the home of the caller with this id is %q", key, user.Org, home)
+		check(user.Type == Human || user.Type == Machine, "%s.type: %q: use %q or %q", key, user.Type, Human, Machine)
+		check(slices.Contains(states, user.State), "%s.state: %q: use one of %q", key, user.State, states)
 		ids[user.ID] = name
 	}
-	return nil
-}
-
-// validate checks the caller; orgs contains the ids of the existing organizations.
-func (c Caller) validate(orgs map[string]bool) error {
-	switch {
-	case c.Kind != "" && c.Kind != Session:
-		return fmt.Errorf("kind: %q: use %q, or leave it out", c.Kind, Session)
-	case c.Token == "":
-		return errors.New("token: empty")
-	case c.UserID == "":
-		return errors.New("user_id: empty")
-	case !orgs[c.HomeOrg]:
-		return fmt.Errorf("home_org: %q is not in orgs", c.HomeOrg)
-	}
-	for i, administrator := range c.AdministratorOf {
-		resources := []bool{administrator.Instance, administrator.Organization != "", administrator.Project != ""}
-		if len(slices.DeleteFunc(resources, func(named bool) bool { return !named })) != 1 {
-			return fmt.Errorf("administrator_of[%d]: name one of instance, organization, project", i)
-		}
-		if administrator.Project != "" && administrator.ProjectOrganization == "" {
-			return fmt.Errorf("administrator_of[%d].project_organization: missing", i)
-		}
-	}
-	return nil
-}
-
-// validate checks the user; orgs contains the ids of the existing organizations.
-func (u User) validate(orgs map[string]bool) error {
-	switch {
-	case u.ID == "":
-		return errors.New("id: empty")
-	case !orgs[u.Org]:
-		return fmt.Errorf("org: %q is not in orgs", u.Org)
-	case u.Type != Human && u.Type != Machine:
-		return fmt.Errorf("type: %q: use %q or %q", u.Type, Human, Machine)
-	case !slices.Contains([]string{Active, Initial, Locked, Inactive, Deleted}, u.State):
-		return fmt.Errorf("state: %q: use %q, %q, %q, %q or %q", u.State, Active, Initial, Locked, Inactive, Deleted)
-	}
-	return nil
+	return errors.Join(mistakes...)
 }

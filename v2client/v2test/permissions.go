@@ -20,10 +20,8 @@ const (
 
 // The roles of an instance's own mapping, besides ZITADEL's default roles.
 const (
-	// RoleWithoutPermissions has no permission at all.
-	RoleWithoutPermissions = "OWN_NOTHING"
-	// RoleUserWriteOnly may write users, but not read them.
-	RoleUserWriteOnly = "OWN_USER_WRITER"
+	RoleWithoutPermissions = "OWN_NOTHING"     // has no permission at all
+	RoleUserWriteOnly      = "OWN_USER_WRITER" // may write users, but not read them
 )
 
 // permissionsOf returns the permissions that a role grants.

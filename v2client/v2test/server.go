@@ -41,13 +41,9 @@ type Server struct {
 
 // Config says which ZITADEL a Server is.
 type Config struct {
-	// Release is what it has. Default: Main.
-	Release Release
-	// WithoutAuthAPI takes the Auth API v1 away, as a release to come will.
-	WithoutAuthAPI bool
-	// DefaultLanguage is what the settings call the instance's. Default: en. The Server's
-	// own words are English all the same.
-	DefaultLanguage string
+	Release         Release // what it has; default: Main
+	WithoutAuthAPI  bool    // takes the Auth API v1 away, as a release to come will
+	DefaultLanguage string  // of the instance, as the settings say; default: en. The Server's own words are English all the same
 }
 
 // New returns a Server in the state of a fixture. Errors name the invalid key of the
@@ -123,28 +119,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rpcstatus.WriteRPC(w, r, rpcstatus.GRPC, rpcstatus.New(connect.CodeUnimplemented, "unknown service "+service))
 	case pattern == "", isRPC && !isGRPC && !s.release.SpeaksConnect():
 		s.cors.Allow(w, r)
-		notFound(w, r)
+		w.Header().Set("X-Robots-Tag", "none")
+		rpcstatus.WriteJSON(w, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 	default:
 		s.mux.ServeHTTP(w, r)
 	}
-}
-
-// notFound answers for a path that ZITADEL does not have: gorilla/mux redirects an unclean
-// one, and grpc-gateway has no other.
-func notFound(w http.ResponseWriter, r *http.Request) {
-	clean := path.Clean("/" + r.URL.Path)
-	if strings.HasSuffix(r.URL.Path, "/") && clean != "/" {
-		clean += "/"
-	}
-	if clean != r.URL.Path {
-		to := *r.URL
-		to.Path = clean
-		w.Header().Set("Location", to.String())
-		w.WriteHeader(http.StatusMovedPermanently)
-		return
-	}
-	w.Header().Set("X-Robots-Tag", "none")
-	rpcstatus.WriteJSON(w, rpcstatus.New(connect.CodeNotFound, "Not Found"))
 }
 
 // Calls returns how often a path, such as

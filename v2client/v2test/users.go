@@ -20,9 +20,8 @@ type user struct {
 
 	created, changed time.Time
 	password         [sha256.Size]byte // hash of the password set last
-	// changeRequired says that the user must change the password at the next login.
-	changeRequired bool
-	writes         int // how often the password was set
+	changeRequired   bool              // at the next login
+	writes           int               // how often the password was set
 }
 
 // setPassword finds the user, in any organization, before it checks the permission. v1

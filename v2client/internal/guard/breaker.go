@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,14 @@ func (c BreakerConfig) Validate() error {
 		Checkf(c.Window >= windowSteps*10*time.Millisecond, "breaker.window: %v: use 100ms or more, such as 10s", c.Window),
 		Checkf(c.OpenFor > 0, "breaker.openFor: %v: use a duration above 0, such as 5s", c.OpenFor),
 	)
+}
+
+// Checkf returns an error with the message unless ok.
+func Checkf(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
 }
 
 // hangAfter is how long ZITADEL may be silent while calls wait for it before it is asked whether

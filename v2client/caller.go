@@ -23,8 +23,8 @@ var forwarded = []string{
 // Caller is the client on whose behalf, and with whose token, ZITADEL is called. The zero Caller has no token.
 type Caller struct {
 	RequestID string // in place of the client's X-Request-Id; "" is none
-	// Deadline is until when all calls may take; zero is none. It is the adapter's: when it passes,
-	// the upstream is too slow. A client's own, in the calls' context, says nothing about that.
+	// Deadline of all calls; zero is none. When this one passes, and not the client's own in the
+	// calls' context, the upstream is too slow.
 	Deadline time.Time
 	Attempts *[]Attempt // gets each attempt that has ended, on the goroutine of the call; nil is none
 

@@ -1,9 +1,6 @@
-// Package v2client is the only door to ZITADEL v2. It makes calls with the caller's own
-// token and says what became of them. It knows nothing of v1.
-//
-// RPCs are made by the generated connect-go clients (rpc), REST by rest. Package guard stands
-// between these and the wire: it makes a call again, refuses it while ZITADEL is down, and judges
-// what became of it.
+// Package v2client is the only door to ZITADEL v2. It makes calls with the caller's own token,
+// RPCs by connect-go's clients (rpc) and REST by rest, all of them through package guard, and
+// says what became of them. It knows nothing of v1.
 package v2client
 
 import (

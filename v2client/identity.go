@@ -11,9 +11,8 @@ import (
 	"zitadel-v1-adapter/v2client/internal/guard"
 )
 
-// The Auth API v1 tells whose token a caller holds and what it may do. Every release so far has
-// it, and native v1 makes the same look-up. Where it is absent, OIDC and v2 are asked
-// (identity_v2.go).
+// The Auth API v1 makes the look-ups that native v1 makes. Every release so far has it; where it
+// is absent, OIDC and v2 are asked (identity_v2.go).
 
 // Identity is whose token a caller holds.
 type Identity struct {
@@ -34,9 +33,8 @@ const (
 	GrantUserWrite                  // may write and read users
 )
 
-// Identify tells whose token the caller holds, session tokens included where the Auth API is
-// there. [ErrTokenRefused] is the cause of the error if only userinfo could be asked and does not
-// take the token.
+// Identify tells whose token the caller holds, a session token too where the Auth API is there.
+// [ErrTokenRefused] is the cause of the error if userinfo, asked instead, does not take the token.
 func (c *Client) Identify(ctx context.Context, caller Caller) (Identity, error) {
 	identity, err := c.me(ctx, caller)
 	if isMissing(err) {
@@ -61,8 +59,8 @@ const (
 	authAPIRetry   = 5 * time.Minute
 )
 
-// authV1 makes a look-up of the Auth API v1 (recordings auth_v1_*.jsonl). For a while after it was
-// absent, it is not asked: that may be a gateway's doing, and be undone.
+// authV1 makes a look-up of the Auth API v1 (recordings auth_v1_*.jsonl). While it is absent, which
+// may be a gateway's doing and be undone, it is asked only now and then.
 func (c *Client) authV1(ctx context.Context, caller Caller, look lookup, into any) error {
 	instance := caller.Instance()
 	if until, absent := c.authAbsentUntil.Get(instance); absent && time.Now().Before(until) {
@@ -127,15 +125,13 @@ func (c *Client) myGrant(ctx context.Context, caller Caller, known Identity) (Gr
 	case len(answer.Result) > 0:
 		return GrantOther, known, nil
 	}
-	organization := cmp.Or(caller.Organization(), known.Organization)
-	if organization == "" {
+	if caller.Organization() == "" && known.Organization == "" {
 		var err error
 		if known, err = c.me(ctx, caller); err != nil {
 			return GrantUnknown, known, err
 		}
-		organization = known.Organization
 	}
-	grant, err := c.membership(ctx, caller, organization)
+	grant, err := c.membership(ctx, caller, cmp.Or(caller.Organization(), known.Organization))
 	return grant, known, err
 }
 

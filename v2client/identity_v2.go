@@ -37,11 +37,10 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 }
 
 func newUserinfoError(response *http.Response, body []byte) error {
-	switch response.StatusCode {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // the page of a proxy in front of ZITADEL
-			return connect.NewWireError(connect.CodeUnauthenticated, ErrTokenRefused)
-		}
+	refusals := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden}
+	isPage := bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) // of a proxy in front of ZITADEL
+	if slices.Contains(refusals, response.StatusCode) && !isPage {
+		return connect.NewWireError(connect.CodeUnauthenticated, ErrTokenRefused)
 	}
 	return wire.NewAnswerError(response, body)
 }
@@ -54,13 +53,12 @@ func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Iden
 			return GrantUnknown, identity, err
 		}
 	}
-	organization := cmp.Or(caller.Organization(), identity.Organization)
-	if organization == "" {
+	if caller.Organization() == "" && identity.Organization == "" {
 		if identity.Organization, err = c.UserOrganization(ctx, caller, identity.UserID); err != nil {
 			return GrantUnknown, identity, err
 		}
-		organization = identity.Organization
 	}
+	organization := cmp.Or(caller.Organization(), identity.Organization)
 	administrators, _, err := c.administrators(ctx, caller, identity.UserID)
 	switch {
 	case isMissing(err):

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/v2client/internal/guard"
@@ -76,27 +74,17 @@ func (l lookup) read(response *http.Response, into any) error {
 
 // newRESTError reads an answer that is not 200: google.rpc.Status, whose code belongs to the HTTP status.
 func newRESTError(response *http.Response, body []byte) error {
-	var status struct {
-		Code    uint32            `json:"code"`
-		Message string            `json:"message"`
-		Details []json.RawMessage `json:"details"`
-	}
-	err := json.Unmarshal(body, &status)
-	code := connect.Code(status.Code)
-	noRoute := code == connect.CodeNotFound && status.Message == "Not Found" && len(status.Details) == 0
+	status, err := rpcstatus.ParseJSON(body)
+	noRoute := status.Code == connect.CodeNotFound && status.Message == "Not Found" && len(status.Details) == 0
 	switch {
 	case response.StatusCode == http.StatusNotImplemented: // a gateway says that it leads nowhere
 		return connect.NewWireError(connect.CodeUnimplemented, errors.New("answered HTTP 501"))
-	case err != nil, code == 0, rpcstatus.HTTPStatus(code) != response.StatusCode, noRoute:
+	case err != nil, rpcstatus.HTTPStatus(status.Code) != response.StatusCode, noRoute:
 		return wire.NewAnswerError(response, body)
 	}
-	failure := connect.NewWireError(code, errors.New(status.Message))
-	for _, printed := range status.Details {
-		var detail anypb.Any
-		if protojson.Unmarshal(printed, &detail) == nil {
-			known, _ := connect.NewErrorDetail(&detail) // never fails for an Any
-			failure.AddDetail(known)
-		}
+	failure := connect.NewWireError(status.Code, errors.New(status.Message)) // the status itself would pass for v1's
+	for _, detail := range status.ConnectError().Details() {
+		failure.AddDetail(detail)
 	}
 	failure.Meta()["Retry-After"] = response.Header["Retry-After"]
 	return failure

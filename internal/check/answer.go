@@ -36,13 +36,11 @@ func (c *checker) ask(ctx context.Context, client *http.Request, request, body s
 
 // call makes a call without a token and a message, as v2client does.
 func (c *checker) call(ctx context.Context, protocol v2client.Protocol, procedure string) (answer, error) {
+	message, header := "\x00\x00\x00\x00\x00", http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
 	if protocol == v2client.ProtocolConnect {
-		header := http.Header{"Content-Type": {"application/json"}, "Connect-Protocol-Version": {"1"}}
-		return c.ask(ctx, c.client, "POST "+procedure, "{}", header)
+		message, header = "{}", http.Header{"Content-Type": {"application/json"}, "Connect-Protocol-Version": {"1"}}
 	}
-	const emptyMessage = "\x00\x00\x00\x00\x00"
-	header := http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
-	return c.ask(ctx, c.client, "POST "+procedure, emptyMessage, header)
+	return c.ask(ctx, c.client, "POST "+procedure, message, header)
 }
 
 // speaks reports whether ZITADEL has the user service over a protocol.
@@ -88,8 +86,7 @@ func (a answer) issuer() string {
 	return document.Issuer
 }
 
-// isUnknownInstance reports whether it is ZITADEL's answer under a name that it does not
-// know.
+// isUnknownInstance reports whether it is ZITADEL's answer under a name that it does not know.
 func (a answer) isUnknownInstance() bool {
 	return a.StatusCode == http.StatusNotFound && bytes.Contains(a.Content, []byte("nstance")) && !a.isPage()
 }
@@ -125,10 +122,10 @@ func (a answer) String() string {
 	if server := a.Header.Get("Server"); server != "" {
 		text += ", Server: " + printable.Excerpt(server)
 	}
-	if location := a.Header.Get("Location"); location != "" {
+	switch location := a.Header.Get("Location"); {
+	case location != "":
 		return text + ", Location: " + printable.Excerpt(location)
-	}
-	if a.isPage() {
+	case a.isPage():
 		return text + ", a web page"
 	}
 	return text + ": " + printable.Excerpt(string(a.Content))

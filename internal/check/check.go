@@ -1,5 +1,5 @@
-// Package check asks an upstream whether everything is there that the adapter
-// needs, and says what to do about what is not. It changes nothing.
+// Package check asks an upstream whether all that the adapter needs is there, and says what to do
+// about what is not. It changes nothing.
 package check
 
 import (
@@ -149,8 +149,7 @@ func (c *checker) checkRelease(ctx context.Context, hasUsers bool) {
 	c.checkCallers(ctx, lists != "")
 }
 
-// checkCallers looks for what tells who callers are and what they may do: the Auth API
-// v1, or else userinfo and ListAdministrators.
+// checkCallers looks for the Auth API v1, or else userinfo and ListAdministrators.
 func (c *checker) checkCallers(ctx context.Context, listsAdministrators bool) {
 	const name = "who calls, and what they may do"
 	if c.Settings.OrgScope != adapter.OrgScopeStrict {
@@ -194,8 +193,7 @@ func (c *checker) checkUserinfo(ctx context.Context) Result {
 	return result(Failed, got.byProxy(), hint+": "+got.proxyHint())
 }
 
-// checkNative looks whether v1 itself is still there. Without a token and a password, the
-// call cannot do anything.
+// checkNative looks whether v1 itself is still there, by a call without a token and a password.
 func (c *checker) checkNative(ctx context.Context) Result {
 	path := strings.Replace(adapter.Methods()[0].Pattern, ":user_id", "0", 1)
 	got, err := c.ask(ctx, c.client, "POST "+path, "{}", nil)

@@ -104,11 +104,12 @@ func (c *checker) discover(ctx context.Context, host string) (answer, error) {
 // upstream.url.
 func (c *checker) checkInstance(found answer, own string) Result {
 	detail, issuer := "host "+found.client.Host, found.issuer()
-	if issuer == "" && found.isProxys() {
-		return result(Failed, detail+": "+found.byProxy(), c.instanceHint(found))
-	}
 	if issuer == "" {
-		return result(Failed, detail+": "+found.String(), c.instanceHint(found))
+		text := found.String()
+		if found.isProxys() {
+			text = found.byProxy()
+		}
+		return result(Failed, detail+": "+text, c.instanceHint(found))
 	}
 	detail += ", issuer " + issuer
 	if own == "" || own == issuer {
@@ -168,12 +169,10 @@ func (c *checker) checkConnection(ctx context.Context, host string) (answer, err
 
 // connectionHint says what to do about a connection that was not made.
 func connectionHint(err error) string {
-	var (
-		unknown *net.DNSError
-		invalid x509.CertificateInvalidError
-	)
+	unknown, isUnknown := errors.AsType[*net.DNSError](err)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
-	case errors.As(err, &unknown) && unknown.IsNotFound:
+	case isUnknown && unknown.IsNotFound:
 		return "does upstream.url have the right name, and does it resolve on this machine, or in this pod?"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "is ZITADEL running, and does upstream.url have the right port?"
@@ -183,7 +182,7 @@ func connectionHint(err error) string {
 		return "set upstream.tls.caFile to the CA that signed ZITADEL's certificate"
 	case errors.As(err, new(x509.HostnameError)):
 		return "set upstream.tls.serverName to a name that is in ZITADEL's certificate"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	case isInvalid && invalid.Reason == x509.Expired:
 		return "renew ZITADEL's certificate, or mend the clock here"
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return "this port does not speak TLS: use an http:// URL"

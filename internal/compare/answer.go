@@ -2,7 +2,6 @@ package compare
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -28,9 +27,8 @@ type answer struct {
 	body       string // over REST, and of what is no gRPC
 }
 
-// newAnswer reads an answer. Where gRPC was asked, REST's refusals are understood too: they
-// are ZITADEL's to what it does not take for gRPC. The spaces that protobuf chooses at random,
-// between JSON's elements and after "proto:", are left out.
+// newAnswer reads an answer, to gRPC also a refusal of REST's: ZITADEL's to what it does not take
+// for gRPC. Spaces that protobuf chooses at random, in JSON and after "proto:", are left out.
 func newAnswer(protocol Protocol, response *http.Response, body []byte) answer {
 	a := answer{status: response.StatusCode, header: response.Header, body: string(body)}
 	decoded, err := v1wire.DecodeAnswer(protocol.wire(), a.status, a.header, response.Trailer, body)
@@ -56,12 +54,12 @@ func newAnswer(protocol Protocol, response *http.Response, body []byte) answer {
 // withoutFrame is an answer that is no gRPC as a text: gRPC-Web's proxy puts a frame with the
 // trailers behind such answers too.
 func withoutFrame(body string) string {
-	const prefix = 5 // of a frame: a flag and the length
-	at := strings.LastIndexByte(body, '\x80')
-	if at < 0 || len(body)-at < prefix || int(binary.BigEndian.Uint32([]byte(body[at+1:]))) != len(body)-at-prefix {
+	at := max(strings.LastIndexByte(body, '\x80'), 0)
+	flag, trailers, rest, ok := v1wire.CutFrame([]byte(body[at:]))
+	if !ok || flag != '\x80' || len(rest) > 0 {
 		return body
 	}
-	return fmt.Sprintf("%s and a frame with the trailers %q", body[:at], body[at+prefix:])
+	return fmt.Sprintf("%s and a frame with the trailers %q", body[:at], trailers)
 }
 
 func plain(text string) string { return strings.ReplaceAll(text, "proto:\u00a0", "proto: ") }
@@ -104,8 +102,6 @@ type difference struct {
 	reason          string // why it is known; "" if it is not
 }
 
-func (d difference) isKnown() bool { return d.reason != "" }
-
 // Why differences are known: docs/differences.md.
 const (
 	reasonLanguage = "without messages.dir, texts come in v2's language; code and id are the same"
@@ -116,9 +112,8 @@ const (
 	reasonProxy    = "a proxy in front of ZITADEL compresses answers; those of v1 calls are the adapter's"
 )
 
-// compared are the headers of v1's answers that clients can depend on (the recordings
-// have no others), besides those whose names begin with Access-Control-. Expires differs
-// with the time: it must be there or not.
+// compared are the headers of v1's answers that clients can depend on (the recordings have no
+// others), besides Access-Control-*.
 var compared = []string{"Cache-Control", "Content-Type", "Expires", "Location", "Pragma", "Vary", "Www-Authenticate", "X-Robots-Tag"}
 
 // differences are all that a client could see between two answers.
@@ -158,11 +153,11 @@ func olderWording(text string) string { return typeError.ReplaceAllString(text, 
 
 // headersDiffer are the differences in the headers that count.
 func headersDiffer(call Call, native, adapter http.Header) []difference {
-	names := slices.AppendSeq(slices.Clone(compared), maps.Keys(native))
-	names = slices.AppendSeq(names, maps.Keys(adapter))
-	slices.Sort(names)
+	both := http.Header{}
+	maps.Copy(both, native)
+	maps.Copy(both, adapter)
 	var all []difference
-	for _, name := range slices.Compact(names) {
+	for _, name := range slices.Sorted(maps.Keys(both)) {
 		if !slices.Contains(compared, name) && !strings.HasPrefix(name, "Access-Control-") {
 			continue
 		}
@@ -180,7 +175,7 @@ func headerText(name string, values []string) string {
 	case strings.Join(values, "") == "":
 		return "(not there)"
 	case name == "Expires":
-		return "a date"
+		return "a date" // any: it differs with the time
 	case name == exposeHeaders: // in any order: gRPC-Web's proxy ranges over a map
 		return strings.Join(items(values), ", ")
 	}

@@ -51,7 +51,7 @@ var askedByPages = map[Protocol]string{
 
 // newCalls makes all calls, the first of which needs the least of ZITADEL.
 func (p *Plan) newCalls() []Call {
-	all := make([]Call, 0, 100) // about as many as there are
+	var all []Call
 	for _, method := range adapter.Methods() {
 		for _, protocol := range []Protocol{REST, GRPC, GRPCWeb} {
 			all = append(all, p.callsOf(method, protocol)...)
@@ -60,8 +60,7 @@ func (p *Plan) newCalls() []Call {
 	return all
 }
 
-// callsOf are calls that tell how v1 treats callers, users and organizations, and requests
-// that are no calls or cannot be read.
+// callsOf tell how v1 treats callers, users, organizations, and what is no call or cannot be read.
 func (p *Plan) callsOf(method adapter.Method, protocol Protocol) []Call {
 	call := func(what string, why Reason, user, authorization, password string, headers ...string) Call {
 		return newCall(method, protocol, what, why, user, password, append(headers, "Authorization", authorization)...)

@@ -1,6 +1,5 @@
-// Package compare makes v1 calls against a ZITADEL's native v1 and against an adapter in
-// front of it, and tells what differs. It changes nothing: safe.go refuses to send what
-// could.
+// Package compare makes v1 calls against a ZITADEL's native v1 and an adapter in front of it, and
+// tells what differs. It changes nothing: safe.go refuses to send what could.
 package compare
 
 import (
@@ -97,9 +96,8 @@ func randomID() string {
 	return fmt.Sprintf("9%017d", digits)
 }
 
-// Run makes all calls, one after the other, against ZITADEL first. It stops at once if a
-// call succeeds, which none may, and if the first does not find what it looks for. The
-// error says what to do; with it, the rows are those so far.
+// Run makes all calls, one after the other, against ZITADEL first. It stops at once if a call
+// succeeds, or the first does not find both sides. The error says what to do; the rows are those so far.
 func (p *Plan) Run(ctx context.Context) ([]Row, error) {
 	native, adapter := probe.New(p.Native), probe.New(p.Adapter)
 	defer native.Close()
@@ -179,7 +177,7 @@ func (p *Plan) row(call Call, native, adapter answer) Row {
 		return Row{Call: call, Status: OK, Native: show(native.String())}
 	}
 	status := Known
-	if unknown := slices.DeleteFunc(slices.Clone(shown), difference.isKnown); len(unknown) > 0 {
+	if unknown := slices.DeleteFunc(slices.Clone(shown), func(each difference) bool { return each.reason != "" }); len(unknown) > 0 {
 		status, shown = Differs, unknown
 	}
 	var wants, gots, reasons []string

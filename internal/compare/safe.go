@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -33,16 +32,14 @@ const (
 // maxUserIDRunes is the length of the longest user id (recordings of v2).
 const maxUserIDRunes = 200
 
-// sendable are the headers that a call may have. Others could mean something to a server
-// that is not thought of here: another method, a cookie.
+// sendable are the headers that a call may have. Others could mean something unforeseen to a server.
 var sendable = []string{
 	"Access-Control-Request-Headers", "Access-Control-Request-Method", "Authorization", "Content-Type", "Grpc-Timeout", "Origin", "Te",
 	"User-Agent", "X-Grpc-Web", ingress.ViaHeader, "X-Zitadel-Orgid",
 }
 
-// checkWritesNothing looks at what a call would send, byte by byte, and returns an error if
-// the call's reason is not true of it. It is the gate of this package: nothing is sent
-// that did not pass it. The errors repeat nothing of the call.
+// checkWritesNothing is the gate of this package, which all that is sent has passed: it looks at a
+// call's bytes and returns an error, which repeats none of them, if the call's reason is not true.
 func (p *Plan) checkWritesNothing(call Call) error {
 	for name := range call.Header {
 		if !slices.Contains(sendable, name) {
@@ -56,16 +53,14 @@ func (p *Plan) checkWritesNothing(call Call) error {
 		return p.checkNoToken(call)
 	case call.Why == NotACall && isCall:
 		return errors.New("it is a call")
-	case call.Why == NotACall && !isV1 && !isNearTarget(call), !slices.Contains(verbs, call.verb):
+	case call.Why == NotACall && !isV1 && !isNearTarget(call),
+		!slices.Contains([]string{http.MethodGet, http.MethodOptions, http.MethodPost}, call.verb): // the first two change nothing
 		return errors.New("it may be a call of another method")
 	case call.Why != NotACall && !isCall:
 		return errors.New("it is no call")
 	}
 	return p.checkContent(call)
 }
-
-// verbs are those that may be sent: GET and OPTIONS change nothing.
-var verbs = []string{http.MethodGet, http.MethodOptions, http.MethodPost}
 
 // checkNoToken refuses whatever could be a token that ZITADEL knows.
 func (p *Plan) checkNoToken(call Call) error {
@@ -84,8 +79,7 @@ func (p *Plan) checkNoToken(call Call) error {
 	return nil
 }
 
-// checkContent refuses whatever could name a user who exists, if the call is to name nobody, or
-// else hold a password.
+// checkContent refuses whatever could name a user who exists, or else hold a password.
 func (p *Plan) checkContent(call Call) error {
 	user, mayHoldPassword, readable := content(call)
 	switch {
@@ -105,8 +99,8 @@ func (p *Plan) checkContent(call Call) error {
 	return errors.New("it has no reason why it cannot write")
 }
 
-// content is the user whom a call names, and whether its body may hold a password, read in
-// whatever way. Over REST the path alone names a user.
+// content is the user whom a call names, over REST in its path alone, and whether its body may
+// hold a password, read in whatever way.
 func content(call Call) (user string, mayHoldPassword, readable bool) {
 	if call.Protocol == REST {
 		user, _ = target(REST, call.Path)
@@ -142,8 +136,7 @@ func target(protocol Protocol, path string) (user string, ok bool) {
 	return "", false
 }
 
-// isNearTarget reports whether a path is so near to that of a v1 method that it can be no other
-// method's.
+// isNearTarget reports whether a path is too near to a v1 method's to be that of another method.
 func isNearTarget(call Call) bool {
 	near := strings.TrimSuffix(strings.TrimSuffix(strings.Replace(call.Path, "//", "/", 1), "/"), noMethod)
 	_, ok := target(call.Protocol, near)
@@ -153,14 +146,13 @@ func isNearTarget(call Call) bool {
 // isUserID reports whether an id can stand in a path as it is, in every server's eyes.
 var isUserID = regexp.MustCompile(`^[\w-]+$`).MatchString
 
-// message is the one message in a body, if there is one with nothing around it and nothing
-// unknown in it.
+// message is the one message in a body, if nothing stands around it and nothing in it is unknown.
 func message(body []byte) (*managementv1.SetHumanPasswordRequest, bool) {
 	request := new(managementv1.SetHumanPasswordRequest)
-	const prefix = 5 // of a frame: a flag and the length
-	if len(body) < prefix || !bytes.Equal(body, v1wire.Frame(0, body[prefix:])) {
+	flag, message, rest, ok := v1wire.CutFrame(body)
+	if !ok || flag != 0 || len(rest) > 0 {
 		return request, false
 	}
-	err := proto.Unmarshal(body[prefix:], request)
+	err := proto.Unmarshal(message, request)
 	return request, err == nil && len(request.ProtoReflect().GetUnknown()) == 0
 }

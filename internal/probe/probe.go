@@ -1,5 +1,4 @@
-// Package probe sends single requests to an upstream and returns what came back, for check
-// and compare.
+// Package probe sends single requests to an upstream, for check and compare.
 package probe
 
 import (

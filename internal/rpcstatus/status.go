@@ -112,6 +112,28 @@ func writeDetail(out *bytes.Buffer, detail *anypb.Any) {
 	out.Write(opaque)
 }
 
+// ParseJSON reads a status as grpc-gateway prints google.rpc.Status. Details of types that this
+// program does not know are left out. The error says why it is none; the Status is never nil.
+func ParseJSON(printed []byte) (*Status, error) {
+	var read struct {
+		Code    uint32            `json:"code"`
+		Message string            `json:"message"`
+		Details []json.RawMessage `json:"details"`
+	}
+	err := json.Unmarshal(printed, &read)
+	if err == nil && read.Code == 0 {
+		err = errors.New("a refusal without a code")
+	}
+	s := New(connect.Code(read.Code), read.Message)
+	for _, text := range read.Details {
+		var detail anypb.Any
+		if protojson.Unmarshal(text, &detail) == nil {
+			s.Details = append(s.Details, &detail)
+		}
+	}
+	return s, err
+}
+
 // HTTPStatus is the HTTP status of a code, as google/rpc/code.proto maps them, and after
 // it both grpc-gateway and the Connect protocol ("Error Codes").
 func HTTPStatus(code connect.Code) int { return runtime.HTTPStatusFromCode(codes.Code(code)) }

@@ -203,6 +203,18 @@ func Frame(flag byte, message []byte) []byte {
 	return append(frame, message...)
 }
 
+// CutFrame returns the first frame of a body, and what follows it. It is not ok if it is not whole.
+func CutFrame(body []byte) (flag byte, message, rest []byte, ok bool) {
+	if len(body) < framePrefixBytes {
+		return 0, nil, nil, false
+	}
+	end := framePrefixBytes + int64(binary.BigEndian.Uint32(body[1:]))
+	if int64(len(body)) < end {
+		return 0, nil, nil, false
+	}
+	return body[0], body[framePrefixBytes:end], body[end:], true
+}
+
 // newFrame returns a message as one frame.
 func newFrame(message proto.Message, packed bool) ([]byte, error) {
 	encoded, err := proto.Marshal(message)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -63,13 +62,12 @@ func decodeText(text []byte) (decoded []byte, err error) {
 // webTrailer returns the frame of trailers in a gRPC-Web body; nil if it has none.
 func webTrailer(body []byte) http.Header {
 	const trailers = 1 << 7 // the flag
-	for len(body) >= framePrefixBytes {
-		flag, length, rest := body[0], int64(binary.BigEndian.Uint32(body[1:])), body[framePrefixBytes:]
-		if int64(len(rest)) < length {
+	for {
+		flag, content, rest, ok := CutFrame(body)
+		if !ok {
 			return nil
 		}
-		content := rest[:length]
-		body = rest[length:]
+		body = rest
 		if flag&trailers == 0 {
 			continue
 		}
@@ -77,5 +75,4 @@ func webTrailer(body []byte) http.Header {
 		header, _ := textproto.NewReader(bufio.NewReader(lines)).ReadMIMEHeader()    // what can be read
 		return http.Header(header)
 	}
-	return nil
 }

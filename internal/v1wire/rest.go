@@ -264,15 +264,9 @@ func decodeRESTAnswer(httpStatus int, header http.Header, body []byte) (Answer, 
 			return Answer{}, err
 		}
 	}
-	var refusal struct {
-		Code    uint32 `json:"code"`
-		Message string `json:"message"`
-	}
-	if err := json.Unmarshal(body, &refusal); err != nil {
+	refusal, err := rpcstatus.ParseJSON(body)
+	if err != nil {
 		return Answer{}, err
 	}
-	if refusal.Code == 0 {
-		return Answer{}, errors.New("a refusal without a code")
-	}
-	return Answer{Code: connect.Code(refusal.Code), Message: refusal.Message}, nil
+	return Answer{Code: refusal.Code, Message: refusal.Message}, nil
 }

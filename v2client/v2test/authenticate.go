@@ -3,8 +3,8 @@ package v2test
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -12,6 +12,27 @@ import (
 
 	"zitadel-v1-adapter/internal/forwarded"
 	"zitadel-v1-adapter/internal/rpcstatus"
+)
+
+// ZITADEL's errors, as recorded in v2_calls.jsonl; AUTH-Swrgg2 comes from the source of
+// ZITADEL's permission check.
+var (
+	faultNoAuthorization    = rpcstatus.New(connect.CodeUnauthenticated, "auth header missing")
+	faultAuthorization      = rpcstatus.NewZITADEL(connect.CodeUnauthenticated, "AUTH-toLo1", "invalid auth header")
+	faultToken              = rpcstatus.NewZITADEL(connect.CodeUnauthenticated, "AUTH-7fs1e", "Errors.Token.Invalid")
+	faultOrganization       = rpcstatus.NewZITADEL(connect.CodePermissionDenied, "AUTH-Bs7Ds", "Organisation doesn't exist")
+	faultMembershipNotFound = rpcstatus.NewZITADEL(connect.CodeNotFound, "AUTHZ-cdgFk", "membership not found")
+	faultNoPermission       = rpcstatus.NewZITADEL(connect.CodePermissionDenied, "AUTH-AWfge", "No matching permissions found")
+	faultPermissionOnOther  = rpcstatus.NewZITADEL(connect.CodePermissionDenied, "AUTH-Swrgg2", "No matching permissions found")
+	faultUserNotFound       = rpcstatus.NewZITADEL(connect.CodeNotFound, "QUERY-Dfbg2", "User could not be found")
+	faultPasswordNotFound   = rpcstatus.NewZITADEL(connect.CodeFailedPrecondition, "COMMAND-G8dh3", "Password not found")
+	faultNotInitialized     = rpcstatus.NewZITADEL(connect.CodeFailedPrecondition, "COMMAND-M9dse", "User is not yet initialized")
+	faultTooShort           = rpcstatus.NewZITADEL(connect.CodeInvalidArgument, "DOMAIN-HuJf6", "Password is too short")
+	faultNoLower            = rpcstatus.NewZITADEL(connect.CodeInvalidArgument, "DOMAIN-co3Xw", "Password must contain lower case")
+	faultNoUpper            = rpcstatus.NewZITADEL(connect.CodeInvalidArgument, "DOMAIN-VoaRj", "Password must contain upper case")
+	faultNoNumber           = rpcstatus.NewZITADEL(connect.CodeInvalidArgument, "DOMAIN-ZBv4H", "Password must contain number")
+	faultNoSymbol           = rpcstatus.NewZITADEL(connect.CodeInvalidArgument, "DOMAIN-ZDLwA", "Password must contain symbol")
+	faultHash               = rpcstatus.NewZITADEL(connect.CodeInternal, "COMMAND-CahN2", "An internal error occurred")
 )
 
 // authenticate does what ZITADEL's interceptors do before every v2 method: it checks the
@@ -40,11 +61,7 @@ func (s *Server) authenticate(header http.Header) (*Caller, *rpcstatus.Status) {
 
 // checkInstance refuses a request that selects no instance.
 func (s *Server) checkInstance(asked domain) *rpcstatus.Status {
-	name := asked.instance
-	if withoutPort, _, err := net.SplitHostPort(name); err == nil {
-		name = withoutPort
-	}
-	if slices.Contains(s.hosts, name) {
+	if name := (&url.URL{Host: asked.instance}).Hostname(); slices.Contains(s.hosts, name) {
 		return nil
 	}
 	return rpcstatus.New(connect.CodeNotFound, fmt.Sprintf(
@@ -58,10 +75,8 @@ func (s *Server) checkInstance(asked domain) *rpcstatus.Status {
 // public and scheme are for the URL that ZITADEL uses for itself.
 type domain struct{ instance, public, scheme string }
 
-// domainOf reads the headers in ZITADEL's order: X-Zitadel-Instance-Host, Forwarded and
-// the headers with its syntax, X-Forwarded-Host, and finally Host, which connect-go adds
-// to the headers. The scheme is http unless a header names another one, as on a server
-// without ExternalSecure.
+// domainOf reads the headers in ZITADEL's order; connect-go adds Host to them. The scheme is http
+// unless a header names another one, as on a server without ExternalSecure.
 func domainOf(header http.Header) domain {
 	found := domain{instance: header.Get("X-Zitadel-Instance-Host"), public: header.Get("X-Zitadel-Public-Host")}
 	take := func(host, scheme string) {

@@ -49,10 +49,8 @@ func (a AdministratorOf) grants(permission string) bool {
 	return slices.ContainsFunc(a.Roles, func(role string) bool { return slices.Contains(permissionsOf(role), permission) })
 }
 
-// check is ZITADEL's permission check of v2 commands and queries. It returns nil if one of
-// the caller's roles grants the permission in org; otherwise, the error says whether the
-// caller has no role in org, no role that grants it, or only one on a project, which does
-// not apply to users.
+// check is ZITADEL's permission check of v2 commands and queries: nil if one of the caller's roles
+// grants the permission in org. A role on a project does not apply to users.
 func (c Caller) check(permission, org string) *rpcstatus.Status {
 	refusal := faultMembershipNotFound
 	for _, administrator := range c.AdministratorOf {

@@ -1,8 +1,6 @@
-// Package v2test is an in-memory ZITADEL v2 for tests and for the demo command. It has
-// SetPassword, GetUserByID and ListAdministrators over Connect, gRPC and gRPC-Web, OIDC
-// userinfo and discovery, and three calls of the Auth API v1. Its answers are those recorded
-// from a real ZITADEL (v2_calls.jsonl). What the calls do not need, such as user profiles, is
-// not modelled.
+// Package v2test is an in-memory ZITADEL v2 for tests and for the demo command, as far as the
+// adapter needs one: users' passwords and roles, OIDC userinfo and discovery, the Auth API v1. Its
+// answers are those recorded from a real ZITADEL (v2_calls.jsonl).
 package v2test
 
 import (
@@ -46,8 +44,7 @@ type Config struct {
 	DefaultLanguage string  // of the instance, as the settings say; default: en. The Server's own words are English all the same
 }
 
-// New returns a Server in the state of a fixture. Errors name the invalid key of the
-// fixture.
+// New returns a Server in the state of a fixture. Errors name the invalid keys of the fixture.
 func New(fixture Fixture, config Config) (*Server, error) {
 	if err := fixture.validate(); err != nil {
 		return nil, err
@@ -126,8 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Calls returns how often a path, such as
-// [userv2connect.UserServiceSetPasswordProcedure], was called, successfully or not.
+// Calls returns how often a path was called, successfully or not.
 func (s *Server) Calls(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,8 +139,7 @@ func (s *Server) PasswordIs(userID, password string) bool {
 	return found.writes > 0 && found.password == sha256.Sum256([]byte(password))
 }
 
-// PasswordChangeRequired reports whether a user must change the password at the next
-// login.
+// PasswordChangeRequired reports whether a user must change the password at the next login.
 func (s *Server) PasswordChangeRequired(userID string) bool { return s.user(userID).changeRequired }
 
 // user returns the present state of a user, of an unknown one the zero value.
@@ -164,3 +159,30 @@ func (s *Server) Add(added User) {
 	now := timestamp()
 	s.users[added.ID] = &user{User: added, created: now, changed: now}
 }
+
+// Release is a release of ZITADEL, as far as its services and protocols differ.
+type Release string
+
+// The releases that were tried.
+const (
+	Main Release = "main" // of July 2026
+	V42  Release = "v4.2"
+	V34  Release = "v3.4"
+	V271 Release = "v2.71"
+	V258 Release = "v2.58"
+)
+
+// Releases are all of them, the newest first.
+func Releases() []Release { return []Release{Main, V42, V34, V271, V258} }
+
+// SpeaksConnect reports whether the release speaks the Connect protocol, which ZITADEL
+// does from v4.0 on.
+func (r Release) SpeaksConnect() bool { return r == Main || r == V42 }
+
+// setsOwnPassword reports whether SetPassword needs no role for one's own password: on
+// v2.66 to v3.4.6, and on v4.0 to v4.2.
+func (r Release) setsOwnPassword() bool { return r == V42 || r == V271 }
+
+// needsOpenID reports whether userinfo names the subject only of tokens with the scope
+// openid, as before v2.63. Tokens whose userinfo names no organization have no such scope.
+func (r Release) needsOpenID() bool { return r == V258 }

@@ -31,10 +31,10 @@ func (s *Server) setPassword(caller *Caller, request *userv2.SetPasswordRequest)
 		return nil, refusal
 	}
 	target := s.find(request.GetUserId())
-	if target == nil || target.Type != Human {
+	switch {
+	case target == nil || target.Type != Human:
 		return nil, faultPasswordNotFound
-	}
-	if target.State == Initial {
+	case target.State == Initial:
 		return nil, faultNotInitialized
 	}
 	if target.ID != caller.UserID || !s.release.setsOwnPassword() {
@@ -80,15 +80,9 @@ func checkLength(field, value string) *rpcstatus.Status {
 // checkPassword checks the default password complexity policy, in ZITADEL's order, and
 // then the limit of the hash function. ZITADEL counts bytes.
 func checkPassword(password string) *rpcstatus.Status {
-	const (
-		minBytes  = 8
-		hashBytes = 72 // bcrypt's limit
-		lower     = "abcdefghijklmnopqrstuvwxyz"
-		upper     = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		numbers   = "0123456789"
-	)
+	const lower, upper, numbers = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
 	switch {
-	case len(password) < minBytes:
+	case len(password) < 8:
 		return faultTooShort
 	case !strings.ContainsAny(password, lower):
 		return faultNoLower
@@ -98,7 +92,7 @@ func checkPassword(password string) *rpcstatus.Status {
 		return faultNoNumber
 	case strings.Trim(password, lower+upper+numbers) == "":
 		return faultNoSymbol
-	case len(password) > hashBytes:
+	case len(password) > 72: // bcrypt's limit
 		return faultHash
 	}
 	return nil

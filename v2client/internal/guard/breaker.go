@@ -97,6 +97,7 @@ func newBreaker(config BreakerConfig, probe func(host string) health, observe fu
 // admit returns nil if an attempt may be made: at once while the breaker is closed, and when a
 // probe has succeeded while it is half-open.
 func (b *breaker) admit(ctx context.Context) *Error {
+	probe := func() (any, error) { return b.state.Execute(b.probe(*b.host.Load()).result) } // closes or opens it
 	for ctx.Err() == nil {
 		switch b.state.State() {
 		case gobreaker.StateClosed:
@@ -108,17 +109,12 @@ func (b *breaker) admit(ctx context.Context) *Error {
 			}
 		case gobreaker.StateHalfOpen:
 			select {
-			case <-b.recovery.DoChan("", b.probeHalfOpen):
+			case <-b.recovery.DoChan("", probe):
 			case <-ctx.Done():
 			}
 		}
 	}
 	return newEndedError(ctx.Err(), endingOf(ctx))
-}
-
-// probeHalfOpen makes the probe of a half-open breaker, whose outcome closes or opens it.
-func (b *breaker) probeHalfOpen() (any, error) {
-	return b.state.Execute(b.probe(*b.host.Load()).result)
 }
 
 // report counts an outcome while the breaker is closed. Otherwise the probe decides.

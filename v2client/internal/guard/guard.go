@@ -1,7 +1,6 @@
-// Package guard stands between calls and the wire. It refuses calls while the upstream fails,
-// makes them again if that is safe, judges what became of them, and traces each attempt: of RPCs
-// as an interceptor of connect-go's, of anything else through [Guard.Do]. It knows none of
-// ZITADEL's methods.
+// Package guard stands between calls and the wire, as an interceptor of connect-go's for RPCs and
+// through [Guard.Do] for all else. It refuses calls while the upstream fails, makes them again if
+// that is safe, judges and traces each attempt. It knows none of ZITADEL's methods.
 package guard
 
 import (
@@ -33,8 +32,7 @@ type Config struct {
 	Retry       RetryConfig
 	ReadTimeout time.Duration // of the upstream's silence, after which an attempt at a read is given up
 	Upstream    *upstream.Upstream
-	// Probe asks the upstream under a host for something that takes no token and changes
-	// nothing. Its error is that of a call.
+	// Probe asks the upstream under a host for something that takes no token and changes nothing.
 	Probe     func(ctx context.Context, host string) error
 	OnBreaker func(gobreaker.State) // called with each new state of the breaker; default: none
 	Log       *slog.Logger
@@ -139,12 +137,11 @@ func (g *Guard) Do(ctx context.Context, call Call, send func(context.Context) er
 func (g *Guard) attempt(ctx context.Context, call *Call, retries int, send func(context.Context) error) (failure *Error) {
 	failure = &Error{Code: connect.CodeInternal} // of an attempt that panics
 	host := call.Header.Get("Host")
-	list, _ := ctx.Value(attemptsKey{}).(*[]Attempt)
 	ctx, span := g.trace(ctx, call, retries)
 	began := g.breaker.begin(host)
 	defer func() {
 		g.breaker.end(began, host, failure.outcome())
-		if list != nil {
+		if list, _ := ctx.Value(attemptsKey{}).(*[]Attempt); list != nil {
 			*list = append(*list, Attempt{Method: call.Name, Duration: time.Since(began), Retry: retries > 0})
 		}
 		endTrace(span, call, failure)

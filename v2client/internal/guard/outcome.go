@@ -113,7 +113,7 @@ const (
 	late // failing, unless the upstream has answered another call in the meantime: then it is busy
 )
 
-// unless returns the outcome, which does not count if the call itself may be why.
+// unless is notCounted if the call itself may be why.
 func (h health) unless(excused bool) health {
 	if excused {
 		return notCounted
@@ -126,9 +126,8 @@ const unknownOutcome = "ZITADEL did not answer: whether the change was made is u
 // target is why a load balancer may turn a call away. Without a connection, neither was why.
 type target struct{ largeHeaders, unverifiedHost bool }
 
-// classify tells what the error of an attempt means: its code and message, whether it counts
-// against the upstream, whether the call may be made again, and whether the outcome of a write
-// is unknown. Nothing else judges an outcome.
+// classify alone tells what the error of an attempt means: its code and message, whether it counts
+// against the upstream, whether the call may be made again, and whether a write's outcome is unknown.
 //
 // Codes that connect-go synthesizes are not trusted: it takes a connection reset by the upstream
 // for a cancelled call, and a dial timeout for a passed deadline.

@@ -74,13 +74,10 @@ func (c *Client) Do(request *http.Request) (*http.Response, error) {
 
 // NewAnswerError is the error of an answer that is not ZITADEL's, or says that there is nothing at the path.
 func NewAnswerError(response *http.Response, body []byte) *Error {
-	var status struct { // google.rpc.Status
-		Code uint32 `json:"code"`
-	}
-	_ = json.Unmarshal(body, &status)
+	status, _ := rpcstatus.ParseJSON(body)
 	return &Error{
 		Dialed: true, Sent: true, Status: response.StatusCode, RetryAfter: RetryAfter(response.Header),
-		NoRoute: response.StatusCode == http.StatusNotFound && status.Code == uint32(connect.CodeNotFound),
+		NoRoute: response.StatusCode == http.StatusNotFound && status.Code == connect.CodeNotFound,
 		Cause:   fmt.Errorf("answered HTTP %d, and not as ZITADEL does", response.StatusCode),
 	}
 }

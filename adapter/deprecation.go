@@ -19,17 +19,17 @@ import (
 // Deprecation is what callers of v1 methods are told about their end, and when they are
 // refused. The zero Deprecation does neither, like native v1.
 type Deprecation struct {
-	Since         time.Time   `yaml:"since"`                       // said by every answer (RFC 9745); zero: not
-	Sunset        time.Time   `yaml:"sunset"`                      // when v1 ends (RFC 8594); zero: never; needs Since
-	Link          string      `yaml:"link"`                        // a page about the deprecation, or ""; needs Since
-	SunsetLink    string      `yaml:"sunsetLink"`                  // a page about the end, or ""; needs Since
-	SuccessorLink string      `yaml:"successorLink"`               // a page about what to use instead, or ""; needs Since
-	AfterSunset   AfterSunset `default:"serve" yaml:"afterSunset"` // what happens to calls then; "": AfterSunsetServe
+	Since         time.Time   `yaml:"since"`                            // said by every answer (RFC 9745); zero: not
+	Sunset        time.Time   `yaml:"sunset"`                           // when v1 ends (RFC 8594); zero: never; needs Since
+	Link          string      `yaml:"link"`                             // a page about the deprecation, or ""; needs Since
+	SunsetLink    string      `yaml:"sunsetLink"`                       // a page about the end, or ""; needs Since
+	SuccessorLink string      `yaml:"successorLink"`                    // a page about what to use instead, or ""; needs Since
+	AfterSunset   AfterSunset `default:"serve"      yaml:"afterSunset"` // what happens to calls then; "": AfterSunsetServe
 	// Brownouts are when calls are refused, so that callers notice before the end: see [NewSchedule].
 	Brownouts       []string `yaml:"brownouts"`
-	BrownoutPercent Rollout  `default:"100" yaml:"brownoutPercent"` // the share of callers whom they refuse, by user id
-	BrownoutCallers []string `yaml:"brownoutCallers"`               // the user ids of the only ones; none: all
-	Exempt          []string `yaml:"exempt"`                        // the ids of users never refused, after Sunset either
+	BrownoutPercent Rollout  `default:"100"          yaml:"brownoutPercent"` // the share of callers whom they refuse, by user id
+	BrownoutCallers []string `yaml:"brownoutCallers"`                        // the user ids of the only ones; none: all
+	Exempt          []string `yaml:"exempt"`                                 // the ids of users never refused, after Sunset either
 }
 
 // AfterSunset is what happens to v1 calls after [Deprecation.Sunset].
@@ -122,8 +122,8 @@ func (d *deprecation) announce(header http.Header) {
 
 // The causes of refusals.
 var (
-	errBrownout = &ownRefusal{RefusedByBrownout, "a brownout"}
-	errSunset   = &ownRefusal{RefusedBySunset, "after deprecation.sunset"}
+	errBrownout = &refusalError{RefusedByBrownout, "a brownout"}
+	errSunset   = &refusalError{RefusedBySunset, "after deprecation.sunset"}
 )
 
 // refusal refuses a call because of a brownout, or because the method's time is over, or returns

@@ -81,14 +81,14 @@ const (
 	RefusedBySunset   = "sunset" // deprecation.afterSunset
 )
 
-// ownRefusal is the cause of one of the adapter's own refusals.
-type ownRefusal struct{ by, text string } // by is Event.RefusedBy
+// refusalError is the cause of one of the adapter's own refusals.
+type refusalError struct{ by, text string } // by is Event.RefusedBy
 
-func (o *ownRefusal) Error() string { return o.text }
+func (o *refusalError) Error() string { return o.text }
 
 var (
-	errShed = &ownRefusal{RefusedByShedding, "too many calls at once"}
-	errRate = &ownRefusal{RefusedByRate, "too many calls with this token"}
+	errShed = &refusalError{RefusedByShedding, "too many calls at once"}
+	errRate = &refusalError{RefusedByRate, "too many calls with this token"}
 )
 
 // protocolREST is Event.Protocol of REST; the others are rpcstatus.Protocols.
@@ -167,7 +167,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // refusedBy is Event.RefusedBy of a call that failed for this cause.
 func refusedBy(cause error) string {
-	if own, ok := errors.AsType[*ownRefusal](cause); ok {
+	if own, ok := errors.AsType[*refusalError](cause); ok {
 		return own.by
 	}
 	if failure, ok := errors.AsType[*v2client.Error](cause); ok && failure.Origin == v2client.OriginBreaker {

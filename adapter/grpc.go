@@ -82,7 +82,7 @@ func (a *Adapter) translatesRPC(c *rpcCall) bool {
 }
 
 func (a *Adapter) answerRPC(c *rpcCall) {
-	c.Header().Set("X-Request-Id", c.event.RequestID)
+	c.Header().Set("X-Request-ID", c.event.RequestID)
 	if c.method != nil {
 		c.beginTrace(c.http.Context())
 		defer func() { a.end(c.http.Context(), c.call, c.Status()) }()

@@ -61,7 +61,7 @@ func Methods() []Method {
 
 // MethodNames are the names of [Methods], as [Event].Method has them.
 func MethodNames() []string {
-	var names []string
+	names := make([]string, 0, len(Methods()))
 	for _, m := range Methods() {
 		names = append(names, m.Name())
 	}

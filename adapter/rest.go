@@ -33,7 +33,7 @@ func (a *Adapter) serveREST(x *ingress.Exchange, r *http.Request, called match) 
 		rpcstatus.WriteMethodNotAllowed(x)
 		return
 	}
-	x.Header().Set("X-Request-Id", c.event.RequestID)
+	x.Header().Set("X-Request-ID", c.event.RequestID)
 	c.beginTrace(r.Context())
 	defer func() {
 		if x.Status() != 0 { // or else it broke down

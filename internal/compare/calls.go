@@ -51,7 +51,7 @@ var askedByPages = map[Protocol]string{
 
 // newCalls makes all calls, the first of which needs the least of ZITADEL.
 func (p *Plan) newCalls() []Call {
-	var all []Call
+	all := make([]Call, 0, 100) // of two methods over three protocols
 	for _, method := range adapter.Methods() {
 		for _, protocol := range []Protocol{REST, GRPC, GRPCWeb} {
 			all = append(all, p.callsOf(method, protocol)...)

@@ -20,7 +20,7 @@ type Config struct {
 	Server      Server                 `yaml:"server"`
 	Admin       Admin                  `yaml:"admin"`
 	Upstream    Upstream               `yaml:"upstream"`
-	OrgScope    adapter.OrgScope       `default:"strict" yaml:"orgScope"`
+	OrgScope    adapter.OrgScope       `default:"strict"   yaml:"orgScope"`
 	Messages    Messages               `yaml:"messages"`
 	Passthrough Passthrough            `yaml:"passthrough"`
 	Rollout     Rollout                `yaml:"rollout"`
@@ -38,19 +38,19 @@ type Server struct {
 	TLS            ServerTLS             `yaml:"tls"`                             // files are watched; on or off (restart)
 	TrustedProxies []string              `yaml:"trustedProxies"`                  // whose forwarding headers are believed
 	ProxyProtocol  bool                  `yaml:"proxyProtocol"`                   // with which those begin connections
-	GRPCHealth     grpcservices.Answerer `default:"upstream" yaml:"grpcHealth"`
-	GRPCReflection grpcservices.Answerer `default:"upstream" yaml:"grpcReflection"`
+	GRPCHealth     grpcservices.Answerer `default:"upstream"       yaml:"grpcHealth"`
+	GRPCReflection grpcservices.Answerer `default:"upstream"       yaml:"grpcReflection"`
 
-	ShutdownDelay   time.Duration `yaml:"shutdownDelay"`                 // from SIGTERM on, not ready; 0 is none
-	ShutdownTimeout time.Duration `default:"15s" yaml:"shutdownTimeout"` // then, for calls in flight; above 0
+	ShutdownDelay   time.Duration `yaml:"shutdownDelay"`                        // from SIGTERM on, not ready; 0 is none
+	ShutdownTimeout time.Duration `default:"15s"        yaml:"shutdownTimeout"` // then, for calls in flight; above 0
 }
 
 // ServerTLS is the section server.tls. See [listener.TLSFiles].
 type ServerTLS struct {
-	CertFile     []string            `yaml:"certFile"`                 // none is plain text
-	KeyFile      []string            `yaml:"keyFile"`                  // in the same order
-	MinVersion   listener.TLSVersion `default:"1.2" yaml:"minVersion"` // the lowest
-	ClientCAFile string              `yaml:"clientCAFile"`             // of what clients must show; "" asks for none
+	CertFile     []string            `yaml:"certFile"`                       // none is plain text
+	KeyFile      []string            `yaml:"keyFile"`                        // in the same order
+	MinVersion   listener.TLSVersion `default:"1.2"       yaml:"minVersion"` // the lowest
+	ClientCAFile string              `yaml:"clientCAFile"`                   // of what clients must show; "" asks for none
 }
 
 // Files are the files, as the listener takes them.
@@ -90,11 +90,11 @@ func (t AdminTLS) Files() listener.TLSFiles {
 // Upstream is the section upstream: ZITADEL, and how it is called. See [upstream.Config] and [v2client.Config].
 type Upstream struct {
 	URL         string            `yaml:"url"` // ZITADEL's, or unix:/path; required
-	Protocol    v2client.Protocol `default:"auto" yaml:"protocol"`
-	Host        string            `default:"upstream" yaml:"host"`   // "upstream", "client", or a name
-	Timeout     time.Duration     `default:"1m" yaml:"timeout"`      // for all that one v1 call takes; above 0
-	ReadTimeout time.Duration     `default:"20s" yaml:"readTimeout"` // of silence, for a look-up; above 0
-	TLS         upstream.TLS      `yaml:"tls"`                       // reloaded when its files change
+	Protocol    v2client.Protocol `default:"auto"     yaml:"protocol"`
+	Host        string            `default:"upstream" yaml:"host"`        // "upstream", "client", or a name
+	Timeout     time.Duration     `default:"1m"       yaml:"timeout"`     // for all that one v1 call takes; above 0
+	ReadTimeout time.Duration     `default:"20s"      yaml:"readTimeout"` // of silence, for a look-up; above 0
+	TLS         upstream.TLS      `yaml:"tls"`                            // reloaded when its files change
 }
 
 // Messages is the section messages: the texts of refusals. See [messages.Load].
@@ -104,8 +104,8 @@ type Messages struct {
 
 // Passthrough is the section passthrough: the way of every request that is not translated. See [passthrough.Config].
 type Passthrough struct {
-	Enabled         bool          `default:"true" yaml:"enabled"`       // false: Rollout.Percent must be 100
-	ResponseTimeout time.Duration `default:"1m" yaml:"responseTimeout"` // of an answer to begin, not over gRPC; 0 is none
+	Enabled         bool          `default:"true" yaml:"enabled"`         // false: Rollout.Percent must be 100
+	ResponseTimeout time.Duration `default:"1m"   yaml:"responseTimeout"` // of an answer to begin, not over gRPC; 0 is none
 }
 
 // Rollout is the section rollout: the gradual change from native v1 to translated calls. See [adapter.Config].
@@ -127,15 +127,15 @@ type Usage struct {
 // Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config]. Timeouts
 // are above 0.
 type Limits struct {
-	CallsInFlight      int           `default:"1000" yaml:"callsInFlight"` // translated ones; 0 is no limit
-	BodyTimeout        time.Duration `default:"30s" yaml:"bodyTimeout"`    // of a v1 call; of own gRPC streams
-	HeaderTimeout      time.Duration `default:"10s" yaml:"headerTimeout"`  // of a request, or TLS handshake (restart)
-	IdleTimeout        time.Duration `default:"2m" yaml:"idleTimeout"`     // of a connection without a request (restart)
-	WriteTimeout       time.Duration `default:"1m" yaml:"writeTimeout"`    // for a client to read an answer (restart)
-	HeaderBytes        int           `default:"65536" yaml:"headerBytes"`  // of a request; at least 4096 (restart)
-	ConnectionsPerPeer int           `yaml:"connectionsPerPeer"`           // IPv4 address or IPv6 /64; 0: none (restart)
-	CallerRate         float64       `yaml:"callerRate"`                   // calls a second with one token; 0 is no limit
-	CallerBurst        int           `default:"20" yaml:"callerBurst"`     // of those at once; at least 1
+	CallsInFlight      int           `default:"1000"            yaml:"callsInFlight"` // translated ones; 0 is no limit
+	BodyTimeout        time.Duration `default:"30s"             yaml:"bodyTimeout"`   // of a v1 call; of own gRPC streams
+	HeaderTimeout      time.Duration `default:"10s"             yaml:"headerTimeout"` // of a request, or TLS handshake (restart)
+	IdleTimeout        time.Duration `default:"2m"              yaml:"idleTimeout"`   // of a connection without a request (restart)
+	WriteTimeout       time.Duration `default:"1m"              yaml:"writeTimeout"`  // for a client to read an answer (restart)
+	HeaderBytes        int           `default:"65536"           yaml:"headerBytes"`   // of a request; at least 4096 (restart)
+	ConnectionsPerPeer int           `yaml:"connectionsPerPeer"`                      // IPv4 address or IPv6 /64; 0: none (restart)
+	CallerRate         float64       `yaml:"callerRate"`                              // calls a second with one token; 0 is no limit
+	CallerBurst        int           `default:"20"              yaml:"callerBurst"`   // of those at once; at least 1
 }
 
 // Log is the section log: the log, which goes to standard error.

@@ -14,6 +14,8 @@ type Element struct {
 }
 
 // token is RFC 9110's (section 5.6.2).
+//
+//nolint:gosec // no credential
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 var (

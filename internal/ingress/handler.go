@@ -23,7 +23,7 @@ const (
 	// ViaHeader names the adapters that a request has passed through, by Config.ID, as Via does
 	// with proxies (RFC 9110 section 7.6.3). Via itself may change how servers answer.
 	ViaHeader = "X-V1adapter-Via"
-	// ViaQuestion, in ViaHeader, asks whether an adapter answers: one sets the header in its answer.
+	// ViaQuestion is the value of ViaHeader that asks whether an adapter answers: one sets the header in its answer.
 	ViaQuestion = "?"
 )
 

@@ -108,7 +108,7 @@ func writeDetail(out *bytes.Buffer, detail *anypb.Any) {
 		return
 	}
 	value := base64.StdEncoding.EncodeToString(detail.GetValue())
-	opaque, _ := json.Marshal(map[string]string{"@type": detail.GetTypeUrl(), "value": value}) // strings alone
+	opaque, _ := json.Marshal(map[string]string{"@type": detail.GetTypeUrl(), "value": value}) //nolint:errchkjson // strings alone
 	out.Write(opaque)
 }
 

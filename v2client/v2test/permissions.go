@@ -52,16 +52,16 @@ func (a AdministratorOf) grants(permission string) bool {
 // check is ZITADEL's permission check of v2 commands and queries: nil if one of the caller's roles
 // grants the permission in org. A role on a project does not apply to users.
 func (c Caller) check(permission, org string) *rpcstatus.Status {
-	refusal := faultMembershipNotFound
+	refusal := errMembershipNotFound
 	for _, administrator := range c.AdministratorOf {
 		switch {
 		case !administrator.countsIn(org) || len(administrator.Roles) == 0:
 		case administrator.grants(permission) && administrator.Project == "":
 			return nil
 		case administrator.grants(permission):
-			refusal = faultPermissionOnOther
-		case refusal == faultMembershipNotFound:
-			refusal = faultNoPermission
+			refusal = errPermissionOnOther
+		case refusal == errMembershipNotFound:
+			refusal = errNoPermission
 		}
 	}
 	return refusal

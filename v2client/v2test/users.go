@@ -33,9 +33,9 @@ func (s *Server) setPassword(caller *Caller, request *userv2.SetPasswordRequest)
 	target := s.find(request.GetUserId())
 	switch {
 	case target == nil || target.Type != Human:
-		return nil, faultPasswordNotFound
+		return nil, errPasswordNotFound
 	case target.State == Initial:
-		return nil, faultNotInitialized
+		return nil, errNotInitialized
 	}
 	if target.ID != caller.UserID || !s.release.setsOwnPassword() {
 		if refusal := caller.check(userWrite, target.Org); refusal != nil {
@@ -83,17 +83,17 @@ func checkPassword(password string) *rpcstatus.Status {
 	const lower, upper, numbers = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
 	switch {
 	case len(password) < 8:
-		return faultTooShort
+		return errTooShort
 	case !strings.ContainsAny(password, lower):
-		return faultNoLower
+		return errNoLower
 	case !strings.ContainsAny(password, upper):
-		return faultNoUpper
+		return errNoUpper
 	case !strings.ContainsAny(password, numbers):
-		return faultNoNumber
+		return errNoNumber
 	case strings.Trim(password, lower+upper+numbers) == "":
-		return faultNoSymbol
+		return errNoSymbol
 	case len(password) > 72: // bcrypt's limit
-		return faultHash
+		return errHash
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (s *Server) getUserByID(caller *Caller, request *userv2.GetUserByIDRequest)
 	}
 	target := s.find(request.GetUserId())
 	if target == nil {
-		return nil, faultUserNotFound
+		return nil, errUserNotFound
 	}
 	if target.ID != caller.UserID {
 		if refusal := caller.check(userRead, target.Org); refusal != nil {

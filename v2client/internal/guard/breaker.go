@@ -17,10 +17,10 @@ import (
 // BreakerConfig says when calls to a failing upstream are refused without trying: after MinimumCalls
 // failures in a row, or when a share of FailureRate of as many calls within Window has failed.
 type BreakerConfig struct {
-	MinimumCalls int           `default:"10" yaml:"minimumCalls"` // failures in a row that open it; at least 1
-	FailureRate  float64       `default:"0.5" yaml:"failureRate"` // above 0 and up to 1
-	Window       time.Duration `default:"10s" yaml:"window"`      // counted in ten rolling steps; at least 100ms
-	OpenFor      time.Duration `default:"5s" yaml:"openFor"`      // how long calls are refused, before a probe; above 0
+	MinimumCalls int           `default:"10"  yaml:"minimumCalls"` // failures in a row that open it; at least 1
+	FailureRate  float64       `default:"0.5" yaml:"failureRate"`  // above 0 and up to 1
+	Window       time.Duration `default:"10s" yaml:"window"`       // counted in ten rolling steps; at least 100ms
+	OpenFor      time.Duration `default:"5s"  yaml:"openFor"`      // how long calls are refused, before a probe; above 0
 }
 
 const windowSteps = 10
@@ -131,7 +131,7 @@ func (h health) result() (any, error) {
 	if h == failing || h == late {
 		return nil, errFailing
 	}
-	return nil, nil
+	return nil, nil //nolint:nilnil // gobreaker looks at the error alone
 }
 
 // begin is told of each attempt, and end of its outcome.

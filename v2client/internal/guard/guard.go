@@ -207,10 +207,10 @@ func endTrace(span trace.Span, call *Call, failure *Error) {
 // RetryConfig says when a failed call is made again: a read always, a write only if not a byte
 // of it was sent, or the upstream says that it did not handle it.
 type RetryConfig struct {
-	Attempts  int           `default:"3" yaml:"attempts"`     // at a call; 1 means no retries, 10 is the most
-	BaseDelay time.Duration `default:"25ms" yaml:"baseDelay"` // before the second attempt, at most; doubles; above 0
-	MaxDelay  time.Duration `default:"500ms" yaml:"maxDelay"` // longest of all; delays are random, to spread callers
-	Budget    float64       `default:"0.2" yaml:"budget"`     // retries per call, over time; from 0 to 1
+	Attempts  int           `default:"3"     yaml:"attempts"`  // at a call; 1 means no retries, 10 is the most
+	BaseDelay time.Duration `default:"25ms"  yaml:"baseDelay"` // before the second attempt, at most; doubles; above 0
+	MaxDelay  time.Duration `default:"500ms" yaml:"maxDelay"`  // longest of all; delays are random, to spread callers
+	Budget    float64       `default:"0.2"   yaml:"budget"`    // retries per call, over time; from 0 to 1
 }
 
 // Validate names each mistake, with the configuration key, its value, and what would be right.

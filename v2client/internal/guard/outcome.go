@@ -126,6 +126,16 @@ const unknownOutcome = "ZITADEL did not answer: whether the change was made is u
 // target is why a load balancer may turn a call away. Without a connection, neither was why.
 type target struct{ largeHeaders, unverifiedHost bool }
 
+func (t target) isSuspect() bool { return t.largeHeaders || t.unverifiedHost }
+
+// healthWith is what a proxy's HTTP status says, or none.
+func healthWith(status int) health {
+	if status == http.StatusGatewayTimeout {
+		return late
+	}
+	return failing
+}
+
 // classify alone tells what the error of an attempt means: its code and message, whether it counts
 // against the upstream, whether the call may be made again, and whether a write's outcome is unknown.
 //
@@ -136,7 +146,6 @@ func classify(err, end error, writes bool, to target) *Error {
 	if !failed.Dialed {
 		to = target{}
 	}
-	suspect := to.largeHeaders || to.unverifiedHost
 	var failure *Error
 	switch {
 	case end != nil && (answer == nil || isEnd(answer.Code())):
@@ -147,15 +156,12 @@ func classify(err, end error, writes bool, to target) *Error {
 	case answer != nil:
 		failure = newAnswerError(answer, err)
 		if failure.Code == connect.CodeUnavailable && failure.ID() == "" { // ZITADEL is not well
-			failure.health, failure.retryable = failing.unless(suspect), !writes
+			failure.health, failure.retryable = failing.unless(to.isSuspect()), !writes
 		}
 	default:
 		failure = newTransportError(err, failed, writes && !missing)
 		if !missing && !isRefusal(failed, err) {
-			failure.health, failure.retryable = failing.unless(suspect), !writes || !failed.Sent
-			if failed.Status == http.StatusGatewayTimeout {
-				failure.health = late.unless(suspect)
-			}
+			failure.health, failure.retryable = healthWith(failed.Status).unless(to.isSuspect()), !writes || !failed.Sent
 		}
 	}
 	failure.Missing = missing
@@ -193,7 +199,7 @@ func newEndedError(cause, end error) *Error {
 
 // newAnswerError is the Error of a call that ZITADEL refused.
 func newAnswerError(answer *connect.Error, cause error) *Error {
-	var details []*anypb.Any
+	details := make([]*anypb.Any, 0, len(answer.Details()))
 	for _, detail := range answer.Details() {
 		details = append(details, &anypb.Any{TypeUrl: "type.googleapis.com/" + detail.Type(), Value: detail.Bytes()})
 	}

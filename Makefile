@@ -1,7 +1,7 @@
 # What must hold. `make ci` is all of it, as .ci/run does it after it has installed
 # what is missing. `make hosts` and `make image` need root; nothing else does.
 LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
-FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/http1 ./internal/passthrough ./internal/printable ./internal/redact ./internal/rpcstatus ./internal/v1wire
+FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/http1 ./internal/passthrough ./internal/printable ./internal/redact ./internal/rpcstatus ./internal/v1api ./internal/v1wire
 SEED := $(shell date +%s)
 
 .PHONY: test race lint generate fuzz ledger interop hosts image snapshot manpages vulnerabilities bench bench-compare ci

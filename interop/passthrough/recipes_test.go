@@ -43,36 +43,43 @@ type recipe struct {
 }
 
 var recipes = map[string]recipe{
-	"nginx": { // Debian package nginx-light
-		file: "nginx/zitadel-v1-adapter.conf", server: "{trustedProxies: [127.0.0.1]}", peer: "127.0.0.2, 127.0.0.1",
-		command: func(t *testing.T, dir, config string) *exec.Cmd {
-			t.Helper()
-			main := wiretest.WriteFile(t, dir, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; worker_processes 1;
+	"nginx":                {file: "nginx/zitadel-v1-adapter.conf", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: nginx},
+	"nginx, all traffic":   {file: "nginx/all-traffic.conf", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: nginx, all: true},
+	"Caddy":                {file: "caddy/Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy},
+	"Caddy, all traffic":   {file: "caddy/all-traffic.Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy, all: true},
+	"HAProxy":              {file: "haproxy/haproxy.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy},
+	"HAProxy, all traffic": {file: "haproxy/all-traffic.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy, all: true},
+	"HAProxy, PROXY protocol": {
+		file: "haproxy/proxy-protocol.cfg", peer: "127.0.0.2", all: true, command: haproxy,
+		server: "{trustedProxies: [127.0.0.1], proxyProtocol: true, tls: {certFile: DIR/tls.crt, keyFile: DIR/tls.key}}",
+	},
+}
+
+// trusting is a section server that believes a proxy on this machine.
+const trusting = "{trustedProxies: [127.0.0.1]}"
+
+// nginx is that of Debian's package nginx-light.
+func nginx(t *testing.T, dir, config string) *exec.Cmd {
+	t.Helper()
+	main := wiretest.WriteFile(t, dir, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; worker_processes 1;
 events {}
 http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 include %[2]s; }`, dir, config))
-			return exec.Command("nginx", "-p", dir, "-c", main)
-		},
-	},
-	"Caddy": { // Debian package caddy
-		file: "caddy/Caddyfile", server: "{trustedProxies: [127.0.0.1]}", peer: "127.0.0.2, 127.0.0.1",
-		command: func(t *testing.T, dir, config string) *exec.Cmd {
-			t.Helper()
-			main := wiretest.WriteFile(t, dir, "Main", fmt.Appendf(nil, "{\n\tadmin off\n\tauto_https disable_redirects\n}\nimport %s\n", config))
-			caddy := exec.Command("caddy", "run", "--adapter", "caddyfile", "--config", main)
-			caddy.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-			return caddy
-		},
-	},
-	"HAProxy": { // Debian package haproxy
-		file: "haproxy/haproxy.cfg", server: "{trustedProxies: [127.0.0.1]}", peer: "127.0.0.2, 127.0.0.1",
-		command: func(_ *testing.T, _, config string) *exec.Cmd { return exec.Command("haproxy", "-db", "-f", config) },
-	},
-	"HAProxy with the PROXY protocol": {
-		file: "haproxy/proxy-protocol.cfg", peer: "127.0.0.2", all: true,
-		server:  "{trustedProxies: [127.0.0.1], proxyProtocol: true, tls: {certFile: DIR/tls.crt, keyFile: DIR/tls.key}}",
-		command: func(_ *testing.T, _, config string) *exec.Cmd { return exec.Command("haproxy", "-db", "-f", config) },
-	},
+	return exec.Command("nginx", "-p", dir, "-c", main)
+}
+
+// caddy is that of Debian's package caddy.
+func caddy(t *testing.T, dir, config string) *exec.Cmd {
+	t.Helper()
+	main := wiretest.WriteFile(t, dir, "Main", fmt.Appendf(nil, "{\n\tadmin off\n\tauto_https disable_redirects\n}\nimport %s\n", config))
+	command := exec.Command("caddy", "run", "--adapter", "caddyfile", "--config", main)
+	command.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	return command
+}
+
+// haproxy is that of Debian's package haproxy.
+func haproxy(_ *testing.T, _, config string) *exec.Cmd {
+	return exec.Command("haproxy", "-db", "-f", config)
 }
 
 // start runs the proxy until the test ends, and returns its address. dir contains the

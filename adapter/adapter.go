@@ -25,6 +25,7 @@ import (
 	"zitadel-v1-adapter/internal/crossorigin"
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1api"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -94,8 +95,13 @@ type Config struct {
 	Messages Messages
 	// Observe is called with each v1 call when it has ended, concurrently. Default: none.
 	Observe func(Event)
-	// Identify says that ZITADEL is asked once for each token whose it is, so that [Event.Caller]
-	// is a user id. The caller's calls wait for that.
+	// Catalogue names the calls of deprecated APIs that pass through, to be counted. Default: none is.
+	Catalogue *v1api.Catalogue
+	// Count is called once with each call of a deprecated API, concurrently: with a translated one,
+	// and with one that passed through. Default: none.
+	Count func(Event)
+	// Identify says that Count waits until ZITADEL was asked whose token a call has, in the
+	// background and once for each token, so that [Event.Caller] is a user id.
 	Identify bool
 	// CallerKey is the key of the hashes in [Event.Caller].
 	CallerKey [32]byte
@@ -134,6 +140,7 @@ type Adapter struct {
 	inFlight   ingress.Slots
 	largeBody  ingress.Slots
 	shadow     *shadowMode
+	naming     *naming
 	// nobody is a random text that ZITADEL knows neither as a token nor as an organization's id.
 	nobody string
 }
@@ -169,6 +176,7 @@ func New(config Config) (*Adapter, error) {
 		shadow:     newShadowMode(config, identities),
 		nobody:     rand.Text(),
 	}
+	a.naming = newNaming(a)
 	for _, m := range Methods() {
 		a.procedures[m.Procedure], a.patterns[m.Pattern] = &m, &m
 		a.router.POST(m.Pattern, func(echo.Context) error { return nil }) // it says which method, and no more
@@ -216,7 +224,7 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Whatever has a method's path stays here: what is no call to this router may
 	// be one to ZITADEL's, for example by a second Content-Type.
 	case called.method == nil && a.config.Passthrough != nil:
-		a.config.Passthrough.ServeHTTP(w, r)
+		a.passThrough(w, r, clean)
 	case clean != r.URL.Path:
 		redirect(w, r, clean)
 	default:
@@ -277,11 +285,11 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, c *call) {
 	}
 	c.beginTrace(r.Context())
 	defer func() {
-		c.event.Code = nativeCode(x)
+		c.event.Code = nativeCode(x, c.event.Protocol)
 		a.end(r.Context(), c, x.Status())
 	}()
-	if a.config.Identify {
-		a.identify(r.Context(), c)
+	if isWeb(c.event.Protocol) {
+		x.Keep(keptOfAnswer)
 	}
 	if c.refusal = a.deprecationRefusal(r.Context(), c); c.refusal != nil {
 		rpcstatus.Write(x, r, c.refusal)
@@ -302,30 +310,30 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, c *call) {
 // deprecationRefusal refuses a call because of a brownout, or because the method's time is over.
 func (a *Adapter) deprecationRefusal(ctx context.Context, c *call) *rpcstatus.Status {
 	return a.deprecated.refusal(time.Now(), c.method.Name(), func() string {
-		a.identify(ctx, c)
+		c.event.Caller = a.identify(ctx, c.caller, c.token).UserID
 		return c.event.Caller
 	})
 }
 
-// identify sets the event's Caller. It asks ZITADEL, once for each token, whose token it is, and
-// once a minute for a token that ZITADEL refuses. Caller stays "" if ZITADEL does not say.
-func (a *Adapter) identify(ctx context.Context, c *call) {
-	identity, known := a.identities.identity(c.token)
-	if c.event.Caller = identity.UserID; known || a.identities.isRefused(c.token) {
-		return
+// identify returns whose token it is. ZITADEL is asked once for each token, and once a minute for
+// one that it refuses. The UserID is "" if ZITADEL does not say.
+func (a *Adapter) identify(ctx context.Context, caller v2client.Caller, token tokenHash) v2client.Identity {
+	identity, known := a.identities.identity(token)
+	if known || a.identities.isRefused(token) {
+		return identity
 	}
-	caller := c.caller
 	caller.Deadline = time.Now().Add(a.config.Timeout)
 	identity, err := a.config.ZITADEL.Identify(ctx, caller)
 	switch {
 	case err == nil && identity.UserID != "":
-		a.identities.keepIdentity(c.token, identity)
-		c.event.Caller = identity.UserID
+		a.identities.keepIdentity(token, identity)
+		return identity
 	case err != nil:
 		if refusal := statusOf(err); refusal.Code == connect.CodeUnauthenticated && refusal.Cause == nil { // ZITADEL's own
-			a.identities.keepRefusal(c.token)
+			a.identities.keepRefusal(token)
 		}
 	}
+	return v2client.Identity{}
 }
 
 // match is the method whose path a request has.

@@ -54,7 +54,7 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 			Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
 			UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
 			// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
-			Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r),
+			Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r), ZITADEL: ownPage(r),
 		},
 		method: m, namedOrganization: header.Get("X-Zitadel-Orgid"), languages: header.Get("Accept-Language"),
 		hostRefusal: hostRefusal(protocol, r.Host, header.Get("Host")),
@@ -62,7 +62,7 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 		refusal: rpcstatus.New(connect.CodeInternal, "internal error"),
 	}
 	if m != nil {
-		c.event.Method = m.Name()
+		c.event.API, c.event.Method = managementAPI, m.Name()
 	}
 	c.caller = a.newCaller(r.Host, header)
 	c.caller.RequestID, c.caller.Attempts = c.event.RequestID, &c.event.Upstream
@@ -140,9 +140,6 @@ func (a *Adapter) run(ctx context.Context, c *call) (response, *rpcstatus.Status
 		return nil, c.hostRefusal
 	}
 	setUserID(c.request, bounded(c.request.GetUserId()))
-	if a.config.OrgScope == OrgScopeOff && a.config.Identify {
-		a.identify(ctx, c)
-	}
 	details, err := c.translate(ctx, a.config.OrgScope)
 	if err != nil {
 		return nil, a.localized(ctx, c, statusOf(err))

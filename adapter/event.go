@@ -33,8 +33,12 @@ import (
 // token, or an error message (protojson's repeat what they do not understand). User id,
 // organization, user agent and request id are the client's own words, of any length.
 type Event struct {
-	// Method is the v1 method's name, such as "SetHumanInitialPassword".
-	Method string
+	// API is the deprecated API, such as "management", and Method the method's name, such as
+	// "SetHumanInitialPassword".
+	API, Method string
+	// ZITADEL says by which fact the call was recognized as one of ZITADEL's own pages; "" is
+	// everybody else.
+	ZITADEL string
 	// Protocol is rest, grpc, grpc-web or grpc-web-text.
 	Protocol string
 	// Route is RouteTranslated or RouteNative.
@@ -69,7 +73,7 @@ type Event struct {
 // The routes that a v1 call may take.
 const (
 	RouteTranslated = "v2" // by ZITADEL v2
-	RouteNative     = "v1" // passed through to native v1, because of the rollout
+	RouteNative     = "v1" // passed through to native v1
 )
 
 // The values of Event.RefusedBy.
@@ -98,7 +102,7 @@ const protocolREST = "rest"
 func (a *Adapter) end(ctx context.Context, c *call, httpStatus int) {
 	c.event.Duration = time.Since(c.event.Started)
 	if c.event.Caller == "" {
-		c.event.Caller = a.hashedCaller(c)
+		c.event.Caller = a.hashedCaller(c.caller, c.token)
 	}
 	level := slog.LevelInfo
 	cause, failed := c.conclude(context.Cause(ctx))
@@ -110,6 +114,7 @@ func (a *Adapter) end(ctx context.Context, c *call, httpStatus int) {
 	}
 	a.config.Log.LogAttrs(ctx, level, c.event.Method, c.attributes(cause)...)
 	c.event.endTrace(ctx, httpStatus)
+	a.count(c)
 }
 
 // conclude notes what became of a call: why it was refused, if the client is not told all of
@@ -177,11 +182,11 @@ func refusedBy(cause error) string {
 }
 
 // hashedCaller is Event.Caller of a caller of whom only the token is known.
-func (a *Adapter) hashedCaller(c *call) string {
-	if c.caller.Authorization() == "" {
+func (a *Adapter) hashedCaller(caller v2client.Caller, token tokenHash) string {
+	if caller.Authorization() == "" {
 		return ""
 	}
-	hash := sha256.Sum256(slices.Concat(a.config.CallerKey[:], c.token[:]))
+	hash := sha256.Sum256(slices.Concat(a.config.CallerKey[:], token[:]))
 	const most = 8 // bytes: enough to tell callers apart
 	return "token:" + hex.EncodeToString(hash[:most])
 }
@@ -246,9 +251,14 @@ func (e *Event) endTrace(ctx context.Context, httpStatus int) {
 	}
 }
 
-// nativeCode is Event.Code of an answer of native v1's.
-func nativeCode(x *ingress.Exchange) string {
+// nativeCode is Event.Code of an answer of native v1's. Over gRPC-Web the status may be in the body:
+// a refusal is short, and kept as a whole.
+func nativeCode(x *ingress.Exchange, protocol string) string {
 	status := cmp.Or(x.Header().Get(http.TrailerPrefix+"Grpc-Status"), x.Header().Get("Grpc-Status"))
+	if status == "" && isWeb(protocol) && x.Status() == http.StatusOK {
+		answer, _ := nativeAnswer(x, protocol)
+		status = strconv.Itoa(int(answer.code))
+	}
 	if status == "" {
 		return strconv.Itoa(x.Status())
 	}

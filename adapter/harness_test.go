@@ -23,6 +23,7 @@ import (
 	"zitadel-v1-adapter/internal/passthrough"
 	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/upstream"
+	"zitadel-v1-adapter/internal/v1api"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
 	"zitadel-v1-adapter/v2client/v2test"
@@ -195,6 +196,7 @@ type stackConfig struct {
 	writeTimeout time.Duration
 	trusted      forwarded.TrustedProxies
 	identify     bool
+	count        func(adapter.Event)
 	quiet        bool // without log and witness, for benchmarks
 }
 
@@ -241,7 +243,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
 			Shadow: config.shadow != nil, ObserveShadow: config.shadow, Deprecation: config.deprecation,
-			Identify: config.identify, Observe: s.observe, Messages: config.messages,
+			Identify: config.identify, Count: config.count, Catalogue: catalogue(tb), Observe: s.observe, Messages: config.messages,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},
@@ -301,4 +303,13 @@ func eventually(t *testing.T, condition string, holds func() bool) {
 			t.Fatalf("condition does not hold after %v, want %s", patience, condition)
 		}
 	}
+}
+
+func catalogue(tb testing.TB) *v1api.Catalogue {
+	tb.Helper()
+	all, err := v1api.Load()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return all
 }

@@ -89,9 +89,8 @@ func TestRefusedTokenIsAskedAboutOnceAMinute(t *testing.T) {
 				zitadel.asked = 0
 				for range calls {
 					caller := callerOf(host, token)
-					c := &call{caller: caller, token: hashToken(caller)}
-					if a.identify(t.Context(), c); c.event.Caller != "" {
-						t.Errorf("got caller %q, want none", c.event.Caller)
+					if got := a.identify(t.Context(), caller, hashToken(caller)); got.UserID != "" {
+						t.Errorf("got caller %q, want none", got.UserID)
 					}
 				}
 				return zitadel.asked

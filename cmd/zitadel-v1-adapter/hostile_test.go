@@ -57,6 +57,7 @@ func answerHostilely(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, hostileText)
 	case path == "/usage":
 		write(http.StatusOK, map[string]any{
+			"ledger": "1",
 			"rows":   []any{map[string]any{"day": hostileText, "caller": hostileText, "client": hostileText, "outcome": hostileText, "calls": 1, "last": time.Now()}},
 			"shadow": []any{map[string]any{"method": hostileText, "result": hostileText, "native": hostileText, "verdict": hostileText}},
 		})

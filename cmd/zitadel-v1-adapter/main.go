@@ -21,10 +21,18 @@ import (
 
 // Exit codes.
 const (
-	exitOK     = 0
-	exitFailed = 1 // it failed
-	exitUsage  = 2 // a usage error
+	exitOK      = 0
+	exitFailed  = 1 // it failed
+	exitUsage   = 2 // a usage error
+	exitUnknown = 3 // report cannot tell
 )
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	error
+
+	code int
+}
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
@@ -49,6 +57,9 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitOK
 	case calledWell:
 		fmt.Fprintf(stderr, "zitadel-v1-adapter: %v\n", err)
+		if unknown, ok := errors.AsType[exitError](err); ok {
+			return unknown.code
+		}
 		return exitFailed
 	default:
 		fmt.Fprintf(stderr, "zitadel-v1-adapter: %v\nRun '%s --help' for usage.\n", err, command.CommandPath())

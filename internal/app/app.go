@@ -25,6 +25,7 @@ import (
 	"zitadel-v1-adapter/internal/refusals"
 	"zitadel-v1-adapter/internal/telemetry"
 	"zitadel-v1-adapter/internal/usage"
+	"zitadel-v1-adapter/internal/v1api"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -51,10 +52,11 @@ type App struct {
 	id        string   // random, of this program
 	callerKey [32]byte // random: see adapter.Config
 	metrics   *metrics.Metrics
+	catalogue *v1api.Catalogue
 	usage     *usage.Ledger
 	store     *usage.Store       // nil: none
 	writing   sync.WaitGroup     // the ledger to the store
-	stopUsage context.CancelFunc // nil: the ledger is not written
+	stopUsage context.CancelFunc // nil: the ledger is not written yet
 	page      *page.Page
 	refusals  *refusals.Recorder
 	traces    *telemetry.Telemetry // nil: none
@@ -106,12 +108,17 @@ func newApp(c Config) (*App, error) {
 			storeErr = fmt.Errorf("usage.store: %w", storeErr) // without the address, which may hold a password
 		}
 	}
-	a.usage = usage.NewLedger(usage.Config{
-		Store: a.store, Retention: c.Settings.Usage.Retention, OnOverflow: a.metrics.UsageUnnamed.Inc, OnFailure: a.metrics.UsageFailures.Inc, Log: a.log,
+	var catalogueErr, ledgerErr error
+	a.catalogue, catalogueErr = v1api.Load()
+	a.usage, ledgerErr = usage.NewLedger(usage.Config{
+		Store: a.store, Retention: c.Settings.Usage.Retention, Successor: a.catalogue.Successor, OnOverflow: a.metrics.UsageUnnamed.Inc,
+		OnFailure: a.metrics.UsageFailures.Inc, Log: a.log,
 	})
-	a.page, err = page.New(page.Config{Ledger: a.usage, Breaker: breaker, Settings: c.Settings, Version: c.Version, Log: a.log})
+	a.page, err = page.New(page.Config{
+		Ledger: a.usage, Successor: a.catalogue.Successor, Breaker: breaker, Settings: c.Settings, Version: c.Version, Log: a.log,
+	})
 	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, func() config.Admin { return a.settings().Admin })
-	return a, errors.Join(serverErr, adminErr, storeErr, err)
+	return a, errors.Join(serverErr, adminErr, storeErr, catalogueErr, ledgerErr, err)
 }
 
 // settings are those in use.
@@ -176,11 +183,9 @@ func (a *App) start(ctx context.Context, mistakes error) error {
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
-	if a.store != nil {
-		running, stop := context.WithCancel(context.WithoutCancel(ctx))
-		a.stopUsage = stop
-		a.writing.Go(func() { a.usage.Run(running) })
-	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stopUsage = stop
+	a.writing.Go(func() { a.usage.Run(running) })
 	return nil
 }
 
@@ -249,6 +254,8 @@ func (a *App) serve(ctx context.Context, changes *Changes) error {
 const (
 	// closeTimeout is how long all that comes after the last call may take together.
 	closeTimeout = 3 * time.Second
+	// namingTimeout is how long a configuration that was replaced asks on who called.
+	namingTimeout = 2 * time.Second
 	// giveUp is how much of it is left to what has to give up, to say so.
 	giveUp = 500 * time.Millisecond
 )
@@ -269,8 +276,8 @@ func (a *App) close(ctx context.Context) {
 	if core := a.core.Load(); core != nil {
 		all.Go(core.close)
 	}
-	if a.store != nil {
-		all.Go(func() { a.closeStore(ctx) })
+	if a.usage != nil {
+		all.Go(func() { a.closeUsage(ctx) })
 	}
 	all.Go(a.traces.Close)
 	closed := make(chan struct{})
@@ -284,8 +291,15 @@ func (a *App) close(ctx context.Context) {
 	}
 }
 
-// closeStore writes what the ledger still holds, and closes its store.
-func (a *App) closeStore(ctx context.Context) {
+// closeUsage names the last callers, writes what the ledger still holds, and closes its store.
+func (a *App) closeUsage(ctx context.Context) {
+	if core := a.core.Load(); core != nil {
+		const share = 4 // most of the time is the store's
+		deadline, _ := ctx.Deadline()
+		naming, cancel := context.WithTimeout(ctx, time.Until(deadline)/share)
+		core.v1.Finish(naming)
+		cancel()
+	}
 	if a.stopUsage != nil {
 		a.stopUsage()
 		a.writing.Wait()
@@ -293,5 +307,5 @@ func (a *App) closeStore(ctx context.Context) {
 			a.log.WarnContext(ctx, "the usage store did not take the last calls in time", "cause", err.Error())
 		}
 	}
-	_ = a.store.Close(ctx)
+	_ = a.usage.Close(ctx)
 }

@@ -56,7 +56,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 		},
 		Shadow: settings.Rollout.Shadow, ObserveShadow: a.observeShadow,
 		Deprecation: settings.Deprecation,
-		Observe:     a.observe, Identify: settings.Usage.Identify,
+		Observe:     a.observe, Catalogue: a.catalogue, Count: a.count, Identify: settings.Usage.Identify,
 		CallerKey: a.callerKey, Log: a.log,
 	}
 	if settings.Messages.Dir != "" {
@@ -78,17 +78,26 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: limits.BodyTimeout,
 	}, c.v1)
 	mistakes = append(mistakes, err)
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.usage.Request()
+		services.ServeHTTP(w, r)
+	})
 	c.handler, err = ingress.New(ingress.Config{
 		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: limits.WriteTimeout, OnPanic: a.metrics.Panics.Inc, Log: a.log,
-	}, services)
+	}, counted)
 	return c, errors.Join(append(mistakes, err)...)
 }
 
 // observe tells everybody who counts calls of one.
 func (a *App) observe(event adapter.Event) {
 	a.metrics.Call(event)
-	a.usage.Observe(event)
 	a.page.Observe(event)
+}
+
+// count counts a call of a deprecated API.
+func (a *App) count(event adapter.Event) {
+	a.metrics.Counted(event)
+	a.usage.Observe(event)
 }
 
 // observeShadow tells everybody who counts comparisons of one.

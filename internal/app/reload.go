@@ -134,7 +134,13 @@ func (a *App) replaceCore(settings config.Config) error {
 	if err != nil {
 		return err
 	}
-	a.core.Swap(fresh).close()
+	old := a.core.Swap(fresh)
+	old.close()
+	a.writing.Go(func() { // callers whose names are still asked for
+		naming, cancel := context.WithTimeout(context.Background(), namingTimeout)
+		defer cancel()
+		old.v1.Finish(naming)
+	})
 	return nil
 }
 

@@ -40,7 +40,7 @@ func TestFileWrittenWhileLoadingIsAChange(t *testing.T) {
 func TestKeepUntilRestart(t *testing.T) {
 	t.Parallel()
 	loaded := config.Default()
-	loaded.Usage.Store, loaded.Usage.Retention, loaded.Usage.Identify = "sqlite:/another", 0, true
+	loaded.Usage.Store, loaded.Usage.Retention, loaded.Usage.Identify = "sqlite:/another", 0, false
 	loaded.Admin.Listen, loaded.Limits.HeaderBytes = "127.0.0.1:1", 1<<20
 	running, err := newApp(Config{Settings: config.Default(), Stderr: io.Discard})
 	if err != nil {

@@ -121,7 +121,7 @@ type Deprecation = adapter.Deprecation
 type Usage struct {
 	Store     string        `yaml:"store"`                     // see [usage.OpenStore]; "" is memory (restart)
 	Retention time.Duration `default:"9600h" yaml:"retention"` // of days; 0 is for ever (restart)
-	Identify  bool          `yaml:"identify"`                  // whether ZITADEL is asked who a token is
+	Identify  bool          `default:"true"  yaml:"identify"`  // whether ZITADEL is asked who called
 }
 
 // Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config]. Timeouts

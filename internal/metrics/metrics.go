@@ -28,6 +28,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	calls, upstreamRetries, refusals, passedThrough *prometheus.CounterVec
+	deprecatedCalls                                 *prometheus.CounterVec
 	shadows, shadowDifferences, breakerChanges      *prometheus.CounterVec
 	configReloads, certificateReloads               *prometheus.CounterVec
 	callSeconds, upstreamSeconds                    *prometheus.HistogramVec
@@ -72,6 +73,9 @@ func New(from Sources) *Metrics {
 		"reason")
 	m.passedThrough = made.counters("v1adapter_passed_through_total",
 		"Requests passed through to ZITADEL by HTTP status; 0 if the client disconnected before the response.", "status")
+	m.deprecatedCalls = made.counters("v1adapter_deprecated_calls_total",
+		"Calls of ZITADEL's deprecated APIs, translated or passed through, by API, method and outcome: ok, refused, failed, brownout, sunset.",
+		"api", "method", "outcome")
 	m.Panics = made.counters("v1adapter_panics_total",
 		"Panics while handling requests. Each one is a bug: see the log.").WithLabelValues()
 	m.shadows = made.counters("v1adapter_shadow_total",
@@ -189,6 +193,11 @@ func (m *Metrics) Call(call adapter.Event) {
 			m.upstreamRetries.WithLabelValues(attempt.Method).Inc()
 		}
 	}
+}
+
+// Counted counts a call of a deprecated API. The catalogue bounds the methods.
+func (m *Metrics) Counted(call adapter.Event) {
+	m.deprecatedCalls.WithLabelValues(call.API, call.Method, call.Outcome()).Inc()
 }
 
 // PassedThrough counts a request passed through to ZITADEL. httpStatus is 0 if the client

@@ -1,9 +1,11 @@
 package page
 
 import (
-	"cmp"
+	"context"
+	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,10 +18,10 @@ type callers struct {
 
 	Columns []header
 	Rows    []caller
-	Found   int64 // by the question
-	All     int64
-	Hashed  bool // some are known by their tokens only
-	Others  bool // some are not known
+	Less    string // a link to the rows before these, or ""
+	More    string // a link to the rows after these, or ""
+	Hashed  bool   // some are known by their tokens only
+	Unnamed bool   // some are added up
 }
 
 // header is a column's head, with a link that sorts by it.
@@ -29,26 +31,23 @@ type header struct {
 	Number         bool
 
 	downFirst bool // the first click sorts the largest first
-	compare   func(a, b *caller) int
 }
 
 // caller is a row of the table.
 type caller struct {
-	Name                                    string
-	Unknown                                 bool // Name is no id
-	Organizations, Clients, Methods, Routes texts
-	Calls                                   int64
-	First, Last                             time.Time
+	usage.Row
 
-	protocols texts // are searched, and not shown
+	Named                           bool // Caller is an id or a hash
+	Organizations, Clients, Methods texts
+	Routes                          texts
 }
 
 // texts are those of a caller's calls.
 type texts []string
 
 const (
-	// shownCallers is how many rows are shown, and shownTexts how many texts in a cell.
-	shownCallers = 200
+	// shownCallers is how many rows are shown at once, and shownTexts how many texts in a cell.
+	shownCallers = 25
 	shownTexts   = 3
 )
 
@@ -58,25 +57,32 @@ func (t texts) Shown() texts { return t[:min(len(t), shownTexts)] }
 // Hidden is how many are not shown.
 func (t texts) Hidden() int64 { return int64(len(t) - len(t.Shown())) }
 
-// distinct are the texts in order, each once, without "".
-func (t texts) distinct() texts {
-	slices.Sort(t)
-	return slices.DeleteFunc(slices.Compact(t), func(text string) bool { return text == "" })
+// with are the texts and another one, if that is not there yet.
+func (t texts) with(text string) texts {
+	if at, there := slices.BinarySearch(t, text); text != "" && !there {
+		return slices.Insert(t, at, text)
+	}
+	return t
 }
 
 // question is what a reader asks to see.
 type question struct {
 	Query string
 	Sort  string // a column's ID; with a minus, the largest first
+	From  int    // how many rows come before the first one shown
 }
 
 func questionOf(parameters url.Values) question {
-	const most = 200 // bytes
+	const most, mostFrom = 200, 1_000_000 // bytes and rows
 	query := strings.TrimSpace(parameters.Get("q"))
 	if len(query) > most {
 		query = strings.ToValidUTF8(query[:most], "")
 	}
-	q := question{query, parameters.Get("sort")}
+	from, err := strconv.Atoi(parameters.Get("from"))
+	if err != nil || from < 0 || from > mostFrom {
+		from = 0
+	}
+	q := question{query, parameters.Get("sort"), from}
 	if !slices.ContainsFunc(headers(), func(h header) bool { return h.ID == strings.TrimPrefix(q.Sort, "-") }) {
 		q.Sort = "-calls"
 	}
@@ -89,101 +95,95 @@ func (q question) link() string {
 	if q.Query != "" {
 		parameters.Set("q", q.Query)
 	}
+	if q.From > 0 {
+		parameters.Set("from", strconv.Itoa(q.From))
+	}
 	return "/?" + parameters.Encode() + "#callers"
 }
 
 // ShowAll is the address of the answer without the search.
 func (q question) ShowAll() string { return question{Sort: q.Sort}.link() }
 
-// headers are the columns' heads, without what depends on the question.
+// headers are the columns' heads, without what depends on the question. Their IDs are orders of a
+// [usage.Query].
 func headers() []header {
 	return []header{
-		{ID: "caller", Name: "Caller", compare: func(a, b *caller) int { return strings.Compare(a.Name, b.Name) }},
-		{ID: "organization", Name: "Organization", compare: func(a, b *caller) int { return slices.Compare(a.Organizations, b.Organizations) }},
-		{ID: "client", Name: "Clients", compare: func(a, b *caller) int { return slices.Compare(a.Clients, b.Clients) }},
-		{ID: "method", Name: "Methods", compare: func(a, b *caller) int { return slices.Compare(a.Methods, b.Methods) }},
-		{ID: "way", Name: "Ways", compare: func(a, b *caller) int { return slices.Compare(a.Routes, b.Routes) }},
-		{ID: "calls", Name: "Calls", Number: true, downFirst: true, compare: func(a, b *caller) int { return cmp.Compare(a.Calls, b.Calls) }},
-		{ID: "first", Name: "First seen", downFirst: true, compare: func(a, b *caller) int { return a.First.Compare(b.First) }},
-		{ID: "last", Name: "Last seen", downFirst: true, compare: func(a, b *caller) int { return a.Last.Compare(b.Last) }},
+		{ID: "caller", Name: "Caller"},
+		{ID: "organization", Name: "Organization"},
+		{ID: "client", Name: "Clients"},
+		{ID: "method", Name: "Methods"},
+		{ID: "way", Name: "Ways"},
+		{ID: "calls", Name: "Calls", Number: true, downFirst: true},
+		{ID: "first", Name: "First seen", downFirst: true},
+		{ID: "last", Name: "Last seen", downFirst: true},
 	}
 }
 
-// newCallers sorts and searches the callers. The links of the heads keep the search, and that
-// of the column that is sorted by turns the order round.
-func newCallers(ledger []usage.Row, seen map[string]usage.Span, q question) callers {
-	section := callers{question: q, Columns: headers()}
-	rows := callersOf(ledger, seen)
-	section.All = int64(len(rows))
-	for _, row := range rows {
-		section.Hashed = section.Hashed || strings.HasPrefix(row.Name, "token:")
-		section.Others = section.Others || row.Name == usage.Others
-	}
-	rows = slices.DeleteFunc(rows, func(row caller) bool { return !row.matches(q.Query) })
-	for i := range section.Columns {
-		column := &section.Columns[i]
-		order := func(a, b caller) int { return cmp.Or(column.compare(&a, &b), strings.Compare(a.Name, b.Name)) }
+// columns are the heads of the answer to a question. Their links keep the search, and that of the
+// column that is sorted by turns the order round.
+func (q question) columns() []header {
+	columns := headers()
+	for i := range columns {
+		column := &columns[i]
 		down, next := "-"+column.ID, column.ID
 		switch q.Sort {
 		case column.ID:
 			column.Sort, next = "ascending", down
-			slices.SortFunc(rows, order)
 		case down:
 			column.Sort = "descending"
-			slices.SortFunc(rows, func(a, b caller) int { return order(b, a) })
 		default:
 			if column.downFirst {
 				next = down
 			}
 		}
-		column.Link = question{q.Query, next}.link()
+		column.Link = question{Query: q.Query, Sort: next}.link()
 	}
-	section.Found, section.Rows = int64(len(rows)), rows[:min(len(rows), shownCallers)]
-	return section
+	return columns
 }
 
-// callersOf has a row for each caller in the ledger's rows. seen is when callers were seen,
-// also before these.
-func callersOf(ledger []usage.Row, seen map[string]usage.Span) []caller {
-	byName := map[string]*caller{}
-	for _, row := range ledger {
-		c := byName[row.Caller]
-		if c == nil {
-			span := seen[row.Caller]
-			c = &caller{Name: row.Caller, Unknown: row.Caller == "" || row.Caller == usage.Others, First: span.First, Last: span.Last}
-			byName[row.Caller] = c
-		}
-		c.Calls += row.Calls
-		c.Organizations = append(c.Organizations, row.Organization)
-		c.Clients = append(c.Clients, row.Client)
-		c.Methods = append(c.Methods, row.Method)
-		c.Routes = append(c.Routes, routeName(row.Way))
-		c.protocols = append(c.protocols, row.Protocol)
-		if c.First.IsZero() || row.First.Before(c.First) {
+// callers answers a question. The database searches, sorts and adds up.
+func (p *Page) callers(ctx context.Context, now time.Time, q question) (callers, error) {
+	section := callers{question: q, Columns: q.columns()}
+	since := startOf(now, days)
+	rows, err := p.config.Ledger.Rows(ctx, usage.Query{
+		Since: since, By: []string{"caller"}, Except: map[string][]string{"caller": {usage.CallerStranger, usage.CallerZITADEL}},
+		Search: q.Query, Order: q.Sort, Limit: shownCallers + 1, Offset: q.From,
+	})
+	if q.From > 0 {
+		section.Less = question{q.Query, q.Sort, max(q.From-shownCallers, 0)}.link()
+	}
+	if len(rows) > shownCallers {
+		rows, section.More = rows[:shownCallers], question{q.Query, q.Sort, q.From + shownCallers}.link()
+	}
+	for _, row := range rows {
+		section.Hashed = section.Hashed || strings.HasPrefix(row.Caller, "token:")
+		section.Unnamed = section.Unnamed || !row.IsNamed()
+		section.Rows = append(section.Rows, caller{Row: row, Named: row.IsNamed()})
+	}
+	if len(rows) == 0 {
+		return section, err
+	}
+	names, byName := make([]string, len(rows)), map[string]*caller{}
+	for i := range section.Rows {
+		names[i], byName[section.Rows[i].Caller] = section.Rows[i].Caller, &section.Rows[i]
+	}
+	// Of a caller and method there are few kinds of calls: the ledger bounds them.
+	details, detailsErr := p.config.Ledger.Rows(ctx, usage.Query{
+		Since: since, By: []string{"caller", "method", "organization", "client", "way"}, Where: map[string][]string{"caller": names},
+	})
+	ever, everErr := p.config.Ledger.Rows(ctx, usage.Query{By: []string{"caller"}, Where: map[string][]string{"caller": names}})
+	for _, row := range ever {
+		if c := byName[row.Caller]; c != nil {
 			c.First = row.First
 		}
-		c.Last = later(c.Last, row.Last)
 	}
-	rows := make([]caller, 0, len(byName))
-	for _, c := range byName {
-		if c.Name == "" {
-			c.Name = "(no token)"
+	for _, row := range details {
+		c := byName[row.Caller]
+		if c == nil {
+			continue
 		}
-		for _, of := range []*texts{&c.Organizations, &c.Clients, &c.Methods, &c.Routes, &c.protocols} {
-			*of = of.distinct()
-		}
-		rows = append(rows, *c)
+		c.Organizations, c.Clients = c.Organizations.with(row.Organization), c.Clients.with(row.Client)
+		c.Methods, c.Routes = c.Methods.with(row.Method), c.Routes.with(routeName(row.Way))
 	}
-	return rows
-}
-
-// matches reports whether a text is found somewhere in the row.
-func (c *caller) matches(query string) bool {
-	query = strings.ToLower(query)
-	for _, text := range slices.Concat(texts{c.Name}, c.Organizations, c.Clients, c.Methods, c.Routes, c.protocols) {
-		if strings.Contains(strings.ToLower(text), query) {
-			return true
-		}
-	}
-	return false
+	return section, errors.Join(err, detailsErr, everErr)
 }

@@ -68,7 +68,7 @@ func newDaily(now time.Time, rows []usage.Row) daily {
 	}
 	section.Legend = slices.DeleteFunc(allOutcomes(), func(outcome string) bool { return !seen[outcome] })
 	byRoute, most := map[string][]dayRow{}, int64(0)
-	routes := []string{adapter.RouteTranslated, adapter.RouteNative}
+	routes := []string{adapter.RouteTranslated, adapter.RouteNative, usage.WayNone}
 	for i := range days + 1 {
 		for _, route := range routes {
 			row := dayRow{Day: dayBefore(days - i), Route: route}

@@ -51,8 +51,13 @@ func TestEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var breaker atomic.Int64
-		s := &site{ledger: &ledger{Ledger: usage.NewLedger(usage.Config{})}, settings: config.Default()}
-		made, err := page.New(page.Config{Ledger: s.ledger, Breaker: func() v2client.BreakerState { return v2client.BreakerState(breaker.Load()) }, Settings: s.settings})
+		counted, err := usage.NewLedger(usage.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = counted.Close(t.Context()) }()
+		s := &site{ledger: &ledger{Ledger: counted}, settings: config.Default()}
+		made, err := page.New(page.Config{Ledger: s.ledger, Successor: successor, Breaker: func() v2client.BreakerState { return v2client.BreakerState(breaker.Load()) }, Settings: s.settings})
 		if err != nil {
 			t.Fatal(err)
 		}

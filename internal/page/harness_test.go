@@ -32,11 +32,11 @@ type ledger struct {
 	away bool
 }
 
-func (l *ledger) Rows(ctx context.Context, since time.Time) ([]usage.Row, error) {
+func (l *ledger) Rows(ctx context.Context, q usage.Query) ([]usage.Row, error) {
 	if l.away {
 		return nil, errors.New("away")
 	}
-	return l.Ledger.Rows(ctx, since)
+	return l.Ledger.Rows(ctx, q)
 }
 
 // site is a page under test.
@@ -53,12 +53,13 @@ type site struct {
 // otherwise.
 func newSite(t *testing.T, change func(*site)) *site {
 	t.Helper()
-	s := &site{ledger: &ledger{Ledger: usage.NewLedger(usage.Config{})}, settings: config.Default(), clock: now().Add(-15 * time.Minute)}
+	s := &site{ledger: new(ledger), settings: config.Default(), clock: now().Add(-15 * time.Minute)}
 	if change != nil {
 		change(s)
 	}
+	s.count(t)
 	made, err := page.New(page.Config{
-		Ledger: s.ledger, Breaker: func() v2client.BreakerState { return s.breaker }, Settings: s.settings,
+		Ledger: s.ledger, Successor: successor, Breaker: func() v2client.BreakerState { return s.breaker }, Settings: s.settings,
 		Version: "v1.2.3", Now: func() time.Time { return s.clock },
 	})
 	if err != nil {
@@ -70,10 +71,37 @@ func newSite(t *testing.T, change func(*site)) *site {
 	return s
 }
 
+// count makes the ledger, which has counted requests every day since the clock's time.
+func (s *site) count(t *testing.T) {
+	t.Helper()
+	began := s.clock
+	made, err := usage.NewLedger(usage.Config{Now: func() time.Time { return s.clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ledger.Ledger = made
+	t.Cleanup(func() { _ = made.Close(context.Background()) })
+	for ; s.clock.Before(now()); s.clock = s.clock.AddDate(0, 0, 1) {
+		made.Request()
+		if err := made.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.clock = began
+}
+
+// successor is one of each method but SetHumanInitialPassword.
+func successor(api, method string) string {
+	if method == "SetHumanInitialPassword" {
+		return ""
+	}
+	return "v2 of " + api + "/" + method
+}
+
 // call adds a call to the ledger that began daysAgo days ago.
 func (s *site) call(daysAgo int, change func(*adapter.Event)) {
 	event := adapter.Event{
-		Method: "SetHumanPassword", Protocol: "rest", Route: "v2", Code: "ok", Caller: "7", Organization: "1001", UserAgent: "okhttp/4",
+		API: "management", Method: "SetHumanPassword", Protocol: "rest", Route: "v2", Code: "ok", Caller: "7", Organization: "1001", UserAgent: "okhttp/4",
 		Started: now().AddDate(0, 0, -daysAgo), Duration: 3 * time.Millisecond,
 	}
 	if change != nil {

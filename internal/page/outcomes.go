@@ -1,14 +1,15 @@
 package page
 
 import (
-	"time"
+	"slices"
 
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/usage"
 )
 
 // allOutcomes are usage's, the successful one first.
 func allOutcomes() []string {
-	return []string{usage.OutcomeOK, usage.OutcomeRefused, usage.OutcomeBrownout, usage.OutcomeSunset, usage.OutcomeFailed}
+	return []string{adapter.OutcomeOK, adapter.OutcomeRefused, adapter.OutcomeBrownout, adapter.OutcomeSunset, adapter.OutcomeFailed}
 }
 
 // outcomes is the section of the calls that did not succeed in the last days.
@@ -19,10 +20,9 @@ type outcomes struct {
 
 // outcomeRow is an outcome that some calls had.
 type outcomeRow struct {
-	Outcome        string
-	Calls, Callers int64
-	Percent        string // of all calls
-	Last           time.Time
+	usage.Row
+
+	Percent string // of all calls
 }
 
 func newOutcomes(rows []usage.Row) outcomes {
@@ -31,16 +31,10 @@ func newOutcomes(rows []usage.Row) outcomes {
 		section.Calls += row.Calls
 	}
 	for _, outcome := range allOutcomes()[1:] {
-		of, callers := outcomeRow{Outcome: outcome}, map[string]bool{}
-		for _, row := range rows {
-			if row.Outcome == outcome {
-				of.Calls, of.Last, callers[row.Caller] = of.Calls+row.Calls, later(of.Last, row.Last), true
-			}
-		}
-		if of.Calls > 0 {
+		i := slices.IndexFunc(rows, func(row usage.Row) bool { return row.Outcome == outcome })
+		if i >= 0 {
 			const all = 100
-			of.Callers, of.Percent = int64(len(callers)), decimal(float64(of.Calls)/float64(section.Calls)*all)
-			section.Rows = append(section.Rows, of)
+			section.Rows = append(section.Rows, outcomeRow{rows[i], decimal(float64(rows[i].Calls) / float64(section.Calls) * all)})
 		}
 	}
 	return section

@@ -26,8 +26,9 @@ import (
 
 // Ledger counts v1 calls by caller. A [usage.Ledger] is one.
 type Ledger interface {
-	Rows(ctx context.Context, since time.Time) ([]usage.Row, error)
-	Callers(ctx context.Context) (map[string]usage.Span, error)
+	Rows(ctx context.Context, q usage.Query) ([]usage.Row, error)
+	Active(ctx context.Context, since time.Time) (usage.Active, error)
+	Evidence(ctx context.Context, since time.Time, where map[string][]string) (usage.Evidence, error)
 	Shadows() []usage.ShadowRow
 }
 
@@ -35,6 +36,8 @@ type Ledger interface {
 type Config struct {
 	// Ledger has the calls that the page shows.
 	Ledger Ledger
+	// Successor names what takes the place of a method, or is "" if nothing does yet. Required.
+	Successor func(api, method string) string
 	// Breaker returns the breaker's current state.
 	Breaker func() v2client.BreakerState
 	// Settings are the adapter's, until Set.

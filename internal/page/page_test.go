@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/usage"
 )
 
 // Every answer keeps other pages, caches and foreign scripts away, and the page needs none of
@@ -139,7 +140,7 @@ func TestHostileTextsStayTexts(t *testing.T) {
 		if got := plain.document(t, "").all(func(element) bool { return true }); len(got) != len(want) {
 			t.Errorf("%.40q: got %d elements, want %d as with plain texts", hostile, len(want), len(got))
 		}
-		rows, _ := s.ledger.Rows(t.Context(), now())
+		rows, _ := s.ledger.Rows(t.Context(), usage.Query{Since: now()})
 		cells := s.document(t, "").id(t, "callers").rows()[0]
 		for i, want := range []string{rows[0].Caller, rows[0].Organization, rows[0].Client} {
 			if got := cells[i]; got != strings.Join(strings.Fields(want), " ") {

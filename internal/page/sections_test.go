@@ -23,17 +23,19 @@ func TestVerdict(t *testing.T) {
 		text   string
 	}{
 		"nobody, just started": {nil, nil, "Quiet so far: nobody has called v1 since 2027-03-15 11:45 UTC", "neutral", "v1 can go on 2027-04-15"},
-		"nobody for long":      {running(40), nil, "Yes: nobody has called v1 for 40 days", "good", "Nobody has called v1 since 2027-02-03 12:00 UTC"},
-		"long ago":             {nil, func(s *site) { s.call(85, nil) }, "Yes: nobody has called v1 for 85 days", "good", "since 2026-12-20 12:00 UTC"},
-		"just 31 days":         {nil, func(s *site) { s.call(31, nil) }, "Yes: nobody has called v1 for 31 days", "good", "it can go, and then the adapter too"},
-		"30 days":              {nil, func(s *site) { s.call(30, nil) }, "Nearly: nobody has called v1 for 30 days", "neutral", "v1 can go on 2027-03-16"},
-		"a while ago":          {nil, func(s *site) { s.call(12, nil) }, "Nearly: nobody has called v1 for 12 days", "neutral", "v1 can go on 2027-04-03"},
+		"nobody for long":      {running(40), nil, "Yes: nobody has called v1 for 30 days", "good", "All of v1 was counted in that time"},
+		"long ago":             {running(40), func(s *site) { s.call(85, nil) }, "Yes: nobody has called v1 for 30 days", "good", "v1 can go, and then the adapter too"},
+		"just 31 days":         {running(40), func(s *site) { s.call(31, nil) }, "Yes: nobody has called v1 for 30 days", "good", "v1 can go"},
+		"strangers":            {running(40), func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = "" }) }, "Yes: nobody has called v1 for 30 days", "good", "(no valid token) with 1 call"},
+		"29 days":              {running(29), nil, "Quiet so far: nobody has called v1 since 2027-02-14 12:00 UTC", "neutral", "counting began at 2027-02-14T12:00:00Z"},
+		"30 days":              {running(40), func(s *site) { s.call(30, nil) }, "Nearly: nobody has called v1 for 30 days", "neutral", "v1 can go on 2027-03-16"},
+		"a while ago":          {running(40), func(s *site) { s.call(12, nil) }, "Nearly: nobody has called v1 for 12 days", "neutral", "v1 can go on 2027-04-03"},
 		"one":                  {nil, func(s *site) { s.call(1, nil) }, "Not yet: 1 caller still calls v1", "wait", "of them in the last 7 days"},
 		"two": {nil, func(s *site) {
 			s.call(1, nil)
 			s.call(20, func(e *adapter.Event) { e.Caller = "8" })
 		}, "Not yet: 2 callers still call v1", "wait", "of them in the last 7 days"},
-		"too many": {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.Others }) }, "Not yet: at least 1 caller still calls v1", "wait", "of them in the last 7 days"},
+		"too many": {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.CallerOthers }) }, "Not yet: at least 1 caller still calls v1", "wait", "of them in the last 7 days"},
 		"away":     {func(s *site) { s.ledger.away = true }, nil, "Not known: the ledger cannot be read", "bad", "usage.store does not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,8 +91,8 @@ func TestStoreIsAway(t *testing.T) {
 	if got := notice(); !strings.Contains(got, "usage.store does not answer. These are the figures of 2027-03-15 12:00 UTC") {
 		t.Errorf("got notice %q", got)
 	}
-	if got := s.document(t, "").id(t, "callers").rows(); len(got) != 1 {
-		t.Errorf("got %v, want the caller that was known", got)
+	if got := s.document(t, "").id(t, "verdict").text(); !strings.Contains(got, "Not yet: 1 caller") {
+		t.Errorf("got %v, want what was known", got)
 	}
 	s.ledger.away, s.clock = false, s.clock.Add(time.Minute)
 	if got := notice(); got != "" {
@@ -110,9 +112,11 @@ func TestCurve(t *testing.T) {
 	s.call(0, func(e *adapter.Event) { e.Code = "permission_denied" })
 	s.call(30, func(e *adapter.Event) { e.Route, e.Code = "v1", "503" })
 	s.call(31, nil) // too long ago
+	s.call(0, func(e *adapter.Event) { e.Code, e.RefusedBy = "unavailable", adapter.RefusedByBrownout })
 	s.clock = s.clock.Add(time.Minute)
 	section := s.document(t, "").id(t, "curve")
 	want := [][]string{
+		{"2027-03-15", "neither", "0", "0", "1", "0", "0", "1"},
 		{"2027-03-15", "v2", "3", "1", "0", "0", "0", "4"},
 		{"2027-02-13", "native v1", "0", "0", "0", "0", "1", "1"},
 	}
@@ -120,8 +124,8 @@ func TestCurve(t *testing.T) {
 		t.Errorf("got table %v, want %v", got, want)
 	}
 	charts := section.tags("svg")
-	if len(charts) != 2 {
-		t.Fatalf("got %d charts, want 2", len(charts))
+	if len(charts) != 3 {
+		t.Fatalf("got %d charts, want 3", len(charts))
 	}
 	if got := charts[0].attribute("aria-label"); got != "Answered by ZITADEL v2. 4 calls from 2027-02-13 to 2027-03-15, most of them on 2027-03-15: 4. The table below has all days." {
 		t.Errorf("got %q", got)
@@ -159,7 +163,7 @@ func TestCallers(t *testing.T) {
 	for i, each := range []struct {
 		caller, organization, client string
 		daysAgo, calls               int
-	}{{"7", "1001", "okhttp/4", 20, 1}, {"8", "1002", "curl/8", 10, 3}, {"9", "1001", "grpc-go/1.60", 1, 2}, {"token:abc", "", "curl/8", 5, 5}, {"", "", "scanner", 3, 1}} {
+	}{{"7", "1001", "okhttp/4", 20, 1}, {"8", "1002", "curl/8", 10, 3}, {"9", "1001", "grpc-go/1.60", 1, 2}, {"token:abc", "", "curl/8", 5, 5}, {"", "", "scanner", 3, 1}, {usage.CallerOthers, "", "", 3, 1}} {
 		for range each.calls {
 			s.call(each.daysAgo, func(e *adapter.Event) {
 				e.Caller, e.Organization, e.UserAgent = each.caller, each.organization, each.client
@@ -172,31 +176,30 @@ func TestCallers(t *testing.T) {
 		s.call(20, func(e *adapter.Event) { e.UserAgent = fmt.Sprint("client ", i) })
 	}
 	for query, want := range map[string][]string{
-		"":                            {"7", "token:abc", "8", "9", "(no token)"},
-		"?sort=calls":                 {"(no token)", "9", "8", "token:abc", "7"},
-		"?sort=caller":                {"(no token)", "7", "8", "9", "token:abc"},
-		"?sort=-caller":               {"token:abc", "9", "8", "7", "(no token)"},
-		"?sort=-last":                 {"9", "(no token)", "token:abc", "8", "7"},
-		"?sort=first":                 {"7", "8", "token:abc", "(no token)", "9"},
-		"?sort=organization":          {"(no token)", "token:abc", "7", "9", "8"},
-		"?sort=none":                  {"7", "token:abc", "8", "9", "(no token)"},
+		"":                            {"7", "token:abc", "8", "9", "(others)"},
+		"?sort=calls":                 {"(others)", "9", "8", "token:abc", "7"},
+		"?sort=caller":                {"(others)", "7", "8", "9", "token:abc"},
+		"?sort=-caller":               {"token:abc", "9", "8", "7", "(others)"},
+		"?sort=-last":                 {"9", "(others)", "token:abc", "8", "7"},
+		"?sort=first":                 {"7", "8", "token:abc", "(others)", "9"},
+		"?sort=organization":          {"(others)", "token:abc", "7", "9", "8"},
+		"?sort=none":                  {"7", "token:abc", "8", "9", "(others)"},
 		"?q=CURL":                     {"token:abc", "8"},
 		"?q=1001&sort=-caller":        {"9", "7"},
-		"?q=native+v1&sort=caller":    {"(no token)", "7", "9"},
-		"?q=client+4":                 {"7"},
+		"?q=client+1":                 {"7"},
 		"?q=nobody":                   nil,
-		"?q=SetHumanPassword&sort=-x": {"7", "token:abc", "8", "9", "(no token)"},
+		"?q=SetHumanPassword&sort=-x": {"7", "token:abc", "8", "9", "(others)"},
 	} {
 		if got := names(s.document(t, query).id(t, "callers")); !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, want %q", query, got, want)
 		}
 	}
 	section := s.document(t, "").id(t, "callers")
-	want := []string{"7", "1001", "client 0 client 1 client 2 and 3 more", "SetHumanPassword", "native v1 v2", "6", "2027-01-24 12:00", "2027-02-23 12:00"}
+	want := []string{"7", "(others) 1001", "(others) client 0 client 1 and 3 more", "SetHumanPassword", "native v1 v2", "6", "2027-01-24 12:00", "2027-02-23 12:00"}
 	if got := section.rows()[0]; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := s.document(t, "?q=nobody").id(t, "callers").text(); !strings.Contains(got, "Nothing matches “nobody”. Show all 5") {
+	if got := s.document(t, "?q=nobody").id(t, "callers").text(); !strings.Contains(got, "Nothing matches “nobody”. Show all") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -227,15 +230,56 @@ func TestManyCallers(t *testing.T) {
 	for i := range 1234 {
 		s.call(0, func(e *adapter.Event) { e.Caller = fmt.Sprintf("%04d", i) })
 	}
-	section := s.document(t, "?sort=caller").id(t, "callers")
-	if got := len(section.rows()); got != 200 {
-		t.Errorf("got %d rows, want 200", got)
+	for query, want := range map[string]struct {
+		first      string
+		rows       int
+		less, more string
+	}{
+		"?sort=caller":           {"0000", 25, "", "/?from=25&sort=caller#callers"},
+		"?sort=caller&from=25":   {"0025", 25, "/?sort=caller#callers", "/?from=50&sort=caller#callers"},
+		"?sort=caller&from=1225": {"1225", 9, "/?from=1200&sort=caller#callers", ""},
+	} {
+		section := s.document(t, query).id(t, "callers")
+		link := func(id string) (to string) {
+			for _, each := range section.all(func(e element) bool { return e.attribute("id") == id }) {
+				to = each.attribute("href")
+			}
+			return to
+		}
+		if got := names(section); len(got) != want.rows || got[0] != want.first || link("less") != want.less || link("more") != want.more {
+			t.Errorf("%s: got %q, links %q and %q", query, got, link("less"), link("more"))
+		}
 	}
-	if got := section.text(); !strings.Contains(got, "1,234 callers in the last 30 days") || !strings.Contains(got, "The first 200 of 1,234 are shown") {
+	if got := s.document(t, "").id(t, "figures").text(); !strings.Contains(got, "Callers, last 30 days 1,234") {
 		t.Errorf("got %q", got)
 	}
 	if got := names(s.document(t, "?q=1233").id(t, "callers")); !slices.Equal(got, []string{"1233"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Each method has its successor, or says that there is none.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.call(1, nil)
+	s.call(1, func(e *adapter.Event) { e.Caller = "8" })
+	s.call(2, func(e *adapter.Event) { e.Method = "SetHumanInitialPassword" })
+	s.call(2, func(e *adapter.Event) { e.API = "auth" })
+	s.call(2, func(e *adapter.Event) { e.Caller, e.API = "", "admin" })
+	section := s.document(t, "").id(t, "methods")
+	want := [][]string{
+		{"management SetHumanPassword", "v2 of management/SetHumanPassword", "2", "2"},
+		{"auth SetHumanPassword", "v2 of auth/SetHumanPassword", "1", "1"},
+		{"management SetHumanInitialPassword", "no v2 method yet", "1", "1"},
+	}
+	if got := section.rows(); !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, want := range []string{"management 2 methods, 3 calls", "1 method has no v2 method yet"} {
+		if got := section.text(); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q in it", got, want)
+		}
 	}
 }
 

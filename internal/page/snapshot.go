@@ -3,20 +3,29 @@ package page
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
+	"reflect"
 	"time"
 
 	"zitadel-v1-adapter/internal/usage"
 )
 
-// snapshot is the ledger's content, shared by all requests within a short time.
+// snapshot is what all requests within a short time see of the ledger.
 type snapshot struct {
-	rows    []usage.Row           // of the last days
-	callers map[string]usage.Span // of all time
-	number  int                   // changes with the other fields
-	at      time.Time             // when it was read; zero: never
-	stale   bool                  // the store has not answered since
+	figures
+
+	number int       // changes with the other fields
+	at     time.Time // when it was read; zero: never
+	stale  bool      // the store has not answered since
+}
+
+// figures are the ledger's, added up: their size does not depend on who calls.
+type figures struct {
+	evidence usage.Evidence // of the last days
+	week     usage.Active
+	daily    []usage.Row // by day, way and outcome
+	outcomes []usage.Row // by outcome, of the week
+	methods  []usage.Row // by API and method, of the last days, of callers only
+	apart    []usage.Row // strangers and ZITADEL's own pages, of the last days
 }
 
 const (
@@ -38,12 +47,6 @@ func startOf(now time.Time, days int) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
-// rowsSince are the rows of a day and of those after it.
-func rowsSince(rows []usage.Row, day time.Time) []usage.Row {
-	first := day.Format(time.DateOnly)
-	return slices.DeleteFunc(slices.Clone(rows), func(row usage.Row) bool { return row.Day < first })
-}
-
 // snapshot reads the ledger, unless that was done just now.
 func (p *Page) snapshot(ctx context.Context) snapshot {
 	p.mu.Lock()
@@ -56,11 +59,10 @@ func (p *Page) snapshot(ctx context.Context) snapshot {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	defer context.AfterFunc(p.closing, cancel)()
-	rows, err := p.config.Ledger.Rows(ctx, startOf(began, days))
-	callers, callersErr := p.config.Ledger.Callers(ctx)
+	read, err := p.read(ctx, began)
 	now := p.config.Now()
 	p.nextRead = now.Add(min(max(readShare*now.Sub(began), readPause), maxReadPause))
-	if err = errors.Join(err, callersErr); err != nil {
+	if err != nil {
 		if !p.last.stale {
 			p.config.Log.WarnContext(ctx, "the usage store did not answer", "cause", err.Error())
 			p.last.stale = true
@@ -68,9 +70,31 @@ func (p *Page) snapshot(ctx context.Context) snapshot {
 		}
 		return p.last
 	}
-	if p.last.stale || p.last.at.IsZero() || !slices.Equal(rows, p.last.rows) || !maps.Equal(callers, p.last.callers) {
-		p.last = snapshot{rows: rows, callers: callers, number: p.last.number + 1}
+	if p.last.stale || p.last.at.IsZero() || !reflect.DeepEqual(read, p.last.figures) {
+		p.last = snapshot{figures: read, number: p.last.number + 1}
 	}
 	p.last.at = now
 	return p.last
+}
+
+// read adds the ledger up.
+func (p *Page) read(ctx context.Context, now time.Time) (f figures, err error) {
+	var mistakes []error
+	rows := func(q usage.Query) []usage.Row {
+		found, err := p.config.Ledger.Rows(ctx, q)
+		mistakes = append(mistakes, err)
+		return found
+	}
+	month, week := startOf(now, days), startOf(now, fewDays)
+	f.evidence, err = p.config.Ledger.Evidence(ctx, month, nil)
+	mistakes = append(mistakes, err)
+	f.week, err = p.config.Ledger.Active(ctx, week)
+	mistakes = append(mistakes, err)
+	apart := map[string][]string{"caller": {usage.CallerStranger, usage.CallerZITADEL}}
+	f.daily = rows(usage.Query{Since: month, By: []string{"day", "way", "outcome"}, Except: apart})
+	f.outcomes = rows(usage.Query{Since: week, By: []string{"outcome"}, Except: apart})
+	f.methods = rows(usage.Query{Since: month, By: []string{"api", "method"}, Except: apart})
+	f.apart = rows(usage.Query{Since: month, By: []string{"caller"}, Where: apart})
+	f.evidence.Requests = min(f.evidence.Requests, 1) // only whether there were any: the page need not change with each
+	return f, errors.Join(mistakes...)
 }

@@ -18,13 +18,13 @@ func TestRareStates(t *testing.T) {
 		section, want string
 	}{
 		"a store":                  {func(s *site) { s.settings.Usage.Store = "sqlite:/usage.db" }, nil, "scope", "by all adapters that share usage.store."},
-		"no store":                 {nil, nil, "scope", "SetHumanInitialPassword and SetHumanPassword, by this adapter alone"},
+		"no store":                 {nil, nil, "scope", "and v2beta, by this adapter alone"},
 		"sunset passed, served":    {func(s *site) { s.settings.Deprecation.Sunset = now().AddDate(0, 0, -3) }, nil, "end", "Sunset 3 days ago 2027-03-12 12:00 UTC. Calls go on as before: deprecation.afterSunset is serve."},
 		"sunset passed, figure":    {func(s *site) { s.settings.Deprecation.Sunset = now().AddDate(0, 0, -3) }, nil, "figures", "Sunset 3 days ago 2027-03-12 12:00 UTC"},
 		"brownouts of all":         {func(s *site) { s.settings.Deprecation.Brownouts = []string{"0 9 * * 1 for 1h"} }, nil, "end", "Brownouts refuse all callers."},
 		"several exempt":           {func(s *site) { s.settings.Deprecation.Exempt = []string{"7", "8"} }, nil, "end", "2 callers are never refused: deprecation.exempt."},
-		"callers without room":     {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.Others }) }, "callers", "(others) are calls of more callers"},
-		"how many is not known":    {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.Others }) }, "figures", "Callers, last 7 days 1+"},
+		"callers without room":     {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.CallerOthers }) }, "callers", "(others) are calls of more callers"},
+		"how many is not known":    {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = usage.CallerOthers }) }, "figures", "Callers, last 7 days 1+"},
 		"callers of unknown names": {nil, func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = "token:abc" }) }, "callers", "token: and a hash is a caller"},
 		"all went well": {nil, func(s *site) {
 			s.call(1, nil)

@@ -10,6 +10,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/usage"
 )
 
 // view is the data of the page's templates, with a field for each section.
@@ -19,8 +20,8 @@ type view struct {
 	At       time.Time // when the ledger was read
 	Stale    bool      // the store does not answer
 	Shared   bool      // there is a store
-	Methods  []string
 	Verdict  verdict
+	Methods  methods
 	Daily    daily
 	Callers  callers
 	Outcomes outcomes
@@ -36,17 +37,22 @@ type view struct {
 func (p *Page) view(ctx context.Context, q question) view {
 	read := p.snapshot(ctx)
 	now, inForce := p.config.Now(), p.settings.Load().Config
-	at, month, week := read.at, rowsSince(read.rows, startOf(now, days)), newOutcomes(rowsSince(read.rows, startOf(now, fewDays)))
+	at := read.at
 	if at.IsZero() {
 		at = now
 	}
+	callers, err := p.callers(ctx, now, q)
+	if err != nil {
+		read.stale = true
+	}
 	settings := config.Settings(inForce)
 	return view{
-		State: p.state(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store != "", Methods: adapter.MethodNames(),
-		Verdict:  newVerdict(now, p.started, read, week.Calls, inForce.Deprecation.Sunset),
-		Daily:    newDaily(now, month),
-		Callers:  newCallers(month, read.callers, q),
-		Outcomes: week,
+		State: p.state(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store != "",
+		Verdict:  newVerdict(now, read, inForce.Deprecation.Sunset),
+		Methods:  newMethods(read.methods, p.config.Successor),
+		Daily:    newDaily(now, read.daily),
+		Callers:  callers,
+		Outcomes: newOutcomes(read.outcomes),
 		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
 		Health:   p.health(now),
 		End:      newEnd(now, inForce.Deprecation),
@@ -59,20 +65,24 @@ func (p *Page) view(ctx context.Context, q question) view {
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"ago": ago, "count": count, "daysUntil": daysUntil, "milliseconds": milliseconds, "plural": plural, "route": routeName, "span": span, "until": until,
-		"day":       func(at time.Time) string { return at.UTC().Format(time.DateOnly) },
-		"minute":    func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
-		"rfc3339":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-		"wholeDays": func(d time.Duration) int64 { return int64(d / (24 * time.Hour)) },
-		"int64":     func(n int) int64 { return int64(n) }, // for count and plural
+		"day":          func(at time.Time) string { return at.UTC().Format(time.DateOnly) },
+		"minute":       func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
+		"rfc3339":      func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"wholeDays":    func(d time.Duration) int64 { return int64(d / (24 * time.Hour)) },
+		"int64":        func(n int) int64 { return int64(n) }, // for count and plural
+		"shownCallers": func() int { return shownCallers },
 	}
 }
 
 // routeName is a route in words.
 func routeName(route string) string {
-	if route == adapter.RouteNative {
+	switch route {
+	case adapter.RouteNative:
 		return "native v1"
+	case usage.WayNone:
+		return "neither"
 	}
-	return "v2"
+	return route
 }
 
 // ago is how long ago a time was.

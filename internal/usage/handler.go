@@ -4,33 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// Report is what /usage answers.
-type Report struct {
-	// Since is the first day.
-	Since string `json:"since"`
-	// LastCall is when a v1 call was made last, within the days; zero is never.
-	LastCall time.Time `json:"last_call,omitzero"`
-	Rows     []Row     `json:"rows"`
-	// Shadow is what shadow mode found, whatever the days.
-	Shadow []ShadowRow `json:"shadow,omitempty"`
-}
-
-// NewReport is the report of merged rows.
-func NewReport(since time.Time, rows []Row) Report {
-	report := Report{Since: since.UTC().Format(time.DateOnly), Rows: rows}
-	for _, row := range rows {
-		if row.Last.After(report.LastCall) {
-			report.LastCall = row.Last
-		}
-	}
-	return report
-}
 
 // defaultSince is how far back a report goes that is asked for nothing else.
 const defaultSince = 30 * 24 * time.Hour
@@ -45,7 +24,10 @@ func ParseSince(text string, now time.Time) (time.Time, error) {
 		return day, nil
 	}
 	ago, err := ParseDays(text)
-	return now.Add(-ago), err
+	if err != nil {
+		return now, fmt.Errorf("%q: use a day such as 2027-01-31, a number of days such as 30d, or a duration such as 12h", text)
+	}
+	return now.Add(-ago), nil
 }
 
 // ParseDays reads a number of days such as 30d, or a duration such as 12h.
@@ -61,60 +43,77 @@ func ParseDays(text string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q: use a number of days such as 30d, or a duration such as 12h", text)
 }
 
-// part is the part of a Key that a parameter of /usage names.
-func (k Key) part(parameter string) (value string, known bool) {
-	switch parameter {
-	case "method":
-		return k.Method, true
-	case "caller":
-		return k.Caller, true
-	case "organization":
-		return k.Organization, true
-	case "client":
-		return k.Client, true
-	case "protocol":
-		return k.Protocol, true
-	case "way":
-		return k.Way, true
-	case "outcome":
-		return k.Outcome, true
-	}
-	return "", false
-}
+const (
+	// defaultLimit is how many rows /usage answers with, and maxLimit how many it may be asked for.
+	defaultLimit = 1000
+	maxLimit     = 10_000
+)
 
-// ServeHTTP answers GET /usage: a Report as JSON, of the days since "since" (see ParseSince),
-// and of the rows that have each other parameter's value.
-func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	since, err := ParseSince(query.Get("since"), time.Now())
-	for name := range query {
-		if _, known := (Key{}).part(name); !known && name != "since" {
-			err = fmt.Errorf("%q is no parameter: use since, method, caller, organization, client, protocol, way or outcome", name)
+// parseQuery reads the parameters of /usage: since (see ParseSince), by (parts of a [Key], with
+// commas), limit, offset, and each part's wanted values.
+func parseQuery(parameters url.Values, now time.Time) (q Query, err error) {
+	number := func(name string, fallback, most int) (n int) {
+		text := parameters.Get(name)
+		if text == "" {
+			return fallback
+		}
+		n, parseErr := strconv.Atoi(text)
+		if parseErr != nil || n < 1 || n > most {
+			err = fmt.Errorf("%s: %q: use a number from 1 to %d", name, text, most)
+		}
+		return n
+	}
+	q = Query{Where: map[string][]string{}}
+	q.Limit = number("limit", defaultLimit, maxLimit)
+	q.Offset = number("offset", 0, 1<<30)
+	if by := parameters.Get("by"); by != "" {
+		q.By = strings.Split(by, ",")
+	}
+	known := append(Parts(), "since", "by", "limit", "offset", "format")
+	for name, values := range parameters {
+		switch {
+		case !slices.Contains(known, name):
+			return q, fmt.Errorf("%q is no parameter: use %s", name, strings.Join(known, ", "))
+		case slices.Contains(Parts(), name):
+			q.Where[name] = values
 		}
 	}
+	if err != nil {
+		return q, err
+	}
+	if format := parameters.Get("format"); format != "" && format != "json" && format != "csv" {
+		return q, fmt.Errorf("format: %q: use json or csv", format)
+	}
+	if q.Since, err = ParseSince(parameters.Get("since"), now); err != nil {
+		return q, err
+	}
+	if err = q.check(); err != nil {
+		return q, fmt.Errorf("by: %w", err)
+	}
+	return q, nil
+}
+
+// ServeHTTP answers GET /usage with a [Report] as JSON. Parameters: see parseQuery.
+func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := l.config.Now()
+	q, err := parseQuery(r.URL.Query(), now)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	rows, err := l.Rows(r.Context(), since)
+	report, err := l.Report(r.Context(), q, now)
 	if err != nil {
 		l.log.WarnContext(r.Context(), "the usage store did not answer", "cause", err.Error())
 		http.Error(w, "usage.store does not answer: see the log", http.StatusServiceUnavailable)
 		return
 	}
-	rows = slices.DeleteFunc(rows, func(row Row) bool {
-		for name := range query {
-			if value, known := row.part(name); known && !slices.Contains(query[name], value) {
-				return true
-			}
-		}
-		return false
-	})
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	report := NewReport(since, rows)
-	report.Shadow = l.Shadows()
-	_ = encoder.Encode(report) //nolint:errchkjson // a client that is gone needs no answer
+	if r.URL.Query().Get("format") == "csv" {
+		w.Header().Set("Content-Type", "text/csv; charset=UTF-8")
+		w.Header().Set("Content-Disposition", `attachment; filename="usage.csv"`)
+		_ = WriteCSV(w, q.By, report.Rows, l.config.Successor) // a client that is gone needs no answer
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(report) //nolint:errchkjson // a client that is gone needs no answer
 }

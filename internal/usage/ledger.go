@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zitadel-v1-adapter/adapter"
@@ -13,10 +14,13 @@ import (
 
 // Config configures a Ledger.
 type Config struct {
-	// Store keeps the ledger. Default: it lives and dies with the Ledger.
+	// Store keeps the ledger, and is closed with it. Default: the ledger lives and dies with the
+	// program, in memory.
 	Store *Store
 	// Retention is how long days are kept; 0 is for ever.
 	Retention time.Duration
+	// Successor names what takes the place of a method, for CSV. Default: nothing does.
+	Successor func(api, method string) string
 	// OnOverflow is called for each call whose caller there was no room to tell apart.
 	// Default: none.
 	OnOverflow func()
@@ -25,54 +29,80 @@ type Config struct {
 	OnFailure func()
 	// Log receives what the store could not do. Default: none.
 	Log *slog.Logger
+	// Now is the clock. Default: [time.Now].
+	Now func() time.Time
 }
 
-// Ledger counts calls. With a Store it holds what the store has not taken yet, which a
-// database that is slow or away may leave with it for long; without one it holds everything.
-// It is safe for concurrent use.
+// Ledger counts calls. It holds what its Store has not taken yet, which a database that is slow
+// or away may leave with it for long. It is safe for concurrent use.
 type Ledger struct {
-	config Config
-	log    *slog.Logger
-	wake   chan struct{} // there is much to write
+	config   Config
+	log      *slog.Logger
+	started  time.Time
+	requests atomic.Int64  // not in a batch yet
+	wake     chan struct{} // there is much to write
+	flushing chan struct{} // taken by who writes, and guards batch and tidied
 
-	mu      sync.Mutex
-	rows    map[Key]*Row
-	shadows map[ShadowRow]int64
-	batch   []Row // taken out of rows, and perhaps written
-	number  int64 // of the batch
-	cleaned string
+	mu        sync.Mutex
+	rows      map[Key]*Row
+	varieties varieties
+	shadows   map[ShadowRow]int64
+	batch     batch // taken out of rows, and perhaps written
+
+	tidied  string // day
+	written time.Time
 }
 
 const (
 	// maxRows bounds the ledger in memory: about 10 MiB. Calls of further callers are
-	// counted as those of Others.
+	// counted as those of CallerOthers.
 	maxRows = 20_000
 	// maxBatch is the number of rows that are written in one transaction.
 	maxBatch = 1000
 	// flushEvery is how long the store may lag behind, and how often one that fails is tried.
 	flushEvery = 2 * time.Second
+	// coverEvery is how often the store learns that somebody counts, if nobody calls.
+	coverEvery = time.Minute
 	// writeTimeout is how long it may take to write what there is.
 	writeTimeout = 10 * time.Second
+	// readFlushTimeout is how much of that a reader waits for.
+	readFlushTimeout = time.Second
 	// retryPause is the time between two attempts at the end.
 	retryPause = 100 * time.Millisecond
 )
 
-// NewLedger returns an empty Ledger. With a Store, Run has to run, and then Finish.
-func NewLedger(config Config) *Ledger {
+// NewLedger returns an empty Ledger. Run has to run, and then Finish and Close.
+func NewLedger(config Config) (*Ledger, error) {
+	if config.Store == nil {
+		var err error
+		if config.Store, err = newMemoryStore(); err != nil {
+			return nil, err
+		}
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	log := config.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Ledger{config: config, log: log, wake: make(chan struct{}, 1), rows: map[Key]*Row{}, shadows: map[ShadowRow]int64{}}
+	return &Ledger{
+		config: config, log: log, started: config.Now(), wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
+		rows: map[Key]*Row{}, shadows: map[ShadowRow]int64{},
+	}, nil
 }
+
+// Request counts a request, of v1 or not.
+func (l *Ledger) Request() { l.requests.Add(1) }
 
 // Observe counts a call. It takes no time to speak of, whatever the store does.
 func (l *Ledger) Observe(event adapter.Event) {
 	row := rowOf(event)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.rows[row.Key] == nil && len(l.rows)+len(l.batch) >= maxRows {
-		row.Caller, row.Organization, row.Client = Others, "", ""
+	l.varieties.bound(&row.Key)
+	if l.rows[row.Key] == nil && len(l.rows)+len(l.batch.rows) >= maxRows && row.IsNamed() {
+		row.Key = row.withoutDetail()
 		if l.config.OnOverflow != nil {
 			l.config.OnOverflow()
 		}
@@ -83,7 +113,7 @@ func (l *Ledger) Observe(event adapter.Event) {
 	}
 	fresh := row // row itself would be on the heap for every call
 	l.rows[row.Key] = &fresh
-	if l.config.Store != nil && len(l.rows) == maxBatch {
+	if len(l.rows) == maxBatch {
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -111,13 +141,10 @@ func (l *Ledger) Run(ctx context.Context) {
 // Finish writes what is left after Run. A store that fails is tried again until ctx ends; the
 // error says how many calls it may not have.
 func (l *Ledger) Finish(ctx context.Context) error {
-	if l.config.Store == nil {
-		return nil
-	}
 	for {
 		err := l.flush(ctx)
 		left := l.unwritten()
-		if err == nil || left == 0 { // old days can be forgotten later
+		if err == nil || left == 0 { // old days can be folded later
 			return nil
 		}
 		select {
@@ -128,6 +155,9 @@ func (l *Ledger) Finish(ctx context.Context) error {
 	}
 }
 
+// Close closes the Store: see [Store.Close]. It comes after Finish.
+func (l *Ledger) Close(ctx context.Context) error { return l.config.Store.Close(ctx) }
+
 // unwritten is the number of calls that the store may not have.
 func (l *Ledger) unwritten() (calls int64) {
 	l.mu.Lock()
@@ -135,7 +165,7 @@ func (l *Ledger) unwritten() (calls int64) {
 	for _, row := range l.rows {
 		calls += row.Calls
 	}
-	for _, row := range l.batch {
+	for _, row := range l.batch.rows {
 		calls += row.Calls
 	}
 	return calls
@@ -156,26 +186,38 @@ func (l *Ledger) wait(ctx context.Context) bool {
 // flush writes all there is, batch by batch. A batch of which it is not known whether it was
 // written is given again as it was: the store takes it once.
 func (l *Ledger) flush(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	select {
+	case l.flushing <- struct{}{}:
+		defer func() { <-l.flushing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	defer func() {
 		if err != nil && l.config.OnFailure != nil {
 			l.config.OnFailure()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
 	for l.take() {
-		if err := l.config.Store.add(ctx, l.number, l.batch); err != nil {
+		if err := l.config.Store.add(ctx, l.batch); err != nil {
 			return err
 		}
+		l.written = l.batch.coverage.to
 		l.mu.Lock()
-		l.batch = nil
+		l.batch.rows, l.batch.coverage = nil, coverage{}
 		l.mu.Unlock()
 	}
-	if today := time.Now().UTC().Format(time.DateOnly); l.config.Retention > 0 && l.cleaned != today {
-		if err := l.config.Store.forget(ctx, time.Now().Add(-l.config.Retention)); err != nil {
+	now := l.config.Now()
+	if today := dayOf(now); l.tidied != today {
+		var before time.Time
+		if l.config.Retention > 0 {
+			before = now.Add(-l.config.Retention)
+		}
+		if err := l.config.Store.tidy(ctx, now, before); err != nil {
 			return err
 		}
-		l.cleaned = today
+		l.tidied = today
 	}
 	return nil
 }
@@ -184,36 +226,52 @@ func (l *Ledger) flush(ctx context.Context) (err error) {
 func (l *Ledger) take() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.batch) > 0 {
+	if !l.batch.coverage.to.IsZero() {
 		return true
 	}
+	now := l.config.Now()
+	if len(l.rows) == 0 && now.Sub(l.written) < coverEvery {
+		return false
+	}
 	for key, row := range l.rows {
-		if len(l.batch) == maxBatch {
+		if len(l.batch.rows) == maxBatch {
 			break
 		}
-		l.batch = append(l.batch, *row)
+		l.batch.rows = append(l.batch.rows, *row)
 		delete(l.rows, key)
 	}
-	l.number++
-	slices.SortFunc(l.batch, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
-	return len(l.batch) > 0
+	l.batch.number++
+	l.batch.coverage = coverage{from: l.started, to: now, requests: l.requests.Swap(0)}
+	slices.SortFunc(l.batch.rows, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
+	return true
 }
 
-// Rows are those of the days since a time, of all replicas that share the store, with what
-// this one has not written yet. The error is the store's.
-func (l *Ledger) Rows(ctx context.Context, since time.Time) ([]Row, error) {
-	day := since.UTC().Format(time.DateOnly)
-	var rows []Row
-	l.mu.Lock()
-	for _, row := range l.rows {
-		rows = append(rows, *row)
-	}
-	// The batch may be in the store already: it counts once it is out of memory.
-	l.mu.Unlock()
-	rows = slices.DeleteFunc(rows, func(row Row) bool { return row.Day < day })
-	if l.config.Store == nil {
-		return Merge(rows), nil
-	}
-	stored, err := l.config.Store.Rows(ctx, since)
-	return Merge(rows, stored), err
+// writeForReader writes what there is before somebody reads, unless the store is slow or away.
+func (l *Ledger) writeForReader(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, readFlushTimeout)
+	defer cancel()
+	_ = l.flush(ctx) // Unwritten says so
 }
+
+// Rows adds up the calls that a query asks for, of all replicas that share the store. The error is
+// the store's, or says what is wrong with the query.
+func (l *Ledger) Rows(ctx context.Context, q Query) ([]Row, error) {
+	l.writeForReader(ctx)
+	return l.config.Store.Rows(ctx, q)
+}
+
+// Evidence is what the ledger knows of the time since then, of calls that pass a query's Where. The error is the store's.
+func (l *Ledger) Evidence(ctx context.Context, since time.Time, where map[string][]string) (Evidence, error) {
+	l.writeForReader(ctx)
+	e, err := l.config.Store.Evidence(ctx, since, l.config.Now(), where)
+	e.Unwritten = l.unwritten()
+	return e, err
+}
+
+// Active is who called since a time: see [Store.Active].
+func (l *Ledger) Active(ctx context.Context, since time.Time) (Active, error) {
+	return l.config.Store.Active(ctx, since, nil)
+}
+
+// ID names the ledger: see [Store.ID].
+func (l *Ledger) ID(ctx context.Context) (string, error) { return l.config.Store.ID(ctx) }

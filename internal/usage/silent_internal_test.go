@@ -24,7 +24,10 @@ func TestSilentPostgreSQLDoesNotHoldUpTheEnd(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				store := newPipedStore(t, serve)
-				ledger := NewLedger(Config{Store: store})
+				ledger, err := NewLedger(Config{Store: store})
+				if err != nil {
+					t.Fatal(err)
+				}
 				ledger.Observe(adapter.Event{Caller: "7", Started: time.Now()})
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan struct{})
@@ -32,8 +35,8 @@ func TestSilentPostgreSQLDoesNotHoldUpTheEnd(t *testing.T) {
 					defer close(ended)
 					ledger.Run(ctx)
 				}()
-				go func() { _, _ = ledger.Rows(ctx, time.Time{}) }() // someone looks at the page, and waits too
-				time.Sleep(flushEvery + time.Second)                 // it is being written
+				go func() { _, _ = ledger.Rows(ctx, Query{}) }() // someone looks at the page, and waits too
+				time.Sleep(flushEvery + time.Second)             // it is being written
 				signaled := time.Now()
 				cancel()
 				<-ended
@@ -58,12 +61,12 @@ func TestQuestionWithoutDeadlineHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newPipedStore(t, shakeHands)
 		forever, cancel := context.WithCancel(t.Context())
-		go func() { _, _ = store.Rows(forever, time.Time{}) }()
+		go func() { _, _ = store.Rows(forever, Query{}) }()
 		synctest.Wait()
 		began := time.Now()
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		if err := store.add(ctx, 1, batchOfCallers()); err == nil || time.Since(began) != time.Second {
+		if err := store.add(ctx, batchOf(1)); err == nil || time.Since(began) != time.Second {
 			t.Errorf("got %v after %v, want an error after a second", err, time.Since(began))
 		}
 		cancel()

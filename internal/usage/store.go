@@ -9,42 +9,61 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// Store keeps rows in a database: a file of SQLite for one adapter, or PostgreSQL for many,
-// whose counts add up. It is safe for concurrent use.
+// Store keeps rows in a database, and adds them up: a file of SQLite for one adapter, or
+// PostgreSQL for many, whose counts add up. It is safe for concurrent use.
 type Store struct {
 	db       *sql.DB
-	postgres bool
+	dialect  dialect
+	readOnly bool
 	writer   string // random: this Store, to whose batches the numbers belong
 
 	migration chan struct{} // taken while migrated is looked at, and the tables are changed
 	migrated  bool
 }
 
+// dialect is what differs between databases.
+type dialect int
+
+const (
+	inMemory dialect = iota
+	sqliteFile
+	postgreSQL
+)
+
 // schema is the schema that a Store has in PostgreSQL, besides others that may be there.
 const schema = "zitadel_v1_adapter"
 
 // OpenStore opens the database at an address: "sqlite:" and a path, or a "postgres://" URL. It
-// does not connect yet. The error names no password.
-func OpenStore(address string) (*Store, error) {
+// does not connect yet; the tables are made when they are first needed. The error names no
+// password.
+func OpenStore(address string) (*Store, error) { return open(address, false) }
+
+// ReadStore opens a database as OpenStore does, only to read: it makes no file and no tables,
+// and reading fails with [ErrNoLedger] where there are none.
+func ReadStore(address string) (*Store, error) { return open(address, true) }
+
+// ErrNoLedger says that a database holds no ledger: no adapter has written to it, or none of
+// this version.
+var ErrNoLedger = errors.New("there is no ledger yet: no adapter of this version has written to it")
+
+func open(address string, readOnly bool) (*Store, error) {
 	s := newStore()
+	s.readOnly = readOnly
 	if path, ok := strings.CutPrefix(address, "sqlite:"); ok && path != "" {
-		// One connection: SQLite has one writer at a time anyway.
-		settings := url.Values{"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
-		db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+settings.Encode())
-		if err != nil {
+		if _, err := os.Stat(path); readOnly && err != nil { //nolint:gosec // the operator names the file
 			return nil, err
 		}
-		s.db = db
-		s.db.SetMaxOpenConns(1)
-		return s, nil
+		return s, s.useSQLite(path)
 	}
 	if !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://") {
 		return nil, errors.New(`use "sqlite:" and a path, such as sqlite:/var/lib/v1adapter/usage.db, or a URL such as postgres://v1adapter@db.example.com/zitadel`)
@@ -60,6 +79,36 @@ func OpenStore(address string) (*Store, error) {
 // newStore is a Store without its database.
 func newStore() *Store { return &Store{writer: rand.Text(), migration: make(chan struct{}, 1)} }
 
+// newMemoryStore is a Store that ends with the program.
+func newMemoryStore() (*Store, error) {
+	s := newStore()
+	db, err := sql.Open("sqlite", "file::memory:")
+	if err != nil {
+		return nil, err
+	}
+	s.db = db
+	s.db.SetMaxOpenConns(1) // each connection would have a database of its own
+	return s, nil
+}
+
+// useSQLite uses a file. Its write-ahead log lets one read while another writes.
+func (s *Store) useSQLite(path string) error {
+	settings := url.Values{"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
+	if s.readOnly {
+		settings = url.Values{"_pragma": {"busy_timeout(5000)", "query_only(true)"}}
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+settings.Encode())
+	if err != nil {
+		return err
+	}
+	s.db, s.dialect = db, sqliteFile
+	s.db.SetMaxOpenConns(connections)
+	return nil
+}
+
+// connections is how many a Store has: one writes, one answers.
+const connections = 2
+
 func (s *Store) usePostgreSQL(config *pgx.ConnConfig) {
 	if config.RuntimeParams["search_path"] == "" {
 		config.RuntimeParams["search_path"] = schema
@@ -67,8 +116,10 @@ func (s *Store) usePostgreSQL(config *pgx.ConnConfig) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
-	s.postgres, s.db = true, stdlib.OpenDB(*config)
-	const connections = 2 // one writes, one answers
+	if s.readOnly {
+		config.RuntimeParams["default_transaction_read_only"] = "on"
+	}
+	s.dialect, s.db = postgreSQL, stdlib.OpenDB(*config)
 	s.db.SetMaxOpenConns(connections)
 	s.db.SetConnMaxIdleTime(time.Minute)
 }
@@ -88,10 +139,13 @@ func (s *Store) Close(ctx context.Context) error {
 
 // migrations are the versions of the tables, in both databases' SQL. A version is never
 // changed, only followed by another one.
-var migrations = [...]string{createTables}
+var migrations = [...]string{createTables, countAllMethods}
 
 //go:embed create_tables.sql
 var createTables string
+
+//go:embed count_all_methods.sql
+var countAllMethods string
 
 // migrate brings the tables to the newest version, once. Several replicas may do so at once.
 func (s *Store) migrate(ctx context.Context) error {
@@ -104,8 +158,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	if s.migrated {
 		return nil
 	}
+	if s.readOnly {
+		return s.checkVersion(ctx)
+	}
 	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
-		if s.postgres {
+		if s.dialect == postgreSQL {
 			if err := lockSchema(ctx, tx); err != nil {
 				return err
 			}
@@ -118,7 +175,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			return err
 		}
 		if version > len(migrations) {
-			return fmt.Errorf("the tables have version %d, and this program knows %d: use a newer one", version, len(migrations))
+			return newerTables(version)
 		}
 		for ; version < len(migrations); version++ {
 			if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
@@ -128,7 +185,8 @@ func (s *Store) migrate(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		_, err := tx.ExecContext(ctx, "INSERT INTO secrets (name, value) VALUES ('ledger', $1) ON CONFLICT (name) DO NOTHING", rand.Text())
+		return err
 	})
 	s.migrated = err == nil
 	return err
@@ -137,8 +195,7 @@ func (s *Store) migrate(ctx context.Context) error {
 // lockSchema makes the schema in PostgreSQL, if it is not there, and lets no other replica
 // touch it until the transaction ends. A role that may not make schemas needs it to be there.
 func lockSchema(ctx context.Context, tx *sql.Tx) error {
-	const own = 7_326_480_155_201 // a number that nobody else locks
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", own); err != nil {
+	if err := lock(ctx, tx); err != nil {
 		return err
 	}
 	var there bool
@@ -146,6 +203,13 @@ func lockSchema(ctx context.Context, tx *sql.Tx) error {
 	if err == nil && !there {
 		_, err = tx.ExecContext(ctx, "CREATE SCHEMA "+schema)
 	}
+	return err
+}
+
+// lock lets no other replica hold the same lock in PostgreSQL until the transaction ends.
+func lock(ctx context.Context, tx *sql.Tx) error {
+	const own = 7_326_480_155_201 // a number that nobody else locks
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", own)
 	return err
 }
 
@@ -160,79 +224,29 @@ func (s *Store) inTransaction(ctx context.Context, do func(*sql.Tx) error) error
 	return tx.Commit()
 }
 
-// add adds a batch of rows, in the order of compareKeys, unless it was added before: an error
-// leaves open whether it was.
-func (s *Store) add(ctx context.Context, number int64, rows []Row) error {
-	if err := s.migrate(ctx); err != nil {
-		return err
+// checkVersion looks at tables that somebody else has made.
+func (s *Store) checkVersion(ctx context.Context) error {
+	var version int
+	err := s.db.QueryRowContext(ctx, "SELECT MAX(version) FROM versions").Scan(&version)
+	switch {
+	case isMissingTable(err) || err == nil && version < len(migrations):
+		return ErrNoLedger
+	case err == nil && version > len(migrations):
+		return newerTables(version)
 	}
-	return s.inTransaction(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `INSERT INTO writers AS known (writer, batch, day) VALUES ($1, $2, $3)
-			ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, day = excluded.day WHERE known.batch < excluded.batch`,
-			s.writer, number, time.Now().UTC().Format(time.DateOnly))
-		if err != nil {
-			return err
-		}
-		if changed, err := result.RowsAffected(); err != nil || changed == 0 {
-			return err // it was added before
-		}
-		upsert, err := tx.PrepareContext(ctx, `INSERT INTO calls AS known
-			(day, method, caller, organization, client, protocol, way, outcome, calls, first_ms, last_ms)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			ON CONFLICT (day, method, caller, organization, client, protocol, way, outcome) DO UPDATE SET
-			calls = known.calls + excluded.calls,
-			first_ms = CASE WHEN excluded.first_ms < known.first_ms THEN excluded.first_ms ELSE known.first_ms END,
-			last_ms = CASE WHEN excluded.last_ms > known.last_ms THEN excluded.last_ms ELSE known.last_ms END`)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = upsert.Close() }()
-		for _, row := range rows {
-			if _, err := upsert.ExecContext(ctx, row.Day, row.Method, row.Caller, row.Organization, row.Client, row.Protocol, row.Way, row.Outcome,
-				row.Calls, row.First.UnixMilli(), row.Last.UnixMilli()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	s.migrated = err == nil
+	return err
 }
 
-// Rows are those of the days since a time.
-func (s *Store) Rows(ctx context.Context, since time.Time) ([]Row, error) {
-	if err := s.migrate(ctx); err != nil {
-		return nil, err
-	}
-	found, err := s.db.QueryContext(ctx, `SELECT day, method, caller, organization, client, protocol, way, outcome, calls, first_ms, last_ms
-		FROM calls WHERE day >= $1`, since.UTC().Format(time.DateOnly))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = found.Close() }()
-	var rows []Row
-	for found.Next() {
-		var row Row
-		var first, last int64
-		if err := found.Scan(&row.Day, &row.Method, &row.Caller, &row.Organization, &row.Client, &row.Protocol, &row.Way, &row.Outcome,
-			&row.Calls, &first, &last); err != nil {
-			return nil, err
-		}
-		row.First, row.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
-		rows = append(rows, row)
-	}
-	return rows, found.Err()
+// isMissingTable reports whether a query failed because its table is not there.
+func isMissingTable(err error) bool {
+	const undefinedTable = "42P01" // of PostgreSQL
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && failure.Code == undefinedTable || err != nil && strings.Contains(err.Error(), "no such table")
 }
 
-// forget deletes the days before a time.
-func (s *Store) forget(ctx context.Context, before time.Time) error {
-	if err := s.migrate(ctx); err != nil {
-		return err
-	}
-	day := before.UTC().Format(time.DateOnly)
-	return s.inTransaction(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM calls WHERE day < $1", day)
-		_, writersErr := tx.ExecContext(ctx, "DELETE FROM writers WHERE day < $1", day)
-		return errors.Join(err, writersErr)
-	})
+func newerTables(version int) error {
+	return fmt.Errorf("the tables have version %d, and this program knows %d: use a newer one", version, len(migrations))
 }
 
 // CallerKey is the key of [adapter.Config] that all who share the database have, and keeps
@@ -252,4 +266,14 @@ func (s *Store) CallerKey(ctx context.Context, fresh [32]byte) (key [32]byte, er
 		return key, errors.New("the caller key in the database is not one: delete it, and callers get new names")
 	}
 	return key, nil
+}
+
+// ID names the ledger, the same for all who share the database, so that a report that asks
+// several adapters counts each ledger once.
+func (s *Store) ID(ctx context.Context) (id string, err error) {
+	if err := s.migrate(ctx); err != nil {
+		return "", err
+	}
+	err = s.db.QueryRowContext(ctx, "SELECT value FROM secrets WHERE name = 'ledger'").Scan(&id)
+	return id, err
 }

@@ -35,13 +35,17 @@ func batchOfCallers() []Row {
 	return rows
 }
 
+func batchOf(number int64) batch {
+	return batch{number: number, rows: batchOfCallers(), coverage: coverage{from: time.Now(), to: time.Now(), requests: 1}}
+}
+
 func writeBatches(address string) error {
 	store, err := OpenStore(address)
 	if err != nil {
 		return err
 	}
 	for number := int64(1); ; number++ {
-		if err := store.add(context.Background(), number, batchOfCallers()); err != nil {
+		if err := store.add(context.Background(), batchOf(number)); err != nil {
 			return err
 		}
 		fmt.Println(number)
@@ -78,7 +82,7 @@ func TestKilledWriterLeavesWholeBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := store.Rows(t.Context(), time.Time{})
+		rows, err := store.Rows(t.Context(), Query{})
 		if err != nil || len(rows) != len(batchOfCallers()) {
 			t.Fatalf("got %d rows, %v, want %d", len(rows), err, len(batchOfCallers()))
 		}
@@ -100,11 +104,11 @@ func TestBatchIsWrittenOnce(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = store.Close(context.Background()) })
 	for _, number := range []int64{1, 1, 2, 2, 1} {
-		if err := store.add(t.Context(), number, batchOfCallers()); err != nil {
+		if err := store.add(t.Context(), batchOf(number)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rows, err := store.Rows(t.Context(), time.Time{})
+	rows, err := store.Rows(t.Context(), Query{})
 	if err != nil || rows[0].Calls != 2 {
 		t.Errorf("got %+v, %v, want two calls", rows[0], err)
 	}
@@ -125,7 +129,7 @@ func TestNewerTablesAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.migrated = false
-	if err := store.add(t.Context(), 1, batchOfCallers()); err == nil || err.Error() != "the tables have version 99, and this program knows 1: use a newer one" {
+	if err := store.add(t.Context(), batchOf(1)); err == nil || err.Error() != "the tables have version 99, and this program knows 2: use a newer one" {
 		t.Errorf("got %v, want a word on the version", err)
 	}
 }
@@ -139,7 +143,11 @@ func TestFirstFlushMayHaveNothingToWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close(context.Background()) })
-	if err := NewLedger(Config{Store: store, Retention: time.Hour}).flush(t.Context()); err != nil {
+	ledger, err := NewLedger(Config{Store: store, Retention: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ledger.flush(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

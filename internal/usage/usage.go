@@ -1,12 +1,14 @@
-// Package usage is the ledger of who still calls v1: how many calls each caller made a day,
-// how, and with which outcome. It holds ids of users and organizations and the names of
-// clients, and no password, token or message.
+// Package usage is the ledger of who still calls ZITADEL's deprecated APIs: how many calls each
+// caller made a day, of which method, how, and with which outcome. It holds ids of users and
+// organizations and the names of clients, and no password, token or message.
+//
+// A [Ledger] counts, a [Store] keeps what it counted in a database and adds it up, and a
+// [Verdict] says whether v1 can go. What clients choose is bounded: README's figures are in
+// docs/operations.md.
 package usage
 
 import (
 	"cmp"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,44 +17,60 @@ import (
 
 // Key is what calls are counted by.
 type Key struct {
-	// Day is the day of the calls in UTC, such as "2027-01-31".
-	Day string `json:"day"`
-	// Method is the v1 method's name.
-	Method string `json:"method"`
-	// Caller is [adapter.Event].Caller; Others are all that there was no room for.
-	Caller string `json:"caller"`
-	// Organization is that of the calls, which the x-zitadel-orgid header named, or else the
-	// caller's own.
-	Organization string `json:"organization"`
+	// Day is the day of the calls in UTC, such as "2027-01-31", or a month, such as "2027-01",
+	// of calls that were folded.
+	Day string `json:"day,omitempty"`
+	// Caller is the id of the user who called, or "token:" and a hash, or one of the
+	// Caller constants.
+	Caller string `json:"caller,omitempty"`
+	// API is the deprecated API, such as "management".
+	API string `json:"api,omitempty"`
+	// Method is the method's name.
+	Method string `json:"method,omitempty"`
+	// Organization is the one that the x-zitadel-orgid header named, or else the caller's own.
+	Organization string `json:"organization,omitempty"`
 	// Client is what the client says of itself in User-Agent or X-User-Agent.
-	Client string `json:"client"`
+	Client string `json:"client,omitempty"`
 	// Protocol is rest, grpc, grpc-web or grpc-web-text.
-	Protocol string `json:"protocol"`
-	// Way is "v2" for translated calls and "v1" for those of native v1.
-	Way string `json:"way"`
-	// Outcome is one of the Outcome constants.
-	Outcome string `json:"outcome"`
+	Protocol string `json:"protocol,omitempty"`
+	// Way is "v2" for translated calls, "v1" for those of native v1, and WayNone for those that
+	// neither answered.
+	Way string `json:"way,omitempty"`
+	// Outcome is one of adapter's Outcome constants.
+	Outcome string `json:"outcome,omitempty"`
 }
 
-// Others is the Key.Caller of calls whose callers the ledger had no room to tell apart.
+// The values of Key.Caller that are no callers' names.
+const (
+	// CallerStranger is everybody without a token, or with one that ZITADEL does not take.
+	CallerStranger = "(no valid token)"
+	// CallerZITADEL is ZITADEL's own console and login pages.
+	CallerZITADEL = "(ZITADEL's own)"
+	// CallerOthers is all callers whom the ledger had no room to tell apart.
+	CallerOthers = "(others)"
+	// CallerOldTokens is all callers of whom only the token was known, some days ago.
+	CallerOldTokens = "(tokens)"
+)
+
+// IsNamed reports whether Caller is an id or a hash, and none of the constants.
+func (k Key) IsNamed() bool { return !strings.HasPrefix(k.Caller, "(") }
+
+// Others is the Client and the Organization of calls that differ from too many others of the
+// same caller, method and day.
 const Others = "(others)"
 
-// The values of Key.Outcome.
-const (
-	OutcomeOK       = "ok"
-	OutcomeRefused  = "refused"  // in v1's words, or by limits.callerRate
-	OutcomeFailed   = "failed"   // ZITADEL or the adapter could not do it, or too late
-	OutcomeBrownout = "brownout" // refused by a brownout
-	OutcomeSunset   = "sunset"   // refused after deprecation.sunset
-)
+// WayNone is Key.Way of calls that neither v2 nor native v1 answered.
+const WayNone = "none"
 
 // Row is what is known of a Key.
 type Row struct {
 	Key
 
-	Calls int64     `json:"calls"`
-	First time.Time `json:"first"` // of the calls, in UTC
-	Last  time.Time `json:"last"`
+	Calls int64 `json:"calls"`
+	// Callers is how many callers made them, of rows that were added up.
+	Callers int64     `json:"callers,omitempty"`
+	First   time.Time `json:"first"` // of the calls, in UTC
+	Last    time.Time `json:"last"`
 }
 
 // maxText is the length of the longest text in a Key, in bytes: clients choose some of them.
@@ -61,13 +79,17 @@ const maxText = 100
 // rowOf is the row of one call.
 func rowOf(event adapter.Event) Row {
 	at := event.Started.UTC().Truncate(time.Millisecond)
-	return Row{
-		Key: Key{
-			Day: at.Format(time.DateOnly), Method: event.Method, Caller: bounded(event.Caller), Organization: bounded(event.Organization),
-			Client: bounded(event.UserAgent), Protocol: event.Protocol, Way: event.Route, Outcome: outcomeOf(event),
-		},
-		Calls: 1, First: at, Last: at,
+	row := Row{Key: Key{Day: at.Format(time.DateOnly), API: event.API, Method: event.Method}, Calls: 1, First: at, Last: at}
+	switch {
+	case event.Caller == "" || event.Code == "unauthenticated" || event.Code == "401":
+		row.Caller = CallerStranger // and nothing else: strangers choose what they send
+	case event.ZITADEL != "":
+		row.Caller, row.Client, row.Outcome = CallerZITADEL, event.ZITADEL, event.Outcome()
+	default:
+		row.Caller, row.Organization, row.Client = bounded(event.Caller), bounded(event.Organization), bounded(event.UserAgent)
+		row.Protocol, row.Way, row.Outcome = event.Protocol, wayOf(event), event.Outcome()
 	}
+	return row
 }
 
 // bounded is a text that a database takes, of at most maxText bytes.
@@ -83,31 +105,11 @@ func bounded(text string) string {
 	}, strings.ToValidUTF8(text, ""))
 }
 
-func outcomeOf(event adapter.Event) string {
-	switch event.RefusedBy {
-	case adapter.RefusedByBrownout:
-		return OutcomeBrownout
-	case adapter.RefusedBySunset:
-		return OutcomeSunset
-	case adapter.RefusedByRate:
-		return OutcomeRefused
+func wayOf(event adapter.Event) string {
+	if event.RefusedBy != "" {
+		return WayNone
 	}
-	switch event.Code {
-	case "ok":
-		return OutcomeOK
-	case "unavailable", "deadline_exceeded", "internal", "unknown", "canceled", "data_loss", "aborted":
-		return OutcomeFailed
-	}
-	status, err := strconv.Atoi(event.Code) // of REST answered by native v1
-	switch {
-	case err != nil:
-		return OutcomeRefused
-	case status == 0 || status >= 500: // 0: the client did not wait
-		return OutcomeFailed
-	case status >= 400:
-		return OutcomeRefused
-	}
-	return OutcomeOK
+	return event.Route
 }
 
 // add counts the calls of another row of the same Key.
@@ -121,32 +123,16 @@ func (r *Row) add(other Row) {
 	}
 }
 
-// Merge adds up rows of equal keys, as those of several replicas, and sorts them: the latest
-// day first, and within it the most calls.
-func Merge(rows ...[]Row) []Row {
-	byKey := map[Key]*Row{}
-	for _, row := range slices.Concat(rows...) {
-		if known := byKey[row.Key]; known != nil {
-			known.add(row)
-			continue
-		}
-		byKey[row.Key] = &row
-	}
-	merged := make([]Row, 0, len(byKey))
-	for _, row := range byKey {
-		merged = append(merged, *row)
-	}
-	slices.SortFunc(merged, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(b.Day, a.Day), cmp.Compare(b.Calls, a.Calls), compareKeys(a.Key, b.Key))
-	})
-	return merged
-}
-
 // compareKeys is one order of keys. All replicas write in it, so that none waits for a row
 // of another that waits for its own.
 func compareKeys(a, b Key) int {
 	return cmp.Or(
-		strings.Compare(a.Day, b.Day), strings.Compare(a.Caller, b.Caller), strings.Compare(a.Method, b.Method),
+		strings.Compare(a.Day, b.Day), strings.Compare(a.Caller, b.Caller), strings.Compare(a.API, b.API), strings.Compare(a.Method, b.Method),
 		strings.Compare(a.Organization, b.Organization), strings.Compare(a.Client, b.Client),
 		strings.Compare(a.Protocol, b.Protocol), strings.Compare(a.Way, b.Way), strings.Compare(a.Outcome, b.Outcome))
+}
+
+// withoutDetail is the key of the calls that could not be told apart.
+func (k Key) withoutDetail() Key {
+	return Key{Day: k.Day, Caller: CallerOthers, API: k.API, Method: k.Method, Way: k.Way, Outcome: k.Outcome}
 }

@@ -71,9 +71,21 @@ func fill(t *testing.T, address string, ended int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger := usage.NewLedger(usage.Config{Store: store})
+	clock := time.Now().AddDate(0, 0, -40-ended)
+	ledger, err := usage.NewLedger(usage.Config{Store: store, Now: func() time.Time { return clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	now := time.Now().AddDate(0, 0, -ended)
-	for ago := 40; ago >= 0; ago-- {
+	for ago := 40; ago >= -ended; ago-- { // it counts every day, also when nobody calls any more
+		ledger.Request()
+		if err := ledger.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		clock = clock.AddDate(0, 0, 1)
+		if ago < 0 {
+			continue
+		}
 		day := now.Truncate(24*time.Hour).AddDate(0, 0, -ago)
 		for i, from := range sources() {
 			if ago < from.until {
@@ -92,7 +104,8 @@ func fill(t *testing.T, address string, ended int) {
 			}
 		}
 	}
-	if err := errors.Join(ledger.Finish(t.Context()), store.Close(t.Context())); err != nil {
+	clock = time.Now()
+	if err := errors.Join(ledger.Finish(t.Context()), ledger.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,7 +114,7 @@ func fill(t *testing.T, address string, ended int) {
 // of them.
 func event(from source, at time.Time, ago, n int) adapter.Event {
 	e := adapter.Event{
-		Method: from.method, Protocol: from.protocol, Route: adapter.RouteTranslated, Code: "ok", Caller: from.caller,
+		API: "management", Method: from.method, Protocol: from.protocol, Route: adapter.RouteTranslated, Code: "ok", Caller: from.caller,
 		Organization: from.organization, UserAgent: from.client, Started: at,
 	}
 	if n%10 < (ago-8)/4 {

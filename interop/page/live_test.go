@@ -31,7 +31,7 @@ func TestPageUpdatesItself(t *testing.T) {
 	browser.until(t, `document.querySelector("#callers").innerText.includes("first-client/1.0")`)
 	browser.until(t, `document.querySelector("#verdict").innerText.includes("Not yet: 1 caller still calls v1")`)
 	browser.until(t, `document.querySelector("#present").innerText.includes("p99")`)
-	program.call(t, "second-client/1.0", "no-such-token")
+	program.call(t, "second-client/1.0", "pat-viewer-a")
 	browser.until(t, `document.querySelector("#callers").innerText.includes("second-client/1.0")`)
 	browser.until(t, `document.querySelector("#outcomes").innerText.includes("refused")`)
 	for what, expression := range map[string]string{

@@ -3,7 +3,11 @@ package usagetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +20,8 @@ import (
 func TestStore(t *testing.T, fresh func(t *testing.T) (address string)) {
 	t.Helper()
 	for name, test := range map[string]func(t *testing.T, address string){
-		"keeps": keeps, "replicas add up": replicasAddUp, "forgets": forgets, "shares the key": sharesKey, "adds callers up": addsCallersUp,
+		"keeps": keeps, "replicas add up": replicasAddUp, "forgets": forgets, "folds": folds,
+		"shares the key": sharesKey, "bounds days": boundsDays, "covers": covers, "adds up": addsUp, "is read only": isReadOnly,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,29 +71,158 @@ func replicasAddUp(t *testing.T, address string) {
 	}
 }
 
-// What is not written yet counts too.
-func addsCallersUp(t *testing.T, address string) {
+// Old days are added up: those of hashed tokens first, then all by month.
+func folds(t *testing.T, address string) {
 	t.Helper()
-	early, late := Call("7"), Call("7")
-	early.Started = late.Started.AddDate(0, 0, -3)
-	ledger, stop := Start(t, address)
-	ledger.Observe(early)
-	ledger.Observe(Call("8"))
+	ledger, stop := start(t, usage.Config{Store: Open(t, address)})
+	for i, ago := range []int{0, 1, 10, 11, 100, 101} {
+		for _, caller := range []string{"7", "token:" + strconv.Itoa(i)} {
+			call := Call(caller)
+			call.Started = call.Started.AddDate(0, 0, -ago)
+			call.UserAgent = strconv.Itoa(i)
+			ledger.Observe(call)
+		}
+	}
 	stop()
-	store, err := usage.OpenStore(address)
+	got := map[string]int{}
+	months := map[string]int64{}
+	for _, row := range Rows(t, address) {
+		got[row.Caller]++
+		if len(row.Day) == len("2027-01") {
+			months[row.Caller] += row.Calls
+			if row.Client != "" {
+				t.Errorf("got a month of client %q, want all added up", row.Client)
+			}
+		}
+	}
+	// Days 100 and 101 ago may be of two months.
+	if months["7"] != 2 || months[usage.CallerOldTokens] != 2 || got["token:0"] != 1 || got["token:1"] != 1 || got["token:2"] != 0 || got["7"] < 5 || got["7"] > 6 {
+		t.Errorf("got %v rows, %v calls in months", got, months)
+	}
+}
+
+// A database has so many rows a day, whoever calls; no call is lost.
+func boundsDays(t *testing.T, address string) {
+	t.Helper()
+	const most, callers = 20_000, 21_500
+	ledger, stop := start(t, usage.Config{Store: Open(t, address)})
+	for i := range callers {
+		ledger.Observe(Call(strconv.Itoa(i)))
+	}
+	stop()
+	rows := Rows(t, address)
+	calls := int64(0)
+	for _, row := range rows {
+		calls += row.Calls
+	}
+	if len(rows) > most+1 || len(rows) < most-1000 || calls != callers {
+		t.Errorf("got %d rows with %d calls, want about %d with %d", len(rows), calls, most, callers)
+	}
+}
+
+// The ledger knows since when and on which days it counted, and how many requests came.
+func covers(t *testing.T, address string) {
+	t.Helper()
+	began := time.Now().Add(-time.Second)
+	ledger, stop := Start(t, address)
+	for range 5 {
+		ledger.Request()
+	}
+	if e, err := ledger.Evidence(t.Context(), began, nil); err != nil || e.Requests != 5 || e.Began.Before(began) || e.Replicas != 1 || len(e.Gaps) != 0 {
+		t.Errorf("got %+v, %v, want five requests since %v", e, err, began)
+	}
+	ledger.Request()
+	stop()
+	if e, err := Open(t, address).Evidence(t.Context(), began, time.Now(), nil); err != nil || e.Requests > 6 || e.Requests < 5 {
+		t.Errorf("got %+v, %v, want up to six requests", e, err)
+	}
+}
+
+// The database adds up, searches, sorts and cuts.
+func addsUp(t *testing.T, address string) {
+	t.Helper()
+	ledger, stop := Start(t, address)
+	for caller, methods := range map[string][]string{"7": {"GetUserByID", "AddOrg"}, "8": {"AddOrg", "AddOrg", "AddOrg"}, "": {"AddOrg"}} {
+		for _, method := range methods {
+			call := Call(caller)
+			call.Method, call.UserAgent = method, "Client_"+caller+"%"
+			ledger.Observe(call)
+		}
+	}
+	stop()
+	reader := Open(t, address)
+	for name, test := range map[string]struct {
+		query usage.Query
+		want  string
+	}{
+		"by caller":        {usage.Query{By: []string{"caller"}}, "8=3/1 7=2/1 (no valid token)=1/1"},
+		"by method":        {usage.Query{By: []string{"method"}}, "AddOrg=5/3 GetUserByID=1/1"},
+		"of one caller":    {usage.Query{By: []string{"method"}, Where: map[string][]string{"caller": {"8", "nobody"}}}, "AddOrg=3/1"},
+		"of no caller":     {usage.Query{By: []string{"method"}, Where: map[string][]string{"caller": {"nobody"}}}, ""},
+		"search":           {usage.Query{By: []string{"caller"}, Search: "client_7%"}, "7=2/1"},
+		"search all parts": {usage.Query{By: []string{"caller"}, Search: "getUSER"}, "7=2/1"},
+		"nothing found":    {usage.Query{By: []string{"caller"}, Search: "client.7"}, ""},
+		"least calls":      {usage.Query{By: []string{"caller"}, Order: "calls"}, "(no valid token)=1/1 7=2/1 8=3/1"},
+		"names backwards":  {usage.Query{By: []string{"caller"}, Order: "-caller"}, "8=3/1 7=2/1 (no valid token)=1/1"},
+		"by client":        {usage.Query{By: []string{"caller"}, Order: "client"}, "(no valid token)=1/1 7=2/1 8=3/1"},
+		"second":           {usage.Query{By: []string{"caller"}, Limit: 1, Offset: 1}, "7=2/1"},
+		"of the future":    {usage.Query{By: []string{"caller"}, Since: time.Now().AddDate(0, 0, 2)}, ""},
+	} {
+		rows, err := reader.Rows(t.Context(), test.query)
+		got := make([]string, 0, len(rows))
+		for _, row := range rows {
+			got = append(got, fmt.Sprintf("%s%s=%d/%d", row.Caller, row.Method, row.Calls, row.Callers))
+		}
+		if err != nil || strings.Join(got, " ") != test.want {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, test.want)
+		}
+	}
+	if a, err := reader.Active(t.Context(), time.Now().Add(-time.Hour), nil); err != nil || a.Callers != 2 || a.Calls != 5 || time.Since(a.Last) > time.Minute || a.AtLeast {
+		t.Errorf("got %+v, %v, want two callers with five calls", a, err)
+	}
+	if a, err := reader.Active(t.Context(), time.Now().Add(-time.Hour), map[string][]string{"method": {"GetUserByID"}}); err != nil || a.Callers != 1 {
+		t.Errorf("got %+v, %v, want one caller", a, err)
+	}
+}
+
+// A reader makes nothing.
+func isReadOnly(t *testing.T, address string) {
+	t.Helper()
+	empty := func() error {
+		reader, err := usage.ReadStore(address)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = reader.Close(context.Background()) }()
+		_, err = reader.Rows(t.Context(), usage.Query{})
+		return err
+	}
+	for range 2 {
+		if err := empty(); !errors.Is(err, usage.ErrNoLedger) && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("nothing there: got %v, want %v or that the file is not there", err, usage.ErrNoLedger)
+		}
+	}
+	ledger, stop := Start(t, address)
+	ledger.Observe(Call("7"))
+	stop()
+	reader, err := usage.ReadStore(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = store.Close(t.Context()) }()
-	second := usage.NewLedger(usage.Config{Store: store})
-	second.Observe(late)
-	callers, err := second.Callers(t.Context())
+	defer func() { _ = reader.Close(context.Background()) }()
+	if rows, err := reader.Rows(t.Context(), usage.Query{}); err != nil || len(rows) != 1 {
+		t.Errorf("got %+v, %v, want a row", rows, err)
+	}
+	written := usage.Config{Store: reader}
+	writer, err := usage.NewLedger(written)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := usage.Span{First: early.Started.UTC().Truncate(time.Millisecond), Last: late.Started.UTC().Truncate(time.Millisecond)}
-	if len(callers) != 2 || callers["7"] != want {
-		t.Errorf("got %v, want caller 7 with %v, and 8", callers, want)
+	writer.Observe(Call("8"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := writer.Finish(ctx); err == nil {
+		t.Error("a store to read from was written to")
 	}
 }
 
@@ -120,19 +254,19 @@ func sharesKey(t *testing.T, address string) {
 // Call is a call of a caller's.
 func Call(caller string) adapter.Event {
 	return adapter.Event{
-		Method: "SetHumanInitialPassword", Protocol: "grpc", Route: adapter.RouteTranslated, Code: "ok",
+		API: "management", Method: "SetHumanInitialPassword", Protocol: "grpc", Route: adapter.RouteTranslated, Code: "ok",
 		Caller: caller, Organization: "1001", UserAgent: "legacy's \"client\" ü", Started: time.Now(),
 	}
 }
 
 // Open opens a store until the end of the test.
-func Open(t *testing.T, address string) *usage.Store {
-	t.Helper()
+func Open(tb testing.TB, address string) *usage.Store {
+	tb.Helper()
 	store, err := usage.OpenStore(address)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close(context.Background()) })
+	tb.Cleanup(func() { _ = store.Close(context.Background()) })
 	return store
 }
 
@@ -140,7 +274,15 @@ func Open(t *testing.T, address string) *usage.Store {
 func Start(t *testing.T, address string) (ledger *usage.Ledger, stop func()) {
 	t.Helper()
 	const month = 30 * 24 * time.Hour
-	ledger = usage.NewLedger(usage.Config{Store: Open(t, address), Retention: month})
+	return start(t, usage.Config{Store: Open(t, address), Retention: month})
+}
+
+func start(t *testing.T, config usage.Config) (ledger *usage.Ledger, stop func()) {
+	t.Helper()
+	ledger, err := usage.NewLedger(config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { ledger.Run(ctx) })
@@ -158,9 +300,9 @@ func Start(t *testing.T, address string) (ledger *usage.Ledger, stop func()) {
 // Rows reads all rows of a database.
 func Rows(t *testing.T, address string) []usage.Row {
 	t.Helper()
-	rows, err := Open(t, address).Rows(t.Context(), time.Time{})
+	rows, err := Open(t, address).Rows(t.Context(), usage.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return usage.Merge(rows)
+	return rows
 }

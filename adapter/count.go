@@ -1,0 +1,136 @@
+package adapter
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/v2client"
+)
+
+const (
+	// managementAPI is Event.API of translated calls.
+	managementAPI = "management"
+	// keptOfAnswer is how much of a gRPC-Web answer is kept: a refusal, with its trailers, is no
+	// longer.
+	keptOfAnswer = 4 << 10
+)
+
+// The outcomes of a call.
+const (
+	OutcomeOK       = "ok"
+	OutcomeRefused  = "refused"  // in v1's words, or by limits.callerRate
+	OutcomeFailed   = "failed"   // ZITADEL or the adapter could not do it, or too late
+	OutcomeBrownout = "brownout" // refused by a brownout
+	OutcomeSunset   = "sunset"   // refused after deprecation.sunset
+)
+
+// Outcome is one of the Outcome constants: how the call ended, by its code and by who refused it.
+func (e *Event) Outcome() string {
+	switch e.RefusedBy {
+	case RefusedByBrownout:
+		return OutcomeBrownout
+	case RefusedBySunset:
+		return OutcomeSunset
+	case RefusedByRate:
+		return OutcomeRefused
+	}
+	switch e.Code {
+	case "ok":
+		return OutcomeOK
+	case "unavailable", "deadline_exceeded", "internal", "unknown", "canceled", "data_loss", "aborted":
+		return OutcomeFailed
+	}
+	status, err := strconv.Atoi(e.Code) // of REST answered by native v1
+	switch {
+	case err != nil:
+		return OutcomeRefused
+	case status == 0 || status >= http.StatusInternalServerError: // 0: the client did not wait
+		return OutcomeFailed
+	case status >= http.StatusBadRequest:
+		return OutcomeRefused
+	}
+	return OutcomeOK
+}
+
+// passThrough lets ZITADEL answer, and counts the call if it is one of a deprecated API. What a
+// browser asks before a call is none. The path is that which ZITADEL's router looks at.
+func (a *Adapter) passThrough(w http.ResponseWriter, r *http.Request, path string) {
+	if a.config.Catalogue == nil || r.Method == http.MethodOptions {
+		a.config.Passthrough.ServeHTTP(w, r)
+		return
+	}
+	method, found := a.config.Catalogue.FindRequest(r, path)
+	if !found {
+		a.config.Passthrough.ServeHTTP(w, r)
+		return
+	}
+	x, r := ingress.ExchangeOf(w, r)
+	protocol := cmp.Or(string(rpcstatus.ProtocolOf(r)), protocolREST)
+	c := a.newCall(protocol, nil, r)
+	c.event.API, c.event.Method, c.event.Route, c.event.Organization = method.API, method.Name, RouteNative, c.namedOrganization
+	if isWeb(protocol) {
+		x.Keep(keptOfAnswer)
+	}
+	defer func() {
+		c.event.Code = nativeCode(x, protocol)
+		a.count(c)
+	}()
+	a.config.Passthrough.ServeHTTP(x, r)
+}
+
+// isWeb reports whether a protocol's status is in the answer's body.
+func isWeb(protocol string) bool {
+	return protocol == string(rpcstatus.GRPCWeb) || protocol == string(rpcstatus.GRPCWebText)
+}
+
+// ownPage names ZITADEL's own page that makes a request, by the fact that tells: its address, which
+// a browser sends as Referer, is one of this host under /ui/. "" is everybody else.
+func ownPage(r *http.Request) string {
+	page, err := url.Parse(r.Header.Get("Referer"))
+	switch {
+	case err != nil || page.Host == "" || !strings.EqualFold(page.Host, r.Host):
+		return ""
+	case strings.HasPrefix(page.Path, "/ui/console"):
+		return "console (by Referer)"
+	case strings.HasPrefix(page.Path, "/ui/"):
+		return "login page (by Referer)"
+	}
+	return ""
+}
+
+// count counts a call when its caller has a name: now, or when ZITADEL has been asked.
+func (a *Adapter) count(c *call) {
+	if a.config.Count == nil {
+		return
+	}
+	event, known := a.named(c.event, c.caller, c.token)
+	if known || !a.config.Identify || !a.naming.add(event, c.caller, c.token) {
+		a.config.Count(event)
+	}
+}
+
+// named is an event with the name of its caller, as far as that is known, and with a hash of the
+// token until it is.
+func (a *Adapter) named(event Event, caller v2client.Caller, token tokenHash) (_ Event, known bool) {
+	identity, known := a.identities.identity(token)
+	switch {
+	case caller.Authorization() == "" || a.identities.isRefused(token) || event.Code == "unauthenticated" || event.Code == "401":
+		event.Caller = ""
+	case known:
+		event.Caller, event.Organization = identity.UserID, cmp.Or(event.Organization, identity.Organization)
+	default:
+		event.Caller = a.hashedCaller(caller, token)
+		return event, false
+	}
+	return event, true
+}
+
+// Finish counts the calls whose callers have no name yet; after ctx, without asking ZITADEL. It
+// comes after the last call.
+func (a *Adapter) Finish(ctx context.Context) { a.naming.finish(ctx) }

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/gen/zitadel/management/v1/managementv1connect"
@@ -76,15 +77,16 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	services, err := grpcservices.New(grpcservices.Config{
 		Health: settings.Server.GRPCHealth, Reflection: settings.Server.GRPCReflection, Passthrough: settings.Passthrough.Enabled,
 		Service: managementv1connect.ManagementServiceName, Ready: a.admin.Ready, Timeout: limits.BodyTimeout,
-	}, c.v1)
+	}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/grpc.health.v1.") { // a probe says nothing of who uses the adapter
+			a.usage.Request()
+		}
+		c.v1.ServeHTTP(w, r)
+	}))
 	mistakes = append(mistakes, err)
-	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.usage.Request()
-		services.ServeHTTP(w, r)
-	})
 	c.handler, err = ingress.New(ingress.Config{
 		Forwarding: forwarding, ID: a.id, Refusals: a.refusals, WriteTimeout: limits.WriteTimeout, OnPanic: a.metrics.Panics.Inc, Log: a.log,
-	}, counted)
+	}, services)
 	return c, errors.Join(append(mistakes, err)...)
 }
 

@@ -152,7 +152,6 @@ func Start(ctx context.Context, c Config) (*App, error) {
 		a.close(context.WithoutCancel(ctx))
 		return nil, err
 	}
-	a.admin.SetReady(true)
 	a.log.InfoContext(ctx, "ready",
 		"listen", a.Addr().String(), "tls", a.public.certificates != nil, "admin", a.AdminAddr().String(),
 		"upstream", c.Settings.Upstream.URL, "protocol", c.Settings.Upstream.Protocol, "org_scope", c.Settings.OrgScope,

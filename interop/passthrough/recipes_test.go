@@ -43,13 +43,13 @@ type recipe struct {
 }
 
 var recipes = map[string]recipe{
-	"nginx":                {file: "nginx/zitadel-v1-adapter.conf", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: nginx},
-	"nginx, all traffic":   {file: "nginx/all-traffic.conf", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: nginx, all: true},
-	"Caddy":                {file: "caddy/Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy},
-	"Caddy, all traffic":   {file: "caddy/all-traffic.Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy, all: true},
-	"HAProxy":              {file: "haproxy/haproxy.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy},
-	"HAProxy, all traffic": {file: "haproxy/all-traffic.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy, all: true},
-	"HAProxy, PROXY protocol": {
+	"nginx":                    {file: "nginx/zitadel-v1-adapter.conf", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: nginx},
+	"nginx with all traffic":   {file: "nginx/all-traffic.conf", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: nginx, all: true},
+	"Caddy":                    {file: "caddy/Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy},
+	"Caddy with all traffic":   {file: "caddy/all-traffic.Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy, all: true},
+	"HAProxy":                  {file: "haproxy/haproxy.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy},
+	"HAProxy with all traffic": {file: "haproxy/all-traffic.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy, all: true},
+	"HAProxy with the PROXY protocol": {
 		file: "haproxy/proxy-protocol.cfg", peer: "127.0.0.2", all: true, command: haproxy,
 		server: "{trustedProxies: [127.0.0.1], proxyProtocol: true, tls: {certFile: DIR/tls.crt, keyFile: DIR/tls.key}}",
 	},

@@ -60,7 +60,7 @@ func (a *App) listen(ctx context.Context) error {
 	server.HeaderBytes, server.ConnectionsPerPeer = limits.HeaderBytes, limits.ConnectionsPerPeer
 	server.IsProxy = func(peer netip.Addr) bool { return a.core.Load().proxies.Contain(peer) }
 	a.public.server, a.private.server = listener.New(public, server), listener.New(private, admin)
-	a.admin.SetReady(true) // both sockets are bound, and who asks is told so from the first answer on
+	a.admin.SetReady(true) // both sockets are bound: the first answer already says so
 	for _, e := range a.endpoints() {
 		go func() {
 			if err := e.server.Serve(); err != nil {

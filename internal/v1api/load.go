@@ -55,7 +55,7 @@ func load(from fs.FS) (*Catalogue, error) {
 	return c, nil
 }
 
-// eachLine reads a table of so many columns, whose first line has their names.
+// eachLine reads a table with that number of columns, whose first line has their names.
 func eachLine(from fs.FS, table string, columns int, read func(cells []string) error) error {
 	text, err := fs.ReadFile(from, table)
 	if err != nil {

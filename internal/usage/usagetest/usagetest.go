@@ -101,7 +101,7 @@ func folds(t *testing.T, address string) {
 	}
 }
 
-// A database has so many rows a day, whoever calls; no call is lost.
+// The rows of a day are bounded, whoever calls; no call is lost.
 func boundsDays(t *testing.T, address string) {
 	t.Helper()
 	const most, callers = 20_000, 21_500

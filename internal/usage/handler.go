@@ -103,7 +103,7 @@ func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	report, err := l.Report(r.Context(), q, now)
 	if err != nil {
-		l.log.WarnContext(r.Context(), "the usage store did not answer", "cause", err.Error())
+		l.config.Log.WarnContext(r.Context(), "the usage store did not answer", "cause", err.Error())
 		http.Error(w, "usage.store does not answer: see the log", http.StatusServiceUnavailable)
 		return
 	}

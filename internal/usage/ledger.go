@@ -37,11 +37,11 @@ type Config struct {
 // or away may leave with it for long. It is safe for concurrent use.
 type Ledger struct {
 	config   Config
-	log      *slog.Logger
 	started  time.Time
 	requests atomic.Int64  // not in a batch yet
 	wake     chan struct{} // there is much to write
 	flushing chan struct{} // taken by who writes, and guards batch and tidied
+	failed   atomic.Int64  // when the last attempt to write did, in Unix nanoseconds; 0: it did not
 
 	mu        sync.Mutex
 	rows      map[Key]*Row
@@ -82,12 +82,11 @@ func NewLedger(config Config) (*Ledger, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	log := config.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Ledger{
-		config: config, log: log, started: config.Now(), wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
+		config: config, started: config.Now(), wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
 		rows: map[Key]*Row{}, shadows: map[ShadowRow]int64{},
 	}, nil
 }
@@ -130,9 +129,9 @@ func (l *Ledger) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			l.log.WarnContext(ctx, "the usage store takes nothing, calls are kept in memory until it does", "cause", err.Error())
+			l.config.Log.WarnContext(ctx, "the usage store takes nothing, calls are kept in memory until it does", "cause", err.Error())
 		case err == nil && failing:
-			l.log.InfoContext(ctx, "the usage store takes calls again")
+			l.config.Log.InfoContext(ctx, "the usage store takes calls again")
 		}
 		failing = err != nil
 	}
@@ -186,6 +185,12 @@ func (l *Ledger) wait(ctx context.Context) bool {
 // flush writes all there is, batch by batch. A batch of which it is not known whether it was
 // written is given again as it was: the store takes it once.
 func (l *Ledger) flush(ctx context.Context) (err error) {
+	defer func() {
+		l.failed.Store(0)
+		if err != nil {
+			l.failed.Store(time.Now().UnixNano())
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	select {
@@ -246,8 +251,12 @@ func (l *Ledger) take() bool {
 	return true
 }
 
-// writeForReader writes what there is before somebody reads, unless the store is slow or away.
+// writeForReader writes what there is before somebody reads. A store that is slow or away holds up
+// one reader for readFlushTimeout; those after it do not wait, until flushEvery has passed.
 func (l *Ledger) writeForReader(ctx context.Context) {
+	if time.Since(time.Unix(0, l.failed.Load())) < flushEvery {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, readFlushTimeout)
 	defer cancel()
 	_ = l.flush(ctx) // Unwritten says so
@@ -260,7 +269,8 @@ func (l *Ledger) Rows(ctx context.Context, q Query) ([]Row, error) {
 	return l.config.Store.Rows(ctx, q)
 }
 
-// Evidence is what the ledger knows of the time since then, of calls that pass a query's Where. The error is the store's.
+// Evidence is what the ledger knows of the time since then, of the calls that pass a query's Where.
+// The error is the store's.
 func (l *Ledger) Evidence(ctx context.Context, since time.Time, where map[string][]string) (Evidence, error) {
 	l.writeForReader(ctx)
 	e, err := l.config.Store.Evidence(ctx, since, l.config.Now(), where)
@@ -272,6 +282,3 @@ func (l *Ledger) Evidence(ctx context.Context, since time.Time, where map[string
 func (l *Ledger) Active(ctx context.Context, since time.Time) (Active, error) {
 	return l.config.Store.Active(ctx, since, nil)
 }
-
-// ID names the ledger: see [Store.ID].
-func (l *Ledger) ID(ctx context.Context) (string, error) { return l.config.Store.ID(ctx) }

@@ -74,6 +74,32 @@ func TestQuestionWithoutDeadlineHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// A store that takes nothing holds up one reader for as long as a reader waits to have calls
+// written, and not each of the page's questions.
+func TestSilentStoreHoldsUpOneReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ledger, err := NewLedger(Config{Store: newPipedStore(t, shakeHands)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger.Observe(adapter.Event{Caller: "7", Started: time.Now()})
+		began := time.Now()
+		for range 5 {
+			ledger.writeForReader(t.Context())
+		}
+		if took := time.Since(began); took != readFlushTimeout {
+			t.Errorf("took %v, want %v", took, readFlushTimeout)
+		}
+		if got := ledger.unwritten(); got != 1 {
+			t.Errorf("got %d calls that are not written, want one", got)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = ledger.Close(ctx)
+	})
+}
+
 // newPipedStore is a Store whose PostgreSQL is a function, at the other end of a pipe.
 func newPipedStore(t *testing.T, serve func(net.Conn)) *Store {
 	t.Helper()

@@ -141,7 +141,7 @@ type Adapter struct {
 	largeBody  ingress.Slots
 	shadow     *shadowMode
 	naming     *naming
-	// nobody is a random text that ZITADEL knows neither as a token nor as an organization's id.
+	// nobody is a random text. ZITADEL has no token and no organization of that name.
 	nobody string
 }
 

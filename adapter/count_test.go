@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,24 +16,6 @@ import (
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/v2client"
 )
-
-// counted are the calls that were counted.
-type counted struct {
-	mu    sync.Mutex
-	calls []adapter.Event
-}
-
-func (c *counted) add(call adapter.Event) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls = append(c.calls, call)
-}
-
-func (c *counted) all() []adapter.Event {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.calls)
-}
 
 // nativeOf answers each v1 call as its path wants: the last segment is "200", "401" and so on.
 func nativeOf(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +67,7 @@ func TestPassedCallsAreCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var seen counted
+			var seen events
 			s := newStack(t, func(c *stackConfig) { c.native, c.identify, c.count = http.HandlerFunc(nativeOf), true, seen.add })
 			request, err := http.NewRequestWithContext(t.Context(), test.method, "http://"+s.address+test.path, http.NoBody)
 			if err != nil {
@@ -135,7 +115,7 @@ func TestCallersAreNamedInTheBackground(t *testing.T) {
 	for name, answered := range map[string]bool{"answered": true, "not answered": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var seen counted
+			var seen events
 			release := make(chan struct{})
 			zitadel := &slowToName{release: release}
 			a, err := adapter.New(adapter.Config{
@@ -161,7 +141,7 @@ func TestCallersAreNamedInTheBackground(t *testing.T) {
 			}
 			a.Finish(ctx)
 			cancel()
-			pass(t, a, "token 0") // after Finish nobody is asked
+			pass(t, a, "token 0") // after Finish, ZITADEL is not asked any more
 			got := seen.all()
 			if len(got) != calls+1 || zitadel.asked.Load() > 2 || answered && zitadel.asked.Load() != 2 {
 				t.Errorf("got %d calls and %d questions, want %d and 2", len(got), zitadel.asked.Load(), calls+1)

@@ -59,7 +59,8 @@ type Event struct {
 	UserAgent string
 	// Peer is the address of the connection's other end, after those of trusted proxies.
 	Peer string
-	// TraceID is the trace's, or without traces that of the request's traceparent header, or "".
+	// TraceID is the id of the trace. If tracing is off, it comes from the request's traceparent
+	// header; "" if that has none.
 	TraceID string
 	// RequestID goes to ZITADEL as X-Request-Id, and stands in the answer.
 	RequestID string

@@ -76,14 +76,35 @@ type stack struct {
 	written int
 	busy    atomic.Int64 // handlers
 
-	mu       sync.Mutex
-	observed []adapter.Event
+	observed events
 }
 
-func (s *stack) observe(call adapter.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.observed = append(s.observed, call)
+// events are what an adapter told of its calls. It is safe for concurrent use.
+type events struct {
+	mu    sync.Mutex
+	calls []adapter.Event
+}
+
+func (e *events) add(call adapter.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calls = append(e.calls, call)
+}
+
+// all returns the events so far.
+func (e *events) all() []adapter.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.calls)
+}
+
+// take returns the events since the last time.
+func (e *events) take() []adapter.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	calls := e.calls
+	e.calls = nil
+	return calls
 }
 
 // breakerOpened reports whether the log says that the breaker opened.
@@ -114,10 +135,7 @@ func (s *stack) logged() string {
 // they began: a REST call is observed when its client may be making the next one.
 func (s *stack) calls() []adapter.Event {
 	s.settle()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	calls := s.observed
-	s.observed = nil
+	calls := s.observed.take()
 	slices.SortStableFunc(calls, func(a, b adapter.Event) int { return a.Started.Compare(b.Started) })
 	return calls
 }
@@ -243,7 +261,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 		v1: adapter.Config{
 			ZITADEL: client, OrgScope: config.scope, Timeout: config.timeout, Rollout: config.rollout, Limits: config.limits, Log: log,
 			Shadow: config.shadow != nil, ObserveShadow: config.shadow, Deprecation: config.deprecation,
-			Identify: config.identify, Count: config.count, Catalogue: catalogue(tb), Observe: s.observe, Messages: config.messages,
+			Identify: config.identify, Count: config.count, Catalogue: catalogue(tb), Observe: s.observed.add, Messages: config.messages,
 		},
 		edge: ingress.Config{
 			Forwarding:   forwarded.Policy{Trusted: config.trusted, TellHost: to.HostByClient()},

@@ -59,15 +59,6 @@ func Methods() []Method {
 	return []Method{setHumanInitialPassword(), setHumanPassword()}
 }
 
-// MethodNames are the names of [Methods], as [Event].Method has them.
-func MethodNames() []string {
-	names := make([]string, 0, len(Methods()))
-	for _, m := range Methods() {
-		names = append(names, m.Name())
-	}
-	return names
-}
-
 //go:embed openapi.json
 var openAPI string
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -155,11 +154,4 @@ func row(table io.Writer, cells ...string) {
 		cells[i] = printable.Text(cell)
 	}
 	fmt.Fprintln(table, strings.Join(cells, "\t"))
-}
-
-// excerpt is the beginning of an answer's body.
-func excerpt(response *http.Response) string {
-	const most = 1 << 10 // bytes
-	text, _ := io.ReadAll(io.LimitReader(response.Body, most))
-	return printable.Excerpt(string(text))
 }

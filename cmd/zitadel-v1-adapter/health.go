@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/printable"
 )
 
 func newHealthCommand(environ []string) *cobra.Command {
@@ -67,7 +68,7 @@ func askAdmin(ctx context.Context, admin config.Admin, path string) (string, err
 		return "", fmt.Errorf("no answer from admin.listen %q: %w: is the adapter running, and is this its configuration?", admin.Listen, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer := excerpt(response)
+	answer := printable.ReadExcerpt(response.Body)
 	if response.StatusCode != http.StatusOK {
 		return "", errors.New(answer)
 	}

@@ -119,8 +119,8 @@ func headers() []header {
 	}
 }
 
-// columns are the heads of the answer to a question. Their links keep the search, and that of the
-// column that is sorted by turns the order round.
+// columns are the heads of the table that answers a question. A head's link keeps the search; the
+// link of the sorted column reverses the order.
 func (q question) columns() []header {
 	columns := headers()
 	for i := range columns {
@@ -146,7 +146,7 @@ func (p *Page) callers(ctx context.Context, now time.Time, q question) (callers,
 	section := callers{question: q, Columns: q.columns()}
 	since := startOf(now, days)
 	rows, err := p.config.Ledger.Rows(ctx, usage.Query{
-		Since: since, By: []string{"caller"}, Except: map[string][]string{"caller": {usage.CallerStranger, usage.CallerZITADEL}},
+		Since: since, By: []string{"caller"}, Except: map[string][]string{"caller": usage.Apart()},
 		Search: q.Query, Order: q.Sort, Limit: shownCallers + 1, Offset: q.From,
 	})
 	if q.From > 0 {

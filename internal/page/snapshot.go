@@ -18,7 +18,7 @@ type snapshot struct {
 	stale  bool      // the store has not answered since
 }
 
-// figures are the ledger's, added up: their size does not depend on who calls.
+// figures are sums from the ledger. Their size does not grow with the number of callers.
 type figures struct {
 	evidence usage.Evidence // of the last days
 	week     usage.Active
@@ -90,7 +90,7 @@ func (p *Page) read(ctx context.Context, now time.Time) (f figures, err error) {
 	mistakes = append(mistakes, err)
 	f.week, err = p.config.Ledger.Active(ctx, week)
 	mistakes = append(mistakes, err)
-	apart := map[string][]string{"caller": {usage.CallerStranger, usage.CallerZITADEL}}
+	apart := map[string][]string{"caller": usage.Apart()}
 	f.daily = rows(usage.Query{Since: month, By: []string{"day", "way", "outcome"}, Except: apart})
 	f.outcomes = rows(usage.Query{Since: week, By: []string{"outcome"}, Except: apart})
 	f.methods = rows(usage.Query{Since: month, By: []string{"api", "method"}, Except: apart})

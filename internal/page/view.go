@@ -68,7 +68,6 @@ func functions() template.FuncMap {
 		"day":          func(at time.Time) string { return at.UTC().Format(time.DateOnly) },
 		"minute":       func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") },
 		"rfc3339":      func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-		"wholeDays":    func(d time.Duration) int64 { return int64(d / (24 * time.Hour)) },
 		"int64":        func(n int) int64 { return int64(n) }, // for count and plural
 		"shownCallers": func() int { return shownCallers },
 	}

@@ -36,6 +36,13 @@ func Excerpt(text string) string {
 	return text
 }
 
+// ReadExcerpt is the Excerpt of an answer's body.
+func ReadExcerpt(body io.Reader) string {
+	const most = 1 << 10                              // bytes
+	text, _ := io.ReadAll(io.LimitReader(body, most)) // what came before an error says more than the error
+	return Excerpt(string(text))
+}
+
 // formula is where a spreadsheet could take a cell for a formula: at its beginning, or
 // behind a sign that divides cells where the language or the program has another than
 // the comma. Signs of formulas are those that spreadsheets read as =, +, - and @, in each width.

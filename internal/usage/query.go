@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -52,16 +53,9 @@ func (k Key) Part(name string) string {
 // check refuses parts that do not exist: their names become SQL.
 func (q Query) check() error {
 	parts := Parts()
-	for _, name := range q.By {
+	for _, name := range slices.Concat(q.By, slices.Collect(maps.Keys(q.Where)), slices.Collect(maps.Keys(q.Except))) {
 		if !slices.Contains(parts, name) {
 			return fmt.Errorf("%q: use %s", name, strings.Join(parts, ", "))
-		}
-	}
-	for _, values := range []map[string][]string{q.Where, q.Except} {
-		for name := range values {
-			if !slices.Contains(parts, name) {
-				return fmt.Errorf("%q: use %s", name, strings.Join(parts, ", "))
-			}
 		}
 	}
 	return nil
@@ -71,9 +65,9 @@ func (q Query) check() error {
 func (q Query) order() string {
 	by := strings.Join(q.By, ", ")
 	column, descending := strings.CutPrefix(q.Order, "-")
-	direction := map[bool]string{true: " DESC, "}[descending]
-	if direction == "" {
-		direction = ", "
+	direction := ", "
+	if descending {
+		direction = " DESC, "
 	}
 	switch {
 	case column == "calls":
@@ -229,7 +223,7 @@ type Active struct {
 // Active is who called since a time, of the calls that pass a query's Where.
 func (s *Store) Active(ctx context.Context, since time.Time, where map[string][]string) (a Active, err error) {
 	q := Query{
-		Since: since, By: []string{"caller"}, Where: where, Except: map[string][]string{"caller": {CallerStranger, CallerZITADEL}},
+		Since: since, By: []string{"caller"}, Where: where, Except: map[string][]string{"caller": Apart()},
 	}
 	if err := q.check(); err != nil {
 		return a, err

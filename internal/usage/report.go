@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -116,9 +115,7 @@ func (r Remote) page(ctx context.Context, parameters url.Values) (report Report,
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		const most = 1 << 10 // bytes
-		said, _ := io.ReadAll(io.LimitReader(response.Body, most))
-		return report, fmt.Errorf("answered %s: %s", response.Status, printable.Excerpt(string(said)))
+		return report, fmt.Errorf("answered %s: %s", response.Status, printable.ReadExcerpt(response.Body))
 	}
 	if err = json.NewDecoder(response.Body).Decode(&report); err == nil && report.Ledger == "" {
 		err = errors.New("its answer names no ledger: it is older than this program")

@@ -52,6 +52,10 @@ const (
 	CallerOldTokens = "(tokens)"
 )
 
+// Apart are the callers whom no team can move: strangers, whose calls fail anyway, and ZITADEL's own
+// pages, which ZITADEL moves. They are no reason against the end of v1.
+func Apart() []string { return []string{CallerStranger, CallerZITADEL} }
+
 // IsNamed reports whether Caller is an id or a hash, and none of the constants.
 func (k Key) IsNamed() bool { return !strings.HasPrefix(k.Caller, "(") }
 

@@ -35,8 +35,8 @@ type Verdict struct {
 }
 
 // NewVerdict judges by what a ledger knows: v1 can go if nobody called it for as long as quiet,
-// while the ledger counted, and requests came through the adapter at all. The calls of strangers,
-// which fail anyway, and of ZITADEL's own pages, which ZITADEL moves, are no reason against it.
+// while the ledger counted, and requests came through the adapter at all. Those who are
+// [Apart] do not count.
 func NewVerdict(now time.Time, quiet time.Duration, e Evidence) Verdict {
 	var no, missing []string
 	if e.Callers > 0 {

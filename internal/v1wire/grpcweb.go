@@ -38,7 +38,7 @@ func encodeWeb(protocol rpcstatus.Protocol, header http.Header, frame []byte) []
 	return frame
 }
 
-// withTrailers returns a successful answer: a message's frame, and that of the trailers.
+// withTrailers returns the body of a successful answer: the message's frame, then the trailers' frame.
 func withTrailers(protocol rpcstatus.Protocol, frame []byte) []byte {
 	const trailer = "\x80\x00\x00\x00\x10grpc-status: 0\r\n"
 	if protocol != rpcstatus.GRPCWebText {

@@ -89,7 +89,9 @@ func serveUpstream(address, passwordTakes string) error {
 	}
 	mux.HandleFunc("GET /auth/v1/users/me", answer("application/json", `{"user":{"id":"7","details":{"resourceOwner":"`+organization+`"}}}`))
 	mux.HandleFunc("POST /auth/v1/permissions/zitadel/me/_search", answer("application/json", `{"result":["user.write"]}`))
-	mux.HandleFunc("/passes", answer("application/json", `{"details":{"sequence":"2","changeDate":"2026-11-24T14:50:53.375010Z","resourceOwner":"`+organization+`"}}`))
+	for _, path := range []string{"/passes", countedPath} {
+		mux.HandleFunc(path, answer("application/json", `{"details":{"sequence":"2","changeDate":"2026-11-24T14:50:53.375010Z","resourceOwner":"`+organization+`"}}`))
+	}
 	megabyte := bytes.Repeat([]byte("x"), 1<<20)
 	mux.HandleFunc("GET /large", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Content-Length"] = []string{strconv.Itoa(largeMiB << 20)}

@@ -3,10 +3,13 @@ package adapter
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/v1api"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -91,4 +94,33 @@ func (promptZITADEL) IsHuman(context.Context, v2client.Caller, string) (bool, er
 
 func (promptZITADEL) DefaultLanguage(context.Context, v2client.Caller) (string, error) {
 	return "en", nil
+}
+
+// BenchmarkPassThrough is what the adapter adds to a request that ZITADEL answers: one of no API,
+// and one of v1, which is counted.
+func BenchmarkPassThrough(b *testing.B) {
+	catalogue, err := v1api.Load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, path := range []string{"/ui/console/", "/management/v1/orgs/me"} {
+		b.Run(path, func(b *testing.B) {
+			a := newBenchmarked(b)
+			a.config.Catalogue, a.config.Count, a.config.Identify = catalogue, func(Event) {}, true
+			a.config.Passthrough = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+			r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, path, nil)
+			r.Header = http.Header{
+				"Authorization": {"Bearer abcdefghijklmnopqrstuvwxyz0123456789"}, "Accept": {"*/*"}, "Accept-Encoding": {"gzip"},
+				"User-Agent": {"curl/8.0"}, "X-Request-Id": {"0123456789"}, "X-Forwarded-For": {"192.0.2.1"}, "X-Forwarded-Proto": {"http"},
+			}
+			w := httptest.NewRecorder()
+			x, r := ingress.ExchangeOf(w, r)
+			a.ServeHTTP(x, r)
+			a.Finish(b.Context()) // the caller is known now
+			b.ReportAllocs()
+			for b.Loop() {
+				a.ServeHTTP(x, r)
+			}
+		})
+	}
 }

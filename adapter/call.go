@@ -45,22 +45,14 @@ type call struct {
 
 // newCall begins a call, which counts as broken down until it is answered: a panic leaves it so.
 func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
-	header := r.Header
-	if protocol == protocolREST {
-		header = v1wire.RESTMetadata(header)
-	}
+	header := metadataOf(protocol, r)
 	c := &call{
-		event: Event{
-			Protocol: protocol, Route: RouteTranslated, RequestID: requestID(r), Started: time.Now(),
-			UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
-			// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
-			Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r), ZITADEL: ownPage(r),
-		},
-		method: m, namedOrganization: header.Get("X-Zitadel-Orgid"), languages: header.Get("Accept-Language"),
+		event: newEvent(protocol, r), method: m, namedOrganization: header.Get("X-Zitadel-Orgid"), languages: header.Get("Accept-Language"),
 		hostRefusal: hostRefusal(protocol, r.Host, header.Get("Host")),
 		reads:       a.config.ZITADEL, identities: a.identities,
 		refusal: rpcstatus.New(connect.CodeInternal, "internal error"),
 	}
+	c.event.Route, c.event.RequestID = RouteTranslated, requestID(r)
 	if m != nil {
 		c.event.API, c.event.Method = managementAPI, m.Name()
 	}
@@ -71,6 +63,23 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 		return m.execute(ctx, a.config.ZITADEL, c.caller, c.request)
 	}
 	return c
+}
+
+// newEvent begins the Event of a request.
+func newEvent(protocol string, r *http.Request) Event {
+	return Event{
+		Protocol: protocol, Started: time.Now(), UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
+		// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
+		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r), ZITADEL: ownPage(r),
+	}
+}
+
+// metadataOf is what ZITADEL gets of a request's header.
+func metadataOf(protocol string, r *http.Request) http.Header {
+	if protocol == protocolREST {
+		return v1wire.RESTMetadata(r.Header)
+	}
+	return r.Header
 }
 
 // ZITADEL compares metadata byte by byte: to native v1, a token that ends in a space is another
@@ -92,15 +101,17 @@ func (a *Adapter) newCaller(host string, metadata http.Header) v2client.Caller {
 	return v2client.NewCaller(host, metadata)
 }
 
+const bearer = "Bearer "
+
 // sentAuthorization returns what goes to ZITADEL for an Authorization header. ZITADEL splits it
 // at "Bearer ", whatever stands before that, and takes what follows for the token.
 func (a *Adapter) sentAuthorization(value string) string {
-	parts := strings.Split(value, "Bearer ")
-	switch {
-	case len(parts) == 2 && parts[1] != "" && isCarried(parts[1]):
-		return "Bearer " + parts[1]
-	case len(parts) == 2:
-		return "Bearer " + a.nobody
+	before, token, found := strings.Cut(value, bearer)
+	switch isOne := found && !strings.Contains(token, bearer); {
+	case isOne && token != "" && isCarried(token):
+		return value[len(before):]
+	case isOne:
+		return bearer + a.nobody
 	case isCarried(value):
 		return value
 	}
@@ -213,7 +224,7 @@ func (c *call) checkAuthorization() *rpcstatus.Status {
 	if authorization == "" {
 		return rpcstatus.New(connect.CodeUnauthenticated, "auth header missing")
 	}
-	if strings.Count(authorization, "Bearer ") != 1 {
+	if strings.Count(authorization, bearer) != 1 {
 		return newRefusal(connect.CodeUnauthenticated, idNoBearer, "invalid auth header")
 	}
 	return nil

@@ -72,14 +72,15 @@ func (a *Adapter) passThrough(w http.ResponseWriter, r *http.Request, path strin
 	}
 	x, r := ingress.ExchangeOf(w, r)
 	protocol := cmp.Or(string(rpcstatus.ProtocolOf(r)), protocolREST)
-	c := a.newCall(protocol, nil, r)
-	c.event.API, c.event.Method, c.event.Route, c.event.Organization = method.API, method.Name, RouteNative, c.namedOrganization
+	header, event := metadataOf(protocol, r), newEvent(protocol, r)
+	event.API, event.Method, event.Route, event.Organization = method.API, method.Name, RouteNative, header.Get("X-Zitadel-Orgid")
 	if isWeb(protocol) {
 		x.Keep(keptOfAnswer)
 	}
 	defer func() {
-		c.event.Code = nativeCode(x, protocol)
-		a.count(c)
+		event.Code = nativeCode(x, protocol)
+		caller := a.newCaller(r.Host, header)
+		a.count(event, caller, hashToken(caller))
 	}()
 	a.config.Passthrough.ServeHTTP(x, r)
 }
@@ -105,12 +106,12 @@ func ownPage(r *http.Request) string {
 }
 
 // count counts a call when its caller has a name: now, or when ZITADEL has been asked.
-func (a *Adapter) count(c *call) {
+func (a *Adapter) count(event Event, caller v2client.Caller, token tokenHash) {
 	if a.config.Count == nil {
 		return
 	}
-	event, known := a.named(c.event, c.caller, c.token)
-	if known || !a.config.Identify || !a.naming.add(event, c.caller, c.token) {
+	event, known := a.named(event, caller, token)
+	if known || !a.config.Identify || !a.naming.add(event, caller, token) {
 		a.config.Count(event)
 	}
 }
@@ -120,10 +121,12 @@ func (a *Adapter) count(c *call) {
 func (a *Adapter) named(event Event, caller v2client.Caller, token tokenHash) (_ Event, known bool) {
 	identity, known := a.identities.identity(token)
 	switch {
-	case caller.Authorization() == "" || a.identities.isRefused(token) || event.Code == "unauthenticated" || event.Code == "401":
+	case event.Code == "unauthenticated" || event.Code == "401":
 		event.Caller = ""
 	case known:
 		event.Caller, event.Organization = identity.UserID, cmp.Or(event.Organization, identity.Organization)
+	case caller.Authorization() == "" || a.identities.isRefused(token):
+		event.Caller = ""
 	default:
 		event.Caller = a.hashedCaller(caller, token)
 		return event, false

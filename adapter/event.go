@@ -115,7 +115,7 @@ func (a *Adapter) end(ctx context.Context, c *call, httpStatus int) {
 	}
 	a.config.Log.LogAttrs(ctx, level, c.event.Method, c.attributes(cause)...)
 	c.event.endTrace(ctx, httpStatus)
-	a.count(c)
+	a.count(c.event, c.caller, c.token)
 }
 
 // conclude notes what became of a call: why it was refused, if the client is not told all of

@@ -39,7 +39,15 @@ func NewCaller(host string, header http.Header) Caller {
 	for _, name := range forwarded {
 		// Over HTTP/2 a space may stand at an end, and would make of a request one that the
 		// upstream must reset (RFC 9113 section 8.2.1).
-		if value := strings.Trim(header.Get(name), " \t"); value != "" {
+		values := header[name]
+		if len(values) == 0 {
+			continue
+		}
+		switch value := strings.Trim(values[0], " \t"); value {
+		case "":
+		case values[0]:
+			c.header[name] = values[:1:1]
+		default:
 			c.header[name] = []string{value}
 		}
 	}

@@ -163,6 +163,13 @@ func RESTMetadata(header http.Header) http.Header {
 		}
 		return ""
 	}
+	hasChoice := false // as in nearly all requests
+	for name, values := range header {
+		hasChoice = hasChoice || len(values) != 1 || !IsPrintable(values[0]) || strings.HasPrefix(name, metadataPrefix)
+	}
+	if !hasChoice {
+		return header
+	}
 	passed := make(http.Header, len(header))
 	for name := range header {
 		name = strings.TrimPrefix(name, metadataPrefix)

@@ -205,6 +205,9 @@ func (c *call) unscoped(ctx context.Context) (*objectv2.Details, error) {
 	}
 	details, err := c.write(ctx)
 	if err == nil {
+		if details != nil && details.GetResourceOwner() == "" { // of UpdateUser
+			details.ResourceOwner, _ = c.organizationOf(ctx, c.request.GetUserId()) // not every caller may see it
+		}
 		return details, nil
 	}
 	refusal := statusOf(err)

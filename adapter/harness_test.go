@@ -72,6 +72,7 @@ type stack struct {
 	upstream *witness
 	log      *wiretest.Buffer
 
+	release v2test.Release
 	fixture v2test.Fixture
 	written int
 	busy    atomic.Int64 // handlers
@@ -235,7 +236,7 @@ func newStack(tb testing.TB, options ...option) *stack {
 	if config.upstream == nil {
 		config.upstream = zitadel
 	}
-	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &wiretest.Buffer{}, fixture: config.fixture}
+	s := &stack{zitadel: zitadel, upstream: &witness{next: config.upstream}, log: &wiretest.Buffer{}, release: config.zitadel.Release, fixture: config.fixture}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	arrives := http.Handler(s.upstream)
 	if config.quiet {

@@ -160,9 +160,12 @@ func (c *call) organizationOf(ctx context.Context, userID string) (string, error
 }
 
 // checkOwner forgets an organization that a write has shown to be another: the user was removed
-// and made again elsewhere.
+// and made again elsewhere. UpdateUser shows none: the organization is the answer's then.
 func (c *call) checkOwner(userID, organization string, details *objectv2.Details) {
-	if owner := details.GetResourceOwner(); owner != "" && owner != organization {
+	switch owner := details.GetResourceOwner(); {
+	case owner == "" && details != nil:
+		details.ResourceOwner = organization
+	case owner != "" && owner != organization:
 		c.identities.forgetUser(userID)
 		c.actualOrganization = owner
 	}

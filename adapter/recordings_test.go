@@ -81,7 +81,7 @@ func TestRESTAnswersAsRecorded(t *testing.T) {
 				t.Run(recording.Name, func(t *testing.T) {
 					s.upstream.calls(t)
 					response := sendRaw(t, s.address, recording.Request)
-					compareREST(t, recording, response)
+					compareREST(t, s.tellable(t, recording), response)
 					checkWrites(t, s, recording, recording.Response.Status == http.StatusOK)
 				})
 			}
@@ -143,7 +143,9 @@ func compareGRPCWeb(t *testing.T, s *stack, recording recordings.Recording) {
 	}
 	compareHeaders(t, recording, response.Header)
 	got := grpcWebOutcome(t, response.Header, []byte(bodyOf(t, response)))
-	if want := grpcWebOutcome(t, recording.Response.Header(), recording.Response.Body(t)); got != want {
+	want := grpcWebOutcome(t, recording.Response.Header(), recording.Response.Body(t))
+	want.sequence = want.sequence && s.release.HasSetPassword()
+	if got != want {
 		t.Errorf("got\n%+v\nwant, as recorded,\n%+v", got, want)
 	}
 }
@@ -170,10 +172,22 @@ func compareGRPC(t *testing.T, s *stack, transport http.RoundTripper, recording 
 	got := grpcOutcome(t, header, trailer, body)
 	recorded := recording.Response.Header()
 	want := grpcOutcome(t, recorded, recorded, recording.Response.Body(t))
+	want.sequence = want.sequence && s.release.HasSetPassword()
 	if got != want {
 		t.Errorf("got\n%+v\nwant, as recorded,\n%+v", got, want)
 	}
 	return want
+}
+
+// tellable is a REST recording without the sequence of its answer where ZITADEL has no SetPassword,
+// which alone tells it (recordings update_user).
+func (s *stack) tellable(tb testing.TB, recording recordings.Recording) recordings.Recording {
+	tb.Helper()
+	if !s.release.HasSetPassword() {
+		text := regexp.MustCompile(`"sequence":"\d+",`).ReplaceAllString(string(recording.Response.Body(tb)), "")
+		recording.Response.Text = &text
+	}
+	return recording
 }
 
 // checkWrites checks that a success made one SetPassword call and one write, and that a

@@ -57,6 +57,7 @@ const (
 	idNoPermissionOnUser = "AUTH-Swrgg2"
 	idPasswordNotFound   = "COMMAND-G8dh3" //nolint:gosec // an error id, no credential
 	idNotInitialized     = "COMMAND-M9dse"
+	idNothingToUpdate    = "COMMAND-ugjs0upun6" // UpdateUser's idPasswordNotFound (recordings update_user)
 )
 
 // statusOf maps an error of the v2 client to v1's status: code, message and details stay.
@@ -69,6 +70,9 @@ func statusOf(err error) *rpcstatus.Status {
 		s := rpcstatus.New(connect.CodeInternal, "internal error")
 		s.Cause = err
 		return s
+	}
+	if failure.ID() == idNothingToUpdate {
+		return passwordNotFound()
 	}
 	s := rpcstatus.New(failure.Code, failure.Message)
 	s.Details, s.ID, s.RetryAfter = failure.Details, failure.ID(), failure.RetryAfter

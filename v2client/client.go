@@ -9,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/expirable"
@@ -30,6 +29,9 @@ type Config struct {
 	// ReadTimeout is how long ZITADEL may answer nothing, neither this call nor another, before an
 	// attempt at a read is given up. Calls end by [Caller.Deadline] and their context too. Above 0.
 	ReadTimeout time.Duration
+	// UserWriters are the roles with the permission user.write, judged by where the Auth API v1 is
+	// not there. Default: DefaultUserWriters.
+	UserWriters []string
 	UserAgent   string             // sent with every call
 	OnBreaker   func(BreakerState) // called with each new state, by many goroutines; default: none
 	Log         *slog.Logger       // of the breaker's changes of state; default: none
@@ -78,13 +80,14 @@ const (
 
 // Client makes ZITADEL v2 calls. It is safe for concurrent use. Errors of its methods are [*Error].
 type Client struct {
-	upstream  *upstream.Upstream
-	userAgent string
-	guard     *guard.Guard
+	upstream    *upstream.Upstream
+	userAgent   string
+	userWriters []string
+	guard       *guard.Guard
 
 	protocols []Protocol     // that ZITADEL may speak: Connect and gRPC for ProtocolAuto, else one
-	active    atomic.Int32   // the index of the one in use
-	recheckAt atomic.Int64   // when to look for Connect, in Unix nanoseconds
+	protocol  choice         // of these
+	setter    choice         // of SetPassword and UpdateUser
 	wires     []*wire.Client // of each protocol, and so are the clients that follow
 
 	unguarded       []userv2connect.UserServiceClient // for probes
@@ -103,13 +106,16 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		upstream: config.Upstream, userAgent: config.UserAgent,
+		upstream: config.Upstream, userAgent: config.UserAgent, userWriters: config.UserWriters,
 		authAbsentUntil: expirable.NewLRU[string, time.Time](authAPIEntries, nil, 0),
+	}
+	if len(c.userWriters) == 0 {
+		c.userWriters = DefaultUserWriters()
 	}
 	c.guard = guard.New(guard.Config{
 		Breaker: config.Breaker, Retry: config.Retry, ReadTimeout: config.ReadTimeout,
 		Upstream: config.Upstream, OnBreaker: config.OnBreaker, Log: cmp.Or(config.Log, slog.New(slog.DiscardHandler)),
-		Probe: func(ctx context.Context, host string) error { return c.getNobody(ctx, c.active.Load(), host) },
+		Probe: func(ctx context.Context, host string) error { return c.getNobody(ctx, c.protocol.active.Load(), host) },
 	})
 	for _, protocol := range []Protocol{ProtocolConnect, ProtocolGRPC} {
 		if config.Protocol == ProtocolAuto || config.Protocol == protocol {
@@ -124,7 +130,7 @@ func (c *Client) BreakerState() BreakerState { return c.guard.BreakerState() }
 
 // Protocol is the protocol in use: the configured one, or with ProtocolAuto the one in which
 // ZITADEL answered last, and Connect before the first answer.
-func (c *Client) Protocol() Protocol { return c.protocols[c.active.Load()] }
+func (c *Client) Protocol() Protocol { return c.protocols[c.protocol.active.Load()] }
 
 // Close drops idle connections. Calls under way go on.
 func (c *Client) Close() {

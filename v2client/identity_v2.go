@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -30,7 +31,10 @@ func (c *Client) userInfo(ctx context.Context, caller Caller) (Identity, error) 
 		Locale       string `json:"locale"`
 	}
 	err := c.rest(ctx, caller, lookup{name: "userinfo", path: "/oidc/v1/userinfo", newError: newUserinfoError}, &claims)
-	if err == nil && claims.Subject == "" {
+	switch {
+	case errors.Is(err, ErrTokenRefused):
+		return c.ownSession(ctx, caller, err)
+	case err == nil && claims.Subject == "":
 		err = guard.NewUnavailableError(errors.New("userinfo answered no subject"))
 	}
 	return Identity{UserID: claims.Subject, Organization: claims.Organization, Language: claims.Locale}, err
@@ -45,7 +49,37 @@ func newUserinfoError(response *http.Response, body []byte) error {
 	return wire.NewAnswerError(response, body)
 }
 
-// authorizeByV2 judges the caller's administrator roles by ZITADEL's default mapping of roles to permissions.
+// ownSession asks ListSessions of session service v2 whose session token the caller holds, which
+// userinfo has refused. Without a role that may read sessions, a user sees those of its own.
+// A caller who sees more than one stays unknown, and so does every JSON Web Token: a system user's
+// is one, and may see the one session of somebody else.
+func (c *Client) ownSession(ctx context.Context, caller Caller, refused error) (Identity, error) {
+	var answer struct {
+		Sessions []struct {
+			Factors struct {
+				User struct {
+					ID             string `json:"id"`
+					OrganizationID string `json:"organizationId"`
+				} `json:"user"`
+			} `json:"factors"`
+		} `json:"sessions"`
+	}
+	const dotsOfJWT = 2
+	if strings.Count(caller.Authorization(), ".") == dotsOfJWT {
+		return Identity{}, refused
+	}
+	err := c.rest(ctx, caller, lookup{name: "sessions", path: "/v2/sessions/search", body: `{"query":{"limit":2}}`}, &answer)
+	switch failure, ok := errors.AsType[*Error](err); {
+	case ok && failure.Origin != OriginZITADEL && !failure.Missing:
+		return Identity{}, err
+	case err != nil, len(answer.Sessions) != 1, answer.Sessions[0].Factors.User.ID == "":
+		return Identity{}, refused
+	}
+	user := answer.Sessions[0].Factors.User
+	return Identity{UserID: user.ID, Organization: user.OrganizationID}, nil
+}
+
+// authorizeByV2 judges the caller's administrator roles by Config.UserWriters.
 func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Identity) (Grant, Identity, error) {
 	var err error
 	if identity.UserID == "" {
@@ -70,7 +104,7 @@ func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Iden
 	for _, administrator := range administrators {
 		switch roles := administrator.GetRoles(); {
 		case len(roles) == 0 || !countsIn(organization, administrator):
-		case slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(userWriters, role) }):
+		case slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(c.userWriters, role) }):
 			grant = GrantUserWrite
 		default:
 			grant = max(grant, GrantOther)
@@ -79,8 +113,10 @@ func (c *Client) authorizeByV2(ctx context.Context, caller Caller, identity Iden
 	return grant, identity, nil
 }
 
-// userWriters are the roles with user.write in ZITADEL's default mapping of roles to permissions.
-var userWriters = []string{"IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER"}
+// DefaultUserWriters are the roles with user.write in ZITADEL's default mapping of roles to permissions.
+func DefaultUserWriters() []string {
+	return []string{"IAM_OWNER", "IAM_ORG_MANAGER", "IAM_USER_MANAGER", "IAM_LOGIN_CLIENT", "ORG_OWNER", "ORG_USER_MANAGER"}
+}
 
 // ListsAdministrators tells which ListAdministrators ZITADEL has: "v2", "v2beta", or "" for
 // none. A caller without a token is enough, and learns nothing else.

@@ -46,7 +46,7 @@ func (c *Client) rest(ctx context.Context, caller Caller, look lookup, into any)
 			return err
 		}
 		request.Header = header
-		response, err := c.wires[c.active.Load()].Send(request)
+		response, err := c.wires[c.protocol.active.Load()].Send(request)
 		if err != nil {
 			return err
 		}

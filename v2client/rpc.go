@@ -3,6 +3,7 @@ package v2client
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -43,17 +44,28 @@ func (c *Client) addProtocol(protocol Protocol) {
 	c.permissionsBeta = append(c.permissionsBeta, connect.NewClient[listRequest, listResponse](over, base+listProcedureBeta, options...))
 }
 
-// recheckConnect is how often a client that speaks gRPC looks for Connect.
-const recheckConnect = 10 * time.Minute
+// choice is between the first and the second of two ways to do the same, of which ZITADEL may have
+// only one. The first is preferred: while the second is in use, the first is looked for now and then.
+type choice struct {
+	active atomic.Int32 // 0 is the first
+	lookAt atomic.Int64 // for the first, in Unix nanoseconds
+}
 
-// protocolFor is the index of the protocol for a call. While that is gRPC, it looks now and then,
-// in the background, whether ZITADEL speaks Connect since an upgrade, and then changes to it.
-func (c *Client) protocolFor(host string) int32 {
+// lookEvery is how often: ZITADEL may have been upgraded, or downgraded.
+const lookEvery = 10 * time.Minute
+
+func (c *choice) set(active int32) {
+	c.lookAt.Store(time.Now().Add(lookEvery).UnixNano())
+	c.active.Store(active)
+}
+
+// current is the one in use. When it is time, look finds out in the background whether the first is there.
+func (c *choice) current(look func(context.Context) bool) int32 {
 	active := c.active.Load()
-	due, now := c.recheckAt.Load(), time.Now()
-	if active != 0 && now.UnixNano() >= due && c.recheckAt.CompareAndSwap(due, now.Add(recheckConnect).UnixNano()) {
+	due, now := c.lookAt.Load(), time.Now()
+	if active != 0 && now.UnixNano() >= due && c.lookAt.CompareAndSwap(due, now.Add(lookEvery).UnixNano()) {
 		go func() {
-			if c.otherAnswers(context.Background(), active, host) {
+			if look(context.Background()) {
 				c.active.Store(0)
 			}
 		}()
@@ -61,22 +73,37 @@ func (c *Client) protocolFor(host string) int32 {
 	return active
 }
 
-// otherAnswers reports whether ZITADEL answers, with a refusal as a rule, over the protocol that is not active.
-func (c *Client) otherAnswers(ctx context.Context, active int32, host string) bool {
+// speaks returns a look at whether ZITADEL answers GetUserByID over a protocol, by its index.
+func (c *Client) speaks(protocol int32, host string) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		return answers(ctx, func(ctx context.Context) error { return c.getNobody(ctx, protocol, host) })
+	}
+}
+
+// answers reports whether ZITADEL answers a call without a token, with a refusal as a rule.
+func answers(ctx context.Context, call func(context.Context) error) bool {
 	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{}) // the call's span is not this look's
 	ctx, cancel := context.WithTimeout(ctx, guard.ProbeTimeout)
 	defer cancel()
-	err := c.getNobody(ctx, 1-active, host)
+	err := call(ctx)
 	return err == nil || connect.IsWireError(err) && connect.CodeOf(err) != connect.CodeUnimplemented
 }
 
-// getNobody asks ZITADEL for a user without a token, which it refuses. Nothing can be written.
+// getNobody asks ZITADEL for a user without a token, which it refuses.
 func (c *Client) getNobody(ctx context.Context, over int32, host string) error {
-	request := connect.NewRequest(new(userv2.GetUserByIDRequest))
+	return withoutToken(ctx, c, over, host, userv2connect.UserServiceClient.GetUserByID, new(userv2.GetUserByIDRequest))
+}
+
+// withoutToken makes a call that ZITADEL refuses: nothing can be written.
+func withoutToken[Req, Res any](ctx context.Context, c *Client, over int32, host string, method userMethod[Req, Res], message *Req) error {
+	request := connect.NewRequest(message)
 	Caller{}.setHeader(request.Header(), c.userAgent, host)
-	_, err := c.unguarded[over].GetUserByID(ctx, request)
+	_, err := method(c.unguarded[over], ctx, request)
 	return err
 }
+
+// userMethod is a method of the user service.
+type userMethod[Req, Res any] = func(userv2connect.UserServiceClient, context.Context, *connect.Request[Req]) (*connect.Response[Res], error)
 
 // rpc makes a call on a caller's behalf, by a method of generated clients, over the protocol
 // that ZITADEL speaks. With ProtocolAuto, one that is not there is made over the other
@@ -99,12 +126,11 @@ func rpc[Service, Req, Res any](
 		caller.setHeader(request.Header(), c.userAgent, host)
 		return method(services[over], ctx, request)
 	}
-	active := c.protocolFor(host)
+	active := c.protocol.current(c.speaks(0, host))
 	response, err := send(active)
-	if isMissing(err) && len(c.protocols) > 1 && c.otherAnswers(ctx, active, host) {
+	if isMissing(err) && len(c.protocols) > 1 && c.speaks(1-active, host)(ctx) {
 		if otherResponse, otherErr := send(1 - active); !isMissing(otherErr) {
-			c.recheckAt.Store(time.Now().Add(recheckConnect).UnixNano())
-			c.active.Store(1 - active)
+			c.protocol.set(1 - active)
 			response, err = otherResponse, otherErr
 		}
 	}

@@ -40,6 +40,11 @@ const (
 	V1GRPC       = "v1_grpc.jsonl"
 	V2Calls      = "v2_calls.jsonl"
 	Fixture      = "fixture.json"
+
+	// What v1 and v2's UpdateUser answered on one server.
+	UpdateUser           = "update_user/v2_update_user.jsonl"
+	UpdateUserRESTMatrix = "update_user/v1_rest_matrix.jsonl"
+	UpdateUserFixture    = "update_user/fixture.json"
 )
 
 // Recording is one request with its response.

@@ -14,7 +14,7 @@ import (
 	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
-// ZITADEL's errors, as recorded in v2_calls.jsonl; AUTH-Swrgg2 comes from the source of
+// ZITADEL's errors, as recorded in v2_calls.jsonl and update_user; AUTH-Swrgg2 comes from the source of
 // ZITADEL's permission check.
 var (
 	errNoAuthorization    = rpcstatus.New(connect.CodeUnauthenticated, "auth header missing")
@@ -26,6 +26,7 @@ var (
 	errPermissionOnOther  = rpcstatus.NewZITADEL(connect.CodePermissionDenied, "AUTH-Swrgg2", "No matching permissions found")
 	errUserNotFound       = rpcstatus.NewZITADEL(connect.CodeNotFound, "QUERY-Dfbg2", "User could not be found")
 	errPasswordNotFound   = rpcstatus.NewZITADEL(connect.CodeFailedPrecondition, "COMMAND-G8dh3", "Password not found")
+	errNothingToUpdate    = rpcstatus.NewZITADEL(connect.CodeNotFound, "COMMAND-ugjs0upun6", "User could not be found")
 	errNotInitialized     = rpcstatus.NewZITADEL(connect.CodeFailedPrecondition, "COMMAND-M9dse", "User is not yet initialized")
 	errTooShort           = rpcstatus.NewZITADEL(connect.CodeInvalidArgument, "DOMAIN-HuJf6", "Password is too short")
 	errNoLower            = rpcstatus.NewZITADEL(connect.CodeInvalidArgument, "DOMAIN-co3Xw", "Password must contain lower case")

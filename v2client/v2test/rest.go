@@ -43,6 +43,19 @@ func (s *Server) me(_ *http.Request, caller *Caller) (any, *rpcstatus.Status) {
 	return map[string]any{"user": user}, nil
 }
 
+// listSessions lists the sessions that a caller may see: its own, and those of users whom it may
+// read, which is taken for ZITADEL's session.read.
+func (s *Server) listSessions(_ *http.Request, caller *Caller) (any, *rpcstatus.Status) {
+	sessions := []any{}
+	for _, other := range s.callers {
+		if other.Kind == Session && (other.UserID == caller.UserID || caller.check(userRead, other.HomeOrg) == nil) {
+			user := map[string]any{"id": other.UserID, "organizationId": other.HomeOrg}
+			sessions = append(sessions, map[string]any{"id": other.Token, "factors": map[string]any{"user": user}})
+		}
+	}
+	return map[string]any{"sessions": sessions}, nil
+}
+
 // settings is GetGeneralSettings of settings service v2. The roles that grant user.read are
 // taken for those that grant policy.read, which it needs.
 func (s *Server) settings(r *http.Request, caller *Caller) (any, *rpcstatus.Status) {

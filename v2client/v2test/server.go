@@ -40,7 +40,7 @@ type Server struct {
 // Config says which ZITADEL a Server is.
 type Config struct {
 	Release         Release // what it has; default: Main
-	WithoutAuthAPI  bool    // takes the Auth API v1 away, as a release to come will
+	WithoutAuthAPI  bool    // takes the Auth API v1 away, as a gateway may
 	DefaultLanguage string  // of the instance, as the settings say; default: en. The Server's own words are English all the same
 }
 
@@ -66,21 +66,27 @@ func New(fixture Fixture, config Config) (*Server, error) {
 	for _, user := range fixture.Users {
 		s.Add(user)
 	}
-	handleRPC(s, userv2connect.UserServiceSetPasswordProcedure, s.setPassword)
+	if s.release.HasSetPassword() {
+		handleRPC(s, userv2connect.UserServiceSetPasswordProcedure, s.setPassword)
+	}
+	if s.release.SpeaksConnect() {
+		handleRPC(s, userv2connect.UserServiceUpdateUserProcedure, s.updateUser)
+	}
 	handleRPC(s, userv2connect.UserServiceGetUserByIDProcedure, s.getUserByID)
 	const listAdministrators = internal_permissionv2connect.InternalPermissionServiceListAdministratorsProcedure
-	if s.release == Main { // from v4.5 on
+	if s.release == Main || !s.release.HasV1() { // from v4.5 on
 		handleRPC(s, listAdministrators, s.listAdministrators)
 	}
-	if s.release.SpeaksConnect() { // from v4.0 on, with the same messages
+	if s.release.SpeaksConnect() && s.release.HasV1() { // from v4.0 on, with the same messages
 		handleRPC(s, strings.Replace(listAdministrators, ".v2.", ".v2beta.", 1), s.listAdministrators)
 	}
-	if !config.WithoutAuthAPI { // recordings auth_v1_*.jsonl
+	if s.release.HasV1() && !config.WithoutAuthAPI { // recordings auth_v1_*.jsonl
 		s.handleREST("GET /auth/v1/users/me", s.me)
 		s.handleREST("POST /auth/v1/permissions/zitadel/me/_search", s.permissions)
 		s.handleREST("POST /auth/v1/memberships/me/_search", s.memberships)
 	}
 	s.handleREST("GET /v2/settings", s.settings)
+	s.handleREST("POST /v2/sessions/search", s.listSessions)
 	s.mux.HandleFunc("GET "+UserinfoPath, s.userinfo)
 	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	return s, nil
@@ -110,10 +116,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	_, pattern := s.mux.Handler(r)
 	isRPC, isGRPC := strings.HasPrefix(pattern, "/zitadel."), rpcstatus.IsGRPC(r)
+	service, method := path.Split(r.URL.Path)
+	isService := service == "/"+userv2connect.UserServiceName+"/"
 	switch {
-	case isGRPC && !isRPC: // grpc-go's answer
-		service := strings.Trim(path.Dir(r.URL.Path), "/")
-		rpcstatus.WriteRPC(w, r, rpcstatus.GRPC, rpcstatus.New(connect.CodeUnimplemented, "unknown service "+service))
+	case isGRPC && !isRPC: // grpc-go's answers
+		message := "unknown service " + strings.Trim(service, "/")
+		if isService {
+			message = "unknown method " + method + " for service " + userv2connect.UserServiceName
+		}
+		rpcstatus.WriteRPC(w, r, rpcstatus.GRPC, rpcstatus.New(connect.CodeUnimplemented, message))
+	case !isRPC && isService && s.release.SpeaksConnect(): // recording update_user, unknown-procedure
+		http.NotFound(w, r)
 	case pattern == "", isRPC && !isGRPC && !s.release.SpeaksConnect():
 		s.cors.Allow(w, r)
 		w.Header().Set("X-Robots-Tag", "none")
@@ -163,21 +176,32 @@ func (s *Server) Add(added User) {
 // Release is a release of ZITADEL, as far as its services and protocols differ.
 type Release string
 
-// The releases that were tried.
+// The releases that were tried, and before them those to come, tried by taking away from Main what
+// ZITADEL means to end: v1 and v2beta, and later SetPassword.
 const (
-	Main Release = "main" // of July 2026
-	V42  Release = "v4.2"
-	V34  Release = "v3.4"
-	V271 Release = "v2.71"
-	V258 Release = "v2.58"
+	NextWithoutSetPassword Release = "next, without SetPassword"
+	Next                   Release = "next"
+	Main                   Release = "main" // of July 2026
+	V42                    Release = "v4.2"
+	V34                    Release = "v3.4"
+	V271                   Release = "v2.71"
+	V258                   Release = "v2.58"
 )
 
 // Releases are all of them, the newest first.
-func Releases() []Release { return []Release{Main, V42, V34, V271, V258} }
+func Releases() []Release {
+	return []Release{NextWithoutSetPassword, Next, Main, V42, V34, V271, V258}
+}
+
+// HasV1 reports whether the release has the APIs v1 and v2beta.
+func (r Release) HasV1() bool { return r != Next && r != NextWithoutSetPassword }
+
+// HasSetPassword reports whether the release has SetPassword, and not only UpdateUser.
+func (r Release) HasSetPassword() bool { return r != NextWithoutSetPassword }
 
 // SpeaksConnect reports whether the release speaks the Connect protocol, which ZITADEL
 // does from v4.0 on.
-func (r Release) SpeaksConnect() bool { return r == Main || r == V42 }
+func (r Release) SpeaksConnect() bool { return !r.HasV1() || r == Main || r == V42 }
 
 // setsOwnPassword reports whether SetPassword needs no role for one's own password: on
 // v2.66 to v3.4.6, and on v4.0 to v4.2.

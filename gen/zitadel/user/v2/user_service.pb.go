@@ -9,6 +9,7 @@ package userv2
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -274,6 +275,190 @@ func (x *SetPasswordResponse) GetDetails() *v2.Details {
 	return nil
 }
 
+type UpdateUserRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Types that are valid to be assigned to UserType:
+	//
+	//	*UpdateUserRequest_Human_
+	UserType      isUpdateUserRequest_UserType `protobuf_oneof:"user_type"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UpdateUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetUserType() isUpdateUserRequest_UserType {
+	if x != nil {
+		return x.UserType
+	}
+	return nil
+}
+
+func (x *UpdateUserRequest) GetHuman() *UpdateUserRequest_Human {
+	if x != nil {
+		if x, ok := x.UserType.(*UpdateUserRequest_Human_); ok {
+			return x.Human
+		}
+	}
+	return nil
+}
+
+type isUpdateUserRequest_UserType interface {
+	isUpdateUserRequest_UserType()
+}
+
+type UpdateUserRequest_Human_ struct {
+	Human *UpdateUserRequest_Human `protobuf:"bytes,3,opt,name=human,proto3,oneof"`
+}
+
+func (*UpdateUserRequest_Human_) isUpdateUserRequest_UserType() {}
+
+type SetPassword struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to PasswordType:
+	//
+	//	*SetPassword_Password
+	PasswordType  isSetPassword_PasswordType `protobuf_oneof:"password_type"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPassword) Reset() {
+	*x = SetPassword{}
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPassword) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPassword) ProtoMessage() {}
+
+func (x *SetPassword) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPassword.ProtoReflect.Descriptor instead.
+func (*SetPassword) Descriptor() ([]byte, []int) {
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SetPassword) GetPasswordType() isSetPassword_PasswordType {
+	if x != nil {
+		return x.PasswordType
+	}
+	return nil
+}
+
+func (x *SetPassword) GetPassword() *Password {
+	if x != nil {
+		if x, ok := x.PasswordType.(*SetPassword_Password); ok {
+			return x.Password
+		}
+	}
+	return nil
+}
+
+type isSetPassword_PasswordType interface {
+	isSetPassword_PasswordType()
+}
+
+type SetPassword_Password struct {
+	Password *Password `protobuf:"bytes,1,opt,name=password,proto3,oneof"`
+}
+
+func (*SetPassword_Password) isSetPassword_PasswordType() {}
+
+type UpdateUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChangeDate    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=change_date,json=changeDate,proto3" json:"change_date,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserResponse) Reset() {
+	*x = UpdateUserResponse{}
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserResponse) ProtoMessage() {}
+
+func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
+func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UpdateUserResponse) GetChangeDate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangeDate
+	}
+	return nil
+}
+
 type GetUserByIDRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -283,7 +468,7 @@ type GetUserByIDRequest struct {
 
 func (x *GetUserByIDRequest) Reset() {
 	*x = GetUserByIDRequest{}
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[3]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +480,7 @@ func (x *GetUserByIDRequest) String() string {
 func (*GetUserByIDRequest) ProtoMessage() {}
 
 func (x *GetUserByIDRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[3]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,7 +493,7 @@ func (x *GetUserByIDRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserByIDRequest.ProtoReflect.Descriptor instead.
 func (*GetUserByIDRequest) Descriptor() ([]byte, []int) {
-	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{3}
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetUserByIDRequest) GetUserId() string {
@@ -328,7 +513,7 @@ type GetUserByIDResponse struct {
 
 func (x *GetUserByIDResponse) Reset() {
 	*x = GetUserByIDResponse{}
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[4]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +525,7 @@ func (x *GetUserByIDResponse) String() string {
 func (*GetUserByIDResponse) ProtoMessage() {}
 
 func (x *GetUserByIDResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[4]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +538,7 @@ func (x *GetUserByIDResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserByIDResponse.ProtoReflect.Descriptor instead.
 func (*GetUserByIDResponse) Descriptor() ([]byte, []int) {
-	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{4}
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetUserByIDResponse) GetDetails() *v2.Details {
@@ -386,7 +571,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[5]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +583,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[5]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +596,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{5}
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *User) GetUserId() string {
@@ -484,7 +669,7 @@ type HumanUser struct {
 
 func (x *HumanUser) Reset() {
 	*x = HumanUser{}
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[6]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +681,7 @@ func (x *HumanUser) String() string {
 func (*HumanUser) ProtoMessage() {}
 
 func (x *HumanUser) ProtoReflect() protoreflect.Message {
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[6]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +694,7 @@ func (x *HumanUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HumanUser.ProtoReflect.Descriptor instead.
 func (*HumanUser) Descriptor() ([]byte, []int) {
-	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{6}
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{9}
 }
 
 type MachineUser struct {
@@ -520,7 +705,7 @@ type MachineUser struct {
 
 func (x *MachineUser) Reset() {
 	*x = MachineUser{}
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[7]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +717,7 @@ func (x *MachineUser) String() string {
 func (*MachineUser) ProtoMessage() {}
 
 func (x *MachineUser) ProtoReflect() protoreflect.Message {
-	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[7]
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,14 +730,58 @@ func (x *MachineUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MachineUser.ProtoReflect.Descriptor instead.
 func (*MachineUser) Descriptor() ([]byte, []int) {
-	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{7}
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{10}
+}
+
+type UpdateUserRequest_Human struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Password      *SetPassword           `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest_Human) Reset() {
+	*x = UpdateUserRequest_Human{}
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest_Human) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest_Human) ProtoMessage() {}
+
+func (x *UpdateUserRequest_Human) ProtoReflect() protoreflect.Message {
+	mi := &file_zitadel_user_v2_user_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest_Human.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest_Human) Descriptor() ([]byte, []int) {
+	return file_zitadel_user_v2_user_service_proto_rawDescGZIP(), []int{3, 0}
+}
+
+func (x *UpdateUserRequest_Human) GetPassword() *SetPassword {
+	if x != nil {
+		return x.Password
+	}
+	return nil
 }
 
 var File_zitadel_user_v2_user_service_proto protoreflect.FileDescriptor
 
 const file_zitadel_user_v2_user_service_proto_rawDesc = "" +
 	"\n" +
-	"\"zitadel/user/v2/user_service.proto\x12\x0fzitadel.user.v2\x1a\x1ezitadel/object/v2/object.proto\"\xd7\x01\n" +
+	"\"zitadel/user/v2/user_service.proto\x12\x0fzitadel.user.v2\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ezitadel/object/v2/object.proto\"\xd7\x01\n" +
 	"\x12SetPasswordRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12<\n" +
 	"\fnew_password\x18\x02 \x01(\v2\x19.zitadel.user.v2.PasswordR\vnewPassword\x12+\n" +
@@ -563,7 +792,20 @@ const file_zitadel_user_v2_user_service_proto_rawDesc = "" +
 	"\bpassword\x18\x01 \x01(\tR\bpassword\x12'\n" +
 	"\x0fchange_required\x18\x02 \x01(\bR\x0echangeRequired\"K\n" +
 	"\x13SetPasswordResponse\x124\n" +
-	"\adetails\x18\x01 \x01(\v2\x1a.zitadel.object.v2.DetailsR\adetails\"-\n" +
+	"\adetails\x18\x01 \x01(\v2\x1a.zitadel.object.v2.DetailsR\adetails\"\xd0\x01\n" +
+	"\x11UpdateUserRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12@\n" +
+	"\x05human\x18\x03 \x01(\v2(.zitadel.user.v2.UpdateUserRequest.HumanH\x00R\x05human\x1aS\n" +
+	"\x05Human\x12=\n" +
+	"\bpassword\x18\x04 \x01(\v2\x1c.zitadel.user.v2.SetPasswordH\x00R\bpassword\x88\x01\x01B\v\n" +
+	"\t_passwordB\v\n" +
+	"\tuser_type\"W\n" +
+	"\vSetPassword\x127\n" +
+	"\bpassword\x18\x01 \x01(\v2\x19.zitadel.user.v2.PasswordH\x00R\bpasswordB\x0f\n" +
+	"\rpassword_type\"Q\n" +
+	"\x12UpdateUserResponse\x12;\n" +
+	"\vchange_date\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"changeDate\"-\n" +
 	"\x12GetUserByIDRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\"v\n" +
 	"\x13GetUserByIDResponse\x124\n" +
@@ -584,9 +826,11 @@ const file_zitadel_user_v2_user_service_proto_rawDesc = "" +
 	"\x13USER_STATE_INACTIVE\x10\x02\x12\x16\n" +
 	"\x12USER_STATE_DELETED\x10\x03\x12\x15\n" +
 	"\x11USER_STATE_LOCKED\x10\x04\x12\x16\n" +
-	"\x12USER_STATE_INITIAL\x10\x052\xc1\x01\n" +
+	"\x12USER_STATE_INITIAL\x10\x052\x98\x02\n" +
 	"\vUserService\x12X\n" +
-	"\vSetPassword\x12#.zitadel.user.v2.SetPasswordRequest\x1a$.zitadel.user.v2.SetPasswordResponse\x12X\n" +
+	"\vSetPassword\x12#.zitadel.user.v2.SetPasswordRequest\x1a$.zitadel.user.v2.SetPasswordResponse\x12U\n" +
+	"\n" +
+	"UpdateUser\x12\".zitadel.user.v2.UpdateUserRequest\x1a#.zitadel.user.v2.UpdateUserResponse\x12X\n" +
 	"\vGetUserByID\x12#.zitadel.user.v2.GetUserByIDRequest\x1a$.zitadel.user.v2.GetUserByIDResponseB\xb4\x01\n" +
 	"\x13com.zitadel.user.v2B\x10UserServiceProtoP\x01Z-zitadel-v1-adapter/gen/zitadel/user/v2;userv2\xa2\x02\x03ZUX\xaa\x02\x0fZitadel.User.V2\xca\x02\x0fZitadel\\User\\V2\xe2\x02\x1bZitadel\\User\\V2\\GPBMetadata\xea\x02\x11Zitadel::User::V2b\x06proto3"
 
@@ -603,37 +847,48 @@ func file_zitadel_user_v2_user_service_proto_rawDescGZIP() []byte {
 }
 
 var file_zitadel_user_v2_user_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_zitadel_user_v2_user_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_zitadel_user_v2_user_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_zitadel_user_v2_user_service_proto_goTypes = []any{
-	(UserState)(0),              // 0: zitadel.user.v2.UserState
-	(*SetPasswordRequest)(nil),  // 1: zitadel.user.v2.SetPasswordRequest
-	(*Password)(nil),            // 2: zitadel.user.v2.Password
-	(*SetPasswordResponse)(nil), // 3: zitadel.user.v2.SetPasswordResponse
-	(*GetUserByIDRequest)(nil),  // 4: zitadel.user.v2.GetUserByIDRequest
-	(*GetUserByIDResponse)(nil), // 5: zitadel.user.v2.GetUserByIDResponse
-	(*User)(nil),                // 6: zitadel.user.v2.User
-	(*HumanUser)(nil),           // 7: zitadel.user.v2.HumanUser
-	(*MachineUser)(nil),         // 8: zitadel.user.v2.MachineUser
-	(*v2.Details)(nil),          // 9: zitadel.object.v2.Details
+	(UserState)(0),                  // 0: zitadel.user.v2.UserState
+	(*SetPasswordRequest)(nil),      // 1: zitadel.user.v2.SetPasswordRequest
+	(*Password)(nil),                // 2: zitadel.user.v2.Password
+	(*SetPasswordResponse)(nil),     // 3: zitadel.user.v2.SetPasswordResponse
+	(*UpdateUserRequest)(nil),       // 4: zitadel.user.v2.UpdateUserRequest
+	(*SetPassword)(nil),             // 5: zitadel.user.v2.SetPassword
+	(*UpdateUserResponse)(nil),      // 6: zitadel.user.v2.UpdateUserResponse
+	(*GetUserByIDRequest)(nil),      // 7: zitadel.user.v2.GetUserByIDRequest
+	(*GetUserByIDResponse)(nil),     // 8: zitadel.user.v2.GetUserByIDResponse
+	(*User)(nil),                    // 9: zitadel.user.v2.User
+	(*HumanUser)(nil),               // 10: zitadel.user.v2.HumanUser
+	(*MachineUser)(nil),             // 11: zitadel.user.v2.MachineUser
+	(*UpdateUserRequest_Human)(nil), // 12: zitadel.user.v2.UpdateUserRequest.Human
+	(*v2.Details)(nil),              // 13: zitadel.object.v2.Details
+	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
 }
 var file_zitadel_user_v2_user_service_proto_depIdxs = []int32{
 	2,  // 0: zitadel.user.v2.SetPasswordRequest.new_password:type_name -> zitadel.user.v2.Password
-	9,  // 1: zitadel.user.v2.SetPasswordResponse.details:type_name -> zitadel.object.v2.Details
-	9,  // 2: zitadel.user.v2.GetUserByIDResponse.details:type_name -> zitadel.object.v2.Details
-	6,  // 3: zitadel.user.v2.GetUserByIDResponse.user:type_name -> zitadel.user.v2.User
-	0,  // 4: zitadel.user.v2.User.state:type_name -> zitadel.user.v2.UserState
-	7,  // 5: zitadel.user.v2.User.human:type_name -> zitadel.user.v2.HumanUser
-	8,  // 6: zitadel.user.v2.User.machine:type_name -> zitadel.user.v2.MachineUser
-	9,  // 7: zitadel.user.v2.User.details:type_name -> zitadel.object.v2.Details
-	1,  // 8: zitadel.user.v2.UserService.SetPassword:input_type -> zitadel.user.v2.SetPasswordRequest
-	4,  // 9: zitadel.user.v2.UserService.GetUserByID:input_type -> zitadel.user.v2.GetUserByIDRequest
-	3,  // 10: zitadel.user.v2.UserService.SetPassword:output_type -> zitadel.user.v2.SetPasswordResponse
-	5,  // 11: zitadel.user.v2.UserService.GetUserByID:output_type -> zitadel.user.v2.GetUserByIDResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	13, // 1: zitadel.user.v2.SetPasswordResponse.details:type_name -> zitadel.object.v2.Details
+	12, // 2: zitadel.user.v2.UpdateUserRequest.human:type_name -> zitadel.user.v2.UpdateUserRequest.Human
+	2,  // 3: zitadel.user.v2.SetPassword.password:type_name -> zitadel.user.v2.Password
+	14, // 4: zitadel.user.v2.UpdateUserResponse.change_date:type_name -> google.protobuf.Timestamp
+	13, // 5: zitadel.user.v2.GetUserByIDResponse.details:type_name -> zitadel.object.v2.Details
+	9,  // 6: zitadel.user.v2.GetUserByIDResponse.user:type_name -> zitadel.user.v2.User
+	0,  // 7: zitadel.user.v2.User.state:type_name -> zitadel.user.v2.UserState
+	10, // 8: zitadel.user.v2.User.human:type_name -> zitadel.user.v2.HumanUser
+	11, // 9: zitadel.user.v2.User.machine:type_name -> zitadel.user.v2.MachineUser
+	13, // 10: zitadel.user.v2.User.details:type_name -> zitadel.object.v2.Details
+	5,  // 11: zitadel.user.v2.UpdateUserRequest.Human.password:type_name -> zitadel.user.v2.SetPassword
+	1,  // 12: zitadel.user.v2.UserService.SetPassword:input_type -> zitadel.user.v2.SetPasswordRequest
+	4,  // 13: zitadel.user.v2.UserService.UpdateUser:input_type -> zitadel.user.v2.UpdateUserRequest
+	7,  // 14: zitadel.user.v2.UserService.GetUserByID:input_type -> zitadel.user.v2.GetUserByIDRequest
+	3,  // 15: zitadel.user.v2.UserService.SetPassword:output_type -> zitadel.user.v2.SetPasswordResponse
+	6,  // 16: zitadel.user.v2.UserService.UpdateUser:output_type -> zitadel.user.v2.UpdateUserResponse
+	8,  // 17: zitadel.user.v2.UserService.GetUserByID:output_type -> zitadel.user.v2.GetUserByIDResponse
+	15, // [15:18] is the sub-list for method output_type
+	12, // [12:15] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_zitadel_user_v2_user_service_proto_init() }
@@ -645,17 +900,24 @@ func file_zitadel_user_v2_user_service_proto_init() {
 		(*SetPasswordRequest_CurrentPassword)(nil),
 		(*SetPasswordRequest_VerificationCode)(nil),
 	}
-	file_zitadel_user_v2_user_service_proto_msgTypes[5].OneofWrappers = []any{
+	file_zitadel_user_v2_user_service_proto_msgTypes[3].OneofWrappers = []any{
+		(*UpdateUserRequest_Human_)(nil),
+	}
+	file_zitadel_user_v2_user_service_proto_msgTypes[4].OneofWrappers = []any{
+		(*SetPassword_Password)(nil),
+	}
+	file_zitadel_user_v2_user_service_proto_msgTypes[8].OneofWrappers = []any{
 		(*User_Human)(nil),
 		(*User_Machine)(nil),
 	}
+	file_zitadel_user_v2_user_service_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zitadel_user_v2_user_service_proto_rawDesc), len(file_zitadel_user_v2_user_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

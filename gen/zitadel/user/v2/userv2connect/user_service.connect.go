@@ -35,6 +35,8 @@ const (
 const (
 	// UserServiceSetPasswordProcedure is the fully-qualified name of the UserService's SetPassword RPC.
 	UserServiceSetPasswordProcedure = "/zitadel.user.v2.UserService/SetPassword"
+	// UserServiceUpdateUserProcedure is the fully-qualified name of the UserService's UpdateUser RPC.
+	UserServiceUpdateUserProcedure = "/zitadel.user.v2.UserService/UpdateUser"
 	// UserServiceGetUserByIDProcedure is the fully-qualified name of the UserService's GetUserByID RPC.
 	UserServiceGetUserByIDProcedure = "/zitadel.user.v2.UserService/GetUserByID"
 )
@@ -42,6 +44,7 @@ const (
 // UserServiceClient is a client for the zitadel.user.v2.UserService service.
 type UserServiceClient interface {
 	SetPassword(context.Context, *connect.Request[v2.SetPasswordRequest]) (*connect.Response[v2.SetPasswordResponse], error)
+	UpdateUser(context.Context, *connect.Request[v2.UpdateUserRequest]) (*connect.Response[v2.UpdateUserResponse], error)
 	GetUserByID(context.Context, *connect.Request[v2.GetUserByIDRequest]) (*connect.Response[v2.GetUserByIDResponse], error)
 }
 
@@ -62,6 +65,12 @@ func NewUserServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(userServiceMethods.ByName("SetPassword")),
 			connect.WithClientOptions(opts...),
 		),
+		updateUser: connect.NewClient[v2.UpdateUserRequest, v2.UpdateUserResponse](
+			httpClient,
+			baseURL+UserServiceUpdateUserProcedure,
+			connect.WithSchema(userServiceMethods.ByName("UpdateUser")),
+			connect.WithClientOptions(opts...),
+		),
 		getUserByID: connect.NewClient[v2.GetUserByIDRequest, v2.GetUserByIDResponse](
 			httpClient,
 			baseURL+UserServiceGetUserByIDProcedure,
@@ -74,12 +83,18 @@ func NewUserServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 // userServiceClient implements UserServiceClient.
 type userServiceClient struct {
 	setPassword *connect.Client[v2.SetPasswordRequest, v2.SetPasswordResponse]
+	updateUser  *connect.Client[v2.UpdateUserRequest, v2.UpdateUserResponse]
 	getUserByID *connect.Client[v2.GetUserByIDRequest, v2.GetUserByIDResponse]
 }
 
 // SetPassword calls zitadel.user.v2.UserService.SetPassword.
 func (c *userServiceClient) SetPassword(ctx context.Context, req *connect.Request[v2.SetPasswordRequest]) (*connect.Response[v2.SetPasswordResponse], error) {
 	return c.setPassword.CallUnary(ctx, req)
+}
+
+// UpdateUser calls zitadel.user.v2.UserService.UpdateUser.
+func (c *userServiceClient) UpdateUser(ctx context.Context, req *connect.Request[v2.UpdateUserRequest]) (*connect.Response[v2.UpdateUserResponse], error) {
+	return c.updateUser.CallUnary(ctx, req)
 }
 
 // GetUserByID calls zitadel.user.v2.UserService.GetUserByID.
@@ -90,6 +105,7 @@ func (c *userServiceClient) GetUserByID(ctx context.Context, req *connect.Reques
 // UserServiceHandler is an implementation of the zitadel.user.v2.UserService service.
 type UserServiceHandler interface {
 	SetPassword(context.Context, *connect.Request[v2.SetPasswordRequest]) (*connect.Response[v2.SetPasswordResponse], error)
+	UpdateUser(context.Context, *connect.Request[v2.UpdateUserRequest]) (*connect.Response[v2.UpdateUserResponse], error)
 	GetUserByID(context.Context, *connect.Request[v2.GetUserByIDRequest]) (*connect.Response[v2.GetUserByIDResponse], error)
 }
 
@@ -106,6 +122,12 @@ func NewUserServiceHandler(svc UserServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(userServiceMethods.ByName("SetPassword")),
 		connect.WithHandlerOptions(opts...),
 	)
+	userServiceUpdateUserHandler := connect.NewUnaryHandler(
+		UserServiceUpdateUserProcedure,
+		svc.UpdateUser,
+		connect.WithSchema(userServiceMethods.ByName("UpdateUser")),
+		connect.WithHandlerOptions(opts...),
+	)
 	userServiceGetUserByIDHandler := connect.NewUnaryHandler(
 		UserServiceGetUserByIDProcedure,
 		svc.GetUserByID,
@@ -116,6 +138,8 @@ func NewUserServiceHandler(svc UserServiceHandler, opts ...connect.HandlerOption
 		switch r.URL.Path {
 		case UserServiceSetPasswordProcedure:
 			userServiceSetPasswordHandler.ServeHTTP(w, r)
+		case UserServiceUpdateUserProcedure:
+			userServiceUpdateUserHandler.ServeHTTP(w, r)
 		case UserServiceGetUserByIDProcedure:
 			userServiceGetUserByIDHandler.ServeHTTP(w, r)
 		default:
@@ -129,6 +153,10 @@ type UnimplementedUserServiceHandler struct{}
 
 func (UnimplementedUserServiceHandler) SetPassword(context.Context, *connect.Request[v2.SetPasswordRequest]) (*connect.Response[v2.SetPasswordResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("zitadel.user.v2.UserService.SetPassword is not implemented"))
+}
+
+func (UnimplementedUserServiceHandler) UpdateUser(context.Context, *connect.Request[v2.UpdateUserRequest]) (*connect.Response[v2.UpdateUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("zitadel.user.v2.UserService.UpdateUser is not implemented"))
 }
 
 func (UnimplementedUserServiceHandler) GetUserByID(context.Context, *connect.Request[v2.GetUserByIDRequest]) (*connect.Response[v2.GetUserByIDResponse], error) {

@@ -164,7 +164,11 @@ type parts struct {
 // assemble wraps the parts around each other as the program does.
 func (p parts) assemble(tb testing.TB) http.Handler {
 	tb.Helper()
+	var facade *adapter.Adapter
 	if p.passthrough.Upstream != nil {
+		p.passthrough.Review = func(w http.ResponseWriter, r *http.Request, answer *http.Response) http.Handler {
+			return facade.Review(w, r, answer)
+		}
 		passing, err := passthrough.New(p.passthrough)
 		if err != nil {
 			tb.Fatal(err)
@@ -172,8 +176,8 @@ func (p parts) assemble(tb testing.TB) http.Handler {
 		tb.Cleanup(passing.Close)
 		p.v1.Passthrough, p.services.Passthrough = passing, true
 	}
-	facade, err := adapter.New(p.v1)
-	if err != nil {
+	var err error
+	if facade, err = adapter.New(p.v1); err != nil {
 		tb.Fatal(err)
 	}
 	p.services.Service, p.services.Timeout = managementv1connect.ManagementServiceName, p.v1.Limits.BodyTimeout

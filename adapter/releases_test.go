@@ -3,6 +3,8 @@ package adapter_test
 import (
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"zitadel-v1-adapter/adapter"
@@ -119,5 +121,45 @@ func TestProtocolIsFoundOut(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// ZITADEL is upgraded past v1 and past SetPassword, and back, on one address, with 50 callers who do
+// not stop: each call is answered, and is one write.
+func TestUpgradePastV1UnderLoad(t *testing.T) {
+	t.Parallel()
+	const callers, each = 50, 20
+	var zitadels []*v2test.Server
+	for _, release := range []v2test.Release{v2test.Main, v2test.Next, v2test.NextWithoutSetPassword, v2test.Next, v2test.Main} {
+		zitadels = append(zitadels, wiretest.NewZITADELOf(t, wiretest.Fixture(t), v2test.Config{Release: release}))
+	}
+	var calls atomic.Int64
+	s := newStack(t, fixedHost, func(c *stackConfig) {
+		c.upstream = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			now := calls.Load() * int64(len(zitadels)) / (callers * each)
+			zitadels[min(now, int64(len(zitadels)-1))].ServeHTTP(w, r)
+		})
+	})
+	var running sync.WaitGroup
+	for range callers {
+		running.Go(func() {
+			for range each {
+				if response := sendRaw(t, s.address, aCall()); response.StatusCode != http.StatusOK {
+					t.Errorf("got HTTP %d: %s", response.StatusCode, bodyOf(t, response))
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	running.Wait()
+	writes := 0
+	for _, zitadel := range zitadels {
+		if zitadel.Writes(userA) == 0 {
+			t.Error("a release got no write")
+		}
+		writes += zitadel.Writes(userA)
+	}
+	if writes != callers*each {
+		t.Errorf("got %d writes, want %d", writes, callers*each)
 	}
 }

@@ -67,6 +67,9 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 	if settings.Passthrough.Enabled {
 		c.passthrough, err = passthrough.New(passthrough.Config{
 			Upstream: to, ID: a.id, ResponseTimeout: settings.Passthrough.ResponseTimeout, Observe: a.metrics.PassedThrough,
+			Review: func(w http.ResponseWriter, r *http.Request, answer *http.Response) http.Handler {
+				return c.v1.Review(w, r, answer)
+			},
 			Log: a.log,
 		})
 		mistakes = append(mistakes, err)
@@ -126,6 +129,7 @@ func newClientConfig(settings config.Config, to *upstream.Upstream, version stri
 		Breaker:     settings.Breaker,
 		Retry:       settings.Retry,
 		ReadTimeout: settings.Upstream.ReadTimeout,
+		UserWriters: settings.Roles.UserWrite,
 		UserAgent:   "zitadel-v1-adapter/" + version,
 	}
 }

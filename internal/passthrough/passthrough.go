@@ -35,6 +35,9 @@ type Config struct {
 	// ResponseTimeout is how long ZITADEL may take to begin its answer once it has the whole
 	// request; 0 waits for ever, and so do gRPC calls, which have deadlines of their own.
 	ResponseTimeout time.Duration
+	// Review may change what ZITADEL answers to r before it goes to the client by w, and may return a
+	// handler that answers in its place. It is called concurrently. Default: nothing changes.
+	Review func(w http.ResponseWriter, r *http.Request, answer *http.Response) http.Handler
 	// Observe is called concurrently with the HTTP status of each answer, 0 if the client went
 	// away before there was one. Default: none.
 	Observe func(httpStatus int)
@@ -69,21 +72,36 @@ func New(config Config) (*Handler, error) {
 		http2:  config.Upstream.NewTransport(upstream.TransportConfig{Version: upstream.HTTP2}),
 	}
 	h.proxy = httputil.ReverseProxy{
-		Rewrite:       h.rewrite,
-		Transport:     tracing.NewTransport(roundTripper{h}),
-		FlushInterval: -1,
-		ErrorLog:      redact.Logger(config.Log, slog.LevelDebug),
-		BufferPool:    &bufferPool{},
-		ErrorHandler:  h.fail,
-		ModifyResponse: func(response *http.Response) error {
-			if response.StatusCode < http.StatusContinue { // net/http would panic
-				return fmt.Errorf("the upstream answered with status %d", response.StatusCode)
-			}
-			return nil
-		},
+		Rewrite:        h.rewrite,
+		Transport:      tracing.NewTransport(roundTripper{h}),
+		FlushInterval:  -1,
+		ErrorLog:       redact.Logger(config.Log, slog.LevelDebug),
+		BufferPool:     &bufferPool{},
+		ErrorHandler:   h.fail,
+		ModifyResponse: h.review,
 	}
 	return h, nil
 }
+
+// review is ReverseProxy's look at an answer. An error leads to fail.
+func (h *Handler) review(answer *http.Response) error {
+	if answer.StatusCode < http.StatusContinue { // net/http would panic
+		return fmt.Errorf("the upstream answered with status %d", answer.StatusCode)
+	}
+	if h.config.Review == nil {
+		return nil
+	}
+	w := responseOf(answer.Request.Context())
+	if instead := h.config.Review(w, w.request, answer); instead != nil {
+		return &replacedError{instead}
+	}
+	return nil
+}
+
+// replacedError is an answer that Review has replaced.
+type replacedError struct{ by http.Handler }
+
+func (e *replacedError) Error() string { return "replaced" }
 
 // Close drops idle connections. Requests under way go on.
 func (h *Handler) Close() {
@@ -191,6 +209,11 @@ func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // fail answers a request that ZITADEL did not.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if replaced, ok := errors.AsType[*replacedError](err); ok {
+		exchange := responseOf(r.Context())
+		replaced.by.ServeHTTP(exchange.Exchange, exchange.request)
+		return
+	}
 	refusal := rpcstatus.New(connect.CodeUnavailable, "ZITADEL cannot be reached")
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {

@@ -59,8 +59,7 @@ func isNoRoute(answer *http.Response) bool {
 		return true
 	}
 	status, _ := rpcstatus.ParseJSON(read)
-	return answer.StatusCode == http.StatusNotFound &&
-		(status.Message == "Not Found" && len(status.Details) == 0 || string(read) == "404 page not found\n")
+	return answer.StatusCode == http.StatusNotFound && status.Message == "Not Found" && len(status.Details) == 0
 }
 
 // serveEnded answers as v1's router did, and for a method that it had, that this has ended.

@@ -129,8 +129,9 @@ func TestProtocolIsFoundOut(t *testing.T) {
 func TestUpgradePastV1UnderLoad(t *testing.T) {
 	t.Parallel()
 	const callers, each = 50, 20
-	var zitadels []*v2test.Server
-	for _, release := range []v2test.Release{v2test.Main, v2test.Next, v2test.NextWithoutSetPassword, v2test.Next, v2test.Main} {
+	releases := []v2test.Release{v2test.Main, v2test.Next, v2test.NextWithoutSetPassword, v2test.Next, v2test.Main}
+	zitadels := make([]*v2test.Server, 0, len(releases))
+	for _, release := range releases {
 		zitadels = append(zitadels, wiretest.NewZITADELOf(t, wiretest.Fixture(t), v2test.Config{Release: release}))
 	}
 	var calls atomic.Int64

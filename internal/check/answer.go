@@ -45,8 +45,13 @@ func (c *checker) call(ctx context.Context, protocol v2client.Protocol, procedur
 
 // speaks reports whether ZITADEL has the user service over a protocol.
 func (c *checker) speaks(ctx context.Context, protocol v2client.Protocol) bool {
+	return c.has(ctx, protocol, userv2connect.UserServiceGetUserByIDProcedure)
+}
+
+// has reports whether ZITADEL has a procedure over a protocol.
+func (c *checker) has(ctx context.Context, protocol v2client.Protocol, procedure string) bool {
 	const unimplemented = "12"
-	got, err := c.call(ctx, protocol, userv2connect.UserServiceGetUserByIDProcedure)
+	got, err := c.call(ctx, protocol, procedure)
 	return err == nil && got.isRPC() && got.Header.Get("Grpc-Status") != unimplemented
 }
 

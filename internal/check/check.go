@@ -65,6 +65,7 @@ func Run(ctx context.Context, what Config) []Result {
 	users := c.checkUsers(ctx)
 	c.add("user service v2 (GetUserByID)", users)
 	c.checkRelease(ctx, users.Status == OK)
+	c.add("what sets a password", c.checkWrite(ctx))
 	c.add("native v1", c.checkNative(ctx))
 	if catalog, err := messages.Load(c.Settings.Messages.Dir); err == nil { // "" has none, and others are validated
 		c.add("languages in messages.dir", result(OK, strings.Join(catalog.Languages(), " "), ""))
@@ -121,6 +122,17 @@ func (c *checker) checkUsers(ctx context.Context) Result {
 		"is upstream.url ZITADEL's, v2.58 or later? A proxy between may not let POST /zitadel.user.v2.UserService/* pass"))
 }
 
+// checkWrite looks for the method that does all the work.
+func (c *checker) checkWrite(ctx context.Context) Result {
+	switch protocol := c.Client.Protocol(); {
+	case c.has(ctx, protocol, userv2connect.UserServiceSetPasswordProcedure):
+		return result(OK, "SetPassword", "")
+	case c.has(ctx, protocol, userv2connect.UserServiceUpdateUserProcedure):
+		return result(OK, "UpdateUser: this ZITADEL has no SetPassword, and answers have no details.sequence", "")
+	}
+	return result(Failed, "neither SetPassword nor UpdateUser answers", "a proxy between may not let POST /zitadel.user.v2.UserService/* pass")
+}
+
 // releases are told by the ListAdministrators that they have.
 var releases = map[string]string{
 	"v2":     "v4.5 or later: ListAdministrators v2",
@@ -169,11 +181,19 @@ func (c *checker) checkCallers(ctx context.Context, listsAdministrators bool) {
 		"refusals that depend on roles would all be AUTH-5mWD2, and callers could not set their own password")
 	if listsAdministrators {
 		found = result(Warning, "no Auth API v1; userinfo and ListAdministrators have to do",
-			"session tokens are refused, and roles are judged by ZITADEL's default mapping")
+			"session tokens of users with roles are refused, and "+c.judgedBy())
 	}
 	found.Hint += ": let GET /auth/v1/users/me and POST /auth/v1/permissions/zitadel/me/_search pass if a proxy is between"
 	c.add(name, found)
 	c.add("OIDC userinfo", c.checkUserinfo(ctx))
+}
+
+// judgedBy says which mapping of roles counts without the Auth API v1.
+func (c *checker) judgedBy() string {
+	if own := c.Settings.Roles.UserWrite; len(own) > 0 {
+		return "roles are judged by roles.userWrite: " + strings.Join(own, ", ") + " may set passwords"
+	}
+	return "roles are judged by ZITADEL's default mapping: set roles.userWrite if your instance has its own"
 }
 
 const hintTryAgain = "the connection was fine a moment ago: try again"
@@ -212,9 +232,9 @@ func (c *checker) checkNative(ctx context.Context) Result {
 		}
 		return found
 	case isPartial:
-		return result(Failed, got.String(), "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100")
+		return result(Failed, got.String(), "it is gone, and rollout.percent sends calls to it: set rollout.percent: 100 (and no shadow: there is nothing to compare with)")
 	}
-	return result(OK, "gone: not available on this ZITADEL; all calls are translated", "")
+	return result(OK, "gone: the adapter answers its two methods, and says of others that they have ended", "")
 }
 
 // checkToken finds out whose a token is, as a call without x-zitadel-orgid has to.

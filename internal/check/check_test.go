@@ -166,11 +166,14 @@ func TestProblemsAreFoundWithAHint(t *testing.T) {
 		"the client's host":             {upstream.Config{URL: "http://" + bad, Host: "client"}, nil, "instance, for clients of localhost", check.Warning, []string{"issuer http://localhost (under upstream.url's own name: http://127.0.0.1:"}},
 		"before v4":                     {at(t, onlyGRPC()), nil, "user service v2 (GetUserByID)", check.Failed, []string{"set upstream.protocol: auto"}},
 		"no user service":               {at(t, without("/GetUserByID")), nil, "user service v2 (GetUserByID)", check.Failed, []string{"is upstream.url ZITADEL's"}},
-		"no Auth API":                   {at(t, without("/me")), nil, callers, check.Warning, []string{"session tokens are refused"}},
+		"no Auth API":                   {at(t, without("/me")), nil, callers, check.Warning, []string{"session tokens of users with roles are refused"}},
 		"no userinfo":                   {at(t, without("/me", "/userinfo")), nil, "OIDC userinfo", check.Failed, []string{"404 Not Found", "must let it pass"}},
 		"no administrators":             {at(t, without("/me", "/ListAdministrators")), nil, callers, check.Failed, []string{"AUTH-5mWD2"}},
 		"not needed":                    {at(t, without("/me", "/ListAdministrators")), func(c *check.Config) { c.Settings.OrgScope = adapter.OrgScopeOff }, callers, check.Skipped, nil},
 		"a name that DNS does not know": {upstream.Config{URL: "http://nowhere.invalid", Host: host}, nil, "upstream reachable", check.Failed, []string{"nowhere.invalid"}},
+		"SetPassword is gone":           {at(t, wiretest.NewZITADELOf(t, wiretest.Fixture(t), v2test.Config{Release: v2test.NextWithoutSetPassword})), nil, "what sets a password", check.OK, []string{"UpdateUser", "no details.sequence"}},
+		"nothing sets a password":       {at(t, without("/SetPassword", "/UpdateUser")), nil, "what sets a password", check.Failed, []string{"neither SetPassword nor UpdateUser"}},
+		"no Auth API, own roles":        {at(t, without("/me")), func(c *check.Config) { c.Settings.Roles.UserWrite = []string{"OWN"} }, callers, check.Warning, []string{"roles.userWrite: OWN may set passwords"}},
 		"v1 is gone":                    {at(t, wiretest.NewZITADEL(t, wiretest.Fixture(t))), nil, "native v1", check.OK, []string{"gone"}},
 		"v1 is gone, rollout":           {at(t, wiretest.NewZITADEL(t, wiretest.Fixture(t))), func(c *check.Config) { c.Settings.Rollout.Percent = 50 }, "native v1", check.Failed, []string{"set rollout.percent: 100"}},
 		"a proxy refuses v1":            {at(t, without("/_initialize")), nil, "native v1", check.Warning, []string{"404 Not Found: 404 page not found", "does a proxy between refuse its path"}},
@@ -268,13 +271,18 @@ func TestClientsHostsAreCheckedAsDialed(t *testing.T) {
 func TestReleaseIsRecognizedByWhatIsThere(t *testing.T) {
 	t.Parallel()
 	for release, want := range map[v2test.Release]string{
+		v2test.NextWithoutSetPassword: "v4.5 or later", v2test.Next: "v4.5 or later",
 		v2test.Main: "v4.5 or later", v2test.V42: "v4.0 to v4.4", v2test.V34: "v3 or earlier", v2test.V271: "v3 or earlier", v2test.V258: "v3 or earlier",
 	} {
 		for _, protocol := range []v2client.Protocol{v2client.ProtocolAuto, v2client.ProtocolGRPC} {
 			embedded := wiretest.NewZITADELOf(t, wiretest.Fixture(t), v2test.Config{Release: release})
 			results := run(t, at(t, embedded), func(c *check.Config) { c.Settings.Upstream.Protocol = protocol })
 			expect(t, results, "release", check.OK, want)
-			expect(t, results, callers, check.OK, "the Auth API v1 tells")
+			if release.HasV1() {
+				expect(t, results, callers, check.OK, "the Auth API v1 tells")
+			} else {
+				expect(t, results, callers, check.Warning, "no Auth API v1")
+			}
 			expect(t, results, "user service v2 (GetUserByID)", check.OK)
 		}
 	}

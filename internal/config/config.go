@@ -21,6 +21,7 @@ type Config struct {
 	Admin       Admin                  `yaml:"admin"`
 	Upstream    Upstream               `yaml:"upstream"`
 	OrgScope    adapter.OrgScope       `default:"strict"   yaml:"orgScope"`
+	Roles       Roles                  `yaml:"roles"`
 	Messages    Messages               `yaml:"messages"`
 	Passthrough Passthrough            `yaml:"passthrough"`
 	Rollout     Rollout                `yaml:"rollout"`
@@ -95,6 +96,11 @@ type Upstream struct {
 	Timeout     time.Duration     `default:"1m"       yaml:"timeout"`     // for all that one v1 call takes; above 0
 	ReadTimeout time.Duration     `default:"20s"      yaml:"readTimeout"` // of silence, for a look-up; above 0
 	TLS         upstream.TLS      `yaml:"tls"`                            // reloaded when its files change
+}
+
+// Roles is the section roles: an instance's own mapping of roles to permissions. See [v2client.Config].
+type Roles struct {
+	UserWrite []string `yaml:"userWrite"` // which have user.write, in place of ZITADEL's default ones
 }
 
 // Messages is the section messages: the texts of refusals. See [messages.Load].

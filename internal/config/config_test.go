@@ -114,7 +114,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"admin.tokenFile": "config_test.go", "admin.pprof": "true", "admin.tls.certFile": "/ac", "admin.tls.keyFile": "/ak", "admin.tls.clientCAFile": "/aa",
 		"upstream.url": "http://x", "upstream.protocol": "grpc", "upstream.host": "client", "upstream.timeout": "3s", "upstream.readTimeout": "2s",
 		"upstream.tls.caFile": "/ua", "upstream.tls.certFile": "/uc", "upstream.tls.keyFile": "/uk", "upstream.tls.serverName": "n",
-		"messages.dir":        "/md",
+		"messages.dir": "/md", "roles.userWrite": "OWN_WRITER, ORG_OWNER",
 		"passthrough.enabled": "false", "passthrough.responseTimeout": "4s", "rollout.percent": "50", "rollout.shadow": "true",
 		"orgScope": "off", "breaker.minimumCalls": "5", "breaker.failureRate": "0.25", "breaker.window": "4s", "breaker.openFor": "6s",
 		"limits.callsInFlight": "9", "limits.bodyTimeout": "9s", "limits.headerTimeout": "8s", "limits.idleTimeout": "7s", "limits.headerBytes": "5000",
@@ -151,6 +151,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		},
 		OrgScope:    "off",
 		Messages:    config.Messages{Dir: "/md"},
+		Roles:       config.Roles{UserWrite: []string{"OWN_WRITER", "ORG_OWNER"}},
 		Passthrough: config.Passthrough{Enabled: false, ResponseTimeout: 4 * time.Second},
 		Rollout:     config.Rollout{Percent: 50, Shadow: true},
 		Deprecation: config.Deprecation{

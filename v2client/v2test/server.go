@@ -179,7 +179,7 @@ type Release string
 // The releases that were tried, and before them those to come, tried by taking away from Main what
 // ZITADEL means to end: v1 and v2beta, and later SetPassword.
 const (
-	NextWithoutSetPassword Release = "next, without SetPassword"
+	NextWithoutSetPassword Release = "next, without SetPassword" //nolint:gosec // no credential
 	Next                   Release = "next"
 	Main                   Release = "main" // of July 2026
 	V42                    Release = "v4.2"

@@ -5,11 +5,16 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/v1api"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -60,12 +65,12 @@ func (e *Event) Outcome() string {
 
 // passThrough lets ZITADEL answer, and counts the call if it is one of a deprecated API. What a
 // browser asks before a call is none. The path is that which ZITADEL's router looks at.
-func (a *Adapter) passThrough(w http.ResponseWriter, r *http.Request, path string) {
+func (a *Adapter) passThrough(w http.ResponseWriter, r *http.Request, clean string) {
 	if a.config.Catalogue == nil || r.Method == http.MethodOptions {
 		a.config.Passthrough.ServeHTTP(w, r)
 		return
 	}
-	method, found := a.config.Catalogue.FindRequest(r, path)
+	method, found := a.config.Catalogue.FindRequest(r, clean)
 	if !found {
 		a.config.Passthrough.ServeHTTP(w, r)
 		return
@@ -77,12 +82,28 @@ func (a *Adapter) passThrough(w http.ResponseWriter, r *http.Request, path strin
 	if isWeb(protocol) {
 		x.Keep(keptOfAnswer)
 	}
+	traceNative(r.Context(), method, protocol)
+	x.Method = method.API + " " + method.Name
 	defer func() {
 		event.Code = nativeCode(x, protocol)
 		caller := a.newCaller(r.Host, header)
 		a.count(event, caller, hashToken(caller))
 	}()
 	a.config.Passthrough.ServeHTTP(x, r)
+}
+
+// traceNative names a request's span by the method, as those of translated calls are named.
+func traceNative(ctx context.Context, method *v1api.Method, protocol string) {
+	span := trace.SpanFromContext(ctx)
+	switch {
+	case !span.IsRecording() || method.Name == v1api.Unknown:
+		return
+	case protocol != protocolREST && method.Service != "":
+		span.SetAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(method.Service+"/"+path.Base(method.Name)))
+	case method.Pattern != "":
+		span.SetAttributes(semconv.HTTPRoute(method.Pattern))
+	}
+	span.SetName(method.Name)
 }
 
 // isWeb reports whether a protocol's status is in the answer's body.

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"zitadel-v1-adapter/adapter"
+	"zitadel-v1-adapter/internal/recordings"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -179,4 +181,32 @@ func pass(t *testing.T, a http.Handler, token string) {
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/auth/v1/users/me", http.NoBody)
 	request.Header.Set("Authorization", "Bearer "+token)
 	a.ServeHTTP(httptest.NewRecorder(), request)
+}
+
+// The span of a v1 call that passes through, and its line in the log, name the method.
+func TestPassedCallsAreTracedByMethod(t *testing.T) {
+	t.Parallel()
+	s, kept := newTraced(t, sdktrace.AlwaysSample(), func(c *stackConfig) { c.native = http.HandlerFunc(nativeOf) })
+	rest := recordings.Request{Method: http.MethodGet, Path: "/management/v1/users/" + userA}
+	grpc := recordings.Request{
+		Method: http.MethodPost, Path: "/zitadel.auth.v1.AuthService/GetMyUser", Headers: map[string]string{"Content-Type": "application/grpc", "Te": "trailers"},
+	}
+	for name, test := range map[string]struct {
+		send func()
+		want string
+	}{
+		"REST":    {func() { sendRaw(t, s.address, rest) }, "server GetUserByID [http.request.method=GET http.response.status_code=200 http.route=/management/v1/users/{id}] Unset"},
+		"gRPC":    {func() { sendGRPC(t, newTransport(t, true), s.address, grpc) }, "server GetMyUser [http.request.method=POST http.response.status_code=200 rpc.method=zitadel.auth.v1.AuthService/GetMyUser rpc.system.name=grpc] Unset"},
+		"unknown": {func() { sendRaw(t, s.address, recordings.Request{Method: http.MethodGet, Path: "/management/v1/nope"}) }, "server GET [http.request.method=GET http.response.status_code=200] Unset"},
+	} {
+		test.send()
+		if spans := spansOf(t, s, kept); told(spans[0]) != test.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, told(spans[0]), test.want)
+		}
+	}
+	for _, want := range []string{`"v1_method":"management GetUserByID"`, `"v1_method":"auth GetMyUser"`, `"v1_method":"management (unknown)"`} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("%s is not in the log", want)
+		}
+	}
 }

@@ -61,7 +61,7 @@ the environment, as the image sets them.`,
 		// As a real one, it finds its instance by name: clients may dial the adapter by
 		// any, because upstream.host is "upstream".
 		settings.Upstream.URL = "http://" + reachable(zitadel.Addr())
-		running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, Environ: c.environ, Stderr: c.ErrOrStderr()})
+		running, err := app.Start(ctx, app.Config{Settings: settings, Version: newBuild().Version, AdminForAll: true, Environ: c.environ, Stderr: c.ErrOrStderr()})
 		if err != nil {
 			return err
 		}

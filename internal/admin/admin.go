@@ -39,6 +39,7 @@ import (
 // concurrent use.
 type Server struct {
 	settings func() config.Admin
+	forAll   bool
 	mux      *http.ServeMux
 	ready    atomic.Bool
 	sites    *http.CrossOriginProtection
@@ -48,8 +49,9 @@ type Server struct {
 
 // New returns a Server that is not ready. metrics and usage answer GET /metrics and GET
 // /usage, migration what [page.Patterns] lists. settings are asked for at each request.
-func New(metrics, usage, migration http.Handler, settings func() config.Admin) *Server {
-	s := &Server{settings: settings, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
+// forAll says that without a token file whoever asks is answered, from wherever.
+func New(metrics, usage, migration http.Handler, forAll bool, settings func() config.Admin) *Server {
+	s := &Server{settings: settings, forAll: forAll, mux: http.NewServeMux(), sites: http.NewCrossOriginProtection()}
 	s.quitting, s.quit = context.WithCancel(context.Background())
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok")
@@ -123,15 +125,15 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 }
 
 // authorized reports whether a request may be answered, and refuses it if not. One with a
-// verified client certificate may. With a token file, one with the token may. Without a token
-// file, one that comes to a loopback address or a Unix socket may: whoever sends it is on this
+// verified client certificate may. With a token file, one with the token may; a browser sends it as
+// the password of HTTP Basic (RFC 7617), with any name. Without a token file, one that comes to a loopback address or a Unix socket may: whoever sends it is on this
 // machine, or in this pod.
 func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
 	file := s.settings().TokenFile
 	switch {
 	case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
 		return true
-	case file == "" && (isOnSocket(r) || isLoopback(r)):
+	case file == "" && (s.forAll || isOnSocket(r) || isLoopback(r)):
 		return true
 	case file == "":
 		answer(w, http.StatusForbidden, "not on this address: ask on a loopback one, or set admin.tokenFile or admin.tls.clientCAFile")
@@ -143,11 +145,15 @@ func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
 		answer(w, http.StatusServiceUnavailable, "admin.tokenFile cannot be read, or is empty")
 		return false
 	}
-	if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+token)) == 1 {
+	sent, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if _, password, isBasic := r.BasicAuth(); isBasic { // of a browser
+		sent, isBearer = password, true
+	}
+	if isBearer && subtle.ConstantTimeCompare([]byte(sent), []byte(token)) == 1 {
 		return true
 	}
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	answer(w, http.StatusUnauthorized, "the token in admin.tokenFile is needed: Authorization: Bearer TOKEN")
+	w.Header()["Www-Authenticate"] = []string{`Basic realm="zitadel-v1-adapter: any name, the token as password"`, "Bearer"}
+	answer(w, http.StatusUnauthorized, "the token in admin.tokenFile is needed: as Authorization: Bearer TOKEN, or as the password of HTTP Basic")
 	return false
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"maps"
 	"net"
 	"net/http"
@@ -21,7 +22,7 @@ import (
 // /readyz follows SetReady; /healthz does not.
 func TestReadyzFollowsSetReady(t *testing.T) {
 	t.Parallel()
-	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), fixed(config.Admin{}))
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), false, fixed(config.Admin{}))
 	status := func(path string) int { return call(server, http.MethodGet, path) }
 	if got := status("/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz before SetReady: got status %d, want 503", got)
@@ -55,7 +56,7 @@ func call(server *admin.Server, method, path string) int {
 func TestQuitNeedsPermissionAndPOST(t *testing.T) {
 	t.Parallel()
 	var settings config.Admin
-	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), func() config.Admin { return settings })
+	server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), false, func() config.Admin { return settings })
 	if got := call(server, http.MethodPost, "/quitquitquit"); got != http.StatusForbidden {
 		t.Errorf("not allowed: got status %d, want 403", got)
 	}
@@ -114,7 +115,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
 		{"POST", "/quitquitquit", "127.0.0.1:9090", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
 	} {
-		server := admin.New(metrics, http.NotFoundHandler(), metrics, fixed(config.Admin{Hosts: []string{"adapter.internal"}, QuitQuitQuit: true}))
+		server := admin.New(metrics, http.NotFoundHandler(), metrics, false, fixed(config.Admin{Hosts: []string{"adapter.internal"}, QuitQuitQuit: true}))
 		request := on("127.0.0.1:9090", httptest.NewRequest(test.method, test.path, http.NoBody))
 		request.Host = test.host
 		maps.Copy(request.Header, test.header)
@@ -150,6 +151,9 @@ func TestOnlyWhoMayAskIsAnswered(t *testing.T) {
 		}
 	}
 	verified := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}}
+	basic := func(name, password string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
+	}
 	for _, test := range []struct {
 		name, path, at, token string // token is in the file; "" is no file
 		header                string
@@ -167,6 +171,10 @@ func TestOnlyWhoMayAskIsAnswered(t *testing.T) {
 		{"elsewhere, client certificate", "/metrics", "10.0.0.7:9090", "", "", verified, 200},
 		{"elsewhere, a probe", "/healthz", "10.0.0.7:9090", "", "", nil, 200},
 		{"elsewhere, token", "/metrics", "10.0.0.7:9090", "s3cret", "Bearer s3cret", nil, 200},
+		{"elsewhere, a browser's login", "/usage", "10.0.0.7:9090", "s3cret", basic("anybody", "s3cret"), nil, 200},
+		{"elsewhere, a browser's login with another token", "/usage", "10.0.0.7:9090", "s3cret", basic("s3cret", "s3cre"), nil, 401},
+		{"through a port-forward, a browser's login", "/usage", "127.0.0.1:9090", "s3cret", basic("", "s3cret"), nil, 200},
+		{"elsewhere, the token alone", "/metrics", "10.0.0.7:9090", "s3cret", "s3cret", nil, 401},
 		{"elsewhere, another token", "/metrics", "10.0.0.7:9090", "s3cret", "Bearer s3cre", nil, 401},
 		{"elsewhere, no token", "/metrics", "10.0.0.7:9090", "s3cret", "", nil, 401},
 		{"elsewhere, client certificate beside a token", "/metrics", "10.0.0.7:9090", "s3cret", "", verified, 200},
@@ -180,7 +188,7 @@ func TestOnlyWhoMayAskIsAnswered(t *testing.T) {
 			write("old")
 		}
 		fine := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-		server := admin.New(fine, fine, fine, fixed(settings))
+		server := admin.New(fine, fine, fine, false, fixed(settings))
 		if test.token != "" {
 			write(test.token)
 		}
@@ -191,6 +199,9 @@ func TestOnlyWhoMayAskIsAnswered(t *testing.T) {
 		}
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, request)
+		if asked := recorder.Header().Values("WWW-Authenticate"); (len(asked) > 0) != (test.want == 401) {
+			t.Errorf("%s: got WWW-Authenticate: %q", test.name, asked)
+		}
 		if recorder.Code != test.want || strings.Contains(recorder.Body.String(), "s3cret") {
 			t.Errorf("%s: got HTTP %d %s, want %d", test.name, recorder.Code, recorder.Body, test.want)
 		}
@@ -206,7 +217,7 @@ func TestProfilesAreThereIfWanted(t *testing.T) {
 			if !allowed {
 				want = 403
 			}
-			server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), fixed(config.Admin{Pprof: allowed}))
+			server := admin.New(http.NotFoundHandler(), http.NotFoundHandler(), http.NotFoundHandler(), false, fixed(config.Admin{Pprof: allowed}))
 			recorder := httptest.NewRecorder()
 			request := on("127.0.0.1:9090", httptest.NewRequest(http.MethodGet, path, http.NoBody))
 			request.Host = "localhost"
@@ -215,5 +226,18 @@ func TestProfilesAreThereIfWanted(t *testing.T) {
 				t.Errorf("%s, allowed %v: got HTTP %d, want %d", path, allowed, recorder.Code, want)
 			}
 		}
+	}
+}
+
+// A demo's admin listener, which may be in a container, answers everybody.
+func TestAdminForAll(t *testing.T) {
+	t.Parallel()
+	fine := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	server := admin.New(fine, fine, fine, true, fixed(config.Admin{}))
+	request := on("172.17.0.2:9090", httptest.NewRequest(http.MethodGet, "/usage", http.NoBody))
+	request.Host = "localhost:9090"
+	recorder := httptest.NewRecorder()
+	if server.ServeHTTP(recorder, request); recorder.Code != http.StatusOK {
+		t.Errorf("got HTTP %d %s, want 200", recorder.Code, recorder.Body)
 	}
 }

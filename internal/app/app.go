@@ -37,6 +37,8 @@ type Config struct {
 	Version string
 	// Traces says that spans of calls are exported as the variables OTEL_* say.
 	Traces bool
+	// AdminForAll says that the admin listener answers everybody: there is nothing but a demo.
+	AdminForAll bool
 	// Environ is the environment, in the form of [os.Environ].
 	Environ []string
 	// Stderr receives the log.
@@ -117,7 +119,7 @@ func newApp(c Config) (*App, error) {
 	a.page, err = page.New(page.Config{
 		Ledger: a.usage, Successor: a.catalogue.Successor, Breaker: breaker, Settings: c.Settings, Version: c.Version, Log: a.log,
 	})
-	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, func() config.Admin { return a.settings().Admin })
+	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, c.AdminForAll, func() config.Admin { return a.settings().Admin })
 	return a, errors.Join(serverErr, adminErr, storeErr, catalogueErr, ledgerErr, err)
 }
 

@@ -16,6 +16,10 @@ import (
 // reader of its body, and knows how far both have come. The client has writeTimeout for each
 // piece of the answer: one that takes nothing holds up a call, or over HTTP/2 many.
 type Exchange struct {
+	// Method is the method of a deprecated API that the request calls, for the log; "" is none, or
+	// not known.
+	Method string
+
 	writer       http.ResponseWriter
 	controller   *http.ResponseController
 	writeTimeout time.Duration // 0 is for ever

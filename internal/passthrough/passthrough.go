@@ -121,7 +121,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		// Queries may hold secrets, and stay out of the log.
 		if h.config.Log.Enabled(r.Context(), slog.LevelDebug) {
-			h.config.Log.DebugContext(r.Context(), "passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
+			h.config.Log.DebugContext(r.Context(), "passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path), "v1_method", x.Method,
 				"http_status", x.Status(), "duration_ms", float64(time.Since(started).Microseconds())/1000)
 		}
 	}()

@@ -220,6 +220,10 @@ func TestDashboardCanBeAsked(t *testing.T) {
 	}
 	file := ruleFile{Groups: []ruleGroup{{Name: "dashboard"}}}
 	for i, each := range queries(t) {
+		if histogram := regexp.MustCompile(`(\w+_seconds)_(bucket|sum)\b`).FindStringSubmatch(each.expr); histogram != nil &&
+			!regexp.MustCompile(histogram[1]+`\{[^}]*\}\[5m\]`).MatchString(each.expr) {
+			t.Errorf("%s: %q is empty where Prometheus keeps native histograms", each.panel, each.expr)
+		}
 		file.Groups[0].Rules = append(file.Groups[0].Rules, alert{Record: fmt.Sprintf("dashboard:%d", i), Expr: each.expr})
 	}
 	content, err := yaml.Marshal(file)
@@ -313,7 +317,7 @@ func parseMetrics(text string) scraped {
 		labels := all[sample[1]]
 		if labels == nil {
 			labels = map[string]*labelValues{}
-			all[sample[1]] = labels
+			all[sample[1]], all[strings.TrimSuffix(sample[1], "_bucket")] = labels, labels // a native histogram has the name alone
 		}
 		for _, label := range matcherPattern.FindAllStringSubmatch(sample[2], -1) {
 			if labels[label[1]] == nil {

@@ -136,7 +136,7 @@ type Limits struct {
 	CallsInFlight      int           `default:"1000"            yaml:"callsInFlight"` // translated ones; 0 is no limit
 	BodyTimeout        time.Duration `default:"30s"             yaml:"bodyTimeout"`   // of a v1 call; of own gRPC streams
 	HeaderTimeout      time.Duration `default:"10s"             yaml:"headerTimeout"` // of a request, or TLS handshake (restart)
-	IdleTimeout        time.Duration `default:"2m"              yaml:"idleTimeout"`   // of a connection without a request (restart)
+	IdleTimeout        time.Duration `default:"65m"             yaml:"idleTimeout"`   // of a connection without a request (restart)
 	WriteTimeout       time.Duration `default:"1m"              yaml:"writeTimeout"`  // for a client to read an answer (restart)
 	HeaderBytes        int           `default:"65536"           yaml:"headerBytes"`   // of a request; at least 4096 (restart)
 	ConnectionsPerPeer int           `yaml:"connectionsPerPeer"`                      // IPv4 address or IPv6 /64; 0: none (restart)

@@ -135,7 +135,7 @@ func (c Config) Validate() error {
 		checkf(c.Server.ShutdownTimeout > 0, "server.shutdownTimeout: %v: use a duration above 0, such as 15s", c.Server.ShutdownTimeout),
 		checkf(c.Usage.Retention >= 0, "usage.retention: %v: use a duration such as 9600h, or 0s for ever", c.Usage.Retention),
 		checkf(c.Limits.HeaderTimeout > 0, "limits.headerTimeout: %v: use a duration above 0, such as 10s", c.Limits.HeaderTimeout),
-		checkf(c.Limits.IdleTimeout > 0, "limits.idleTimeout: %v: use a duration above 0, such as 2m", c.Limits.IdleTimeout),
+		checkf(c.Limits.IdleTimeout > 0, "limits.idleTimeout: %v: use a duration above 0, such as 65m", c.Limits.IdleTimeout),
 		checkf(c.Limits.HeaderBytes >= minHeaderBytes, "limits.headerBytes: %d: use %d or more, such as 65536", c.Limits.HeaderBytes, minHeaderBytes),
 		checkf(c.Limits.ConnectionsPerPeer >= 0, "limits.connectionsPerPeer: %d: use a number such as 100, or 0 for no limit", c.Limits.ConnectionsPerPeer),
 		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),

@@ -161,7 +161,7 @@ log: {format: xml}`, nil)
 		"server.shutdownDelay: -1s: use a duration such as 5s, or 0s for none",
 		"server.shutdownTimeout: 0s: use a duration above 0, such as 15s",
 		"limits.headerTimeout: 0s: use a duration above 0, such as 10s",
-		"limits.idleTimeout: 0s: use a duration above 0, such as 2m",
+		"limits.idleTimeout: 0s: use a duration above 0, such as 65m",
 		"limits.headerBytes: 1: use 4096 or more, such as 65536",
 		"limits.connectionsPerPeer: -1: use a number such as 100, or 0 for no limit",
 		`log.format: "xml": use "json" or "text"`,

@@ -141,7 +141,7 @@ func (s *socket) Read(into []byte) (n int, err error) {
 // readNow reads what has come.
 func (s *socket) readNow(into []byte) (n int, err error) {
 	failed := s.raw.Read(func(descriptor uintptr) bool {
-		n, err = syscall.Read(int(descriptor), into)
+		n, err = read(descriptor, into)
 		return true
 	})
 	switch {

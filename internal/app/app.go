@@ -113,8 +113,8 @@ func newApp(c Config) (*App, error) {
 	var catalogueErr, ledgerErr error
 	a.catalogue, catalogueErr = v1api.Load()
 	a.usage, ledgerErr = usage.NewLedger(usage.Config{
-		Store: a.store, Retention: c.Settings.Usage.Retention, Successor: a.catalogue.Successor, OnOverflow: a.metrics.UsageUnnamed.Inc,
-		OnFailure: a.metrics.UsageFailures.Inc, Log: a.log,
+		Store: a.store, Retention: c.Settings.Usage.Retention, Successor: a.catalogue.Successor,
+		OnOverflow: func(calls int64) { a.metrics.UsageUnnamed.Add(float64(calls)) }, OnFailure: a.metrics.UsageFailures.Inc, Log: a.log,
 	})
 	a.page, err = page.New(page.Config{
 		Ledger: a.usage, Successor: a.catalogue.Successor, Breaker: breaker, Settings: c.Settings, Version: c.Version, Log: a.log,

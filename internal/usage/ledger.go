@@ -21,9 +21,9 @@ type Config struct {
 	Retention time.Duration
 	// Successor names what takes the place of a method, for CSV. Default: nothing does.
 	Successor func(api, method string) string
-	// OnOverflow is called for each call whose caller there was no room to tell apart.
+	// OnOverflow is called with a number of calls whose callers there was no room to tell apart.
 	// Default: none.
-	OnOverflow func()
+	OnOverflow func(calls int64)
 	// OnFailure is called for each time that the store could not take a batch. Default:
 	// none.
 	OnFailure func()
@@ -82,6 +82,9 @@ func NewLedger(config Config) (*Ledger, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.OnOverflow == nil {
+		config.OnOverflow = func(int64) {}
+	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -102,9 +105,7 @@ func (l *Ledger) Observe(event adapter.Event) {
 	l.varieties.bound(&row.Key)
 	if l.rows[row.Key] == nil && len(l.rows)+len(l.batch.rows) >= maxRows && row.IsNamed() {
 		row.Key = row.withoutDetail()
-		if l.config.OnOverflow != nil {
-			l.config.OnOverflow()
-		}
+		l.config.OnOverflow(1)
 	}
 	if known := l.rows[row.Key]; known != nil {
 		known.add(row)
@@ -205,9 +206,11 @@ func (l *Ledger) flush(ctx context.Context) (err error) {
 		}
 	}()
 	for l.take() {
-		if err := l.config.Store.add(ctx, l.batch); err != nil {
+		unnamed, err := l.config.Store.add(ctx, l.batch)
+		if err != nil {
 			return err
 		}
+		l.config.OnOverflow(unnamed)
 		l.written = l.batch.coverage.to
 		l.mu.Lock()
 		l.batch.rows, l.batch.coverage = nil, coverage{}

@@ -123,30 +123,6 @@ func TestShadowsAreCounted(t *testing.T) {
 	}
 }
 
-// A hundred thousand callers take no more room than the bound allows; no call is forgotten.
-func TestCallersStayWithinBound(t *testing.T) {
-	t.Parallel()
-	const callers, most = 100_000, 20_001
-	var unnamed int64
-	ledger := newLedger(t, usage.Config{OnOverflow: func() { unnamed++ }})
-	event := call("")
-	for i := range callers {
-		event.Caller = "40085033770" + strconv.Itoa(i)
-		ledger.Observe(event)
-	}
-	if err := ledger.Finish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	rows, _ := ledger.Rows(t.Context(), usage.Query{})
-	if len(rows) > most || total(rows) != callers {
-		t.Errorf("got %d rows and %d calls, want at most %d rows and %d calls", len(rows), total(rows), most, callers)
-	}
-	if got := rows[0]; got.Caller != usage.CallerOthers || got.Calls != unnamed || got.Client != "" {
-		t.Errorf("the rest: got %+v, want the %d calls without names", got, unnamed)
-	}
-	runtime.KeepAlive(ledger)
-}
-
 // BenchmarkObserve is what a call pays, and the memory of a full ledger.
 func BenchmarkObserve(b *testing.B) {
 	t := b
@@ -263,8 +239,11 @@ func TestUsageAnswersAsJSON(t *testing.T) {
 		for _, row := range report.Rows {
 			got = append(got, row.Caller)
 		}
-		if !slices.Equal(got, want) || report.Ledger == "" || report.Evidence.Began.IsZero() || report.Evidence.Replicas != 1 {
+		if !slices.Equal(got, want) || report.Ledger == "" {
 			t.Errorf("%q: got callers %q in %+v, want %q", query, got, report, want)
+		}
+		if further := strings.Contains(query, "offset"); further != report.Evidence.Began.IsZero() || further == (report.Evidence.Replicas == 1) {
+			t.Errorf("%q: got %+v, want it with the first rows only", query, report.Evidence)
 		}
 		if more := query == "?by=caller&limit=1"; more != (report.Next == 1) {
 			t.Errorf("%q: got next %d", query, report.Next)

@@ -24,8 +24,8 @@ type Report struct {
 	// Since is the first day.
 	Since string `json:"since"`
 	// Evidence is what the ledger knows of the time since then, of the calls that pass the
-	// query's Where.
-	Evidence Evidence `json:"evidence"`
+	// query's Where. Only the report with the first rows has it.
+	Evidence Evidence `json:"evidence,omitzero"`
 	Rows     []Row    `json:"rows"`
 	// Next is the offset of the rows after these, or 0 if there are none.
 	Next int `json:"next,omitempty"`
@@ -52,8 +52,10 @@ func (s *Store) Report(ctx context.Context, q Query, now time.Time) (report Repo
 	if limit > 0 && len(report.Rows) > limit {
 		report.Rows, report.Next = report.Rows[:limit], q.Offset+limit
 	}
-	if report.Evidence, err = s.Evidence(ctx, q.Since, now, q.Where); err != nil {
-		return report, err
+	if q.Offset == 0 { // who asks for further rows has it
+		if report.Evidence, err = s.Evidence(ctx, q.Since, now, q.Where); err != nil {
+			return report, err
+		}
 	}
 	report.Ledger, err = s.ID(ctx)
 	return report, err
@@ -145,23 +147,30 @@ func Merge(reports []Report) []Row {
 	if len(reports) == 1 {
 		return reports[0].Rows
 	}
-	byKey := map[Key]*Row{}
+	var all []Row
 	for _, report := range reports {
-		for _, row := range report.Rows {
-			if known := byKey[row.Key]; known != nil {
-				known.add(row)
-				known.Callers += row.Callers
-				continue
-			}
-			byKey[row.Key] = &row
-		}
+		all = append(all, report.Rows...)
 	}
-	merged := make([]Row, 0, len(byKey))
-	for _, row := range byKey {
-		merged = append(merged, *row)
-	}
+	merged := sum(all)
 	slices.SortFunc(merged, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(b.Day, a.Day), cmp.Compare(b.Calls, a.Calls), compareKeys(a.Key, b.Key))
 	})
 	return merged
+}
+
+// sum adds up the rows of the same Key. It returns them in no order.
+func sum(rows []Row) []Row {
+	byKey := map[Key]*Row{}
+	for _, row := range rows {
+		if known := byKey[row.Key]; known != nil {
+			known.add(row)
+			continue
+		}
+		byKey[row.Key] = &row
+	}
+	summed := make([]Row, 0, len(byKey))
+	for _, row := range byKey {
+		summed = append(summed, *row)
+	}
+	return summed
 }

@@ -45,7 +45,7 @@ func writeBatches(address string) error {
 		return err
 	}
 	for number := int64(1); ; number++ {
-		if err := store.add(context.Background(), batchOf(number)); err != nil {
+		if _, err := store.add(context.Background(), batchOf(number)); err != nil {
 			return err
 		}
 		fmt.Println(number)
@@ -104,7 +104,7 @@ func TestBatchIsWrittenOnce(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = store.Close(context.Background()) })
 	for _, number := range []int64{1, 1, 2, 2, 1} {
-		if err := store.add(t.Context(), batchOf(number)); err != nil {
+		if _, err := store.add(t.Context(), batchOf(number)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestNewerTablesAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.migrated = false
-	if err := store.add(t.Context(), batchOf(1)); err == nil || err.Error() != "the tables have version 99, and this program knows 2: use a newer one" {
+	if _, err := store.add(t.Context(), batchOf(1)); err == nil || err.Error() != "the tables have version 99, and this program knows 2: use a newer one" {
 		t.Errorf("got %v, want a word on the version", err)
 	}
 }

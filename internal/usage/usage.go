@@ -119,6 +119,7 @@ func wayOf(event adapter.Event) string {
 // add counts the calls of another row of the same Key.
 func (r *Row) add(other Row) {
 	r.Calls += other.Calls
+	r.Callers += other.Callers
 	if other.First.Before(r.First) {
 		r.First = other.First
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 )
 
 const (
 	// maxRowsStored is how many rows a day may have in a database, give or take a batch for each
 	// replica, or all days together in memory: about 5 MiB. Calls of further callers are counted as
-	// those of CallerOthers.
+	// those of CallerOthers, unless they have a row.
 	maxRowsStored = 20_000
 	// foldAfter is how many days keep their rows. Those before have a row for each caller, method
 	// and month.
@@ -33,12 +34,13 @@ type coverage struct {
 	requests int64
 }
 
-// add adds a batch, unless it was added before: an error leaves open whether it was.
-func (s *Store) add(ctx context.Context, b batch) error {
+// add adds a batch, unless it was added before: an error leaves open whether it was. It returns
+// how many calls there was no room to tell apart.
+func (s *Store) add(ctx context.Context, b batch) (unnamed int64, err error) {
 	if err := s.migrate(ctx); err != nil {
-		return err
+		return 0, err
 	}
-	return s.inTransaction(ctx, func(tx *sql.Tx) error {
+	err = s.inTransaction(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO writers AS known (writer, batch, day) VALUES ($1, $2, $3)
 			ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, day = excluded.day WHERE known.batch < excluded.batch`,
 			s.writer, b.number, dayOf(time.Now()))
@@ -54,8 +56,13 @@ func (s *Store) add(ctx context.Context, b batch) error {
 			b.coverage.to.UnixMilli()); err != nil {
 			return err
 		}
-		return s.addRows(ctx, tx, b.rows)
+		var fitting []Row
+		if fitting, unnamed, err = s.fit(ctx, tx, b.rows); err != nil {
+			return err
+		}
+		return s.addRows(ctx, tx, fitting)
 	})
+	return unnamed, err
 }
 
 // upsert adds calls to those of a key.
@@ -72,25 +79,51 @@ func (s *Store) addRows(ctx context.Context, tx *sql.Tx, rows []Row) error {
 		return err
 	}
 	defer func() { _ = statement.Close() }()
-	day, there := "", 0
 	for _, row := range rows {
-		if row.Day != day {
-			if there, err = s.rowsOf(ctx, tx, row.Day); err != nil {
-				return err
-			}
-			day = row.Day
-		}
-		if row.IsNamed() {
-			if there++; there > maxRowsStored {
-				row.Key = row.withoutDetail()
-			}
-		}
 		if _, err := statement.ExecContext(ctx, row.Day, row.Caller, row.API, row.Method, row.Organization, row.Client, row.Protocol, row.Way,
 			row.Outcome, row.Calls, row.First.UnixMilli(), row.Last.UnixMilli()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fit returns a batch's rows, with those added up for whom their day has no room, and how many calls
+// these are. Who has a row keeps it, however many follow.
+func (s *Store) fit(ctx context.Context, tx *sql.Tx, rows []Row) (fitting []Row, unnamed int64, err error) {
+	has, err := tx.PrepareContext(ctx, `SELECT EXISTS (SELECT 1 FROM calls WHERE day = $1 AND caller = $2 AND api = $3 AND method = $4
+		AND organization = $5 AND client = $6 AND protocol = $7 AND way = $8 AND outcome = $9)`)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = has.Close() }()
+	day, there := "", 0
+	for _, row := range rows {
+		if row.Day != day {
+			if there, err = s.rowsOf(ctx, tx, row.Day); err != nil {
+				return nil, 0, err
+			}
+			day = row.Day
+		}
+		known := true
+		if row.IsNamed() {
+			if there++; there > maxRowsStored {
+				err = has.QueryRowContext(ctx, row.Day, row.Caller, row.API, row.Method, row.Organization, row.Client, row.Protocol, row.Way,
+					row.Outcome).Scan(&known)
+			}
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if !known {
+			row.Key = row.withoutDetail()
+			unnamed += row.Calls
+		}
+		fitting = append(fitting, row)
+	}
+	fitting = sum(fitting)
+	slices.SortFunc(fitting, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
+	return fitting, unnamed, nil
 }
 
 // rowsOf is how many rows count for the bound of a day.

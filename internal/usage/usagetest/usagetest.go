@@ -101,7 +101,7 @@ func folds(t *testing.T, address string) {
 	}
 }
 
-// The rows of a day are bounded, whoever calls; no call is lost.
+// The rows of a day are bounded, whoever calls; no call is lost, and who has a row keeps it.
 func boundsDays(t *testing.T, address string) {
 	t.Helper()
 	const most, callers = 20_000, 21_500
@@ -110,13 +110,20 @@ func boundsDays(t *testing.T, address string) {
 		ledger.Observe(Call(strconv.Itoa(i)))
 	}
 	stop()
+	ledger, stop = start(t, usage.Config{Store: Open(t, address)})
+	first := Rows(t, address)[1]
+	ledger.Observe(Call(first.Caller))
+	stop()
 	rows := Rows(t, address)
 	calls := int64(0)
 	for _, row := range rows {
 		calls += row.Calls
 	}
-	if len(rows) > most+1 || len(rows) < most-1000 || calls != callers {
-		t.Errorf("got %d rows with %d calls, want about %d with %d", len(rows), calls, most, callers)
+	if len(rows) > most+1 || len(rows) < most-1000 || calls != callers+1 {
+		t.Errorf("got %d rows with %d calls, want about %d with %d", len(rows), calls, most, callers+1)
+	}
+	if rows[1].Caller != first.Caller || rows[1].Calls != 2 {
+		t.Errorf("got %+v, want two calls of caller %s", rows[1], first.Caller)
 	}
 }
 

@@ -3,7 +3,6 @@
 package usage_test
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"io"
@@ -15,19 +14,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
-	"go.uber.org/goleak"
 
 	"zitadel-v1-adapter/internal/usage/usagetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is a PostgreSQL, with a folder of its own.
 type server struct {
@@ -175,37 +170,6 @@ func TestRoleNeedsItsSchemaAlone(t *testing.T) {
 	if rows := usagetest.Rows(t, s.url("v1adapter", "zitadel")); len(rows) != 1 {
 		t.Errorf("got %+v, want a row", rows)
 	}
-}
-
-// While PostgreSQL is away calls are counted, and written when it is back: none is lost and
-// none is counted twice.
-func TestOutageLosesNoCall(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	address := s.fresh(t)
-	ledger, stop := usagetest.Start(t, address)
-	loading, end := context.WithCancel(t.Context())
-	var load sync.WaitGroup
-	calls := 0
-	load.Go(func() {
-		for loading.Err() == nil {
-			for i := range 20 {
-				ledger.Observe(usagetest.Call(strconv.Itoa(i % 7)))
-				calls++
-			}
-			time.Sleep(time.Millisecond)
-		}
-	})
-	const long = 4 * time.Second // so that something is written before, and tried in the meantime
-	time.Sleep(long)
-	s.stop(t)
-	time.Sleep(2 * long)
-	s.start(t)
-	time.Sleep(long)
-	end()
-	load.Wait()
-	stop()
-	checkTotal(t, address, int64(calls))
 }
 
 func checkTotal(t *testing.T, address string, want int64) {

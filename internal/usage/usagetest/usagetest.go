@@ -74,7 +74,7 @@ func replicasAddUp(t *testing.T, address string) {
 // Old days are added up: those of hashed tokens first, then all by month.
 func folds(t *testing.T, address string) {
 	t.Helper()
-	ledger, stop := start(t, usage.Config{Store: Open(t, address)})
+	ledger, stop := Run(t, usage.Config{Store: Open(t, address)})
 	for i, ago := range []int{0, 1, 10, 11, 100, 101} {
 		for _, caller := range []string{"7", "token:" + strconv.Itoa(i)} {
 			call := Call(caller)
@@ -105,12 +105,12 @@ func folds(t *testing.T, address string) {
 func boundsDays(t *testing.T, address string) {
 	t.Helper()
 	const most, callers = 20_000, 21_500
-	ledger, stop := start(t, usage.Config{Store: Open(t, address)})
+	ledger, stop := Run(t, usage.Config{Store: Open(t, address)})
 	for i := range callers {
 		ledger.Observe(Call(strconv.Itoa(i)))
 	}
 	stop()
-	ledger, stop = start(t, usage.Config{Store: Open(t, address)})
+	ledger, stop = Run(t, usage.Config{Store: Open(t, address)})
 	first := Rows(t, address)[1]
 	ledger.Observe(Call(first.Caller))
 	stop()
@@ -277,14 +277,15 @@ func Open(tb testing.TB, address string) *usage.Store {
 	return store
 }
 
-// Start runs a ledger that keeps 30 days; stop returns when it has written everything it can.
+// Start runs a ledger that keeps 30 days, as Run does.
 func Start(t *testing.T, address string) (ledger *usage.Ledger, stop func()) {
 	t.Helper()
 	const month = 30 * 24 * time.Hour
-	return start(t, usage.Config{Store: Open(t, address), Retention: month})
+	return Run(t, usage.Config{Store: Open(t, address), Retention: month})
 }
 
-func start(t *testing.T, config usage.Config) (ledger *usage.Ledger, stop func()) {
+// Run runs a ledger; stop returns when it has written everything.
+func Run(t *testing.T, config usage.Config) (ledger *usage.Ledger, stop func()) {
 	t.Helper()
 	ledger, err := usage.NewLedger(config)
 	if err != nil {

@@ -145,7 +145,8 @@ func (a *Adapter) named(event Event, caller v2client.Caller, token tokenHash) (_
 	case event.Code == "unauthenticated" || event.Code == "401":
 		event.Caller = ""
 	case known:
-		event.Caller, event.Organization = identity.UserID, cmp.Or(event.Organization, identity.Organization)
+		event.Caller, event.LoginName = identity.UserID, identity.LoginName
+		event.Organization = cmp.Or(event.Organization, identity.Organization)
 	case caller.Authorization() == "" || a.identities.isRefused(token):
 		event.Caller = ""
 	default:

@@ -44,7 +44,7 @@ func nativeOf(w http.ResponseWriter, r *http.Request) {
 }
 
 // Every call of a deprecated API that passes through is counted with its method, its outcome and
-// its caller. Other requests, and what a browser asks before a call, are not.
+// its caller, whose login name is in no log. Other requests, and what a browser asks before a call, are not.
 func TestPassedCallsAreCounted(t *testing.T) {
 	t.Parallel()
 	const service = "/zitadel.management.v1.ManagementService/"
@@ -105,6 +105,8 @@ func TestPassedCallsAreCounted(t *testing.T) {
 			}
 			if named := test.token == "pat-org-owner-a"; named != (calls[0].Caller != "" && !strings.HasPrefix(calls[0].Caller, "token:")) {
 				t.Errorf("got caller %q, want a user's id only of a good token", calls[0].Caller)
+			} else if named != (calls[0].LoginName == "org_owner_a") || strings.Contains(s.logged(), "org_owner_a") {
+				t.Errorf("got login name %q, want that of a good token, and not in the log: %s", calls[0].LoginName, s.logged())
 			}
 		})
 	}

@@ -55,6 +55,9 @@ type Event struct {
 	// Caller is the id of the user whose token the call has, if it is known; or else "token:" and
 	// a hash, the same for all calls while the program runs; or "" for a call without a token.
 	Caller string
+	// LoginName is the caller's as far as ZITADEL told it, for [Config.Count] alone: it is personal data,
+	// and in no log.
+	LoginName string
 	// UserAgent is the client's User-Agent header, or X-User-Agent of a gRPC-Web client.
 	UserAgent string
 	// Peer is the address of the connection's other end, after those of trusted proxies.

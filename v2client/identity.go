@@ -19,6 +19,7 @@ type Identity struct {
 	UserID       string // the token's user; "" is unknown
 	Organization string // the user's home organization; "" is unknown
 	Language     string // the one that the user, a human, has chosen, or ""
+	LoginName    string // personal data; "" is unknown
 }
 
 // Grant is what a caller may do with the users of an organization.
@@ -82,9 +83,10 @@ type details struct {
 func (c *Client) me(ctx context.Context, caller Caller) (Identity, error) {
 	var answer struct {
 		User struct {
-			ID      string  `json:"id"`
-			Details details `json:"details"`
-			Human   struct {
+			ID        string  `json:"id"`
+			Details   details `json:"details"`
+			LoginName string  `json:"preferredLoginName"`
+			Human     struct {
 				Profile struct {
 					PreferredLanguage string `json:"preferredLanguage"`
 				} `json:"profile"`
@@ -99,7 +101,9 @@ func (c *Client) me(ctx context.Context, caller Caller) (Identity, error) {
 	if user.ID == "" || user.Details.ResourceOwner == "" {
 		return Identity{}, guard.NewUnavailableError(errors.New(path + " named no user or no organization"))
 	}
-	return Identity{UserID: user.ID, Organization: user.Details.ResourceOwner, Language: user.Human.Profile.PreferredLanguage}, nil
+	return Identity{
+		UserID: user.ID, Organization: user.Details.ResourceOwner, Language: user.Human.Profile.PreferredLanguage, LoginName: user.LoginName,
+	}, nil
 }
 
 // myGrant tells what the caller may do in the organization of the call, by the instance's own

@@ -218,6 +218,8 @@ func showRows(table io.Writer, by []string, rows []usage.Row, since string, succ
 	hasCallers, hasMethods := !slices.Contains(by, "caller"), slices.Contains(by, "api") && slices.Contains(by, "method")
 	if hasCallers {
 		head = append(head, "callers")
+	} else {
+		head = append(head, "name")
 	}
 	if hasMethods {
 		head = append(head, "successor")
@@ -231,6 +233,8 @@ func showRows(table io.Writer, by []string, rows []usage.Row, since string, succ
 		cells = append(cells, strconv.FormatInt(each.Calls, 10), each.Last.Format(time.RFC3339))
 		if hasCallers {
 			cells = append(cells, strconv.FormatInt(each.Callers, 10))
+		} else {
+			cells = append(cells, each.Name)
 		}
 		if hasMethods {
 			cells = append(cells, cmp.Or(successor(each.API, each.Method), "none yet"))

@@ -113,7 +113,7 @@ func newApp(c Config) (*App, error) {
 	var catalogueErr, ledgerErr error
 	a.catalogue, catalogueErr = v1api.Load()
 	a.usage, ledgerErr = usage.NewLedger(usage.Config{
-		Store: a.store, Retention: c.Settings.Usage.Retention, Successor: a.catalogue.Successor,
+		Store: a.store, Retention: c.Settings.Usage.Retention, Names: c.Settings.Usage.Names, Successor: a.catalogue.Successor,
 		OnOverflow: func(calls int64) { a.metrics.UsageUnnamed.Add(float64(calls)) }, OnFailure: a.metrics.UsageFailures.Inc, Log: a.log,
 	})
 	a.page, err = page.New(page.Config{

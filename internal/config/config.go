@@ -128,6 +128,7 @@ type Usage struct {
 	Store     string        `yaml:"store"`                     // see [usage.OpenStore]; "" is memory (restart)
 	Retention time.Duration `default:"9600h" yaml:"retention"` // of days; 0 is for ever (restart)
 	Identify  bool          `default:"true"  yaml:"identify"`  // whether ZITADEL is asked who called
+	Names     bool          `default:"true"  yaml:"names"`     // whether login names are kept (restart)
 }
 
 // Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config]. Timeouts

@@ -125,3 +125,23 @@ func TestManyCallers(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A caller whose login name is known is shown by it, with the id beneath, and found by it.
+func TestCallersAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	for caller, name := range map[string]string{"7": `<b>zoe</b>@acme.example`, "8": "", "9": "Adam@acme.example"} {
+		s.call(1, func(e *adapter.Event) { e.Caller, e.LoginName = caller, name })
+	}
+	for query, want := range map[string][]string{
+		"?sort=caller":  {"8", "<b>zoe</b>@acme.example 7", "Adam@acme.example 9"},
+		"?sort=-caller": {"Adam@acme.example 9", "<b>zoe</b>@acme.example 7", "8"},
+		"?q=adam@":      {"Adam@acme.example 9"},
+		"?q=9":          {"Adam@acme.example 9"},
+	} {
+		callers := s.document(t, query).id(t, "callers")
+		if got := names(callers); !slices.Equal(got, want) || len(callers.tags("b")) > 0 {
+			t.Errorf("%s: got %q, want %q", query, got, want)
+		}
+	}
+}

@@ -75,7 +75,7 @@ func newSite(t *testing.T, change func(*site)) *site {
 func (s *site) count(t *testing.T) {
 	t.Helper()
 	began := s.clock
-	made, err := usage.NewLedger(usage.Config{Now: func() time.Time { return s.clock }})
+	made, err := usage.NewLedger(usage.Config{Names: true, Now: func() time.Time { return s.clock }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,9 @@ type Config struct {
 	Store *Store
 	// Retention is how long days are kept; 0 is for ever.
 	Retention time.Duration
+	// Names says whether callers' login names are kept, as long as their rows. Without it, those in
+	// the Store are deleted.
+	Names bool
 	// Successor names what takes the place of a method, for CSV. Default: nothing does.
 	Successor func(api, method string) string
 	// OnOverflow is called with a number of calls whose callers there was no room to tell apart.
@@ -99,6 +102,9 @@ func (l *Ledger) Request() { l.requests.Add(1) }
 
 // Observe counts a call. It takes no time to speak of, whatever the store does.
 func (l *Ledger) Observe(event adapter.Event) {
+	if !l.config.Names {
+		event.LoginName = ""
+	}
 	row := rowOf(event)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -222,7 +228,7 @@ func (l *Ledger) flush(ctx context.Context) (err error) {
 		if l.config.Retention > 0 {
 			before = now.Add(-l.config.Retention)
 		}
-		if err := l.config.Store.tidy(ctx, now, before); err != nil {
+		if err := l.config.Store.tidy(ctx, now, before, l.config.Names); err != nil {
 			return err
 		}
 		l.tidied = today

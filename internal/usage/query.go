@@ -19,8 +19,8 @@ type Query struct {
 	Where map[string][]string
 	// Except has the values that a part may not have.
 	Except map[string][]string
-	// Search is a text that some call of the caller has to contain in one of its parts, in upper or
-	// lower case. Default: any.
+	// Search is a text that the caller's name, or some call of the caller in one of its parts, has to
+	// contain, in upper or lower case. Default: any.
 	Search string
 	// Order is a part, "calls", "first" or "last", of which the least comes first, or with a minus
 	// before it the greatest. Default: the latest day and the most calls first.
@@ -70,6 +70,8 @@ func (q Query) order() string {
 		direction = " DESC, "
 	}
 	switch {
+	case column == "caller":
+		return "name" + direction + "MIN(caller)" + direction + by
 	case column == "calls":
 		return "calls_sum" + direction + by
 	case column == "first", column == "last":
@@ -91,8 +93,12 @@ func (q Query) sql() (statement string, arguments []any) {
 	var b strings.Builder
 	by := strings.Join(q.By, ", ")
 	recent := fmt.Sprintf("(day >= %s OR LENGTH(day) = 7 AND last_ms >= %s)", argument(dayOf(q.Since)), argument(startOfDay(q.Since).UnixMilli()))
-	fmt.Fprintf(&b, `SELECT %s, CAST(SUM(calls) AS BIGINT) AS calls_sum, MIN(first_ms) AS first, MAX(last_ms) AS last, COUNT(DISTINCT caller)
-		FROM calls WHERE %s`, by, recent)
+	name := "''"
+	if slices.Contains(q.By, "caller") {
+		name = "COALESCE((SELECT login_name FROM names WHERE id = caller), '')"
+	}
+	fmt.Fprintf(&b, `SELECT %s, CAST(SUM(calls) AS BIGINT) AS calls_sum, MIN(first_ms) AS first, MAX(last_ms) AS last, COUNT(DISTINCT caller),
+		%s AS name FROM calls WHERE %s`, by, name, recent)
 	in := func(operator string, of map[string][]string) {
 		for _, name := range Parts() {
 			values, ok := of[name]
@@ -110,8 +116,8 @@ func (q Query) sql() (statement string, arguments []any) {
 	in("NOT IN", q.Except)
 	if q.Search != "" {
 		pattern := argument("%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(q.Search)) + "%")
-		fmt.Fprintf(&b, ` AND caller IN (SELECT caller FROM calls WHERE %s AND LOWER(%s) LIKE %s ESCAPE '\')`,
-			recent, strings.Join(Parts()[1:], ` || ' ' || `), pattern)
+		fmt.Fprintf(&b, ` AND (caller IN (SELECT caller FROM calls WHERE %[1]s AND LOWER(%[2]s) LIKE %[3]s ESCAPE '\')
+			OR caller IN (SELECT id FROM names WHERE LOWER(login_name) LIKE %[3]s ESCAPE '\'))`, recent, strings.Join(Parts()[1:], ` || ' ' || `), pattern)
 	}
 	fmt.Fprintf(&b, " GROUP BY %s ORDER BY %s", by, q.order())
 	if q.Limit > 0 {
@@ -142,11 +148,11 @@ func (s *Store) Rows(ctx context.Context, q Query) ([]Row, error) {
 	for found.Next() {
 		var row Row
 		var first, last int64
-		into := make([]any, 0, len(q.By)+4)
+		into := make([]any, 0, len(q.By)+5)
 		for _, name := range q.By {
 			into = append(into, partOf(&row.Key, name))
 		}
-		if err := found.Scan(append(into, &row.Calls, &first, &last, &row.Callers)...); err != nil {
+		if err := found.Scan(append(into, &row.Calls, &first, &last, &row.Callers, &row.Name)...); err != nil {
 			return nil, err
 		}
 		row.First, row.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()

@@ -139,13 +139,16 @@ func (s *Store) Close(ctx context.Context) error {
 
 // migrations are the versions of the tables, in both databases' SQL. A version is never
 // changed, only followed by another one.
-var migrations = [...]string{createTables, countAllMethods}
+var migrations = [...]string{createTables, countAllMethods, nameCallers}
 
 //go:embed create_tables.sql
 var createTables string
 
 //go:embed count_all_methods.sql
 var countAllMethods string
+
+//go:embed name_callers.sql
+var nameCallers string
 
 // migrate brings the tables to the newest version, once. Several replicas may do so at once.
 func (s *Store) migrate(ctx context.Context) error {

@@ -1,6 +1,6 @@
 // Package usage is the ledger of who still calls ZITADEL's deprecated APIs: how many calls each
 // caller made a day, of which method, how, and with which outcome. It holds ids of users and
-// organizations and the names of clients, and no password, token or message.
+// organizations, login names, and the names of clients, and no password, token or message.
 //
 // A [Ledger] counts, a [Store] keeps what it counted in a database and adds it up, and a
 // [Verdict] says whether v1 can go. What clients choose is bounded: README's figures are in
@@ -70,7 +70,9 @@ const WayNone = "none"
 type Row struct {
 	Key
 
-	Calls int64 `json:"calls"`
+	// Name is the caller's login name, where rows are told apart by callers and it is known.
+	Name  string `json:"name,omitempty"`
+	Calls int64  `json:"calls"`
 	// Callers is how many callers made them, of rows that were added up.
 	Callers int64     `json:"callers,omitempty"`
 	First   time.Time `json:"first"` // of the calls, in UTC
@@ -91,7 +93,7 @@ func rowOf(event adapter.Event) Row {
 		row.Caller, row.Client, row.Outcome = CallerZITADEL, event.ZITADEL, event.Outcome()
 	default:
 		row.Caller, row.Organization, row.Client = bounded(event.Caller), bounded(event.Organization), bounded(event.UserAgent)
-		row.Protocol, row.Way, row.Outcome = event.Protocol, wayOf(event), event.Outcome()
+		row.Protocol, row.Way, row.Outcome, row.Name = event.Protocol, wayOf(event), event.Outcome(), bounded(event.LoginName)
 	}
 	return row
 }
@@ -120,6 +122,7 @@ func wayOf(event adapter.Event) string {
 func (r *Row) add(other Row) {
 	r.Calls += other.Calls
 	r.Callers += other.Callers
+	r.Name = cmp.Or(other.Name, r.Name)
 	if other.First.Before(r.First) {
 		r.First = other.First
 	}

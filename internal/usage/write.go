@@ -85,7 +85,7 @@ func (s *Store) addRows(ctx context.Context, tx *sql.Tx, rows []Row) error {
 			return err
 		}
 	}
-	return nil
+	return keepNames(ctx, tx, rows)
 }
 
 // fit returns a batch's rows, with those added up for whom their day has no room, and how many calls
@@ -132,8 +132,9 @@ func (s *Store) rowsOf(ctx context.Context, tx *sql.Tx, day string) (rows int, e
 	return rows, err
 }
 
-// tidy folds old days, and deletes those before a time, unless it is zero.
-func (s *Store) tidy(ctx context.Context, now, before time.Time) error {
+// tidy folds old days, deletes those before a time, unless it is zero, and the names of those who have
+// no calls any more, or all names.
+func (s *Store) tidy(ctx context.Context, now, before time.Time, names bool) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
@@ -157,7 +158,8 @@ func (s *Store) tidy(ctx context.Context, now, before time.Time) error {
 		return errors.Join(
 			fold(ctx, tx, "day, '"+CallerOldTokens+"', api, method, '', '', '', way, outcome",
 				"caller LIKE 'token:%' AND LENGTH(day) = 10 AND day < $1", now.AddDate(0, 0, -foldTokensAfter)),
-			fold(ctx, tx, "SUBSTR(day, 1, 7), caller, api, method, '', '', '', '', ''", "LENGTH(day) = 10 AND day < $1", now.AddDate(0, 0, -foldAfter)))
+			fold(ctx, tx, "SUBSTR(day, 1, 7), caller, api, method, '', '', '', '', ''", "LENGTH(day) = 10 AND day < $1", now.AddDate(0, 0, -foldAfter)),
+			forgetNames(ctx, tx, names))
 	})
 }
 

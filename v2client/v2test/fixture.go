@@ -32,6 +32,8 @@ type Caller struct {
 	// endpoint return the home organization.
 	UserinfoNamesOrganization bool   `json:"userinfo_names_organization"`
 	PreferredLanguage         string `json:"preferred_language,omitempty"` // a human's
+
+	loginName string // the name in Fixture.Callers
 }
 
 // Session is the Caller.Kind of a human with a session token, which the userinfo endpoint

@@ -36,6 +36,7 @@ func organizationOf(r *http.Request, caller *Caller) string {
 func (s *Server) me(_ *http.Request, caller *Caller) (any, *rpcstatus.Status) {
 	user := map[string]any{
 		"id": caller.UserID, "details": map[string]any{"sequence": "1", "resourceOwner": caller.HomeOrg}, "state": "USER_STATE_ACTIVE",
+		"preferredLoginName": caller.loginName,
 	}
 	if caller.PreferredLanguage != "" {
 		user["human"] = map[string]any{"profile": map[string]any{"preferredLanguage": caller.PreferredLanguage}}

@@ -55,7 +55,8 @@ func New(fixture Fixture, config Config) (*Server, error) {
 		hosts: slices.Clone(fixture.InstanceHosts), orgs: slices.Collect(maps.Values(fixture.Orgs)),
 		callers: map[string]*Caller{}, users: map[string]*user{}, calls: map[string]int{},
 	}
-	for _, caller := range fixture.Callers {
+	for name, caller := range fixture.Callers {
+		caller.loginName = name
 		s.callers[caller.Token] = &caller
 		kind := Machine
 		if caller.Kind == Session {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ func TestStore(t *testing.T, fresh func(t *testing.T) (address string)) {
 	t.Helper()
 	for name, test := range map[string]func(t *testing.T, address string){
 		"keeps": keeps, "replicas add up": replicasAddUp, "forgets": forgets, "folds": folds,
-		"shares the key": sharesKey, "bounds days": boundsDays, "covers": covers, "adds up": addsUp, "is read only": isReadOnly,
+		"shares the key": sharesKey, "bounds days": boundsDays, "covers": covers, "adds up": addsUp, "is read only": isReadOnly, "names": names,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -244,6 +245,59 @@ func forgets(t *testing.T, address string) {
 	if rows := Rows(t, address); len(rows) != 1 || rows[0].Caller != "8" {
 		t.Errorf("got %+v, want what is not older than 30 days", rows)
 	}
+}
+
+// The login names of callers are there as long as their rows; without Config.Names, none is.
+func names(t *testing.T, address string) {
+	t.Helper()
+	got := func(q usage.Query) (got []string) {
+		t.Helper()
+		q.By = []string{"caller"}
+		rows, err := Open(t, address).Rows(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			got = append(got, row.Caller+"="+row.Name)
+		}
+		return got
+	}
+	day := time.Now()
+	at := func(caller, name string) adapter.Event {
+		call := Call(caller)
+		call.LoginName, call.Started = name, day
+		return call
+	}
+	want := func(when string, q usage.Query, want ...string) {
+		t.Helper()
+		if got := got(q); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", when, got, want)
+		}
+	}
+	now := func() time.Time { return day }
+	ledger, stop := Run(t, usage.Config{Store: Open(t, address), Names: true, Retention: 24 * time.Hour, Now: now})
+	ledger.Observe(at("7", "was@acme.example"))
+	ledger.Observe(at("", "stranger@acme.example"))
+	stop()
+	ledger, stop = Run(t, usage.Config{Store: Open(t, address), Names: true, Now: now})
+	for caller, name := range map[string]string{"7": "Zoe@acme.example", "8": "adam@acme.example", "9": ""} {
+		ledger.Observe(at(caller, name))
+	}
+	stop()
+	want("all", usage.Query{Order: "caller"}, "(no valid token)=", "9=", "7=Zoe@acme.example", "8=adam@acme.example")
+	want("search", usage.Query{Search: "ZOE@"}, "7=Zoe@acme.example")
+	day = day.AddDate(0, 0, 3)
+	ledger, stop = Run(t, usage.Config{Store: Open(t, address), Names: true, Retention: 24 * time.Hour, Now: now})
+	ledger.Observe(at("8", ""))
+	stop()
+	ledger, stop = Run(t, usage.Config{Store: Open(t, address), Names: true, Now: now})
+	ledger.Observe(at("7", ""))
+	stop()
+	want("after their rows", usage.Query{Order: "caller"}, "7=", "8=adam@acme.example")
+	ledger, stop = Run(t, usage.Config{Store: Open(t, address), Now: now})
+	ledger.Observe(at("7", "zoe@acme.example"))
+	stop()
+	want("off", usage.Query{Order: "caller"}, "7=", "8=")
 }
 
 func sharesKey(t *testing.T, address string) {

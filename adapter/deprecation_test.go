@@ -207,7 +207,7 @@ func TestBrownoutRefusesCalls(t *testing.T) {
 		"all but the caller":   {func(d *adapter.Deprecation) { d.Exempt = []string{caller} }, false},
 		"all but another":      {func(d *adapter.Deprecation) { d.Exempt = []string{"1"} }, true},
 		"not now":              {func(d *adapter.Deprecation) { d.Brownouts = []string{around(time.Now().Add(3 * time.Hour))} }, false},
-		"again and again":      {func(d *adapter.Deprecation) { d.Brownouts = []string{window, "* * * * * for 2m"} }, true},
+		"again and again":      {func(d *adapter.Deprecation) { d.Brownouts = []string{window, "0 9 * * 1 for 1h"} }, true},
 		"never, if none is on": {func(d *adapter.Deprecation) { d.Brownouts = nil }, false},
 	} {
 		for _, scope := range []adapter.OrgScope{adapter.OrgScopeStrict, adapter.OrgScopeOff} {

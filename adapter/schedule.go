@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/adhocore/gronx"
+
+	"zitadel-v1-adapter/internal/duration"
 )
 
 // Schedule is one-off and recurring windows of time. It is safe for concurrent use.
@@ -37,29 +39,51 @@ func NewSchedule(texts []string) (*Schedule, error) {
 		}
 		schedule.windows = append(schedule.windows, window)
 	}
+	if schedule.isEndless(time.Now()) {
+		mistakes = append(mistakes, errors.New("deprecation.brownouts: they never end, each begins before the one before it is over: use shorter durations"))
+	}
 	return schedule, errors.Join(mistakes...)
 }
 
+// isEndless reports whether recurring windows leave no gap for a year, or as many of them as a week
+// has minutes.
+func (s *Schedule) isEndless(now time.Time) bool {
+	const year, most = 366 * duration.Day, 7 * 24 * 60
+	again := Schedule{slices.DeleteFunc(slices.Clone(s.windows), func(each recurring) bool { return each.cron == "" })}
+	at := now
+	for count := 0; count < most && at.Sub(now) < year; count++ {
+		window, ok := again.At(at)
+		if !ok {
+			return false
+		}
+		at = window.To
+	}
+	return true
+}
+
 // maxWindow is the longest that a recurring window may last.
-const maxWindow = 7 * 24 * time.Hour
+const maxWindow = 7 * duration.Day
 
 func parseWindow(text string) (recurring, error) {
 	if cron, length, found := strings.Cut(text, " for "); found {
-		duration, err := time.ParseDuration(strings.TrimSpace(length))
+		lasts, err := duration.Parse(strings.TrimSpace(length))
 		cron = strings.TrimSpace(cron)
 		switch {
-		case err != nil || duration <= 0 || duration > maxWindow:
-			return recurring{}, errors.New("use a duration up to 168h after for, such as 1h")
+		case err != nil || lasts <= 0 || lasts > maxWindow:
+			return recurring{}, errors.New("use a duration up to 7d after for, such as 1h")
 		case len(strings.Fields(cron)) != 5 || !gronx.IsValid(cron):
 			return recurring{}, errors.New(`use five fields of a cron expression before for, such as "0 9 * * 1" for Mondays at 9:00 UTC`)
 		}
-		return recurring{cron: cron, length: duration}, nil
+		return recurring{cron: cron, length: lasts}, nil
 	}
 	begin, end, _ := strings.Cut(text, "/")
 	from, fromErr := time.Parse(time.RFC3339, begin)
 	to, toErr := time.Parse(time.RFC3339, end)
-	if fromErr != nil || toErr != nil || !to.After(from) {
+	switch {
+	case fromErr != nil || toErr != nil:
 		return recurring{}, errors.New(`use two times such as 2027-01-11T09:00:00Z/2027-01-11T10:00:00Z, or a cron expression and a duration such as "0 9 * * 1 for 1h"`)
+	case !to.After(from):
+		return recurring{}, errors.New("TO is before FROM, or the same: write the beginning first")
 	}
 	return recurring{once: Window{from, to}}, nil
 }

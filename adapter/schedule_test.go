@@ -74,11 +74,12 @@ func TestScheduleNamesMistakes(t *testing.T) {
 	for text, hint := range map[string]string{
 		"":           "use two times such as",
 		"2027-01-11": "use two times such as",
-		"2027-01-11T10:00:00Z/2027-01-11T10:00:00Z": "use two times such as",
+		"2027-01-11T10:00:00Z/2027-01-11T10:00:00Z": "TO is before FROM, or the same",
+		"2027-01-11T10:00:00Z/2027-01-11T09:00:00Z": "TO is before FROM, or the same",
 		"0 9 * * 1":          "use two times such as",
-		"0 9 * * 1 for ever": "use a duration up to 168h",
-		"0 9 * * 1 for -1h":  "use a duration up to 168h",
-		"0 9 * * 1 for 200h": "use a duration up to 168h",
+		"0 9 * * 1 for ever": "use a duration up to 7d",
+		"0 9 * * 1 for -1h":  "use a duration up to 7d",
+		"0 9 * * 1 for 200h": "use a duration up to 7d",
 		"0 0 9 * * 1 for 1h": "use five fields",
 		"0 25 * * 1 for 1h":  "use five fields",
 		"@daily for 1h":      "use five fields",
@@ -86,6 +87,20 @@ func TestScheduleNamesMistakes(t *testing.T) {
 		_, err := adapter.NewSchedule([]string{text})
 		if err == nil || !strings.HasPrefix(err.Error(), `deprecation.brownouts: "`+text+`": `) || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%q: got %v, want the key, the text and %q", text, err, hint)
+		}
+	}
+}
+
+// Brownouts that leave no gap would be the end of v1, not a notice of it.
+func TestScheduleThatNeverEndsIsRefused(t *testing.T) {
+	t.Parallel()
+	for list, endless := range map[string]bool{
+		"* * * * * for 1m": true, "0 * * * * for 1h": true, "0 9 * * 1 for 7d": true, "0 0-11 * * * for 1h, 0 12 * * * for 12h": true,
+		"0 * * * * for 59m": false, "0 9 * * 1 for 6d": false, "0 0-11 * * * for 1h": false, "2000-01-01T00:00:00Z/3000-01-01T00:00:00Z": false,
+	} {
+		_, err := adapter.NewSchedule(strings.Split(list, ", "))
+		if got := err != nil && strings.HasPrefix(err.Error(), "deprecation.brownouts: they never end"); got != endless {
+			t.Errorf("%s: got %v, want it refused: %v", list, err, endless)
 		}
 	}
 }

@@ -10,6 +10,7 @@ package forwarded
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -38,6 +39,7 @@ type TrustedProxies struct {
 // socket. The error names the configuration key and the value.
 func ParseTrustedProxies(list []string) (TrustedProxies, error) {
 	var trusted TrustedProxies
+	var mistakes []error
 	for _, text := range list {
 		if text == "unix" {
 			trusted.unix = true
@@ -47,7 +49,8 @@ func ParseTrustedProxies(list []string) (TrustedProxies, error) {
 		if err != nil {
 			address, addressErr := netip.ParseAddr(text)
 			if addressErr != nil {
-				return TrustedProxies{}, fmt.Errorf(`server.trustedProxies: %q: use an address, a network such as "10.0.0.0/8", or "unix"`, text)
+				mistakes = append(mistakes, fmt.Errorf(`server.trustedProxies: %q: use an address, a network such as "10.0.0.0/8", or "unix"`, text))
+				continue
 			}
 			network = netip.PrefixFrom(address, address.BitLen())
 		}
@@ -56,7 +59,7 @@ func ParseTrustedProxies(list []string) (TrustedProxies, error) {
 		}
 		trusted.networks = append(trusted.networks, network.Masked())
 	}
-	return trusted, nil
+	return trusted, errors.Join(mistakes...)
 }
 
 // Contain reports whether a peer is trusted. The zero Addr is a peer on a Unix socket.

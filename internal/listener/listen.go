@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -22,10 +24,39 @@ func ValidateAddress(address string) error {
 		}
 		return nil
 	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
 		return fmt.Errorf(`%q: use host:port, such as "127.0.0.1:8080" or ":8080", or unix:/path`, address)
 	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf(`%q: use a port from 0 to 65535, such as "127.0.0.1:8080"`, address)
+	}
 	return nil
+}
+
+// Reaches reports whether a listener on an address of this machine is reached at another, by what
+// they say alone: names are not looked up.
+func Reaches(listen, address string) bool {
+	host, port, err := net.SplitHostPort(listen)
+	toHost, toPort, toErr := net.SplitHostPort(address)
+	if err != nil || toErr != nil { // Unix sockets
+		return listen == address
+	}
+	from, to := ipOf(host), ipOf(toHost)
+	return port == toPort && port != "0" &&
+		(host == toHost || from.IsValid() && from == to || from.IsUnspecified() && (to.IsUnspecified() || to.IsLoopback()))
+}
+
+// ipOf is the address of a host; zero for a name.
+func ipOf(host string) netip.Addr {
+	switch host {
+	case "":
+		return netip.IPv6Unspecified()
+	case "localhost":
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	address, _ := netip.ParseAddr(host)
+	return address.Unmap()
 }
 
 // Listen listens on an address that ValidateAddress accepts. A Unix socket gets mode 0660, so that

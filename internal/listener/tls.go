@@ -42,17 +42,19 @@ func (f TLSFiles) List() []string {
 
 // Validate checks which files are set, and reads none. The error names the configuration keys.
 func (f TLSFiles) Validate() error {
+	var filesErr, versionErr error
 	switch certificates, keys := len(f.CertFiles), len(f.KeyFiles); {
 	case (certificates == 0) != (keys == 0):
-		return fmt.Errorf("%s, %s: one is set without the other: set both, or neither for plain text", f.key("certFile"), f.key("keyFile"))
+		filesErr = fmt.Errorf("%s, %s: one is set without the other: set both, or neither for plain text", f.key("certFile"), f.key("keyFile"))
 	case certificates != keys:
-		return fmt.Errorf("%s has %d files, %s has %d: name a key for each certificate, in the same order", f.key("certFile"), certificates, f.key("keyFile"), keys)
+		filesErr = fmt.Errorf("%s has %d files, %s has %d: name a key for each certificate, in the same order", f.key("certFile"), certificates, f.key("keyFile"), keys)
 	case f.ClientCAFile != "" && certificates == 0:
-		return fmt.Errorf("%s: client certificates need TLS: set %s and %s too", f.key("clientCAFile"), f.key("certFile"), f.key("keyFile"))
-	case tlsVersions[f.MinVersion] == 0:
-		return fmt.Errorf("%s: %q: use %q or %q", f.key("minVersion"), f.MinVersion, TLS12, TLS13)
+		filesErr = fmt.Errorf("%s: client certificates need TLS: set %s and %s too", f.key("clientCAFile"), f.key("certFile"), f.key("keyFile"))
 	}
-	return nil
+	if tlsVersions[f.MinVersion] == 0 {
+		versionErr = fmt.Errorf("%s: %q: use %q or %q", f.key("minVersion"), f.MinVersion, TLS12, TLS13)
+	}
+	return errors.Join(filesErr, versionErr)
 }
 
 // TLSVersion is the lowest version of TLS that a listener speaks.
@@ -94,22 +96,22 @@ func LoadCertificates(files TLSFiles) (*Certificates, error) {
 		CipherSuites: cipherSuites(),
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
+	var mistakes []error
 	for i, certFile := range files.CertFiles {
 		certificate, err := pemfile.Pair(files.key("certFile"), certFile, files.KeyFiles[i])
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = append(config.Certificates, certificate)
+		config.Certificates, mistakes = append(config.Certificates, certificate), append(mistakes, err)
 	}
 	if files.ClientCAFile != "" {
 		var err error
-		if config.ClientCAs, err = pemfile.Pool(files.key("clientCAFile"), files.ClientCAFile); err != nil {
-			return nil, err
-		}
+		config.ClientCAs, err = pemfile.Pool(files.key("clientCAFile"), files.ClientCAFile)
+		mistakes = append(mistakes, err)
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 		if files.ClientsMayBeUnknown {
 			config.ClientAuth = tls.VerifyClientCertIfGiven
 		}
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return nil, err
 	}
 	c := new(Certificates)
 	c.current.Store(config)

@@ -46,6 +46,9 @@ func Files(dir string) []string {
 // Load reads all files of a folder that end in .yaml. The error names messages.dir and
 // the file.
 func Load(dir string) (*Catalog, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("messages.dir: %q: missing: name the folder of ZITADEL's language files, such as internal/static/i18n of its source", dir)
+	}
 	paths := Files(dir)
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("messages.dir: %q: no .yaml file in it: name the folder of ZITADEL's language files, such as internal/static/i18n of its source", dir)

@@ -8,7 +8,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -74,6 +76,15 @@ func New(config Config) (*Upstream, error) {
 	return u, nil
 }
 
+// Address is where an URL that New takes leads: host:port, or unix:/path.
+func Address(raw string) string {
+	base, socket, err := parse(raw)
+	if err != nil || socket != "" {
+		return raw
+	}
+	return net.JoinHostPort(base.Hostname(), cmp.Or(base.Port(), map[string]string{"http": "80", "https": "443"}[base.Scheme]))
+}
+
 // parse validates the value of upstream.url.
 func parse(raw string) (base *url.URL, socket string, err error) {
 	const hint = `use the base URL of ZITADEL, such as "https://zitadel.example.com", or "unix:/path/of/a.sock"`
@@ -98,6 +109,9 @@ func parse(raw string) (base *url.URL, socket string, err error) {
 			return nil, "", fmt.Errorf("upstream.url: without user and query, and with http:// or https://: %s", hint)
 		}
 		return nil, "", fmt.Errorf("upstream.url: %q: %s", raw, hint)
+	}
+	if _, err := strconv.ParseUint(cmp.Or(base.Port(), "0"), 10, 16); err != nil {
+		return nil, "", fmt.Errorf("upstream.url: %q: a port is at most 65535: %s", raw, hint)
 	}
 	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), strings.TrimRight(base.RawPath, "/")
 	return base, "", nil

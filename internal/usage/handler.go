@@ -9,10 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"zitadel-v1-adapter/internal/duration"
 )
 
 // defaultSince is how far back a report goes that is asked for nothing else.
-const defaultSince = 30 * 24 * time.Hour
+const defaultSince = 30 * duration.Day
 
 // ParseSince reads how far back a report goes: a day such as 2027-01-31, or a number of days
 // such as 30d, or a duration such as 12h; "" is 30 days.
@@ -32,13 +34,8 @@ func ParseSince(text string, now time.Time) (time.Time, error) {
 
 // ParseDays reads a number of days such as 30d, or a duration such as 12h.
 func ParseDays(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return time.Duration(n) * 24 * time.Hour, nil
-		}
-	}
-	if duration, err := time.ParseDuration(text); err == nil && duration >= 0 {
-		return duration, nil
+	if parsed, err := duration.Parse(text); err == nil && parsed >= 0 {
+		return parsed, nil
 	}
 	return 0, fmt.Errorf("%q: use a number of days such as 30d, or a duration such as 12h", text)
 }

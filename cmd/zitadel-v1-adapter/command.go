@@ -71,6 +71,12 @@ var settingFlags = map[string]struct {
 func (c *command) addConfig(names ...string) {
 	c.Flags().StringVar(&c.file, "config", "", "configuration `FILE`; without it, defaults and the environment")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
+	c.Flags().Func("set", "`KEY=VALUE` of any key, such as upstream.timeout=10s; may be repeated", func(setting string) error {
+		key, value, _ := strings.Cut(setting, "=")
+		c.overrides = append(c.overrides, config.Override{Key: key, Value: value, From: "--set " + key})
+		return nil
+	})
+	_ = c.RegisterFlagCompletionFunc("set", completeKey)
 	for _, name := range names {
 		flag := settingFlags[name]
 		c.Flags().Func(name, flag.usage+" (key "+flag.key+")", func(value string) error {
@@ -79,6 +85,15 @@ func (c *command) addConfig(names ...string) {
 		})
 		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(flag.values, cobra.ShellCompDirectiveNoFileComp))
 	}
+}
+
+// completeKey completes KEY= of --set.
+func completeKey(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	keys := config.Keys()
+	for i := range keys {
+		keys[i] += "="
+	}
+	return keys, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
 // variable is a variable of the environment, or "".
@@ -93,16 +108,12 @@ func (c *command) variable(name string) string {
 
 // read reads the configuration, whose values may be wrong.
 func (c *command) read() (config.Config, error) {
-	return config.Read(c.file, c.environ, c.overrides)
+	return config.Read(c.file, c.environ, c.overrides, nil)
 }
 
 // validated reads the configuration, and finds every mistake in it.
 func (c *command) validated() (config.Config, error) {
-	settings, err := c.read()
-	if err == nil {
-		err = app.Validate(settings)
-	}
-	return settings, err
+	return config.Read(c.file, c.environ, c.overrides, app.Validate)
 }
 
 // addTimeout adds --timeout.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"os"
 	"os/signal"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"zitadel-v1-adapter/internal/app"
-	"zitadel-v1-adapter/internal/config"
 )
 
 func newServeCommand(environ []string) *cobra.Command {
@@ -33,12 +31,9 @@ func newServer(environ []string, about *cobra.Command) *cobra.Command {
 	c := newCommand(environ, about)
 	c.addConfig("listen", "upstream-url", "upstream-host", "upstream-protocol", "admin-listen", "log-level")
 	return c.does(func(ctx context.Context) error {
-		changes, settings, err := app.NewChanges(c.file, func() (config.Config, error) {
-			return config.Load(c.file, c.environ, c.overrides)
-		})
+		changes, settings, err := app.NewChanges(c.file, c.validated)
 		if err != nil {
-			_, all := c.validated()
-			return cmp.Or(all, err)
+			return err
 		}
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)

@@ -125,10 +125,10 @@ type Deprecation = adapter.Deprecation
 
 // Usage is the section usage: the ledger of who still calls v1. See [usage.Ledger].
 type Usage struct {
-	Store     string        `yaml:"store"`                     // see [usage.OpenStore]; "" is memory (restart)
-	Retention time.Duration `default:"9600h" yaml:"retention"` // of days; 0 is for ever (restart)
-	Identify  bool          `default:"true"  yaml:"identify"`  // whether ZITADEL is asked who called
-	Names     bool          `default:"true"  yaml:"names"`     // whether login names are kept (restart)
+	Store     string        `yaml:"store"`                    // see [usage.OpenStore]; "" is memory (restart)
+	Retention time.Duration `default:"400d" yaml:"retention"` // of days; 0 is for ever (restart)
+	Identify  bool          `default:"true" yaml:"identify"`  // whether ZITADEL is asked who called
+	Names     bool          `default:"true" yaml:"names"`     // whether login names are kept (restart)
 }
 
 // Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config]. Timeouts

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"zitadel-v1-adapter/internal/config"
+	"zitadel-v1-adapter/internal/duration"
 )
 
 //go:generate go test . -run TestConfigurationSchema -update
@@ -130,12 +131,7 @@ func printed(value reflect.Value) string {
 	text := fmt.Sprint(value.Interface())
 	switch typed := value.Interface().(type) {
 	case time.Duration:
-		if strings.HasSuffix(text, "m0s") {
-			text = strings.TrimSuffix(text, "0s")
-		}
-		if strings.HasSuffix(text, "h0m") {
-			text = strings.TrimSuffix(text, "0m")
-		}
+		text = duration.Format(typed)
 	case time.Time:
 		if typed.IsZero() {
 			text = ""

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"zitadel-v1-adapter/internal/duration"
 )
 
 // field is one key, its value, and the text of its default.
@@ -72,11 +74,11 @@ func fieldNamed(of reflect.Value, name string) reflect.Value {
 func setField(field reflect.Value, text string) error {
 	switch target := field.Addr().Interface().(type) {
 	case *time.Duration:
-		duration, err := time.ParseDuration(text)
-		if err != nil || !strings.ContainsAny(text, "smh") { // ParseDuration takes a bare 0
-			return fmt.Errorf("%q: use a duration such as 10s", text)
+		parsed, err := duration.Parse(text)
+		if err != nil || !strings.ContainsAny(text, "smhd") { // Parse takes a bare 0
+			return fmt.Errorf("%q: use a duration such as 10s, 1h30m or 400d", text)
 		}
-		*target = duration
+		*target = parsed
 	case *time.Time:
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil {

@@ -77,7 +77,7 @@ func kinds() object {
 		"text":     object{"type": text},
 		"list":     object{"type": append([]string{"array"}, text...), "items": object{"type": text}},
 		"boolean":  object{"enum": []any{true, false, "true", "false", nil}},
-		"duration": object{"anyOf": []any{pattern(`^[-+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`), null}},
+		"duration": object{"anyOf": []any{pattern(`^[-+]?([0-9]+d|([0-9]+d)?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`), null}},
 		"time": object{"anyOf": []any{
 			pattern(`^([0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{1,2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2}))?)?$`), null,
 		}},

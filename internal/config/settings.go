@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"zitadel-v1-adapter/internal/duration"
 )
 
 // Setting is a key and its value, for people to read.
@@ -29,14 +31,11 @@ func Settings(of Config) []Setting {
 	return settings
 }
 
-// zeroParts are what a duration need not say at its end.
-var zeroParts = regexp.MustCompile(`(h)0m0s$|(m)0s$`)
-
 // settingText is a value as a file would have it, without secrets.
 func settingText(key string, value reflect.Value) string {
 	switch value := value.Interface().(type) {
 	case time.Duration:
-		return zeroParts.ReplaceAllString(value.String(), "$1$2")
+		return duration.Format(value)
 	case time.Time:
 		if value.IsZero() {
 			return ""

@@ -75,7 +75,7 @@ func TestSettingsHaveEveryKey(t *testing.T) {
 		}
 	}
 	for key, want := range map[string]string{
-		"usage.store": "postgres://v1adapter:(hidden)@DB/zitadel", "upstream.timeout": "1m30s", "usage.retention": "9600h",
+		"usage.store": "postgres://v1adapter:(hidden)@DB/zitadel", "upstream.timeout": "1m30s", "usage.retention": "400d",
 		"limits.idleTimeout": "1h5m", "retry.baseDelay": "25ms", "server.shutdownDelay": "0s", "deprecation.exempt": "7, 8",
 		"deprecation.since": "2027-01-31T00:00:00Z", "deprecation.sunset": "", "log.level": "info", "rollout.percent": "100",
 		"passthrough.enabled": "true", "breaker.failureRate": "0.5",

@@ -120,13 +120,13 @@ func TestSchemaAndProgramAgree(t *testing.T) {
 		"server: {listen: [':1']}": false, "admin: {hosts: [a, 1]}": true, "deprecation: {exempt: [401037506155383846]}": true,
 		// Durations.
 		"server: {shutdownDelay: 5s}": true, "server: {shutdownDelay: 1m30s}": true, "server: {shutdownDelay: 1.5h}": true, "server: {shutdownDelay: '0s'}": true,
-		"server: {shutdownDelay: 5}": false, "server: {shutdownDelay: 0}": false, "server: {shutdownDelay: 1d}": false, "server: {shutdownDelay: 5 s}": false,
+		"server: {shutdownDelay: 5}": false, "server: {shutdownDelay: 0}": false, "server: {shutdownDelay: 1d}": true, "server: {shutdownDelay: 1d12h}": true, "server: {shutdownDelay: 1.5d}": false, "server: {shutdownDelay: 1h1d}": false, "server: {shutdownDelay: 5 s}": false,
 		"server: {shutdownDelay: ''}": false, "server: {shutdownDelay: soon}": false, "server: {shutdownDelay: true}": false,
 		// Numbers.
 		"retry: {attempts: 7}": true, "retry: {attempts: '7'}": true, "retry: {attempts: 12.5}": false, "retry: {attempts: many}": false, "retry: {attempts: true}": false, "retry: {attempts: ''}": false,
 		"retry: {budget: 0.25}": true, "retry: {budget: '.5'}": true, "retry: {budget: 1e-2}": true, "retry: {budget: half}": false, "retry: {budget: .nan}": false, "retry: {budget: .inf}": false,
 		// Yes and no.
-		"rollout: {shadow: true}": true, "rollout: {shadow: 'false'}": true, "rollout: {shadow: yes}": false, "rollout: {shadow: 1}": false, "rollout: {shadow: ''}": false,
+		"rollout: {shadow: true, percent: 50}": true, "rollout: {shadow: 'false'}": true, "rollout: {shadow: yes}": false, "rollout: {shadow: 1}": false, "rollout: {shadow: ''}": false,
 		// Choices.
 		"orgScope: off": true, "orgScope: 'strict'": true, "orgScope: loose": false, "orgScope: Strict": false, "orgScope: true": false, "orgScope: ''": false,
 		"upstream: {protocol: connect}": true, "upstream: {protocol: rest}": false, "server: {grpcHealth: own}": true, "server: {grpcReflection: none}": false,
@@ -223,11 +223,8 @@ func run(t *testing.T, file string) error {
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	settings, err := config.Read(path, []string{"V1ADAPTER_UPSTREAM_URL=https://zitadel.example.com"}, nil)
-	if err != nil {
-		return err
-	}
-	return app.Validate(settings)
+	_, err := config.Read(path, []string{"V1ADAPTER_UPSTREAM_URL=https://zitadel.example.com"}, nil, app.Validate)
+	return err
 }
 
 // validate is what the schema says of a file.

@@ -120,11 +120,11 @@ func TestReloadOfConfiguration(t *testing.T) {
 	}
 
 	rewrite(t, p.config, settings+"colour: red\n")
-	logged(`"msg":"configuration not reloaded, the old one stays in use","cause":"` + p.config + `: line 2: unknown key colour`)
+	logged(`"msg":"configuration not reloaded, the old one stays in use","cause":"` + p.config + `:2: colour: unknown key`)
 	rewrite(t, p.config, settings+"rollout: {percent: 200}\n")
-	logged(`"cause":"rollout.percent: 200: use a whole number from 0`)
+	logged(`"cause":"` + p.config + `:2: rollout.percent: 200: use a whole number from 0`)
 	rewrite(t, p.config, strings.Replace(settings, "host:", "tls: {caFile: /nowhere}, host:", 1))
-	logged(`"cause":"upstream.tls.caFile: open /nowhere: no such file or directory"`)
+	logged(`"cause":"` + p.config + `:1: upstream.tls.caFile: open /nowhere: no such file or directory"`)
 	if err := callREST(t.Context(), client, "http://"+p.address); err != nil {
 		t.Error(err)
 	}
@@ -132,7 +132,11 @@ func TestReloadOfConfiguration(t *testing.T) {
 		t.Errorf("got metrics %s\nwant v1adapter_config_last_reload_successful 0", metrics)
 	}
 
-	rewrite(t, p.config, settings+"server: {tls: {certFile: /c, keyFile: /k}}\nlog: {format: text, level: debug}\npassthrough: {enabled: false}\n")
+	cert, key := wiretest.NewCA(t).Issue(t, 2)
+	dir := t.TempDir()
+	rewrite(t, dir+"/cert", string(cert))
+	rewrite(t, dir+"/key", string(key))
+	rewrite(t, p.config, settings+"server: {tls: {certFile: "+dir+"/cert, keyFile: "+dir+"/key}}\nlog: {format: text, level: debug}\npassthrough: {enabled: false}\n")
 	logged(`"msg":"configuration reloaded","keys":["passthrough.enabled","log.level"]`)
 	logged(`"msg":"configuration changes that need a restart","keys":["server.tls.certFile","server.tls.keyFile","log.format"]`)
 	response, err := client.Get("http://" + p.address + "/length")

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,12 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
-
-	"zitadel-v1-adapter/internal/config"
 )
 
 var update = flag.Bool("update", false, "write what is generated in deploy/: deploy/kubernetes, and parts of the chart's README.md and values.schema.json")
@@ -155,8 +151,8 @@ type schema struct {
 }
 
 // values.schema.json has the values of values.yaml and no others, and those keys of the
-// configuration that the chart does not set itself, with their types. With -update, the part
-// about the configuration is made to.
+// configuration that the chart does not set itself, as config.schema.json has them. With -update,
+// the part about the configuration is made to.
 func TestChartSchema(t *testing.T) {
 	t.Parallel()
 	const path, begin = chart + "/values.schema.json", "  \"$defs\": "
@@ -165,7 +161,7 @@ func TestChartSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	values, _, _ := strings.Cut(string(content), begin)
-	definitions, err := json.MarshalIndent(map[string]any{"config": configSchema(reflect.ValueOf(config.Default()), "")}, "  ", "  ")
+	definitions, err := json.MarshalIndent(configDefinitions(t), "  ", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,36 +203,40 @@ var setByChart = []string{
 	"admin.listen", "admin.tls.certFile", "admin.tls.keyFile", "admin.tls.clientCAFile", "admin.tokenFile",
 }
 
-// configSchema is the JSON Schema of a section of the configuration, or of a key.
-func configSchema(of reflect.Value, path string) map[string]any {
-	text := map[string]any{"type": "string"}
-	switch of.Interface().(type) {
-	case time.Duration:
-		return map[string]any{"type": "string", "pattern": "^([0-9.]+(ns|us|µs|ms|s|m|h))+$"}
-	case time.Time, slog.Level:
-		return text
+// configDefinitions are the schema of the configuration and those that it refers to. Helm makes
+// large numbers in lists, such as the ids of users, inexact: there they have to be text.
+func configDefinitions(t *testing.T) map[string]any {
+	t.Helper()
+	content, err := os.ReadFile("../../config.schema.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	switch of.Kind() {
-	case reflect.Struct:
-		properties := map[string]any{}
-		for field, value := range of.Fields() {
-			key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
-			if of := configSchema(value, key); !slices.Contains(setByChart, key) && !reflect.DeepEqual(of["properties"], map[string]any{}) {
-				properties[field.Tag.Get("yaml")] = of
-			}
+	var root map[string]any
+	if err := json.Unmarshal(content, &root); err != nil {
+		t.Fatal(err)
+	}
+	definitions := root["$defs"].(map[string]any)
+	definitions["list"] = map[string]any{"type": []string{"array", "string"}, "items": map[string]any{"type": "string"}}
+	definitions["config"] = sectionForChart(root, "")
+	return definitions
+}
+
+// sectionForChart is the schema of a section without the keys that the chart sets. It is not null:
+// templates look into it.
+func sectionForChart(section map[string]any, path string) map[string]any {
+	all := section["properties"].(map[string]any)
+	properties := map[string]any{}
+	for name, of := range all {
+		key := strings.TrimPrefix(path+"."+name, ".")
+		property := of.(map[string]any)
+		if property["properties"] != nil {
+			property = sectionForChart(property, key)
 		}
-		return map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
-	case reflect.Slice:
-		return map[string]any{"type": "array", "items": text}
-	case reflect.Bool:
-		return map[string]any{"type": "boolean"}
-	case reflect.Int:
-		return map[string]any{"type": "integer"}
-	case reflect.Float64:
-		return map[string]any{"type": "number"}
-	default:
-		return text
+		if !slices.Contains(setByChart, key) && !reflect.DeepEqual(property["properties"], map[string]any{}) {
+			properties[name] = property
+		}
 	}
+	return map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
 }
 
 // What cannot work is refused before anything is changed in the cluster, with the value's path.
@@ -255,6 +255,8 @@ func TestChartRefusesWrongValues(t *testing.T) {
 		"a file that the chart mounts":   {[]string{"config.admin.tokenFile=/x"}, []string{"/config/admin", "'tokenFile' not allowed"}},
 		"a duration without unit":        {[]string{"config.server.shutdownDelay=10"}, []string{"/config/server/shutdownDelay", "want string"}},
 		"a duration of nonsense":         {[]string{"config.server.shutdownDelay=soon"}, []string{"/config/server/shutdownDelay", "does not match pattern"}},
+		"a percent that is none":         {[]string{"config.rollout.percent=150"}, []string{"/config/rollout/percent", "maximum: got 150, want 100"}},
+		"a level that is none":           {[]string{"config.log.level=loud"}, []string{"/config/log/level"}},
 		"a user's id as a number":        {[]string{"config.deprecation.exempt={400850336480234534}"}, []string{"/config/deprecation/exempt/0", "want string"}},
 		"a password of the usage store":  {[]string{"config.usage.store=postgres://v1adapter:secret@db/zitadel"}, []string{"config.usage.store: it has a password", "secrets.usageStore"}},
 		"same, as a parameter":           {[]string{"config.usage.store=postgres://v1adapter@db/zitadel?password=secret"}, []string{"config.usage.store: it has a password"}},

@@ -76,6 +76,9 @@ func (e *endpoint) listen(ctx context.Context, address string) (net.Listener, er
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w: another program uses it", err)
 	}
+	if errors.Is(err, syscall.ENOENT) {
+		err = fmt.Errorf("%w: the folder of the socket is missing", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s.listen: %w: choose another address with %s", e.name, err, e.option)
 	}

@@ -41,10 +41,40 @@ func TestOnlyStaleUnixSocketIsReplaced(t *testing.T) {
 	_ = response.Body.Close()
 }
 
+func TestReachesTellsTheSameAddress(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		listen, address string
+		want            bool
+	}{
+		{"127.0.0.1:80", "127.0.0.1:80", true},
+		{"127.0.0.1:80", "localhost:80", true},
+		{"127.0.0.1:80", "[::ffff:127.0.0.1]:80", true},
+		{"zitadel:80", "zitadel:80", true},
+		{":80", "127.0.0.1:80", true},
+		{"0.0.0.0:80", "[::1]:80", true},
+		{":80", "[::]:80", true},
+		{"unix:/s", "unix:/s", true},
+		{"127.0.0.1:80", "127.0.0.1:81", false},
+		{"127.0.0.1:80", "[::1]:80", false},
+		{"10.0.0.1:80", "127.0.0.1:80", false},
+		{":80", "zitadel:80", false},
+		{":80", "10.0.0.1:80", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false},
+		{"unix:/s", "unix:/t", false},
+		{"unix:/s", "127.0.0.1:80", false},
+	} {
+		if got := listener.Reaches(test.listen, test.address); got != test.want {
+			t.Errorf("%s, %s: got %v, want %v", test.listen, test.address, got, test.want)
+		}
+	}
+}
+
 func TestValidateAddressAcceptsTCPAndUnix(t *testing.T) {
 	t.Parallel()
 	for address, valid := range map[string]bool{
 		":8080": true, "[::1]:80": true, "unix:/s": true, "8080": false, "unix:s": false, "": false,
+		":0": true, ":65535": true, ":65536": false, "127.0.0.1:": false, ":http": false, ":-1": false,
 	} {
 		if err := listener.ValidateAddress(address); (err == nil) != valid {
 			t.Errorf("%q: got error %v, want valid: %v", address, err, valid)

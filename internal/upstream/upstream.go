@@ -76,7 +76,7 @@ func New(config Config) (*Upstream, error) {
 	return u, nil
 }
 
-// Address is where an URL that New takes leads: host:port, or unix:/path.
+// Address is where a URL that New takes leads: host:port, or unix:/path.
 func Address(raw string) string {
 	base, socket, err := parse(raw)
 	if err != nil || socket != "" {

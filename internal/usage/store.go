@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -62,6 +63,9 @@ func open(address string, readOnly bool) (*Store, error) {
 	if path, ok := strings.CutPrefix(address, "sqlite:"); ok && path != "" {
 		if _, err := os.Stat(path); readOnly && err != nil { //nolint:gosec // the operator names the file
 			return nil, err
+		}
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return nil, fmt.Errorf("the folder %q is missing: make it first", filepath.Dir(path))
 		}
 		return s, s.useSQLite(path)
 	}

@@ -79,21 +79,6 @@ func TestFaultsLoseNoCall(t *testing.T) {
 	}
 }
 
-// A folder that is mounted late holds up nothing.
-func TestFileMayComeLate(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "late")
-	ledger := newFileLedger(t, filepath.Join(dir, "usage.db"))
-	observe(ledger, 100)
-	observe(ledger, 2000)
-	failsToWrite(t, ledger)
-	observe(ledger, 2000)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	checkCalls(t, ledger)
-}
-
 func newFileLedger(t *testing.T, path string) *Ledger {
 	t.Helper()
 	store, err := OpenStore("sqlite:" + path)

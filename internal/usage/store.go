@@ -64,7 +64,7 @@ func open(address string, readOnly bool) (*Store, error) {
 		if _, err := os.Stat(path); readOnly && err != nil { //nolint:gosec // the operator names the file
 			return nil, err
 		}
-		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil { //nolint:gosec // same
 			return nil, fmt.Errorf("the folder %q is missing: make it first", filepath.Dir(path))
 		}
 		return s, s.useSQLite(path)

@@ -1,7 +1,6 @@
 package usage_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -23,6 +22,9 @@ func TestReportsOfSeveralAdapters(t *testing.T) {
 		for i := range callers {
 			ledger.Observe(call(strconv.Itoa(i)))
 		}
+		if err := ledger.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		server := httptest.NewServer(ledger)
 		t.Cleanup(server.Close)
 		sources = append(sources, usage.Remote{URL: server.URL + "/", Client: server.Client()})
@@ -31,19 +33,6 @@ func TestReportsOfSeveralAdapters(t *testing.T) {
 	serve(newLedger(t, usage.Config{Store: usagetest.Open(t, store)}), callers)
 	serve(newLedger(t, usage.Config{Store: usagetest.Open(t, store)}), 1)
 	serve(newLedger(t, usage.Config{}), 2)
-	for _, source := range sources { // what they hold is in the store
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		for {
-			report, err := source.Report(ctx, usage.Query{Limit: 1}, time.Now())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if report.Evidence.Unwritten == 0 {
-				break
-			}
-		}
-		cancel()
-	}
 	reports, err := usage.Collect(t.Context(), sources, usage.Query{By: []string{"caller"}, Since: time.Now().AddDate(0, 0, -1)}, time.Now(),
 		func(_ int, err error) error { return err })
 	if err != nil || len(reports) != 2 {

@@ -4,14 +4,19 @@ package recordings
 
 import (
 	"bytes"
+	"embed"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 )
+
+// Embedded, because builds with -trimpath know no folder of their source.
+//
+//go:embed testdata
+var testdata embed.FS
 
 // Set names the recordings of one v1 method.
 type Set struct {
@@ -106,20 +111,24 @@ func body(tb testing.TB, text, encoded *string) []byte {
 	return decoded
 }
 
-// Path returns the path of a file in testdata.
+// Path returns the path of a copy of a file in testdata, which is there until the test ends.
 func Path(tb testing.TB, file string) string {
 	tb.Helper()
-	_, here, _, ok := runtime.Caller(0)
-	if !ok {
-		tb.Fatal("no caller information")
+	content, err := testdata.ReadFile("testdata/" + file)
+	if err != nil {
+		tb.Fatal(err)
 	}
-	return filepath.Join(filepath.Dir(here), "testdata", file)
+	path := filepath.Join(tb.TempDir(), filepath.Base(file))
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 // Load reads the recordings in one of the .jsonl files.
 func Load(tb testing.TB, file string) []Recording {
 	tb.Helper()
-	content, err := os.ReadFile(Path(tb, file))
+	content, err := testdata.ReadFile("testdata/" + file)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// RunWithProgram builds the adapter from the module in root with flags of go build, sets
+// RunWithProgram builds the adapter from the module in root, with the race detector, sets
 // *program to its path, runs the tests and returns their exit code. It is for a TestMain.
-func RunWithProgram(m *testing.M, program *string, root string, flags ...string) int {
+func RunWithProgram(m *testing.M, program *string, root string) int {
 	dir, err := os.MkdirTemp("", "zitadel-v1-adapter")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -19,8 +19,10 @@ func RunWithProgram(m *testing.M, program *string, root string, flags ...string)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	*program = filepath.Join(dir, "zitadel-v1-adapter")
-	args := append([]string{"build", "-C", root, "-o", *program}, flags...)
-	out, err := exec.CommandContext(context.Background(), "go", append(args, "./cmd/zitadel-v1-adapter")...).CombinedOutput() //nolint:gosec // the tests' own arguments
+	build := exec.CommandContext(context.Background(), "go", "build", "-C", root, "-race", "-o", *program, "./cmd/zitadel-v1-adapter") //nolint:gosec // the tests' own arguments
+	// The race detector needs cgo.
+	build.Env = append(os.Environ(), "CGO_ENABLED=1")
+	out, err := build.CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 		return 1

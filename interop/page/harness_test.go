@@ -26,7 +26,7 @@ import (
 // binary is the path of the program, built with the race detector.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(wiretest.RunWithProgram(m, &binary, "../..", "-race")) }
+func TestMain(m *testing.M) { os.Exit(wiretest.RunWithProgram(m, &binary, "../..")) }
 
 const (
 	// patience is how long anything may take: machines are slow at times.

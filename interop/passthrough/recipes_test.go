@@ -28,7 +28,7 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// recipe is a proxy with its configuration in deploy/.
+// recipe is a proxy with its configuration in deploy/. That for Envoy is tested by interop/deploy.
 type recipe struct {
 	file string
 	// command runs the proxy with the recipe, of which only addresses, names and the folder
@@ -49,6 +49,8 @@ var recipes = map[string]recipe{
 	"Caddy with all traffic":   {file: "caddy/all-traffic.Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy, all: true},
 	"HAProxy":                  {file: "haproxy/haproxy.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy},
 	"HAProxy with all traffic": {file: "haproxy/all-traffic.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy, all: true},
+	"Traefik":                  {file: "traefik/zitadel-v1-adapter.yaml", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: traefik},
+	"Traefik with all traffic": {file: "traefik/all-traffic.yaml", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: traefik, all: true},
 	"HAProxy with the PROXY protocol": {
 		file: "haproxy/proxy-protocol.cfg", peer: "127.0.0.2", all: true, command: haproxy,
 		server: "{trustedProxies: [127.0.0.1], proxyProtocol: true, tls: {certFile: DIR/tls.crt, keyFile: DIR/tls.key}}",
@@ -82,6 +84,22 @@ func haproxy(_ *testing.T, _, config string) *exec.Cmd {
 	return exec.Command("haproxy", "-db", "-f", config)
 }
 
+// traefik is that of tools/traefik, run by the command in the recipe's first comment.
+func traefik(t *testing.T, _, config string) *exec.Cmd {
+	t.Helper()
+	content, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(content), "\n#   traefik ")
+	line, _, _ = strings.Cut(line, "\n")
+	path, err := exec.Command("go", "tool", "-modfile=../../tools/traefik/go.mod", "-n", "traefik").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(strings.TrimSpace(string(path)), strings.Fields(line)...)
+}
+
 // start runs the proxy until the test ends, and returns its address. dir contains the
 // certificate.
 func (r recipe) start(t *testing.T, dir string, adapter *program, origin string) string {
@@ -93,9 +111,9 @@ func (r recipe) start(t *testing.T, dir string, adapter *program, origin string)
 	address := wiretest.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	_, adminPort, _ := net.SplitHostPort(adapter.admin)
-	proxy := r.command(t, dir, wiretest.WriteFile(t, dir, "recipe", []byte(strings.NewReplacer(
+	proxy := r.command(t, dir, wiretest.WriteFile(t, dir, filepath.Base(r.file), []byte(strings.NewReplacer(
 		"127.0.0.1:8443", address, "127.0.0.1:8080", adapter.address, "127.0.0.1:8081", origin, "port 9090", "port "+adminPort,
-		"/etc/nginx", dir, "/etc/caddy", dir, "/etc/haproxy", dir,
+		"/etc/nginx", dir, "/etc/caddy", dir, "/etc/haproxy", dir, "/etc/traefik", dir,
 		"https://zitadel.example.com:8443", "https://localhost:"+port, "zitadel.example.com", "localhost",
 	).Replace(string(content)))))
 	var log wiretest.Buffer
@@ -187,7 +205,7 @@ func (r recipe) try(t *testing.T) {
 		t.Errorf("got %d calls from %s, want all %d:\n%s", got, r.peer, calls, p.log.String())
 	}
 	hops := strings.Split(r.peer, ", ")
-	want := arrival{"localhost", "localhost", "https", r.peer, "for=" + hops[len(hops)-1] + ";host=localhost;proto=https"}
+	want := arrival{"localhost:8443", "localhost:8443", "https", r.peer, "for=" + hops[len(hops)-1] + `;host="localhost:8443";proto=https`}
 	mu.Lock()
 	defer mu.Unlock()
 	if len(writes) != calls {
@@ -207,7 +225,7 @@ func (r recipe) try(t *testing.T) {
 	}
 }
 
-// caller is a client at 127.0.0.2 that calls https://localhost by way of an address, and says
+// caller is a client at 127.0.0.2 that calls https://localhost:8443 by way of an address, and says
 // that it is somebody else.
 type caller struct {
 	address string
@@ -228,7 +246,7 @@ func newCaller(t *testing.T, address string, trust *tls.Config) *caller {
 	c.http = &http.Client{Transport: transport, Timeout: time.Minute}
 	t.Cleanup(transport.CloseIdleConnections)
 	var err error
-	if c.conn, err = grpc.NewClient("passthrough:///localhost", grpc.WithContextDialer(c.dial), grpc.WithTransportCredentials(credentials.NewTLS(trust))); err != nil {
+	if c.conn, err = grpc.NewClient("passthrough:///localhost:8443", grpc.WithContextDialer(c.dial), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: trust.RootCAs}))); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.conn.Close() })
@@ -251,7 +269,7 @@ func forgedHeaders() map[string]string {
 // do makes a request, and returns the status, that of gRPC if there is one, and the body.
 func (c *caller) do(t *testing.T, method, path, contentType string, body io.Reader) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, "https://localhost"+path, body)
+	request, err := http.NewRequestWithContext(t.Context(), method, "https://localhost:8443"+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}

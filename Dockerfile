@@ -16,6 +16,7 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
 FROM scratch
 ARG VERSION=devel REVISION=unknown
 LABEL org.opencontainers.image.title="zitadel-v1-adapter" \
+      org.opencontainers.image.source="https://git.example.com/identity/zitadel-v1-adapter" \
       org.opencontainers.image.description="Answers deprecated v1 calls of ZITADEL by way of v2" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \

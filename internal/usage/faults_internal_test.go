@@ -3,7 +3,6 @@ package usage
 import (
 	"context"
 	"database/sql"
-	"os"
 	"path/filepath"
 	"strconv"
 	"testing"

@@ -1,7 +1,9 @@
 package deploy_test
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -49,6 +51,33 @@ func TestChartDocumentsValues(t *testing.T) {
 	}
 	if objects := parse(t, template(t, args...)); len(args) != 4 || len(objects.Routes) != 1 || len(objects.TLSPolicies) != 1 {
 		t.Errorf("got %d values and %+v, want a route and a policy for TLS", len(args)/2, objects)
+	}
+}
+
+// What names the places where releases are found has those of .ci/addresses, to which the release
+// workflow pushes.
+func TestReleaseAddresses(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("../../.ci/addresses").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var repository, image string
+	if _, err := fmt.Sscanf(string(out), "REPOSITORY=%s\nIMAGE=%s\n", &repository, &image); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	for file, want := range map[string]string{
+		"Dockerfile":      repository,
+		"README.md":       repository + "/releases",
+		"docs/install.md": "oci://" + image + "/charts/zitadel-v1-adapter",
+		"deploy/helm/zitadel-v1-adapter/Chart.yaml":       "home: " + repository,
+		"deploy/helm/zitadel-v1-adapter/files/rules.yaml": repository + "/blob/main/docs/operations.md",
+		"deploy/helm/zitadel-v1-adapter/values.yaml":      "repository: " + image + "\n",
+		"deploy/kubernetes/sidecar.yaml":                  "image: " + image + ":",
+	} {
+		if content, err := os.ReadFile("../../" + file); err != nil || !strings.Contains(string(content), want) {
+			t.Errorf("%s does not have %q: %v", file, want, err)
+		}
 	}
 }
 

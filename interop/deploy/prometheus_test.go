@@ -190,7 +190,8 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 				t.Errorf("%s: got the %s %q, want a sentence", each.Alert, name, text)
 			}
 		}
-		file, anchor, _ := strings.Cut(each.Annotations["runbook_url"], "#")
+		_, page, _ := strings.Cut(each.Annotations["runbook_url"], "/blob/main/")
+		file, anchor, _ := strings.Cut(page, "#")
 		if document, err := os.ReadFile("../../" + file); err != nil {
 			t.Errorf("%s: runbook_url: %v", each.Alert, err)
 		} else if !slices.Contains(anchors(string(document)), anchor) {

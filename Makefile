@@ -4,28 +4,28 @@ LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 FUZZED = ./adapter ./internal/config ./internal/forwarded ./internal/http1 ./internal/passthrough ./internal/printable ./internal/redact ./internal/rpcstatus ./internal/v1api ./internal/v1wire
 SEED := $(shell date +%s)
 
-.PHONY: test race lint generate fuzz ledger interop hosts image snapshot manpages vulnerabilities bench bench-compare ci
+# Without cgo, as releases are built. The race detector needs cgo.
+export CGO_ENABLED = 0
+
+.PHONY: test race lint interop generated generate fuzz ledger descriptions deploy traefik hosts image snapshot manpages vulnerabilities bench bench-compare ci
 
 test: # what the README says
 	go test ./...
 
-race: # with a quarter of the organization rule's callers; `make test` has all of them
-	go test -race -short -shuffle=on ./...
+race: # with a quarter of the organization rule's callers; `make test` has all of them, and go vet
+	CGO_ENABLED=1 go test -race -short -shuffle=on -vet=off ./...
 
-lint: # vet, linters, tidy modules, generated code up to date
-	go vet ./...
-	$(LINT) run ./...
-	go mod tidy -diff
-	cd interop && go vet ./... && $(LINT) run ./... && go mod tidy -diff
-	cd interop/reference && go vet ./... && $(LINT) run ./... && go mod tidy -diff
-	cd bench && go vet ./... && $(LINT) run ./... && go mod tidy -diff
+lint: # linters, go vet's among them; tidy modules
+	for module in . interop interop/reference bench; do (cd $$module && $(LINT) run ./... && go mod tidy -diff) || exit 1; done
+
+generated: # generated code is up to date, proto/ breaks nobody, workflows are valid
 	.ci/generated
 	.ci/protobuf
 	go tool -modfile=tools/release/go.mod actionlint
 
 generate: # gen/ from proto/; config.schema.json, adapter/openapi.json; the chart's README and schema, deploy/kubernetes
 	go generate ./...
-	cd interop && go test ./deploy -run Chart -update
+	cd interop/deploy && go test . -run Chart -update
 
 fuzz: # every target, briefly
 	.ci/fuzz $(FUZZED)
@@ -34,14 +34,27 @@ CALLS ?= 100000
 ledger: # calls through random faults, to either upstream protocol
 	go test ./adapter -run '^TestLedger$$' -ledger $(CALLS) -ledger-seed $(SEED) -v
 
-interop: # beside the upstream itself, grpc-gateway and grpc-go; recipes; real clients; the page
-	cd interop && go test -count=1 ./passthrough -skip '^TestDeadPeer$$'
-	cd interop && go test -count=1 -v ./openapi ./configuration
-	cd interop && go test -count=1 ./deploy ./usage
-	cd interop && go test -count=1 ./passthrough -run '^TestSoak$$' -soak 30s -soak-seed $(SEED) -v
+TRAEFIK = ^TestProxyRecipes$$/^Traefik
+interop: interop/node_modules # beside the upstream itself, grpc-gateway and grpc-go; recipes for proxies; real clients
+	cd interop && go test -count=1 ./passthrough -skip '^TestDeadPeer$$|$(TRAEFIK)'
 	cd interop/reference && go test -count=1 ./...
-	cd interop && npm ci --no-audit --no-fund && npm test
-	cd interop && go test -count=1 ./page
+	cd interop && npm test
+
+interop/node_modules: interop/package-lock.json
+	cd interop && npm ci --no-audit --no-fund
+	touch $@
+
+descriptions: interop/node_modules # what describes: OpenAPI, the schema, the page; then PostgreSQL, and a soak
+	cd interop && go test -count=1 -v ./openapi ./configuration
+	cd interop && go test -count=1 ./page ./usage
+	cd interop && go test -count=1 ./passthrough -run '^TestSoak$$' -soak 30s -soak-seed $(SEED) -v
+
+deploy: # recipes for Kubernetes, compose, Envoy, Prometheus; compiles Helm and Kubernetes' types
+	cd interop/deploy && go tool -n helm && $(LINT) run ./... && go mod tidy -diff && go test -count=1 ./...
+
+traefik: # its recipe; compiles all of Traefik
+	go tool -modfile=tools/traefik/go.mod -n traefik
+	cd interop && go test -count=1 ./passthrough -run '$(TRAEFIK)'
 
 hosts: # network namespaces, as hosts that die; needs root
 	cd interop && go test -count=1 ./passthrough -run '^TestDeadPeer$$'

@@ -123,7 +123,7 @@ func checkGracePeriod(t *testing.T, pod corev1.PodSpec, settings config.Config) 
 // standard leaves open.
 func checkRestricted(t *testing.T, pod corev1.PodTemplateSpec) {
 	t.Helper()
-	evaluator, err := podsecurity.NewEvaluator(podsecurity.DefaultChecks())
+	evaluator, err := podsecurity.NewEvaluator(podsecurity.DefaultChecks(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "write what is generated in deploy/: deploy/kubernetes, and parts of the chart's README.md and values.schema.json")
 
 // updateCommand is what to do about a file that is not as it should be.
-const updateCommand = "cd interop && go test ./deploy -run Chart -update"
+const updateCommand = "cd interop/deploy && go test . -run Chart -update"
 
 // wantFile compares a file with what it should be. With -update, it is made to.
 func wantFile(t *testing.T, path, want string) {

@@ -1,8 +1,8 @@
 // Package deploy_test tests the recipes in deploy/: every field of what the Helm chart renders is
 // one that Kubernetes, the Gateway API or the operator of Prometheus knows, every field for docker
 // compose one that compose knows, and the adapter accepts their configuration; the manifests for
-// Kubernetes are the chart's; alerts fire when they should, and the metrics that they and the dashboard
-// ask for exist. The recipes for proxies are tested by interop/passthrough, those for systemd by
+// Kubernetes are the chart's; Envoy's definitions accept its recipes; alerts fire when they should, and the metrics that they and the dashboard
+// ask for exist. The recipes for other proxies are tested by interop/passthrough, those for systemd by
 // .ci/run.
 package deploy_test
 

@@ -27,9 +27,9 @@ import (
 // chart is the Helm chart's folder.
 const chart = "../../deploy/helm/zitadel-v1-adapter"
 
-// helmPath is the path of the helm that tools/go.mod names, which is built once.
+// helmPath is the path of the helm that go.mod names, which is built once.
 var helmPath = sync.OnceValues(func() (string, error) {
-	command := exec.Command("go", "tool", "-modfile=../../tools/go.mod", "-n", "helm")
+	command := exec.Command("go", "tool", "-n", "helm")
 	command.Stderr = os.Stderr
 	path, err := command.Output()
 	return strings.TrimSpace(string(path)), err

@@ -49,8 +49,6 @@ var recipes = map[string]recipe{
 	"Caddy with all traffic":   {file: "caddy/all-traffic.Caddyfile", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: caddy, all: true},
 	"HAProxy":                  {file: "haproxy/haproxy.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy},
 	"HAProxy with all traffic": {file: "haproxy/all-traffic.cfg", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: haproxy, all: true},
-	"Traefik":                  {file: "traefik/zitadel-v1-adapter.yaml", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: traefik},
-	"Traefik with all traffic": {file: "traefik/all-traffic.yaml", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: traefik, all: true},
 	"HAProxy with the PROXY protocol": {
 		file: "haproxy/proxy-protocol.cfg", peer: "127.0.0.2", all: true, command: haproxy,
 		server: "{trustedProxies: [127.0.0.1], proxyProtocol: true, tls: {certFile: DIR/tls.crt, keyFile: DIR/tls.key}}",
@@ -84,22 +82,6 @@ func haproxy(_ *testing.T, _, config string) *exec.Cmd {
 	return exec.Command("haproxy", "-db", "-f", config)
 }
 
-// traefik is that of tools/traefik, run by the command in the recipe's first comment.
-func traefik(t *testing.T, _, config string) *exec.Cmd {
-	t.Helper()
-	content, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, line, _ := strings.Cut(string(content), "\n#   traefik ")
-	line, _, _ = strings.Cut(line, "\n")
-	path, err := exec.Command("go", "tool", "-modfile=../../tools/traefik/go.mod", "-n", "traefik").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return exec.Command(strings.TrimSpace(string(path)), strings.Fields(line)...)
-}
-
 // start runs the proxy until the test ends, and returns its address. dir contains the
 // certificate.
 func (r recipe) start(t *testing.T, dir string, adapter *program, origin string) string {
@@ -113,7 +95,7 @@ func (r recipe) start(t *testing.T, dir string, adapter *program, origin string)
 	_, adminPort, _ := net.SplitHostPort(adapter.admin)
 	proxy := r.command(t, dir, wiretest.WriteFile(t, dir, filepath.Base(r.file), []byte(strings.NewReplacer(
 		"127.0.0.1:8443", address, "127.0.0.1:8080", adapter.address, "127.0.0.1:8081", origin, "port 9090", "port "+adminPort,
-		"/etc/nginx", dir, "/etc/caddy", dir, "/etc/haproxy", dir, "/etc/traefik", dir,
+		"/etc/nginx", dir, "/etc/caddy", dir, "/etc/haproxy", dir,
 		"https://zitadel.example.com:8443", "https://localhost:"+port, "zitadel.example.com", "localhost",
 	).Replace(string(content)))))
 	var log wiretest.Buffer

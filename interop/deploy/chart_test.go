@@ -224,10 +224,14 @@ func checkRoutes(t *testing.T, objects manifests) {
 		for _, rule := range route.Spec.Rules {
 			for _, backend := range rule.BackendRefs {
 				port := servicePort(objects.Services[0], func(port corev1.ServicePort) bool { return port.Port == *backend.Port })
-				if want := map[bool]string{true: "http", false: "grpc"}[*rule.Matches[0].Path.Type != gatewayv1.PathMatchExact]; string(backend.Name) != objects.Services[0].Name || port != want {
+				if want := map[bool]string{true: "grpc", false: "http"}[*rule.Matches[0].Path.Type == gatewayv1.PathMatchExact || rule.Matches[0].Headers != nil]; string(backend.Name) != objects.Services[0].Name || port != want {
 					t.Errorf("the route leads to %s, port %q, want %s, port %q", backend.Name, port, objects.Services[0].Name, want)
 				}
 			}
+		}
+		if *route.Spec.Rules[1].Matches[0].Path.Value == "/" {
+			checkRoutesAll(t, route)
+			continue
 		}
 		checkRoutedPaths(t, route)
 	}

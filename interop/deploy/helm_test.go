@@ -66,8 +66,8 @@ func template(t *testing.T, args ...string) string {
 func valueSets(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(chart + "/ci/*-values.yaml")
-	if err != nil || len(files) < 6 {
-		t.Fatalf("got the value sets %v, %v, want six or more", files, err)
+	if err != nil || len(files) < 7 {
+		t.Fatalf("got the value sets %v, %v, want seven or more", files, err)
 	}
 	return files
 }

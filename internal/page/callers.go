@@ -112,7 +112,7 @@ func headers() []header {
 		{ID: "organization", Name: "Organization"},
 		{ID: "client", Name: "Clients"},
 		{ID: "method", Name: "Methods"},
-		{ID: "way", Name: "Ways"},
+		{ID: "way", Name: "Answered by"},
 		{ID: "calls", Name: "Calls", Number: true, downFirst: true},
 		{ID: "first", Name: "First seen", downFirst: true},
 		{ID: "last", Name: "Last seen", downFirst: true},

@@ -27,7 +27,7 @@ func TestVerdict(t *testing.T) {
 		"long ago":             {running(40), func(s *site) { s.call(85, nil) }, "Yes: nobody has called v1 for 30 days", "good", "v1 can go, and then the adapter too"},
 		"just 31 days":         {running(40), func(s *site) { s.call(31, nil) }, "Yes: nobody has called v1 for 30 days", "good", "v1 can go"},
 		"strangers":            {running(40), func(s *site) { s.call(1, func(e *adapter.Event) { e.Caller = "" }) }, "Yes: nobody has called v1 for 30 days", "good", "(no valid token) with 1 call"},
-		"29 days":              {running(29), nil, "Quiet so far: nobody has called v1 since 2027-02-14 12:00 UTC", "neutral", "counting began at 2027-02-14T12:00:00Z"},
+		"29 days":              {running(29), nil, "Quiet so far: nobody has called v1 since 2027-02-14 12:00 UTC", "neutral", "counting began at 2027-02-14 12:00 UTC"},
 		"30 days":              {running(40), func(s *site) { s.call(30, nil) }, "Nearly: nobody has called v1 for 30 days", "neutral", "v1 can go on 2027-03-16"},
 		"a while ago":          {running(40), func(s *site) { s.call(12, nil) }, "Nearly: nobody has called v1 for 12 days", "neutral", "v1 can go on 2027-04-03"},
 		"one":                  {nil, func(s *site) { s.call(1, nil) }, "Not yet: 1 caller still calls v1", "wait", "of them in the last 7 days"},
@@ -116,7 +116,7 @@ func TestCurve(t *testing.T) {
 	s.clock = s.clock.Add(time.Minute)
 	section := s.document(t, "").id(t, "curve")
 	want := [][]string{
-		{"2027-03-15", "neither", "0", "0", "1", "0", "0", "1"},
+		{"2027-03-15", "the adapter", "0", "0", "1", "0", "0", "1"},
 		{"2027-03-15", "v2", "3", "1", "0", "0", "0", "4"},
 		{"2027-02-13", "native v1", "0", "0", "0", "0", "1", "1"},
 	}

@@ -73,13 +73,13 @@ func functions() template.FuncMap {
 	}
 }
 
-// routeName is a route in words.
+// routeName is who answered, in words.
 func routeName(route string) string {
 	switch route {
 	case adapter.RouteNative:
 		return "native v1"
 	case usage.WayNone:
-		return "neither"
+		return "the adapter"
 	}
 	return route
 }

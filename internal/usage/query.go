@@ -22,8 +22,8 @@ type Query struct {
 	// Search is a text that the caller's name, or some call of the caller in one of its parts, has to
 	// contain, in upper or lower case. Default: any.
 	Search string
-	// Order is a part, "calls", "first" or "last", of which the least comes first, or with a minus
-	// before it the greatest. Default: the latest day and the most calls first.
+	// Order is a part (callers by their names, where these are known), "calls", "first" or "last", of
+	// which the least comes first, or with a minus before it the greatest. Default: the latest day and the most calls first.
 	Order string
 	// Limit is how many rows are wanted at most, from Offset on; 0 is all.
 	Limit, Offset int
@@ -71,7 +71,7 @@ func (q Query) order() string {
 	}
 	switch {
 	case column == "caller":
-		return "name" + direction + "MIN(caller)" + direction + by
+		return "shown" + direction + by
 	case column == "calls":
 		return "calls_sum" + direction + by
 	case column == "first", column == "last":
@@ -93,12 +93,12 @@ func (q Query) sql() (statement string, arguments []any) {
 	var b strings.Builder
 	by := strings.Join(q.By, ", ")
 	recent := fmt.Sprintf("(day >= %s OR LENGTH(day) = 7 AND last_ms >= %s)", argument(dayOf(q.Since)), argument(startOfDay(q.Since).UnixMilli()))
-	name := "''"
+	shown := "''"
 	if slices.Contains(q.By, "caller") {
-		name = "COALESCE((SELECT login_name FROM names WHERE id = caller), '')"
+		shown = "COALESCE((SELECT login_name FROM names WHERE id = caller), caller)"
 	}
 	fmt.Fprintf(&b, `SELECT %s, CAST(SUM(calls) AS BIGINT) AS calls_sum, MIN(first_ms) AS first, MAX(last_ms) AS last, COUNT(DISTINCT caller),
-		%s AS name FROM calls WHERE %s`, by, name, recent)
+		%s AS shown FROM calls WHERE %s`, by, shown, recent)
 	in := func(operator string, of map[string][]string) {
 		for _, name := range Parts() {
 			values, ok := of[name]
@@ -154,6 +154,9 @@ func (s *Store) Rows(ctx context.Context, q Query) ([]Row, error) {
 		}
 		if err := found.Scan(append(into, &row.Calls, &first, &last, &row.Callers, &row.Name)...); err != nil {
 			return nil, err
+		}
+		if row.Name == row.Caller {
+			row.Name = ""
 		}
 		row.First, row.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
 		rows = append(rows, row)

@@ -34,6 +34,9 @@ type Verdict struct {
 	Reasons []string `json:"reasons"`
 }
 
+// minute is how a Verdict says a time, all of which are in UTC.
+const minute = "2006-01-02 15:04 UTC"
+
 // NewVerdict judges by what a ledger knows: v1 can go if nobody called it for as long as quiet,
 // while the ledger counted, and requests came through the adapter at all. Those who are
 // [Apart] do not count.
@@ -41,7 +44,7 @@ func NewVerdict(now time.Time, quiet time.Duration, e Evidence) Verdict {
 	var no, missing []string
 	if e.Callers > 0 {
 		atLeast := map[bool]string{true: "at least "}[e.AtLeast]
-		no = append(no, fmt.Sprintf("%s%s called v1 in the last %s, the last time at %s", atLeast, plural(e.Callers, "caller"), Days(quiet), e.Last.Format(time.RFC3339)))
+		no = append(no, fmt.Sprintf("%s%s called v1 in the last %s, the last time at %s", atLeast, plural(e.Callers, "caller"), Days(quiet), e.Last.Format(minute)))
 	}
 	if e.Unwritten > 0 {
 		no = append(no, fmt.Sprintf("usage.store has not taken %s yet", plural(e.Unwritten, "call")))
@@ -50,7 +53,7 @@ func NewVerdict(now time.Time, quiet time.Duration, e Evidence) Verdict {
 	case e.Began.IsZero():
 		missing = append(missing, "nothing was counted yet")
 	case age < quiet:
-		no = append(no, fmt.Sprintf("counting began at %s and has to go on until %s", e.Began.Format(time.RFC3339), e.Began.Add(quiet).Format(time.RFC3339)))
+		no = append(no, fmt.Sprintf("counting began at %s and has to go on until %s", e.Began.Format(minute), e.Began.Add(quiet).Format(minute)))
 	}
 	if len(e.Gaps) > 0 {
 		missing = append(missing, "no adapter counted on "+abridged(e.Gaps))

@@ -27,10 +27,10 @@ func TestVerdict(t *testing.T) {
 		reason   string
 	}{
 		"quiet":                 {usage.Evidence{Coverage: healthy}, usage.AnswerYes, "nobody called v1 in the last 30d"},
-		"a caller":              {usage.Evidence{Coverage: healthy, Active: called(1, false)}, usage.AnswerNo, "1 caller called v1 in the last 30d, the last time at 2027-02-28T12:00:00Z"},
+		"a caller":              {usage.Evidence{Coverage: healthy, Active: called(1, false)}, usage.AnswerNo, "1 caller called v1 in the last 30d, the last time at 2027-02-28 12:00 UTC"},
 		"callers without names": {usage.Evidence{Coverage: healthy, Active: called(2, true)}, usage.AnswerNo, "at least 2 callers called"},
 		"not written":           {usage.Evidence{Coverage: healthy, Unwritten: 1}, usage.AnswerNo, "usage.store has not taken 1 call yet"},
-		"young":                 {usage.Evidence{Coverage: counted(time.Minute, 9)}, usage.AnswerNo, "counting began at 2027-03-01T11:59:00Z and has to go on until 2027-03-31T11:59:00Z"},
+		"young":                 {usage.Evidence{Coverage: counted(time.Minute, 9)}, usage.AnswerNo, "counting began at 2027-03-01 11:59 UTC and has to go on until 2027-03-31 11:59 UTC"},
 		"a day too young":       {usage.Evidence{Coverage: counted(29*day, 9)}, usage.AnswerNo, "counting began"},
 		"empty":                 {usage.Evidence{}, usage.AnswerUnknown, "nothing was counted yet"},
 		"gaps":                  {usage.Evidence{Coverage: counted(50*day, 9, "2027-02-03", "2027-02-04", "2027-02-05", "2027-02-06")}, usage.AnswerUnknown, "no adapter counted on 2027-02-03, 2027-02-04, 2027-02-05 and 1 more"},

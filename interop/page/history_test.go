@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,37 +47,30 @@ func done(t *testing.T) string {
 
 // source is a caller as the ledger may know it.
 type source struct {
-	caller, organization, client, method, protocol string
-	perDay                                         float64 // at first; they become fewer
-	until                                          int     // days ago; 0: still
+	caller, name, organization, client, method, protocol string
+	perDay                                               float64 // at first; they become fewer
+	until                                                int     // days ago; 0: still
 }
 
 func sources() []source {
 	const first, second = "SetHumanInitialPassword", "SetHumanPassword"
 	return []source{
-		{"318745029384756001", "318744918273645002", "okhttp/4.12.0", first, "rest", 140, 0},
-		{"318745029384756001", "318744918273645002", "grpc-java-okhttp/1.58.0", second, "grpc", 22, 0},
-		{"318745110298374003", "318744918273645002", "python-requests/2.31.0", first, "rest", 64, 0},
-		{"318745230192837004", "318744990182736005", "grpc-go/1.62.1", second, "grpc", 48, 0},
-		{"318745340918273006", "318745001928374007", "zitadel-node/2.0.37 grpc-node-js/1.9.14", second, "grpc", 31, 0},
-		{"318745450192837008", "318745001928374007", "curl/7.88.1", first, "rest", 2, 0},
-		{"token:9c41d7e20ab35f68", "318744990182736005", "grpc-web-javascript/0.1", first, "grpc-web", 7, 12},
-		{"318745560918273009", "318745112837465010", "Apache-HttpClient/5.2.1 (Java/17.0.9)", second, "rest", 18, 17},
+		{"318745029384756001", "billing@acme.example", "318744918273645002", "okhttp/4.12.0", first, "rest", 140, 0},
+		{"318745029384756001", "billing@acme.example", "318744918273645002", "grpc-java-okhttp/1.58.0", second, "grpc", 22, 0},
+		{"318745110298374003", "nightly-import", "318744918273645002", "python-requests/2.31.0", first, "rest", 64, 0},
+		{"318745230192837004", "portal@globex.example", "318744990182736005", "grpc-go/1.62.1", second, "grpc", 48, 0},
+		{"318745340918273006", "onboarding@initech.example", "318745001928374007", "zitadel-node/2.0.37 grpc-node-js/1.9.14", second, "grpc", 31, 0},
+		{"318745450192837008", "j.doe@initech.example", "318745001928374007", "curl/7.88.1", first, "rest", 2, 0},
+		{"token:9c41d7e20ab35f68", "", "318744990182736005", "grpc-web-javascript/0.1", first, "grpc-web", 7, 12},
+		{"318745560918273009", "hr-sync", "318745112837465010", "Apache-HttpClient/5.2.1 (Java/17.0.9)", second, "rest", 18, 17},
 	}
 }
 
 // fill writes forty days of calls to a store. They become fewer, and the last is ended days ago.
 func fill(t *testing.T, address string, ended int) {
 	t.Helper()
-	store, err := usage.OpenStore(address)
-	if err != nil {
-		t.Fatal(err)
-	}
 	clock := time.Now().AddDate(0, 0, -40-ended)
-	ledger, err := usage.NewLedger(usage.Config{Store: store, Now: func() time.Time { return clock }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ledger := open(t, address, &clock)
 	now := time.Now().AddDate(0, 0, -ended)
 	for ago := 40; ago >= -ended; ago-- { // it counts every day, also when nobody calls any more
 		ledger.Request()
@@ -110,11 +105,63 @@ func fill(t *testing.T, address string, ended int) {
 	}
 }
 
+// open opens the ledger in a store.
+func open(t *testing.T, address string, clock *time.Time) *usage.Ledger {
+	t.Helper()
+	store, err := usage.OpenStore(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger, err := usage.NewLedger(usage.Config{Store: store, Names: true, Now: func() time.Time { return *clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ledger
+}
+
+// crowd is a configuration of an adapter that many have called in the last month, each on one day and
+// up to three methods.
+func crowd(t *testing.T, callers int) string {
+	t.Helper()
+	catalogue, err := os.ReadFile("../../internal/v1api/methods.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	methods := strings.Split(strings.TrimSpace(string(catalogue)), "\n")[1:]
+	store := "sqlite:" + filepath.Join(t.TempDir(), "usage.db")
+	now := time.Now()
+	clock := now.AddDate(0, 0, -30)
+	ledger := open(t, store, &clock)
+	for ago := 30; ago >= 0; ago-- {
+		clock = now.AddDate(0, 0, -ago)
+		ledger.Request()
+		for i := ago; i < callers; i += 31 {
+			for n := range 1 + i%3 {
+				method := strings.Split(methods[(i*7+n*31)%400], "\t")
+				from := source{
+					caller: fmt.Sprintf("3187450%011d", i), name: fmt.Sprintf("service-%d@team-%d.example", i, i%40),
+					organization: fmt.Sprintf("3187449%011d", i%40), client: fmt.Sprintf("team-%d-client/1.%d", i%40, n), method: method[1], protocol: "rest",
+				}
+				call := event(from, clock, ago, i)
+				call.API = method[0]
+				ledger.Observe(call)
+			}
+		}
+		if err := ledger.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ledger.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("usage: {store: %q}\n", store)
+}
+
 // event is a call, a few of which do not go well. Half of the month native v1 answered half
 // of them.
 func event(from source, at time.Time, ago, n int) adapter.Event {
 	e := adapter.Event{
-		API: "management", Method: from.method, Protocol: from.protocol, Route: adapter.RouteTranslated, Code: "ok", Caller: from.caller,
+		API: "management", Method: from.method, Protocol: from.protocol, Route: adapter.RouteTranslated, Code: "ok", Caller: from.caller, LoginName: from.name,
 		Organization: from.organization, UserAgent: from.client, Started: at,
 	}
 	if n%10 < (ago-8)/4 {

@@ -14,8 +14,8 @@ import (
 	"zitadel-v1-adapter/internal/wiretest"
 )
 
-// names is an expression: the callers as the table has them.
-const names = `[...document.querySelectorAll("#callers tbody th")].map((each) => each.innerText).join(" ")`
+// names is an expression: the callers as the table has them, by name where that is known.
+const names = `[...document.querySelectorAll("#callers tbody th")].map((each) => each.innerText.split("\n")[0]).join(" ")`
 
 // After another call the page shows it, without being loaded again, and leaves alone what its
 // reader is doing. However little time an answer may take, the stream of events goes on.
@@ -67,7 +67,7 @@ func TestSortAndSearch(t *testing.T) {
 		t.Errorf("got %v, want %v", got, sorted)
 	}
 	browser.do(t, chromedp.SendKeys(chromedp.CSS("#q"), "OKHTTP"))
-	browser.until(t, names+` === "318745029384756001"`)
+	browser.until(t, names+` === "billing@acme.example"`)
 	if got := browser.text(t, `location.search`); got != "?q=OKHTTP&sort=-caller" {
 		t.Errorf("got address %s", got)
 	}
@@ -108,7 +108,7 @@ func TestWithoutJavaScript(t *testing.T) {
 	}
 	browser.do(t, chromedp.SendKeys(chromedp.CSS("#q"), "okhttp"), press("#search button"))
 	browser.until(t, `location.search === "?q=okhttp&sort=calls" && document.readyState === "complete"`)
-	if got := browser.text(t, names); got != "318745029384756001" {
+	if got := browser.text(t, names); got != "billing@acme.example" {
 		t.Errorf("got %s", got)
 	}
 	browser.do(t, press("#curve-table summary"))
@@ -137,4 +137,17 @@ func TestPageOutlivesTheAdapter(t *testing.T) {
 	browser.until(t, `document.getElementById("live").dataset.mood === "good"`)
 	browser.until(t, fmt.Sprintf("document.documentElement.dataset.state !== %q", before))
 	browser.complained() // of the time in between
+}
+
+// With a token file, a browser that has logged in by any name, and the token as password, has the page,
+// what belongs to it, and news.
+func TestBrowserLogsIn(t *testing.T) {
+	token := wiretest.WriteFile(t, t.TempDir(), "token", []byte("s3cret\n"))
+	program := start(t, fmt.Sprintf("admin: {tokenFile: %q}\n", token))
+	browser := newTab(t)
+	browser.do(t, chromedp.Navigate("http://anybody:s3cret@"+program.admin+"/"))
+	browser.until(t, `document.getElementById("live").dataset.mood === "good"`)
+	program.call(t, "first-client/1.0", owner)
+	browser.until(t, `document.querySelector("#callers").innerText.includes("first-client/1.0")`)
+	browser.silent(t)
 }

@@ -15,7 +15,7 @@
 
 {{- /* Those keys of the configuration that need a restart, with their values. */}}
 {{- define "zitadel-v1-adapter.restart" -}}
-{{- range list "limits.connectionsPerPeer" "limits.headerBytes" "limits.headerTimeout" "limits.idleTimeout" "limits.writeTimeout" "log.format" "usage.retention" "usage.store" }}
+{{- range list "limits.connectionsPerPeer" "limits.headerBytes" "limits.headerTimeout" "limits.idleTimeout" "limits.writeTimeout" "log.format" "usage.names" "usage.retention" "usage.store" }}
 {{- $path := splitList "." . }}
 {{- with dig (first $path) (last $path) "" $.Values.config }}
 {{- printf "%s: %v\n" (join "." $path) . }}

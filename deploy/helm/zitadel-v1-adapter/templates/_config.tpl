@@ -17,8 +17,9 @@
 {{- define "zitadel-v1-adapter.restart" -}}
 {{- range list "limits.connectionsPerPeer" "limits.headerBytes" "limits.headerTimeout" "limits.idleTimeout" "limits.writeTimeout" "log.format" "usage.names" "usage.retention" "usage.store" }}
 {{- $path := splitList "." . }}
-{{- with dig (first $path) (last $path) "" $.Values.config }}
-{{- printf "%s: %v\n" (join "." $path) . }}
+{{- $value := dig (first $path) (last $path) "" $.Values.config | toString }}
+{{- if $value }}
+{{- printf "%s: %s\n" (join "." $path) $value }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -133,7 +133,10 @@ func (w *witness) last(tb testing.TB) *http.Request {
 	return w.requests[len(w.requests)-1]
 }
 
-func isSetPassword(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/SetPassword") }
+// isSetPassword reports whether a call sets a password.
+func isSetPassword(r *http.Request) bool {
+	return strings.HasSuffix(r.URL.Path, "/SetPassword") || strings.HasSuffix(r.URL.Path, "/UpdateUser")
+}
 
 // failWith returns an upstream that answers every Connect and gRPC call with an error.
 func failWith(t *testing.T, code connect.Code, message string, details ...proto.Message) http.Handler {

@@ -14,6 +14,7 @@ import (
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/internal/wiretest"
 	"zitadel-v1-adapter/v2client"
+	"zitadel-v1-adapter/v2client/v2test"
 )
 
 // A ZITADEL that fails. This file holds the harness for faults on the wire, and the tests
@@ -47,14 +48,20 @@ type faultProxy interface {
 // aMoment is the upstream.timeout of calls that are to run into it.
 const aMoment = 200 * time.Millisecond
 
-// newFaulty starts an adapter in front of a fault proxy in front of ZITADEL. timeout is
-// upstream.timeout.
-func newFaulty(
-	tb testing.TB, protocol v2client.Protocol, timeout time.Duration, breaker v2client.BreakerConfig,
+// newFaulty is newFaultyOf for the newest release that has v1.
+func newFaulty(tb testing.TB, protocol v2client.Protocol, timeout time.Duration, breaker v2client.BreakerConfig) *faulty {
+	tb.Helper()
+	return newFaultyOf(tb, v2test.Main, protocol, timeout, breaker)
+}
+
+// newFaultyOf starts an adapter in front of a fault proxy in front of a release of ZITADEL. timeout
+// is upstream.timeout.
+func newFaultyOf(
+	tb testing.TB, release v2test.Release, protocol v2client.Protocol, timeout time.Duration, breaker v2client.BreakerConfig,
 ) *faulty {
 	tb.Helper()
 	fixture := wiretest.Fixture(tb)
-	s := &stack{zitadel: wiretest.NewZITADEL(tb, fixture), fixture: fixture}
+	s := &stack{zitadel: wiretest.NewZITADELOf(tb, fixture, v2test.Config{Release: release}), release: release, fixture: fixture}
 	s.upstream = &witness{next: s.zitadel}
 	f := &faulty{stack: s}
 	f.interpose(tb, protocol)
@@ -156,7 +163,7 @@ func faultNames(protocol v2client.Protocol) []string {
 }
 
 // eachFault runs a test for every fault of every upstream protocol over every protocol of
-// v1, each on a stack of its own. Some of the tests wait for a timeout: more of them run at
+// v1, and over REST also on a ZITADEL without v1 and SetPassword, each on a stack of its own. Some of the tests wait for a timeout: more of them run at
 // once than there are processors.
 func eachFault(t *testing.T, test func(t *testing.T, f *faulty, fault string, call v1Call)) {
 	t.Helper()
@@ -167,13 +174,19 @@ func eachFault(t *testing.T, test func(t *testing.T, f *faulty, fault string, ca
 	for _, protocol := range upstreamProtocols {
 		for _, fault := range faultNames(protocol) {
 			for name, call := range v1Protocols {
-				slots <- struct{}{}
-				running.Go(func() {
-					defer func() { <-slots }()
-					t.Run(string(protocol)+"/"+fault+"/"+name, func(t *testing.T) {
-						test(t, newFaulty(t, protocol, patience, neverOpens()), fault, call)
+				releases := []v2test.Release{v2test.Main}
+				if name == "REST" {
+					releases = append(releases, v2test.NextWithoutSetPassword)
+				}
+				for _, release := range releases {
+					slots <- struct{}{}
+					running.Go(func() {
+						defer func() { <-slots }()
+						t.Run(string(protocol)+"/"+fault+"/"+name+"/"+string(release), func(t *testing.T) {
+							test(t, newFaultyOf(t, release, protocol, patience, neverOpens()), fault, call)
+						})
 					})
-				})
+				}
 			}
 		}
 	}

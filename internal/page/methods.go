@@ -56,7 +56,7 @@ func newMethods(rows []usage.Row, successor func(api, method string) string) met
 }
 
 // shownMethods is how many are shown at once.
-const shownMethods = 10
+const shownMethods = 8
 
 // Shown are the rows to show, and Rest the others.
 func (m methods) Shown() []methodRow { return m.Rows[:min(len(m.Rows), shownMethods)] }

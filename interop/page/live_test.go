@@ -145,7 +145,8 @@ func TestBrowserLogsIn(t *testing.T) {
 	token := wiretest.WriteFile(t, t.TempDir(), "token", []byte("s3cret\n"))
 	program := start(t, fmt.Sprintf("admin: {tokenFile: %q}\n", token))
 	browser := newTab(t)
-	browser.do(t, chromedp.Navigate("http://anybody:s3cret@"+program.admin+"/"))
+	browser.do(t, chromedp.Navigate("http://anybody:s3cret@"+program.admin+"/")) // as if typed into the browser's dialogue,
+	browser.do(t, chromedp.Navigate("http://"+program.admin+"/"))                // after which the address has no password
 	browser.until(t, `document.getElementById("live").dataset.mood === "good"`)
 	program.call(t, "first-client/1.0", owner)
 	browser.until(t, `document.querySelector("#callers").innerText.includes("first-client/1.0")`)

@@ -51,8 +51,8 @@ func (c *Client) updateUser(ctx context.Context, caller Caller, userID string, t
 
 // hasSetPassword returns a look at whether ZITADEL has SetPassword, under the host that a caller is for.
 func (c *Client) hasSetPassword(caller Caller) func(context.Context) bool {
-	host, _ := c.upstream.HostFor(caller.host)
 	return func(ctx context.Context) bool {
+		host, _ := c.upstream.HostFor(caller.host)
 		return answers(ctx, func(ctx context.Context) error {
 			return withoutToken(ctx, c, c.protocol.active.Load(), host, userv2connect.UserServiceClient.SetPassword, new(userv2.SetPasswordRequest))
 		})

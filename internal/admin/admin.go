@@ -126,8 +126,8 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 
 // authorized reports whether a request may be answered, and refuses it if not. One with a
 // verified client certificate may. With a token file, one with the token may; a browser sends it as
-// the password of HTTP Basic (RFC 7617), with any name. Without a token file, one that comes to a loopback address or a Unix socket may: whoever sends it is on this
-// machine, or in this pod.
+// the password of HTTP Basic (RFC 7617), with any name. Without a token file, one that comes to a
+// loopback address or a Unix socket may: whoever sends it is on this machine, or in this pod.
 func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
 	file := s.settings().TokenFile
 	switch {

@@ -66,7 +66,7 @@ func TestFaultsLoseNoCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			mend := fault(t, path, ledger.config.Store)
-			for range 2 { // the batch of which nobody knows whether it was written is the first to be given again
+			for range 2 { // twice: a batch may have been written although it failed, and is given again first
 				observe(ledger, 2000)
 				failsToWrite(t, ledger)
 			}

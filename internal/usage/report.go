@@ -52,7 +52,7 @@ func (s *Store) Report(ctx context.Context, q Query, now time.Time) (report Repo
 	if limit > 0 && len(report.Rows) > limit {
 		report.Rows, report.Next = report.Rows[:limit], q.Offset+limit
 	}
-	if q.Offset == 0 { // who asks for further rows has it
+	if q.Offset == 0 { // a reader of further rows got it with the first ones
 		if report.Evidence, err = s.Evidence(ctx, q.Since, now, q.Where); err != nil {
 			return report, err
 		}

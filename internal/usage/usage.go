@@ -56,6 +56,11 @@ const (
 // pages, which ZITADEL moves. They are no reason against the end of v1.
 func Apart() []string { return []string{CallerStranger, CallerZITADEL} }
 
+// columns are the values of the table's key, in its order.
+func (k Key) columns() []any {
+	return []any{k.Day, k.Caller, k.API, k.Method, k.Organization, k.Client, k.Protocol, k.Way, k.Outcome}
+}
+
 // IsNamed reports whether Caller is an id or a hash, and none of the constants.
 func (k Key) IsNamed() bool { return !strings.HasPrefix(k.Caller, "(") }
 

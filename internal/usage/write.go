@@ -80,16 +80,16 @@ func (s *Store) addRows(ctx context.Context, tx *sql.Tx, rows []Row) error {
 	}
 	defer func() { _ = statement.Close() }()
 	for _, row := range rows {
-		if _, err := statement.ExecContext(ctx, row.Day, row.Caller, row.API, row.Method, row.Organization, row.Client, row.Protocol, row.Way,
-			row.Outcome, row.Calls, row.First.UnixMilli(), row.Last.UnixMilli()); err != nil {
+		if _, err := statement.ExecContext(ctx, append(row.columns(), row.Calls, row.First.UnixMilli(), row.Last.UnixMilli())...); err != nil {
 			return err
 		}
 	}
 	return keepNames(ctx, tx, rows)
 }
 
-// fit returns a batch's rows, with those added up for whom their day has no room, and how many calls
-// these are. Who has a row keeps it, however many follow.
+// fit makes a batch's rows fit into the room that their days have. When a day is full, calls of
+// callers who have a row are still theirs; those of new callers are added up as CallerOthers'. It
+// returns the rows, and how many calls were added up so.
 func (s *Store) fit(ctx context.Context, tx *sql.Tx, rows []Row) (fitting []Row, unnamed int64, err error) {
 	has, err := tx.PrepareContext(ctx, `SELECT EXISTS (SELECT 1 FROM calls WHERE day = $1 AND caller = $2 AND api = $3 AND method = $4
 		AND organization = $5 AND client = $6 AND protocol = $7 AND way = $8 AND outcome = $9)`)
@@ -108,8 +108,7 @@ func (s *Store) fit(ctx context.Context, tx *sql.Tx, rows []Row) (fitting []Row,
 		known := true
 		if row.IsNamed() {
 			if there++; there > maxRowsStored {
-				err = has.QueryRowContext(ctx, row.Day, row.Caller, row.API, row.Method, row.Organization, row.Client, row.Protocol, row.Way,
-					row.Outcome).Scan(&known)
+				err = has.QueryRowContext(ctx, row.columns()...).Scan(&known)
 			}
 		}
 		if err != nil {

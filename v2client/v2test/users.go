@@ -59,15 +59,13 @@ func (s *Server) setPassword(caller *Caller, request *userv2.SetPasswordRequest)
 // another error for an unknown user, permission before the user's state, and less in the answer.
 func (s *Server) updateUser(caller *Caller, request *userv2.UpdateUserRequest) (*userv2.UpdateUserResponse, *rpcstatus.Status) {
 	password := request.GetHuman().GetPassword().GetPassword()
-	refusal := checkLength("UpdateUserRequest.UserId", request.GetUserId())
-	if refusal == nil {
-		if refusal = checkLength("Password.Password", password.GetPassword()); refusal != nil {
-			const embedded = ": embedded message failed validation | caused by: "
-			refusal.Message = "invalid UpdateUserRequest.Human" + embedded + "invalid UpdateUserRequest_Human.Password" + embedded +
-				"invalid SetPassword.Password" + embedded + refusal.Message
-		}
+	if refusal := checkLength("UpdateUserRequest.UserId", request.GetUserId()); refusal != nil {
+		return nil, refusal
 	}
-	if refusal != nil {
+	if refusal := checkLength("Password.Password", password.GetPassword()); refusal != nil {
+		const embedded = ": embedded message failed validation | caused by: "
+		refusal.Message = "invalid UpdateUserRequest.Human" + embedded + "invalid UpdateUserRequest_Human.Password" + embedded +
+			"invalid SetPassword.Password" + embedded + refusal.Message
 		return nil, refusal
 	}
 	target := s.find(request.GetUserId())

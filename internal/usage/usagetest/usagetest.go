@@ -102,7 +102,8 @@ func folds(t *testing.T, address string) {
 	}
 }
 
-// The rows of a day are bounded, whoever calls; no call is lost, and who has a row keeps it.
+// A day has a bounded number of rows, however many callers there are. No call is lost, and a caller
+// who has a row before the day is full keeps it.
 func boundsDays(t *testing.T, address string) {
 	t.Helper()
 	const most, callers = 20_000, 21_500

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +40,7 @@ type Config struct {
 type Server struct {
 	http     *http.Server
 	listener *listening
-	inFlight sync.WaitGroup
+	inFlight atomic.Int64            // handlers that run
 	leaving  atomic.Bool             // Announce was called
 	cancel   context.CancelCauseFunc // cancels the contexts of all requests
 }
@@ -127,20 +126,24 @@ func (s *Server) Drain(ctx context.Context) error {
 	return err
 }
 
-// wait returns when no handler is running, or ctx's error if that ends first.
+// wait returns when no handler is running, or ctx's error if that ends first. It polls, as
+// Shutdown does: a WaitGroup may not be waited for while an HTTP/2 stream still begins.
 func (s *Server) wait(ctx context.Context) error {
-	waiting, done := context.WithCancel(ctx)
-	go func() {
-		defer done()
-		s.inFlight.Wait()
-	}()
-	<-waiting.Done()
-	return ctx.Err()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for s.inFlight.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-poll.C:
+		}
+	}
+	return nil
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
-	defer s.inFlight.Done()
+	defer s.inFlight.Add(-1)
 	if encrypted, ok := ConnOf(r.Context()).halfCloser.(*tlsConn); ok {
 		state := encrypted.ConnectionState()
 		r.TLS = &state

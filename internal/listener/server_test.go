@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -331,6 +332,39 @@ func TestDrainWaitsForAbortedHandlers(t *testing.T) {
 	case <-told:
 	default:
 		t.Error("Drain has returned before the handler")
+	}
+}
+
+// Streams of HTTP/2 may begin while Drain waits for the last ones: no data race (with -race).
+func TestStreamsMayBeginDuringDrain(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		var first sync.Once
+		called := make(chan struct{})
+		s := start(t, "127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			first.Do(func() { close(called) })
+			time.Sleep(time.Millisecond) // so that one is in flight when Drain is called
+		}), nil, io.Discard)
+		var calling sync.WaitGroup
+		for range 4 {
+			calling.Go(func() {
+				protocols := new(http.Protocols)
+				protocols.SetUnencryptedHTTP2(true)
+				transport := &http.Transport{Protocols: protocols}
+				defer transport.CloseIdleConnections()
+				for err := error(nil); err == nil; { // until the server is gone
+					var answer *http.Response
+					if answer, err = (&http.Client{Transport: transport}).Get("http://" + s.Addr().String()); err == nil {
+						err = answer.Body.Close()
+					}
+				}
+			})
+		}
+		<-called
+		_ = s.Drain(ended)
+		calling.Wait()
 	}
 }
 

@@ -114,6 +114,9 @@ func isWeb(protocol string) bool {
 // ownPage names ZITADEL's own page that makes a request, by the fact that tells: its address, which
 // a browser sends as Referer, is one of this host under /ui/. "" is everybody else.
 func ownPage(r *http.Request) string {
+	if r.Header["Referer"] == nil {
+		return ""
+	}
 	page, err := url.Parse(r.Header.Get("Referer"))
 	switch {
 	case err != nil || page.Host == "" || !strings.EqualFold(page.Host, r.Host):

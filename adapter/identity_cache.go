@@ -100,5 +100,7 @@ func (c *identityCache) get(token tokenHash, userID string) (v2client.Identity, 
 
 // hashToken hashes the caller's token, and the instance for which it is one.
 func hashToken(caller v2client.Caller) tokenHash {
-	return sha256.Sum256([]byte(caller.Instance() + "\x00" + caller.Authorization()))
+	hashed := make([]byte, 0, 512) // on the stack, as most tokens fit
+	hashed = append(append(hashed, caller.Instance()...), 0)
+	return sha256.Sum256(append(hashed, caller.Authorization()...))
 }

@@ -1,10 +1,11 @@
 package v2client
 
 import (
-	"maps"
 	"net/http"
 	"strings"
 	"time"
+
+	"zitadel-v1-adapter/internal/upstream"
 )
 
 // forwarded are the headers of a client that are sent on. Others stay with the adapter.
@@ -29,47 +30,64 @@ type Caller struct {
 	Attempts *[]Attempt // gets each attempt that has ended, on the goroutine of the call; nil is none
 
 	host   string
-	header http.Header // that goes upstream
+	header http.Header // the client's; setHeader says what goes upstream
 }
 
-// NewCaller makes the Caller of a request that arrived for host, with the first value of each
-// header that may be sent on. The names in header are canonical.
-func NewCaller(host string, header http.Header) Caller {
-	c := Caller{host: host, header: make(http.Header, len(header))}
-	for _, name := range forwarded {
-		// Over HTTP/2 a space may stand at an end, and would make of a request one that the
-		// upstream must reset (RFC 9113 section 8.2.1).
-		values := header[name]
-		if len(values) == 0 {
-			continue
-		}
-		switch value := strings.Trim(values[0], " \t"); value {
-		case "":
-		case values[0]:
-			c.header[name] = values[:1:1]
-		default:
-			c.header[name] = []string{value}
-		}
-	}
-	return c
-}
+// NewCaller makes the Caller of a request that arrived for host. The names in header are
+// canonical; the Caller keeps it, and so it must not be changed any more.
+func NewCaller(host string, header http.Header) Caller { return Caller{host: host, header: header} }
 
 // setHeader sets a request's header, in which connect-go and package wire look for the Host.
 func (c Caller) setHeader(header http.Header, userAgent, host string) {
-	maps.Copy(header, c.header)
+	c.forward(header)
 	if c.RequestID != "" {
 		header["X-Request-Id"] = []string{c.RequestID}
 	}
 	header["User-Agent"], header["Host"] = []string{userAgent}, []string{host}
 }
 
+// forward copies the first value of each header that is sent on.
+func (c Caller) forward(to http.Header) {
+	for _, name := range forwarded {
+		switch value := c.value(name); value {
+		case "":
+		case c.header[name][0]:
+			to[name] = c.header[name][:1:1]
+		default:
+			to[name] = []string{value}
+		}
+	}
+}
+
+// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens are a few kilobytes.
+const maxForwardedBytes = 256 << 10
+
+// isTooLarge reports whether more than maxForwardedBytes would be sent on.
+func (c Caller) isTooLarge() bool {
+	if len(c.host)+upstream.HeaderBytes(c.header) <= maxForwardedBytes {
+		return false
+	}
+	sent := http.Header{}
+	c.forward(sent)
+	return len(c.host)+upstream.HeaderBytes(sent) > maxForwardedBytes
+}
+
+// value is what is sent on of a header. Over HTTP/2 a space may stand at an end, and would make of a
+// request one that the upstream must reset (RFC 9113 section 8.2.1).
+func (c Caller) value(name string) string {
+	if values := c.header[name]; len(values) > 0 {
+		return strings.Trim(values[0], " \t")
+	}
+	return ""
+}
+
 // Authorization is the Authorization header that goes to ZITADEL, or "".
-func (c Caller) Authorization() string { return c.header.Get("Authorization") }
+func (c Caller) Authorization() string { return c.value("Authorization") }
 
 // Organization is the x-zitadel-orgid header that goes to ZITADEL, or "".
-func (c Caller) Organization() string { return c.header.Get("X-Zitadel-Orgid") }
+func (c Caller) Organization() string { return c.value("X-Zitadel-Orgid") }
 
 // Instance distinguishes the ZITADEL instances that one upstream serves: ids mean different things in each.
 func (c Caller) Instance() string {
-	return c.host + "\x00" + c.header.Get("X-Zitadel-Instance-Host") + "\x00" + c.header.Get("X-Zitadel-Public-Host") + "\x00"
+	return c.host + "\x00" + c.value("X-Zitadel-Instance-Host") + "\x00" + c.value("X-Zitadel-Public-Host") + "\x00"
 }

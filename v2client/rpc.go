@@ -140,14 +140,11 @@ func rpc[Service, Req, Res any](
 	return response.Msg, nil
 }
 
-// maxForwardedBytes bounds the headers that a caller may have sent on. Tokens are a few kilobytes.
-const maxForwardedBytes = 256 << 10
-
 // begin returns a context for a call on a caller's behalf, which ends by end, and the host that it is
 // for. It refuses what net/http would not send: that would look like the upstream's fault.
 func (c *Client) begin(ctx context.Context, caller Caller) (_ context.Context, host string, end context.CancelFunc, _ error) {
 	host, ok := c.upstream.HostFor(caller.host)
-	if len(caller.host)+upstream.HeaderBytes(caller.header) > maxForwardedBytes {
+	if caller.isTooLarge() {
 		return nil, "", nil, &Error{Code: connect.CodeResourceExhausted, Message: "the request's headers are too large", Origin: OriginSelf}
 	}
 	if !ok {

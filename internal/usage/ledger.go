@@ -108,12 +108,17 @@ func (l *Ledger) Observe(event adapter.Event) {
 	row := rowOf(event)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.varieties.bound(&row.Key)
-	if l.rows[row.Key] == nil && len(l.rows)+len(l.batch.rows) >= maxRows && row.IsNamed() {
+	known := l.rows[row.Key]
+	if known == nil { // a key that has a row is within its bounds
+		l.varieties.bound(&row.Key)
+		known = l.rows[row.Key]
+	}
+	if known == nil && len(l.rows)+len(l.batch.rows) >= maxRows && row.IsNamed() {
 		row.Key = row.withoutDetail()
 		l.config.OnOverflow(1)
+		known = l.rows[row.Key]
 	}
-	if known := l.rows[row.Key]; known != nil {
+	if known != nil {
 		known.add(row)
 		return
 	}

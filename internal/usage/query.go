@@ -36,10 +36,27 @@ func Parts() []string {
 
 // partOf is where a Key has a part.
 func partOf(k *Key, name string) *string {
-	return map[string]*string{
-		"day": &k.Day, "caller": &k.Caller, "api": &k.API, "method": &k.Method, "organization": &k.Organization, "client": &k.Client,
-		"protocol": &k.Protocol, "way": &k.Way, "outcome": &k.Outcome,
-	}[name]
+	switch name {
+	case "day":
+		return &k.Day
+	case "caller":
+		return &k.Caller
+	case "api":
+		return &k.API
+	case "method":
+		return &k.Method
+	case "organization":
+		return &k.Organization
+	case "client":
+		return &k.Client
+	case "protocol":
+		return &k.Protocol
+	case "way":
+		return &k.Way
+	case "outcome":
+		return &k.Outcome
+	}
+	return nil
 }
 
 // Part is the value of a part, or "" if Parts has no such name.

@@ -7,7 +7,7 @@ SEED := $(shell date +%s)
 # Without cgo, as releases are built. The race detector needs cgo.
 export CGO_ENABLED = 0
 
-.PHONY: test race lint interop generated generate fuzz ledger descriptions deploy hosts image snapshot manpages vulnerabilities bench bench-compare ci
+.PHONY: test race lint interop generated generate fuzz ledger descriptions deploy traefik hosts image snapshot manpages vulnerabilities bench bench-compare ci
 
 test: # what the README says
 	go test ./...
@@ -35,7 +35,7 @@ ledger: # calls through random faults, to either upstream protocol
 	go test ./adapter -run '^TestLedger$$' -ledger $(CALLS) -ledger-seed $(SEED) -v
 
 interop: interop/node_modules # beside the upstream itself, grpc-gateway and grpc-go; recipes for proxies; real clients
-	cd interop && go test -count=1 ./passthrough -skip '^TestDeadPeer$$'
+	cd interop && go test -count=1 ./passthrough -skip '^Test(DeadPeer|TraefikRecipes)$$'
 	cd interop/reference && go test -count=1 ./...
 	cd interop && npm test
 
@@ -50,6 +50,10 @@ descriptions: interop/node_modules # what describes: OpenAPI, the schema, the pa
 
 deploy: # recipes for Kubernetes, compose, Envoy, Prometheus; compiles Helm and Kubernetes' types
 	cd interop/deploy && go tool -n helm && $(LINT) run ./... && go mod tidy -diff && go test -count=1 ./...
+
+traefik: # its recipes; compiles all of Traefik, which is more than .ci/run has time for
+	go tool -modfile=tools/traefik/go.mod -n traefik
+	cd interop && go test -count=1 ./passthrough -run '^TestTraefikRecipes$$'
 
 hosts: # network namespaces, as hosts that die; needs root
 	cd interop && go test -count=1 ./passthrough -run '^TestDeadPeer$$'

@@ -55,6 +55,12 @@ var recipes = map[string]recipe{
 	},
 }
 
+// traefikRecipes are tried by `make traefik`, which compiles all of Traefik.
+var traefikRecipes = map[string]recipe{
+	"two calls":   {file: "traefik/zitadel-v1-adapter.yaml", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: traefik},
+	"all traffic": {file: "traefik/all-traffic.yaml", server: trusting, peer: "127.0.0.2, 127.0.0.1", command: traefik, all: true},
+}
+
 // trusting is a section server that believes a proxy on this machine.
 const trusting = "{trustedProxies: [127.0.0.1]}"
 
@@ -82,6 +88,22 @@ func haproxy(_ *testing.T, _, config string) *exec.Cmd {
 	return exec.Command("haproxy", "-db", "-f", config)
 }
 
+// traefik is that of tools/traefik, run by the command in the recipe's first comment.
+func traefik(t *testing.T, _, config string) *exec.Cmd {
+	t.Helper()
+	content, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(content), "\n#   traefik ")
+	line, _, _ = strings.Cut(line, "\n")
+	path, err := exec.Command("go", "tool", "-modfile=../../tools/traefik/go.mod", "-n", "traefik").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(strings.TrimSpace(string(path)), strings.Fields(line)...)
+}
+
 // start runs the proxy until the test ends, and returns its address. dir contains the
 // certificate.
 func (r recipe) start(t *testing.T, dir string, adapter *program, origin string) string {
@@ -95,7 +117,7 @@ func (r recipe) start(t *testing.T, dir string, adapter *program, origin string)
 	_, adminPort, _ := net.SplitHostPort(adapter.admin)
 	proxy := r.command(t, dir, wiretest.WriteFile(t, dir, filepath.Base(r.file), []byte(strings.NewReplacer(
 		"127.0.0.1:8443", address, "127.0.0.1:8080", adapter.address, "127.0.0.1:8081", origin, "port 9090", "port "+adminPort,
-		"/etc/nginx", dir, "/etc/caddy", dir, "/etc/haproxy", dir,
+		"/etc/nginx", dir, "/etc/caddy", dir, "/etc/haproxy", dir, "/etc/traefik", dir,
 		"https://zitadel.example.com:8443", "https://localhost:"+port, "zitadel.example.com", "localhost",
 	).Replace(string(content)))))
 	var log wiretest.Buffer
@@ -121,6 +143,17 @@ type arrival struct{ host, forwardedHost, forwardedProto, forwardedFor, forwarde
 // host and the scheme that it used, whatever the client says of that. Refusals are v1's.
 func TestProxyRecipes(t *testing.T) {
 	t.Parallel()
+	tryAll(t, recipes)
+}
+
+// The same with Traefik.
+func TestTraefikRecipes(t *testing.T) {
+	t.Parallel()
+	tryAll(t, traefikRecipes)
+}
+
+func tryAll(t *testing.T, recipes map[string]recipe) {
+	t.Helper()
 	for name, r := range recipes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

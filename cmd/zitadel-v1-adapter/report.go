@@ -25,6 +25,7 @@ type reporting struct {
 	urls, apis, methods, callers []string
 	since, quietFor, by          string
 	asCSV                        bool
+	storeKey                     string // the key that names the store
 }
 
 // groupings are the values of --by, with the parts that each tells apart.
@@ -133,15 +134,20 @@ func (c *reporting) sources(ctx context.Context) (all []usage.Source, closeAll f
 		return all, func() {}, nil
 	}
 	settings, err := c.read()
+	if err != nil {
+		return nil, nil, err
+	}
+	address, key, err := settings.Usage.StoreAddress()
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case settings.Usage.Store == "":
+	case address == "":
 		return nil, nil, errors.New("usage.store: not set: ask running adapters with --url http://HOST:9090, or name the store that they write to")
 	}
-	store, err := usage.ReadStore(settings.Usage.Store)
+	c.storeKey = key
+	store, err := usage.ReadStore(address)
 	if err != nil {
-		return nil, nil, fmt.Errorf("usage.store: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return []usage.Source{store}, func() { _ = store.Close(ctx) }, nil
 }
@@ -151,7 +157,7 @@ func (c *reporting) failed(i int, err error) error {
 	if len(c.urls) > 0 {
 		return fmt.Errorf("--url %s: %w", c.urls[i], err)
 	}
-	return fmt.Errorf("usage.store: %w", err)
+	return fmt.Errorf("%s: %w", c.storeKey, err)
 }
 
 // judge says whether v1 can go; nil without --quiet-for.

@@ -105,11 +105,7 @@ func newApp(c Config) (*App, error) {
 	var serverErr, adminErr, storeErr, err error
 	a.public.certificates, serverErr = listener.LoadCertificates(a.public.files(c.Settings))
 	a.private.certificates, adminErr = listener.LoadCertificates(a.private.files(c.Settings))
-	if c.Settings.Usage.Store != "" {
-		if a.store, storeErr = usage.OpenStore(c.Settings.Usage.Store); storeErr != nil {
-			storeErr = fmt.Errorf("usage.store: %w", storeErr) // without the address, which may hold a password
-		}
-	}
+	a.store, storeErr = openStore(c.Settings.Usage)
 	var catalogueErr, ledgerErr error
 	a.catalogue, catalogueErr = v1api.Load()
 	a.usage, ledgerErr = usage.NewLedger(usage.Config{
@@ -121,6 +117,20 @@ func newApp(c Config) (*App, error) {
 	})
 	a.admin = admin.New(a.metrics.Handler(), a.usage, a.page, c.AdminForAll, func() config.Admin { return a.settings().Admin })
 	return a, errors.Join(serverErr, adminErr, storeErr, catalogueErr, ledgerErr, err)
+}
+
+// openStore opens the store that the settings name, or returns nil if they name none. The error has
+// the key, and not the address, which may hold a password.
+func openStore(settings config.Usage) (*usage.Store, error) {
+	address, key, err := settings.StoreAddress()
+	if err != nil || address == "" {
+		return nil, err
+	}
+	store, err := usage.OpenStore(address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return store, nil
 }
 
 // settings are those in use.

@@ -148,7 +148,8 @@ func (a *App) replaceCore(settings config.Config) error {
 func (a *App) keepUntilRestart(loaded config.Config) config.Config {
 	inUse, kept := a.settings(), loaded
 	kept.Server.Listen, kept.Admin.Listen, kept.Log.Format = inUse.Server.Listen, inUse.Admin.Listen, inUse.Log.Format
-	kept.Usage.Store, kept.Usage.Retention, kept.Usage.Names = inUse.Usage.Store, inUse.Usage.Retention, inUse.Usage.Names
+	kept.Usage.Store, kept.Usage.StoreFile = inUse.Usage.Store, inUse.Usage.StoreFile
+	kept.Usage.Retention, kept.Usage.Names = inUse.Usage.Retention, inUse.Usage.Names
 	was, limits := inUse.Limits, &kept.Limits
 	limits.HeaderTimeout, limits.IdleTimeout, limits.WriteTimeout = was.HeaderTimeout, was.IdleTimeout, was.WriteTimeout
 	limits.HeaderBytes, limits.ConnectionsPerPeer = was.HeaderBytes, was.ConnectionsPerPeer

@@ -41,6 +41,7 @@ func TestKeepUntilRestart(t *testing.T) {
 	t.Parallel()
 	loaded := config.Default()
 	loaded.Usage.Store, loaded.Usage.Retention, loaded.Usage.Identify, loaded.Usage.Names = "sqlite:/another", 0, false, false
+	loaded.Usage.StoreFile = "/another"
 	loaded.Admin.Listen, loaded.Limits.HeaderBytes = "127.0.0.1:1", 1<<20
 	running, err := newApp(Config{Settings: config.Default(), Stderr: io.Discard})
 	if err != nil {
@@ -51,7 +52,7 @@ func TestKeepUntilRestart(t *testing.T) {
 	if got, want := config.Changes(config.Default(), kept), []string{"usage.identify"}; !slices.Equal(got, want) {
 		t.Errorf("taken over: got %v, want %v", got, want)
 	}
-	if got, want := config.Changes(kept, loaded), []string{"admin.listen", "usage.store", "usage.retention", "usage.names", "limits.headerBytes"}; !slices.Equal(got, want) {
+	if got, want := config.Changes(kept, loaded), []string{"admin.listen", "usage.store", "usage.storeFile", "usage.retention", "usage.names", "limits.headerBytes"}; !slices.Equal(got, want) {
 		t.Errorf("named: got %v, want %v", got, want)
 	}
 }

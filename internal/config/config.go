@@ -3,8 +3,11 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
 	"reflect"
+	"strings"
 	"time"
 
 	"zitadel-v1-adapter/adapter"
@@ -126,9 +129,30 @@ type Deprecation = adapter.Deprecation
 // Usage is the section usage: the ledger of who still calls v1. See [usage.Ledger].
 type Usage struct {
 	Store     string        `yaml:"store"`                    // see [usage.OpenStore]; "" is memory (restart)
+	StoreFile string        `yaml:"storeFile"`                // with what would be Store; not both (restart)
 	Retention time.Duration `default:"400d" yaml:"retention"` // of days; 0 is for ever (restart)
 	Identify  bool          `default:"true" yaml:"identify"`  // whether ZITADEL is asked who called
 	Names     bool          `default:"true" yaml:"names"`     // whether login names are kept (restart)
+}
+
+// StoreAddress is the address of the store, or "", and the key that it is from. The error names the
+// key, and nothing that is in the file.
+func (u Usage) StoreAddress() (address, key string, err error) {
+	const store, storeFile = "usage.store", "usage.storeFile"
+	switch {
+	case u.StoreFile == "":
+		return u.Store, store, nil
+	case u.Store != "":
+		return "", storeFile, fmt.Errorf("%s, %s: both are set: keep one of them", storeFile, store)
+	}
+	content, err := os.ReadFile(u.StoreFile)
+	if err != nil {
+		return "", storeFile, fmt.Errorf("%s: %w", storeFile, err)
+	}
+	if address = strings.TrimSpace(string(content)); address == "" {
+		return "", storeFile, fmt.Errorf("%s: %q is empty: it holds what %s would be", storeFile, u.StoreFile, store)
+	}
+	return address, storeFile, nil
 }
 
 // Limits is the section limits: what clients may use. See [adapter.Limits] and [listener.Config]. Timeouts

@@ -122,7 +122,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"deprecation.since": "2025-11-03", "deprecation.sunset": "2027-01-31T12:00:00Z", "deprecation.link": "https://l",
 		"deprecation.sunsetLink": "https://s", "deprecation.successorLink": "https://n", "deprecation.afterSunset": "refuse",
 		"deprecation.brownouts": "0 9 * * 1 for 1h", "deprecation.brownoutPercent": "5", "deprecation.brownoutCallers": "1, 2", "deprecation.exempt": "3",
-		"usage.store": "sqlite:/u", "usage.retention": "24h", "usage.identify": "true", "usage.names": "true",
+		"usage.store": "sqlite:/u", "usage.storeFile": "/us", "usage.retention": "24h", "usage.identify": "true", "usage.names": "true",
 		"retry.attempts": "4", "retry.baseDelay": "7ms", "retry.maxDelay": "8s", "retry.budget": "0.5",
 		"log.level": "debug", "log.format": "text",
 	}
@@ -159,7 +159,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			Link: "https://l", SunsetLink: "https://s", SuccessorLink: "https://n", AfterSunset: "refuse",
 			Brownouts: []string{"0 9 * * 1 for 1h"}, BrownoutPercent: 5, BrownoutCallers: []string{"1", "2"}, Exempt: []string{"3"},
 		},
-		Usage:   config.Usage{Store: "sqlite:/u", Retention: 24 * time.Hour, Identify: true, Names: true},
+		Usage:   config.Usage{Store: "sqlite:/u", StoreFile: "/us", Retention: 24 * time.Hour, Identify: true, Names: true},
 		Breaker: v2client.BreakerConfig{MinimumCalls: 5, FailureRate: 0.25, Window: 4 * time.Second, OpenFor: 6 * time.Second},
 		Retry:   v2client.RetryConfig{Attempts: 4, BaseDelay: 7 * time.Millisecond, MaxDelay: 8 * time.Second, Budget: 0.5},
 		Limits: config.Limits{

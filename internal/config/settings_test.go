@@ -18,7 +18,7 @@ func TestRedacted(t *testing.T) {
 		{"upstream.url", "https://s3cret@zitadel.example.com", "https://(hidden)@zitadel.example.com"},
 		{"upstream.url", "unix:/run/zitadel.sock", "unix:/run/zitadel.sock"},
 		{"usage.store", "", ""},
-		{"usage.store", "sqlite:/var/lib/v1adapter/usage.db", "sqlite:/var/lib/v1adapter/usage.db"},
+		{"usage.store", "sqlite:/var/lib/zitadel-v1-adapter/usage.db", "sqlite:/var/lib/zitadel-v1-adapter/usage.db"},
 		{"usage.store", "postgres://v1adapter@db.example.com/zitadel", "postgres://v1adapter@db.example.com/zitadel"},
 		{"usage.store", "postgres://v1adapter:s3cret@db.example.com:5432/zitadel?sslmode=verify-full", "postgres://v1adapter:(hidden)@db.example.com:5432/zitadel?sslmode=verify-full"},
 		{"usage.store", "postgresql://v1adapter:s3%20cret@db/z", "postgresql://v1adapter:(hidden)@db/z"},

@@ -18,6 +18,7 @@ func TestRareStates(t *testing.T) {
 		section, want string
 	}{
 		"a store":                  {func(s *site) { s.settings.Usage.Store = "sqlite:/usage.db" }, nil, "scope", "by all adapters that share usage.store."},
+		"a store, in a file":       {func(s *site) { s.settings.Usage.StoreFile = "/usage.store" }, nil, "scope", "by all adapters that share usage.store."},
 		"no store":                 {nil, nil, "scope", "and v2beta, by this adapter alone"},
 		"sunset passed, served":    {func(s *site) { s.settings.Deprecation.Sunset = now().AddDate(0, 0, -3) }, nil, "end", "Sunset 3 days ago 2027-03-12 12:00 UTC. Calls go on as before: deprecation.afterSunset is serve."},
 		"sunset passed, figure":    {func(s *site) { s.settings.Deprecation.Sunset = now().AddDate(0, 0, -3) }, nil, "figures", "Sunset 3 days ago 2027-03-12 12:00 UTC"},

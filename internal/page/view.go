@@ -47,7 +47,7 @@ func (p *Page) view(ctx context.Context, q question) view {
 	}
 	settings := config.Settings(inForce)
 	return view{
-		State: p.state(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store != "",
+		State: p.state(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store+inForce.Usage.StoreFile != "",
 		Verdict:  newVerdict(now, read, inForce.Deprecation.Sunset),
 		Methods:  newMethods(read.methods, p.config.Successor),
 		Daily:    newDaily(now, read.daily),

@@ -70,7 +70,7 @@ func open(address string, readOnly bool) (*Store, error) {
 		return s, s.useSQLite(path)
 	}
 	if !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://") {
-		return nil, errors.New(`use "sqlite:" and a path, such as sqlite:/var/lib/v1adapter/usage.db, or a URL such as postgres://v1adapter@db.example.com/zitadel`)
+		return nil, errors.New(`use "sqlite:" and a path, such as sqlite:/var/lib/zitadel-v1-adapter/usage.db, or a URL such as postgres://v1adapter@db.example.com/zitadel`)
 	}
 	config, err := pgx.ParseConfig(address)
 	if err != nil {

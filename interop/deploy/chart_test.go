@@ -335,7 +335,7 @@ func TestChartReplacesPods(t *testing.T) {
 	t.Parallel()
 	replaced := map[string]string{
 		"limits.headerTimeout": "5s", "limits.idleTimeout": "1m", "limits.writeTimeout": "30s", "limits.headerBytes": "5000", "limits.connectionsPerPeer": "7",
-		"usage.store": "sqlite:/data/usage.db", "usage.retention": "1h", "usage.names": "false", "log.format": "text",
+		"usage.store": "sqlite:/data/usage.db", "usage.storeFile": "/run/usage.store", "usage.retention": "1h", "usage.names": "false", "log.format": "text",
 	}
 	document, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {

@@ -15,7 +15,7 @@
 
 {{- /* Those keys of the configuration that need a restart, with their values. */}}
 {{- define "zitadel-v1-adapter.restart" -}}
-{{- range list "limits.connectionsPerPeer" "limits.headerBytes" "limits.headerTimeout" "limits.idleTimeout" "limits.writeTimeout" "log.format" "usage.names" "usage.retention" "usage.store" }}
+{{- range list "limits.connectionsPerPeer" "limits.headerBytes" "limits.headerTimeout" "limits.idleTimeout" "limits.writeTimeout" "log.format" "usage.names" "usage.retention" "usage.store" "usage.storeFile" }}
 {{- $path := splitList "." . }}
 {{- $value := dig (first $path) (last $path) "" $.Values.config | toString }}
 {{- if $value }}

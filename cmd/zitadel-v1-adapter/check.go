@@ -17,9 +17,10 @@ func newCheckCommand(environ []string) *cobra.Command {
 	c := newCommand(environ, &cobra.Command{
 		Use:   "check",
 		Short: "Ask ZITADEL whether everything needed is there, and say what to do",
-		Long: `Ask ZITADEL whether everything is there that the adapter needs, and say what to
-do about what is not. It changes nothing. The exit code is 1 if a check failed, or if
-the configuration has a mistake: then all mistakes are printed, and ZITADEL is not asked.`,
+		Long: `Ask ZITADEL whether everything is there that the adapter needs, look whether the
+database in usage.store can keep the ledger, and say what to do about what is not as it
+should be. It changes nothing. The exit code is 1 if a check failed, or if the
+configuration has a mistake: then all mistakes are printed, and ZITADEL is not asked.`,
 		Example: `  zitadel-v1-adapter check --upstream-url https://zitadel.example.com
   zitadel-v1-adapter check --config config.yaml --token-file token --json
   zitadel-v1-adapter check --config config.yaml --offline`,

@@ -1,5 +1,5 @@
-// Package check asks an upstream whether all that the adapter needs is there, and says what to do
-// about what is not. It changes nothing.
+// Package check asks an upstream, and the database of the ledger, whether all that the adapter needs
+// is there, and says what to do about what is not. It changes nothing.
 package check
 
 import (
@@ -57,10 +57,18 @@ func Run(ctx context.Context, what Config) []Result {
 	c := &checker{Config: what, probe: probe.New(what.Upstream)}
 	defer c.probe.Close()
 	defer c.Client.Close()
+	ledger := c.checkLedger(ctx) // before ZITADEL has taken all the time
+	c.checkZITADEL(ctx)
+	c.add("the ledger of who calls v1", ledger)
+	return c.results
+}
+
+// checkZITADEL makes the checks of the upstream, and of what is told of it.
+func (c *checker) checkZITADEL(ctx context.Context) {
 	c.checkInstances(ctx)
 	if c.client == nil { // every other check would say the same again
-		c.add("all else", result(Skipped, "needs an instance that answers", ""))
-		return c.results
+		c.add("all else of ZITADEL", result(Skipped, "needs an instance that answers", ""))
+		return
 	}
 	users := c.checkUsers(ctx)
 	c.add("user service v2 (GetUserByID)", users)
@@ -75,7 +83,6 @@ func Run(ctx context.Context, what Config) []Result {
 	if len(c.Settings.Deprecation.Brownouts) > 0 {
 		c.add("next brownouts", c.checkBrownouts(time.Now()))
 	}
-	return c.results
 }
 
 type checker struct {

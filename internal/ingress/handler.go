@@ -81,7 +81,7 @@ func (h *Handler) passes(x *Exchange, r *http.Request) bool {
 	case via == ViaQuestion:
 		x.Header()[ViaHeader] = []string{"1"}
 	case h.config.ID != "" && strings.Contains(via, h.config.ID):
-		h.config.Refusals.Add(refusals.Loop, r.RemoteAddr, "upstream.url leads back to this adapter: set it to ZITADEL's own address")
+		h.config.Refusals.Add(refusals.Loop, "upstream.url", r.RemoteAddr, "upstream.url leads back to this adapter: set it to ZITADEL's own address")
 		loop := rpcstatus.New(connect.CodeInternal, "loop detected: the upstream of this adapter leads back to it")
 		loop.HTTPStatus = http.StatusLoopDetected
 		rpcstatus.Write(x, r, loop)

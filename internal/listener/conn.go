@@ -1,12 +1,12 @@
 package listener
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +30,7 @@ func (l *listening) Accept() (net.Conn, error) {
 	}
 	var conn halfCloser = newPeerConn(accepted, l)
 	if l.tls != nil {
-		conn = &tlsConn{Conn: tls.Server(conn, l.tls), refused: l.Refusals}
+		conn = newTLSConn(conn, l)
 	}
 	return &Conn{halfCloser: conn, refused: l.Refusals}, nil
 }
@@ -80,17 +80,37 @@ func (c *Conn) Write(data []byte) (int, error) {
 		return c.halfCloser.Write(data)
 	}
 	if answer := refusal.FindSubmatch(data); answer != nil {
-		reasons := map[string]refusals.Reason{"431": refusals.Headers}
-		status := string(answer[1])
-		c.refused.Add(cmp.Or(reasons[status], refusals.Framing), c.RemoteAddr().String(), "answered HTTP "+status)
+		c.recordRefusal(string(answer[1]), string(answer[2]))
 	}
 	return c.halfCloser.Write(data)
 }
 
 // refusal is an answer with which net/http refuses a request. It is written in one piece: a
 // status line, and headers that no answer of a handler has in this order and without a Date.
-var refusal = regexp.MustCompile("^HTTP/1\\.1 ([45]\\d\\d)[^\r]*\r\n" +
+var refusal = regexp.MustCompile("^HTTP/1\\.1 ([45]\\d\\d) ([^\r]*)\r\n" +
 	"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
+
+// recordRefusal records net/http's refusal with a status, whose phrase may say more.
+func (c *Conn) recordRefusal(status, phrase string) {
+	reason, rule := refusals.Framing, "RFC 9112 sections 3 to 7" // of which net/http does not say
+	if status == "431" {
+		reason, rule = refusals.Headers, "limits.headerBytes"
+	}
+	for says, section := range framingRules {
+		if strings.Contains(phrase, says) {
+			rule = section
+		}
+	}
+	c.refused.Add(reason, rule, c.RemoteAddr().String(), "answered HTTP "+status+" "+phrase)
+}
+
+// framingRules are the rules of HTTP that a request broke, by what net/http says.
+var framingRules = map[string]string{
+	"required Host header":  "RFC 9112 section 3.2",
+	"malformed Host header": "RFC 9112 section 3.2",
+	"protocol version":      "RFC 9112 section 2.3",
+	"Not Implemented":       "RFC 9112 section 6.1", // a transfer coding
+}
 
 // HangUp makes the current request the connection's last one: from now on Read returns io.EOF,
 // while writing still works. Call it after answering a request whose body has not been read: what

@@ -56,7 +56,7 @@ func (c *peerConn) identify() error {
 		}
 		client, err := readProxyHeader(c.buffered)
 		if err != nil {
-			c.from.Refusals.Add(refusals.Proxy, c.peer.String(), "PROXY header: "+err.Error())
+			c.from.Refusals.Add(refusals.Proxy, "server.proxyProtocol", c.peer.String(), "PROXY header: "+err.Error())
 			return io.EOF
 		}
 		if client != nil {
@@ -65,7 +65,7 @@ func (c *peerConn) identify() error {
 	}
 	leave, ok := c.from.peers.admit(c.peer)
 	if !ok {
-		c.from.Refusals.Add(refusals.Connections, c.peer.String(), "limits.connectionsPerPeer is reached")
+		c.from.Refusals.Add(refusals.Connections, "limits.connectionsPerPeer", c.peer.String(), "the peer has as many as it may")
 		return io.EOF
 	}
 	c.leave.Store(&leave)

@@ -149,9 +149,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		r.TLS = &state
 	}
 	// The first line of an HTTP/2 preface without the rest; and HTTP/1.1 where ALPN has
-	// chosen h2 (RFC 9113 section 3.2).
+	// chosen h2.
 	if r.Method == "PRI" && r.RequestURI == "*" || r.TLS != nil && r.TLS.NegotiatedProtocol == "h2" && r.ProtoMajor != 2 {
-		s.listener.Refusals.Add(refusals.Framing, r.RemoteAddr, "HTTP/1.1 on a connection of HTTP/2")
+		s.listener.Refusals.Add(refusals.Framing, "RFC 9113 section 3.2", r.RemoteAddr, "HTTP/1.1 on a connection of HTTP/2")
 		w.Header().Set("Connection", "close")
 		http.Error(w, "400 Bad Request", http.StatusBadRequest)
 		return

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -150,17 +152,29 @@ func (c *Certificates) config() *tls.Config {
 type tlsConn struct {
 	*tls.Conn
 
-	refused    *refusals.Recorder
-	handshaken bool
+	refused *refusals.Recorder
+	begin   func() error // handshake, once
+}
+
+func newTLSConn(conn net.Conn, from *listening) *tlsConn {
+	c := &tlsConn{Conn: tls.Server(conn, from.tls), refused: from.Refusals}
+	c.begin = sync.OnceValue(c.handshake)
+	return c
+}
+
+// handshake tells those who count refusals of one that fails, and returns io.EOF, for which
+// net/http has no answer: that would be another refusal.
+func (c *tlsConn) handshake() error {
+	if err := c.Handshake(); err != nil { //nolint:noctx // the connection has a read deadline
+		c.reportFailure(err)
+		return io.EOF
+	}
+	return nil
 }
 
 func (c *tlsConn) Read(into []byte) (int, error) {
-	if !c.handshaken {
-		c.handshaken = true
-		if err := c.Handshake(); err != nil { //nolint:noctx // the connection has a read deadline
-			c.reportFailure(err)
-			return 0, err
-		}
+	if err := c.begin(); err != nil {
+		return 0, err
 	}
 	return c.Conn.Read(into)
 }
@@ -173,8 +187,31 @@ func (c *tlsConn) reportFailure(err error) {
 	}
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && record.Conn != nil && httpBegins.Match(record.RecordHeader[:]) {
 		_, _ = io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS: use an https:// URL.\n")
+		err = errPlainHTTP
 	}
-	c.refused.Add(refusals.TLS, c.RemoteAddr().String(), "TLS handshake: "+err.Error())
+	c.refused.Add(refusals.TLS, handshakeRule(err), c.RemoteAddr().String(), "TLS handshake: "+err.Error())
+}
+
+var errPlainHTTP = errors.New("the client speaks plain HTTP")
+
+// handshakeRule is the rule that a handshake broke: a key of the configuration's, or a section of an RFC.
+func handshakeRule(err error) string {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return "limits.headerTimeout"
+	}
+	for _, each := range []struct{ says, rule string }{ // the first; crypto/tls's errors have no types
+		{"remote error", "RFC 8446 section 6.2"}, // the client's own alert
+		{"plain HTTP", "server.tls.certFile"},
+		{"first record", "server.tls.certFile"},
+		{"unsupported versions", "server.tls.minVersion"},
+		{"application protocols", "RFC 7301 section 3.2"},
+		{"certificate", "server.tls.clientCAFile"},
+	} {
+		if strings.Contains(err.Error(), each.says) {
+			return each.rule
+		}
+	}
+	return "RFC 8446 section 4.1"
 }
 
 // httpBegins is how a request begins that comes instead of a TLS record.

@@ -54,9 +54,9 @@ func NewRecorder(observe func(Reason), log *slog.Logger) *Recorder {
 	return r
 }
 
-// Add records a refusal. client is the peer's address; cause may hold what the client
-// sent.
-func (r *Recorder) Add(reason Reason, client, cause string) {
+// Add records a refusal. rule is what was broken: a key of the configuration's, or a section of
+// an RFC. client is the peer's address; cause may hold what the client sent.
+func (r *Recorder) Add(reason Reason, rule, client, cause string) {
 	if r == nil {
 		return
 	}
@@ -64,7 +64,7 @@ func (r *Recorder) Add(reason Reason, client, cause string) {
 	s := r.samples[reason]
 	s.since.Add(1)
 	s.Do(func() {
-		r.log.Warn("refused", "reason", string(reason), "client", client,
+		r.log.Warn("refused", "reason", string(reason), "rule", rule, "client", client,
 			"cause", redact.Shorten(redact.Quotes(cause)), "others_not_logged", s.since.Swap(0)-1)
 	})
 }

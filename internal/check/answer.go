@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"zitadel-v1-adapter/gen/zitadel/user/v2/userv2connect"
@@ -121,6 +123,21 @@ func (a answer) isPage() bool {
 	return strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") || bytes.HasPrefix(bytes.TrimSpace(a.Content), []byte("<"))
 }
 
+// loginWord is in the addresses and pages of logins, of oauth2-proxy and others.
+var loginWord = regexp.MustCompile(`(?i)\b(log|sign)[-_ ]?in\b|oauth|authorize|saml|\bsso\b|type=["']?password`)
+
+// isLogin reports whether an answer is a login's: its page, or a redirect there. One that leads to
+// what was asked for, under another name, is none.
+func (a answer) isLogin() bool {
+	if a.StatusCode == http.StatusOK {
+		return a.isPage() && loginWord.Match(a.Content)
+	}
+	location := a.Header.Get("Location")
+	to, err := url.Parse(location)
+	_, path, _ := strings.Cut(a.asked, " ")
+	return err == nil && !strings.HasSuffix(to.Path, path) && loginWord.MatchString(location)
+}
+
 // String is an answer on one line.
 func (a answer) String() string {
 	text := a.Status
@@ -155,15 +172,23 @@ func (a answer) proxyHint() string {
 		return "the proxy does not serve this name on this connection: set upstream.host, " +
 			"and over TLS upstream.tls.serverName, to the name by which it knows ZITADEL"
 	case http.StatusTooManyRequests:
-		return "the proxy limits requests: take the adapter out of that limit"
+		return hintLimit
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return "a proxy answers for a ZITADEL that is not there: is ZITADEL running, and does the proxy know its address?"
 	}
-	if location := a.Header.Get("Location"); location != "" {
+	switch location := a.Header.Get("Location"); {
+	case location != "" && a.isLogin():
+		return "the proxy redirects to " + printable.Excerpt(location) + ", where it wants a login, which the adapter cannot make: " + letPass
+	case location != "":
 		return "the proxy redirects to " + printable.Excerpt(location) + ", to a login perhaps: " + letPass
+	case a.isLogin():
+		return "the proxy wants a login, which the adapter cannot make: " + letPass
 	}
 	return letPass
 }
+
+// hintLimit is about HTTP 429.
+const hintLimit = "the proxy limits requests, or a quota of ZITADEL's instance is used up: take the adapter out of that limit, or raise it"
 
 // instanceHint says what to do about an answer to discovery that has no issuer.
 func (c *checker) instanceHint(got answer) string {
@@ -174,6 +199,10 @@ func (c *checker) instanceHint(got answer) string {
 		return "set upstream.host to the name by which browsers reach ZITADEL, or to client if clients send it (then check with --host NAME)"
 	case c.Upstream.Base().Scheme == "http" && got.StatusCode == http.StatusBadRequest && bytes.Contains(got.Content, []byte("HTTPS")):
 		return "this port speaks TLS: use an https:// URL"
+	case got.StatusCode == http.StatusTooManyRequests: // also ZITADEL's own, in JSON
+		return hintLimit
+	case got.isLogin():
+		return got.proxyHint()
 	case got.StatusCode >= 300 && got.StatusCode < 400:
 		return "ZITADEL's API redirects nowhere: set upstream.url to what answers at " + printable.Excerpt(got.Header.Get("Location"))
 	case got.StatusCode == http.StatusUnauthorized, got.StatusCode == http.StatusForbidden:

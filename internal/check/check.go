@@ -119,6 +119,10 @@ func (c *checker) checkUsers(ctx context.Context) Result {
 	switch {
 	case ok && failure.Origin == v2client.OriginZITADEL && failure.Code == connect.CodeUnauthenticated:
 		return result(OK, "answers over "+string(c.Client.Protocol()), "")
+	case ok && failure.Code == connect.CodeDeadlineExceeded:
+		return result(Failed, err.Error(), hintHang)
+	case ok && failure.Origin == v2client.OriginZITADEL && failure.Code == connect.CodeResourceExhausted:
+		return result(Failed, err.Error(), hintLimit)
 	case err == nil:
 		err = errors.New("it answers a caller without a token")
 	}
@@ -203,7 +207,13 @@ func (c *checker) judgedBy() string {
 	return "roles are judged by ZITADEL's default mapping: set roles.userWrite if your instance has its own"
 }
 
-const hintTryAgain = "the connection was fine a moment ago: try again"
+// retryHint says what to do about a request that failed after others did not.
+func retryHint(err error) string {
+	if isHang(err) {
+		return hintHang
+	}
+	return "the connection was fine a moment ago: try again"
+}
 
 // checkUserinfo looks for what tells whose a token is.
 func (c *checker) checkUserinfo(ctx context.Context) Result {
@@ -211,7 +221,7 @@ func (c *checker) checkUserinfo(ctx context.Context) Result {
 	const hint = "calls without x-zitadel-orgid need GET /oidc/v1/userinfo: a proxy between must let it pass"
 	switch {
 	case err != nil:
-		return result(Failed, err.Error(), hintTryAgain)
+		return result(Failed, err.Error(), retryHint(err))
 	case got.StatusCode == http.StatusUnauthorized && !got.isPage():
 		return result(OK, "", "")
 	case got.isREST():
@@ -225,7 +235,7 @@ func (c *checker) checkNative(ctx context.Context) Result {
 	path := strings.Replace(adapter.Methods()[0].Pattern, ":user_id", "0", 1)
 	got, err := c.ask(ctx, c.client, "POST "+path, "{}", nil)
 	if err != nil {
-		return result(Failed, err.Error(), hintTryAgain)
+		return result(Failed, err.Error(), retryHint(err))
 	}
 	isPartial := c.Settings.Rollout.Percent < adapter.RolloutAll
 	switch refusal, _ := v1wire.DecodeAnswer("", got.StatusCode, got.Header, nil, got.Content); {

@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"io"
@@ -34,6 +35,12 @@ const (
 // run checks an upstream and returns the results by name.
 func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[string]check.Result {
 	t.Helper()
+	return runUntil(t.Context(), t, to, change)
+}
+
+// runUntil is run in a context.
+func runUntil(ctx context.Context, t *testing.T, to upstream.Config, change func(*check.Config)) map[string]check.Result {
+	t.Helper()
 	made, err := upstream.New(to)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +60,7 @@ func run(t *testing.T, to upstream.Config, change func(*check.Config)) map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	results := check.Run(t.Context(), what)
+	results := check.Run(ctx, what)
 	byName := map[string]check.Result{}
 	for _, result := range results {
 		byName[result.Name] = result

@@ -162,9 +162,22 @@ func (c *checker) checkConnection(ctx context.Context, host string) (answer, err
 		hint = "does ZITADEL ask for a client certificate? Set upstream.tls.certFile and upstream.tls.keyFile"
 	}
 	if err != nil {
+		if isHang(err) {
+			hint = hintHang
+		}
 		c.add("answer", result(Failed, err.Error(), hint))
 	}
 	return got, err
+}
+
+// hintHang is about what takes a request, and does not answer while there is time.
+const hintHang = "it takes connections and does not answer: is ZITADEL still starting, out of processors, or waiting for its database? " +
+	"If this is another program's port, set upstream.url to ZITADEL's; --timeout waits longer"
+
+// isHang reports whether an answer did not come in time.
+func isHang(err error) bool {
+	late, isNet := errors.AsType[net.Error](err)
+	return (errors.Is(err, context.DeadlineExceeded) || isNet && late.Timeout()) && !upstream.IsDial(err)
 }
 
 // connectionHint says what to do about a connection that was not made.
@@ -178,6 +191,8 @@ func connectionHint(err error) string {
 		return "is ZITADEL running, and does upstream.url have the right port?"
 	case upstream.IsDial(err):
 		return "is upstream.url right, and does a firewall or network policy let this through?"
+	case isHang(err):
+		return hintHang
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		return "set upstream.tls.caFile to the CA that signed ZITADEL's certificate"
 	case errors.As(err, new(x509.HostnameError)):

@@ -1,12 +1,15 @@
 package check_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"zitadel-v1-adapter/internal/check"
@@ -63,7 +66,7 @@ func pages() map[string]struct {
 		"too large":        {page{http.StatusRequestEntityTooLarge, "Server: nginx", html}, "raise its limit"},
 		"headers":          {page{http.StatusRequestHeaderFieldsTooLarge, "", ""}, "raise its limit"},
 		"misdirected":      {page{http.StatusMisdirectedRequest, "", "Misdirected Request"}, "set upstream.host, and over TLS upstream.tls.serverName"},
-		"rate":             {page{http.StatusTooManyRequests, "Retry-After: 60", html}, "the proxy limits requests"},
+		"rate":             {page{http.StatusTooManyRequests, "Retry-After: 60", html}, "take the adapter out of that limit"},
 		"ZITADEL is away":  {page{http.StatusBadGateway, "Server: nginx", html}, "is ZITADEL running"},
 		"answers anybody":  {page{http.StatusOK, "Content-Type: application/json", `{"details":{"resourceOwner":"1"}}`}, "let it pass POST /zitadel.user.v2.UserService/GetUserByID"},
 		"another 200":      {page{http.StatusOK, "Content-Type: text/html", html}, "let it pass POST /zitadel.user.v2.UserService/GetUserByID"},
@@ -117,24 +120,30 @@ func TestProxyThatKeepsAnotherPathIsNamed(t *testing.T) {
 		status   check.Status
 		texts    []string
 	}{
-		"all, 403":                {forbidden, []string{everything}, "instance, for all clients", check.Failed, []string{says + "403", "a firewall (WAF)"}},
-		"all, 404":                {missing, []string{everything}, "instance, for all clients", check.Failed, []string{says + "404", "this is not ZITADEL"}},
-		"all, 404, plain":         {page{http.StatusNotFound, "", "404 page not found"}, []string{everything}, "instance, for all clients", check.Failed, []string{says + "404", "this is not ZITADEL"}},
-		"all, 413":                {large, []string{everything}, "instance, for all clients", check.Failed, []string{says + "413", "raise its limit"}},
-		"all, 421":                {strange, []string{everything}, "instance, for all clients", check.Failed, []string{says + "421", "set upstream.host"}},
-		"all, redirect":           {elsewhere, []string{everything}, "instance, for all clients", check.Failed, []string{says + "302", "set upstream.url to what answers at https://login.example/"}},
-		"ListAdministrators, 403": {forbidden, []string{"/zitadel.internal_permission."}, "release", check.Warning, []string{says + "403", "a firewall (WAF)"}},
-		"v2 of all kinds, 404":    {missing, []string{"/zitadel."}, "release", check.Skipped, []string{"cannot be told"}},
-		"Auth API, 403":           {forbidden, []string{me}, callers, check.Failed, []string{"to GET /auth/v1/users/me " + says + "403", "calls fail", "a firewall (WAF)"}},
-		"Auth API, 401":           {login, []string{me}, callers, check.Failed, []string{says + "401", "a login in the proxy"}},
-		"Auth API, redirect":      {elsewhere, []string{me}, callers, check.Failed, []string{says + "302", "redirects to https://login.example/"}},
-		"Auth API, 404":           {missing, []string{me}, callers, check.Warning, []string{"no Auth API v1"}}, // as where it is gone
-		"userinfo, 403":           {forbidden, []string{userinfo}, callers, check.OK, nil},
-		"both, userinfo 404":      {missing, []string{me, userinfo}, "OIDC userinfo", check.Failed, []string{"to GET /oidc/v1/userinfo " + says + "404", "has no route"}},
-		"v1, 403":                 {forbidden, []string{v1}, "native v1", check.Warning, []string{"to POST /management/v1/users/0/password/_initialize " + says + "403", "a firewall (WAF)"}},
-		"v1, 421":                 {strange, []string{v1}, "native v1", check.Warning, []string{says + "421", "set upstream.host"}},
-		"v1, 401":                 {login, []string{v1}, "native v1", check.Warning, []string{says + "401", "a login in the proxy"}},
-		"token, 403":              {forbidden, []string{me, userinfo}, "the token's organization", check.Failed, []string{"HTTP 403", "not ZITADEL's word on the token"}},
+		"all, 403":                   {forbidden, []string{everything}, "instance, for all clients", check.Failed, []string{says + "403", "a firewall (WAF)"}},
+		"all, 404":                   {missing, []string{everything}, "instance, for all clients", check.Failed, []string{says + "404", "this is not ZITADEL"}},
+		"all, 404, plain":            {page{http.StatusNotFound, "", "404 page not found"}, []string{everything}, "instance, for all clients", check.Failed, []string{says + "404", "this is not ZITADEL"}},
+		"all, 413":                   {large, []string{everything}, "instance, for all clients", check.Failed, []string{says + "413", "raise its limit"}},
+		"all, 421":                   {strange, []string{everything}, "instance, for all clients", check.Failed, []string{says + "421", "set upstream.host"}},
+		"all, redirect":              {elsewhere, []string{everything}, "instance, for all clients", check.Failed, []string{says + "302", "redirects to https://login.example/, where it wants a login"}},
+		"all, login of oauth2-proxy": {page{http.StatusFound, "Location: /oauth2/start?rd=%2F", ""}, []string{everything}, "instance, for all clients", check.Failed, []string{says + "302", "wants a login, which the adapter cannot make: let it pass GET /.well-known/"}},
+		"all, another name":          {page{http.StatusFound, "Location: https://login.example/.well-known/openid-configuration", ""}, []string{everything}, "instance, for all clients", check.Failed, []string{"set upstream.url to what answers at https://login.example/"}},
+		"all, a login's page":        {page{http.StatusOK, "Content-Type: text/html", `<form>Sign in <input type="password"></form>`}, []string{everything}, "instance, for all clients", check.Failed, []string{"200 OK, a web page", "wants a login, which the adapter cannot make"}},
+		"all, 429":                   {page{http.StatusTooManyRequests, "Retry-After: 60", html}, []string{everything}, "instance, for all clients", check.Failed, []string{says + "429", "the proxy limits requests"}},
+		"all, 429 of ZITADEL's":      {page{http.StatusTooManyRequests, "Content-Type: application/json", `{"code":8,"message":"Quota.Access.Exhausted"}`}, []string{everything}, "instance, for all clients", check.Failed, []string{"429 Too Many Requests: ", "a quota of ZITADEL's instance is used up"}},
+		"users, 429 of ZITADEL's":    {page{http.StatusTooManyRequests, "Content-Type: application/json", `{"code":"resource_exhausted","message":"x"}`}, []string{"/zitadel.user.v2."}, "user service v2 (GetUserByID)", check.Failed, []string{"a quota of ZITADEL's instance is used up"}},
+		"ListAdministrators, 403":    {forbidden, []string{"/zitadel.internal_permission."}, "release", check.Warning, []string{says + "403", "a firewall (WAF)"}},
+		"v2 of all kinds, 404":       {missing, []string{"/zitadel."}, "release", check.Skipped, []string{"cannot be told"}},
+		"Auth API, 403":              {forbidden, []string{me}, callers, check.Failed, []string{"to GET /auth/v1/users/me " + says + "403", "calls fail", "a firewall (WAF)"}},
+		"Auth API, 401":              {login, []string{me}, callers, check.Failed, []string{says + "401", "a login in the proxy"}},
+		"Auth API, redirect":         {elsewhere, []string{me}, callers, check.Failed, []string{says + "302", "redirects to https://login.example/"}},
+		"Auth API, 404":              {missing, []string{me}, callers, check.Warning, []string{"no Auth API v1"}}, // as where it is gone
+		"userinfo, 403":              {forbidden, []string{userinfo}, callers, check.OK, nil},
+		"both, userinfo 404":         {missing, []string{me, userinfo}, "OIDC userinfo", check.Failed, []string{"to GET /oidc/v1/userinfo " + says + "404", "has no route"}},
+		"v1, 403":                    {forbidden, []string{v1}, "native v1", check.Warning, []string{"to POST /management/v1/users/0/password/_initialize " + says + "403", "a firewall (WAF)"}},
+		"v1, 421":                    {strange, []string{v1}, "native v1", check.Warning, []string{says + "421", "set upstream.host"}},
+		"v1, 401":                    {login, []string{v1}, "native v1", check.Warning, []string{says + "401", "a login in the proxy"}},
+		"token, 403":                 {forbidden, []string{me, userinfo}, "the token's organization", check.Failed, []string{"HTTP 403", "not ZITADEL's word on the token"}},
 	} {
 		results := run(t, at(t, keeping(zitadel(t), test.page, test.prefixes...)), func(c *check.Config) { c.Token = "pat-org-owner-a" })
 		expect(t, results, test.check, test.status, test.texts...)
@@ -142,6 +151,61 @@ func TestProxyThatKeepsAnotherPathIsNamed(t *testing.T) {
 			t.Fatalf("%s: see above", name)
 		}
 	}
+}
+
+// overdue is a context whose deadline passes when it is told to.
+type overdue struct {
+	context.Context
+
+	over chan struct{}
+}
+
+func (e overdue) Done() <-chan struct{} { return e.over }
+
+func (e overdue) Err() error {
+	select {
+	case <-e.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// What takes a request and never answers is found, and has a hint, wherever it begins to hang.
+func TestHangIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, hangs := range map[string]string{
+		"answer": "/.well-known/", "user service v2 (GetUserByID)": "/zitadel.user.v2.", "native v1": "/management/",
+	} {
+		next := zitadel(t)
+		ctx := overdue{t.Context(), make(chan struct{})}
+		over := sync.OnceFunc(func() { close(ctx.over) })
+		results := runUntil(ctx, t, at(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, hangs) {
+				over()
+				<-r.Context().Done()
+				return
+			}
+			next.ServeHTTP(w, r)
+		})), nil)
+		expect(t, results, name, check.Failed, "does not answer: is ZITADEL still starting", "--timeout waits longer")
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // says nothing to a handshake
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := overdue{t.Context(), make(chan struct{})}
+	go func() {
+		conn, err := silent.Accept()
+		close(ctx.over)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, conn)
+			_ = conn.Close()
+		}
+	}()
+	defer func() { _ = silent.Close() }()
+	results := runUntil(ctx, t, upstream.Config{URL: "https://" + silent.Addr().String(), Host: host}, nil)
+	expect(t, results, "TLS", check.Failed, "does not answer: is ZITADEL still starting")
 }
 
 // A ZITADEL that does not know a call is not taken for a proxy.

@@ -50,7 +50,7 @@ whether v1 can go, and its exit code does too, for a job:
 	})}
 	c.addConfig()
 	flags := c.Flags()
-	flags.StringArrayVar(&c.urls, "url", nil, "`URL` of an adapter's admin address, such as http://127.0.0.1:9090; of several that share a store, each call counts once")
+	flags.StringArrayVar(&c.urls, "url", nil, "`URL` of an adapter's admin address, such as http://127.0.0.1:9090, or unix:/PATH of its socket; of several that share a store, each call counts once")
 	c.addTokenFile("`FILE` with the token of admin.tokenFile, for --url")
 	flags.StringVar(&c.since, "since", "30d", "first `DAY`, such as 2027-01-31, or how far back, such as 30d")
 	flags.StringVar(&c.quietFor, "quiet-for", "", "say whether nobody has called for this time, such as 30d, a `DURATION`")

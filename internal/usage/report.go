@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,18 +72,25 @@ func (l *Ledger) Report(ctx context.Context, q Query, now time.Time) (Report, er
 
 // Remote is the ledger of an adapter that runs elsewhere.
 type Remote struct {
-	// URL is the adapter's admin address, such as "http://127.0.0.1:9090".
+	// URL is the adapter's admin address, such as "http://127.0.0.1:9090" or "unix:/run/admin.sock".
 	URL string
 	// Token is that of admin.tokenFile, or "".
 	Token string
-	// Client asks. Required.
+	// Client asks, but not by a Unix socket. Required.
 	Client *http.Client
 }
 
 // Report implements [Source]. It asks for one page after the other.
 func (r Remote) Report(ctx context.Context, q Query, now time.Time) (Report, error) {
-	if address, err := url.Parse(r.URL); err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
-		return Report{}, fmt.Errorf("not the address of an adapter: use one such as %q", "http://127.0.0.1:9090")
+	if socket, ok := strings.CutPrefix(r.URL, "unix:"); ok && strings.HasPrefix(socket, "/") {
+		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}}
+		defer transport.CloseIdleConnections()
+		r.URL, r.Client = "http://localhost", &http.Client{Transport: transport}
+	}
+	if err := checkRemote(r.URL); err != nil {
+		return Report{}, err
 	}
 	parameters := url.Values{"since": {now.Sub(q.Since).String()}, "limit": {strconv.Itoa(maxLimit)}}
 	maps.Copy(parameters, q.Where)
@@ -100,6 +108,18 @@ func (r Remote) Report(ctx context.Context, q Query, now time.Time) (Report, err
 		all.Rows, next = append(all.Rows, page.Rows...), page.Next
 	}
 	return all, err
+}
+
+// checkRemote says what is wrong with an address that is no URL of an adapter.
+func checkRemote(text string) error {
+	address, err := url.Parse(text)
+	if err == nil && address.Host != "" && (address.Scheme == "http" || address.Scheme == "https") {
+		return nil
+	}
+	if host, port, err := net.SplitHostPort(text); err == nil && host != "unix" && !strings.Contains(port, "/") {
+		return fmt.Errorf("it has no http:// before it: use %q, or https:// if the adapter has admin.tls", "http://"+text)
+	}
+	return fmt.Errorf("not the address of an adapter: use one such as %q, or %q for a Unix socket", "http://127.0.0.1:9090", "unix:/run/admin.sock")
 }
 
 // page asks for some rows.

@@ -59,10 +59,15 @@ func TestRemoteIsNoAdapter(t *testing.T) {
 	}))
 	t.Cleanup(other.Close)
 	for want, remote := range map[string]usage.Remote{
-		`use one such as "http://127.0.0.1:9090"`: {URL: "127.0.0.1:9090"},
-		"answered 403 Forbidden: go ":             {URL: other.URL},
-		"older than this program":                 {URL: other.URL + "/old"},
-		"is this the admin address of an adapter": {URL: other.URL, Token: "s3cret"},
+		`use "http://127.0.0.1:9090", or https://`: {URL: "127.0.0.1:9090"},
+		`use "http://localhost:9090", or https://`: {URL: "localhost:9090"},
+		`use "http://:9090", or https://`:          {URL: ":9090"},
+		`use one such as "http://127.0.0.1:9090"`:  {URL: "localhost"},
+		`or "unix:/run/admin.sock"`:                {URL: "unix:admin.sock"},
+		"/nowhere.sock: connect: no such file":     {URL: "unix:/nowhere.sock"},
+		"answered 403 Forbidden: go ":              {URL: other.URL},
+		"older than this program":                  {URL: other.URL + "/old"},
+		"is this the admin address of an adapter":  {URL: other.URL, Token: "s3cret"},
 	} {
 		remote.Client = other.Client()
 		_, err := remote.Report(t.Context(), usage.Query{}, time.Now())

@@ -293,6 +293,18 @@ func TestCallsAreRefusedAfterSunset(t *testing.T) {
 	}
 }
 
+// After the sunset, answers of what is still served say that it is over.
+func TestWarningAfterSunsetSaysEnded(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, announced, func(c *stackConfig) { c.deprecation.Sunset = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC) })
+	want := []string{`299 - "This method of ZITADEL's API v1 ended on 2026-01-02: use SetPassword of the user service v2, see https://example.com/v2"`}
+	for protocol, header := range overEach(t, s) {
+		if got := header["Warning"]; !slices.Equal(got, want) || header.Get("Sunset") == "" || header.Get("Deprecation") == "" {
+			t.Errorf("%s: got %q, want Deprecation, Sunset and Warning %q", protocol, header, want)
+		}
+	}
+}
+
 // A mistake names the key, the value, and what would be right.
 func TestDeprecationNamesMistakes(t *testing.T) {
 	t.Parallel()

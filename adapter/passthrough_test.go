@@ -161,6 +161,24 @@ func TestPassthroughKeepsAnswer(t *testing.T) {
 	}
 }
 
+// net/http's client takes five interim answers; what passes through has as many as ZITADEL sends.
+func TestPassthroughKeepsManyInterimAnswers(t *testing.T) {
+	t.Parallel()
+	const interim, count = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 50
+	address, _ := recordHeads(t, strings.Repeat(interim, count)+okAnswer)
+	s := newPassing(t, "http://"+address, nil)
+	conn, err := net.Dial("tcp", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	want := strings.Repeat(interim, count) + "HTTP/1.1 200 OK\r\n"
+	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), want) || err != nil {
+		t.Errorf("got %q, %v, want %d interim answers and the final one", got, err, count)
+	}
+}
+
 // HTTP/1.0 has no interim answers: a client of it gets the final one alone.
 func TestInterimAnswerIsNotSentToHTTP10Client(t *testing.T) {
 	t.Parallel()

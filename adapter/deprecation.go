@@ -74,7 +74,8 @@ type deprecation struct {
 	Deprecation
 
 	schedule *Schedule
-	fields   http.Header // what every answer says; nil: nothing
+	fields   http.Header // what every answer says until the sunset; nil: nothing
+	ended    []string    // the Warning from then on
 }
 
 // newDeprecation checks what is configured. The error names the configuration keys.
@@ -83,17 +84,20 @@ func newDeprecation(d Deprecation) (*deprecation, error) {
 	if err = errors.Join(d.validate(), err); err != nil || d.Since.IsZero() {
 		return &deprecation{Deprecation: d, schedule: schedule}, err
 	}
-	fields, until := http.Header{"Deprecation": {"@" + strconv.FormatInt(d.Since.Unix(), 10)}}, ""
+	fields, until, day := http.Header{"Deprecation": {"@" + strconv.FormatInt(d.Since.Unix(), 10)}}, "", d.Sunset.UTC().Format(time.DateOnly)
 	if !d.Sunset.IsZero() {
 		fields.Set("Sunset", d.Sunset.UTC().Format(http.TimeFormat))
-		until = ", and ends on " + d.Sunset.UTC().Format(time.DateOnly)
+		until = ", and ends on " + day
 	}
 	for _, each := range d.links() {
 		fields.Add("Link", "<"+each.to+`>; rel="`+each.relation+`"`)
 	}
 	// RFC 7234 section 5.5.7: 299 is a persistent warning.
-	fields.Set("Warning", `299 - "This method of ZITADEL's API v1 is deprecated`+until+`: `+d.instead()+`"`)
-	return &deprecation{Deprecation: d, schedule: schedule, fields: fields}, nil
+	warning := func(says string) []string {
+		return []string{`299 - "This method of ZITADEL's API v1 ` + says + `: ` + d.instead() + `"`}
+	}
+	fields["Warning"] = warning("is deprecated" + until)
+	return &deprecation{Deprecation: d, schedule: schedule, fields: fields, ended: warning("ended on " + day)}, nil
 }
 
 // instead says what callers should do.
@@ -115,15 +119,19 @@ func (d *deprecation) headers() []string {
 
 // announce adds to the headers of an answer of a v1 method.
 func (d *deprecation) announce(header http.Header) {
+	isOver := !d.Sunset.IsZero() && !time.Now().Before(d.Sunset)
 	for name, values := range d.fields {
+		if name == "Warning" && isOver {
+			values = d.ended
+		}
 		header[name] = append(header[name], values...)
 	}
 }
 
 // The causes of refusals.
 var (
-	errBrownout = &refusalError{RefusedByBrownout, "a brownout"}
-	errSunset   = &refusalError{RefusedBySunset, "after deprecation.sunset"}
+	errBrownout = &refusalError{RefusedByBrownout, "deprecation.brownouts: one is on"}
+	errSunset   = &refusalError{RefusedBySunset, "deprecation.afterSunset: deprecation.sunset is over"}
 )
 
 // refusal refuses a call because of a brownout, or because the method's time is over, or returns

@@ -8,6 +8,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -26,6 +27,7 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/v1api"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
@@ -284,12 +286,13 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, c *call) {
 		return
 	}
 	c.beginTrace(r.Context())
+	x.HasLine = true
 	defer func() {
 		c.event.Code = nativeCode(x, c.event.Protocol)
 		a.end(r.Context(), c, x.Status())
 	}()
-	if isWeb(c.event.Protocol) {
-		x.Keep(keptOfAnswer)
+	if rpcstatus.Protocol(c.event.Protocol).IsWeb() {
+		x.Keep(v1wire.RefusalBytes)
 	}
 	if c.refusal = a.deprecationRefusal(r.Context(), c); c.refusal != nil {
 		rpcstatus.Write(x, r, c.refusal)
@@ -303,6 +306,7 @@ func (a *Adapter) serveNative(x *ingress.Exchange, r *http.Request, c *call) {
 	}
 	a.config.Passthrough.ServeHTTP(x, r)
 	if a.config.Shadow {
+		c.event.Caller = cmp.Or(c.event.Caller, a.hashedCaller(c.caller, c.token))
 		a.shadow.judge(r.Context(), x, c)
 	}
 }

@@ -41,7 +41,7 @@ func (b *meteredBody) Write(data []byte) (int, error) {
 	b.bytes += len(data)
 	if b.bytes > smallBodyBytes && !b.hasSlot {
 		if b.hasSlot = b.slots.Take(); !b.hasSlot {
-			return len(data), overloaded()
+			return len(data), overloaded(errBodies)
 		}
 	}
 	return len(data), nil
@@ -55,9 +55,9 @@ func (b *meteredBody) release() {
 }
 
 // overloaded refuses a call because the adapter has too much to do.
-func overloaded() *rpcstatus.Status {
+func overloaded(cause error) *rpcstatus.Status {
 	s := rpcstatus.New(connect.CodeUnavailable, "too many calls at once, try again later")
-	s.RetryAfter, s.Cause = time.Second, errShed
+	s.RetryAfter, s.Cause = time.Second, cause
 	return s
 }
 

@@ -3,6 +3,7 @@ package adapter
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"maps"
 	"net/http"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"connectrpc.com/connect"
 
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
+	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
+	"zitadel-v1-adapter/internal/tracing"
 	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
@@ -52,7 +55,7 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 		reads:       a.config.ZITADEL, identities: a.identities,
 		refusal: rpcstatus.New(connect.CodeInternal, "internal error"),
 	}
-	c.event.Route, c.event.RequestID = RouteTranslated, requestID(r)
+	c.event.Route, c.event.RequestID = RouteTranslated, cmp.Or(ingress.RequestID(r), rand.Text())
 	if m != nil {
 		c.event.API, c.event.Method = managementAPI, m.Name()
 	}
@@ -68,9 +71,7 @@ func (a *Adapter) newCall(protocol string, m *Method, r *http.Request) *call {
 // newEvent begins the Event of a request.
 func newEvent(protocol string, r *http.Request) Event {
 	return Event{
-		Protocol: protocol, Started: time.Now(), UserAgent: cmp.Or(r.Header.Get("User-Agent"), r.Header.Get("X-User-Agent")),
-		// Package ingress has set X-Forwarded-For; only peers on a Unix socket have none.
-		Peer: cmp.Or(r.Header.Get("X-Forwarded-For"), r.RemoteAddr), TraceID: traceID(r), ZITADEL: ownPage(r),
+		Protocol: protocol, Started: time.Now(), UserAgent: ingress.UserAgent(r), Peer: ingress.Peer(r), TraceID: tracing.ID(r), ZITADEL: ownPage(r),
 	}
 }
 
@@ -169,7 +170,7 @@ func (c *call) translate(ctx context.Context, scope OrgScope) (*objectv2.Details
 // counts only when all of it is there: a slow sender takes no other call's place.
 func (a *Adapter) admit(caller v2client.Caller) *rpcstatus.Status {
 	if !a.inFlight.Take() {
-		return overloaded()
+		return overloaded(errShed)
 	}
 	retryAfter, ok := a.rates.Take(caller.Authorization())
 	if ok {

@@ -15,16 +15,12 @@ import (
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/v1api"
+	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
 )
 
-const (
-	// managementAPI is Event.API of translated calls.
-	managementAPI = "management"
-	// keptOfAnswer is how much of a gRPC-Web answer is kept: a refusal, with its trailers, is no
-	// longer.
-	keptOfAnswer = 4 << 10
-)
+// managementAPI is Event.API of translated calls.
+const managementAPI = "management"
 
 // The outcomes of a call.
 const (
@@ -79,8 +75,8 @@ func (a *Adapter) passThrough(w http.ResponseWriter, r *http.Request, clean stri
 	protocol := cmp.Or(string(rpcstatus.ProtocolOf(r)), protocolREST)
 	header, event := metadataOf(protocol, r), newEvent(protocol, r)
 	event.API, event.Method, event.Route, event.Organization = method.API, method.Name, RouteNative, header.Get("X-Zitadel-Orgid")
-	if isWeb(protocol) {
-		x.Keep(keptOfAnswer)
+	if rpcstatus.Protocol(protocol).IsWeb() {
+		x.Keep(v1wire.RefusalBytes)
 	}
 	traceNative(r.Context(), method, protocol)
 	x.Method = method.API + " " + method.Name
@@ -104,11 +100,6 @@ func traceNative(ctx context.Context, method *v1api.Method, protocol string) {
 		span.SetAttributes(semconv.HTTPRoute(method.Pattern))
 	}
 	span.SetName(method.Name)
-}
-
-// isWeb reports whether a protocol's status is in the answer's body.
-func isWeb(protocol string) bool {
-	return protocol == string(rpcstatus.GRPCWeb) || protocol == string(rpcstatus.GRPCWebText)
 }
 
 // ownPage names ZITADEL's own page that makes a request, by the fact that tells: its address, which

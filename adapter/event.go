@@ -3,7 +3,6 @@ package adapter
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,7 +16,6 @@ import (
 
 	"connectrpc.com/connect"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -89,14 +87,15 @@ const (
 	RefusedBySunset   = "sunset" // deprecation.afterSunset
 )
 
-// refusalError is the cause of one of the adapter's own refusals.
+// refusalError is the cause of one of the adapter's own refusals, which names the key that it is due to.
 type refusalError struct{ by, text string } // by is Event.RefusedBy
 
 func (o *refusalError) Error() string { return o.text }
 
 var (
-	errShed = &refusalError{RefusedByShedding, "too many calls at once"}
-	errRate = &refusalError{RefusedByRate, "too many calls with this token"}
+	errShed   = &refusalError{RefusedByShedding, "limits.callsInFlight: too many calls at once"}
+	errBodies = &refusalError{RefusedByShedding, "too many large bodies at once"}
+	errRate   = &refusalError{RefusedByRate, "limits.callerRate: too many calls with this token"}
 )
 
 // protocolREST is Event.Protocol of REST; the others are rpcstatus.Protocols.
@@ -195,18 +194,6 @@ func (a *Adapter) hashedCaller(caller v2client.Caller, token tokenHash) string {
 	return "token:" + hex.EncodeToString(hash[:most])
 }
 
-// traceID is the trace id in a request's traceparent header, or "".
-func traceID(r *http.Request) string {
-	if r.Header["Traceparent"] == nil {
-		return ""
-	}
-	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
-	if !tracing.IsTraced(ctx) {
-		return ""
-	}
-	return trace.SpanContextFromContext(ctx).TraceID().String()
-}
-
 // beginTrace makes the request's span, if there are traces, the call's. Its name is the method's
 // in all protocols, so one search finds all of them.
 func (c *call) beginTrace(ctx context.Context) {
@@ -214,7 +201,6 @@ func (c *call) beginTrace(ctx context.Context) {
 		return
 	}
 	span := trace.SpanFromContext(ctx)
-	c.event.TraceID = span.SpanContext().TraceID().String()
 	span.SetName(c.event.Method)
 	if c.event.Protocol == protocolREST {
 		span.SetAttributes(semconv.HTTPRoute(c.method.route()))
@@ -255,33 +241,7 @@ func (e *Event) endTrace(ctx context.Context, httpStatus int) {
 	}
 }
 
-// nativeCode is Event.Code of an answer of native v1's. Over gRPC-Web the status may be in the body:
-// a refusal is short, and kept as a whole.
+// nativeCode is Event.Code of an answer of native v1's.
 func nativeCode(x *ingress.Exchange, protocol string) string {
-	status := cmp.Or(x.Header().Get(http.TrailerPrefix+"Grpc-Status"), x.Header().Get("Grpc-Status"))
-	if status == "" && isWeb(protocol) && x.Status() == http.StatusOK {
-		answer, _ := nativeAnswer(x, protocol)
-		status = strconv.Itoa(int(answer.code))
-	}
-	if status == "" {
-		return strconv.Itoa(x.Status())
-	}
-	code, err := strconv.ParseUint(status, 10, 32)
-	switch {
-	case err != nil || code > uint64(connect.CodeUnauthenticated):
-		return connect.CodeUnknown.String()
-	case code == 0:
-		return "ok"
-	}
-	return connect.Code(code).String()
-}
-
-// requestID is the client's or a proxy's X-Request-Id, if it is fit for a log, or a new one.
-func requestID(r *http.Request) string {
-	const most = 128
-	id := r.Header.Get("X-Request-ID")
-	if id == "" || len(id) > most || !v1wire.IsPrintable(id) || strings.Contains(id, " ") {
-		return rand.Text()
-	}
-	return id
+	return cmp.Or(v1wire.CodeName(rpcstatus.Protocol(protocol), x.Status(), x.Header(), x.Kept()), strconv.Itoa(x.Status()))
 }

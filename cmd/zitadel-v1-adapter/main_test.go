@@ -162,8 +162,8 @@ func rawUpstream(ts *testscript.TestScript, _ bool, args []string) {
 	}()
 }
 
-// collectSpans receives spans, and writes a line of each to a file: collector VAR FILE sets
-// VAR to its URL. A line has the service's name, the span's kind and its name.
+// collectSpans receives spans, and writes two lines of each to a file: collector VAR FILE sets
+// VAR to its URL. The first has the service's name, the span's kind and its name, the second its attributes.
 func collectSpans(ts *testscript.TestScript, _ bool, args []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
@@ -179,7 +179,7 @@ func collectSpans(ts *testscript.TestScript, _ bool, args []string) {
 			for _, attribute := range spans.GetResource().GetAttributes() {
 				if attribute.GetKey() == "service.name" {
 					for _, span := range spans.GetScopeSpans()[0].GetSpans() {
-						fmt.Fprintf(file, "%s %v %s\n", attribute.GetValue().GetStringValue(), span.GetKind(), span.GetName())
+						fmt.Fprintf(file, "%s %v %s\n  %v\n", attribute.GetValue().GetStringValue(), span.GetKind(), span.GetName(), span.GetAttributes())
 					}
 				}
 			}

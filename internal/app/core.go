@@ -70,7 +70,7 @@ func (a *App) newCore(settings config.Config) (*core, error) {
 			Review: func(w http.ResponseWriter, r *http.Request, answer *http.Response) http.Handler {
 				return c.v1.Review(w, r, answer)
 			},
-			Log: a.log,
+			Logged: settings.Log.Passthrough, Log: a.log,
 		})
 		mistakes = append(mistakes, err)
 		v1.Passthrough = c.passthrough

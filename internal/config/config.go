@@ -13,6 +13,7 @@ import (
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/grpcservices"
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/passthrough"
 	"zitadel-v1-adapter/internal/upstream"
 	"zitadel-v1-adapter/v2client"
 )
@@ -171,8 +172,9 @@ type Limits struct {
 
 // Log is the section log: the log, which goes to standard error.
 type Log struct {
-	Level  slog.Level `default:"info" yaml:"level"`  // the least severe that is logged
-	Format Format     `default:"json" yaml:"format"` // (restart)
+	Level       slog.Level         `default:"info" yaml:"level"`       // the least severe that is logged
+	Format      Format             `default:"json" yaml:"format"`      // (restart)
+	Passthrough passthrough.Logged `default:"off"  yaml:"passthrough"` // which requests, at info
 }
 
 // Format is how the log is written.

@@ -124,7 +124,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"deprecation.brownouts": "0 9 * * 1 for 1h", "deprecation.brownoutPercent": "5", "deprecation.brownoutCallers": "1, 2", "deprecation.exempt": "3",
 		"usage.store": "sqlite:/u", "usage.storeFile": "/us", "usage.retention": "24h", "usage.identify": "true", "usage.names": "true",
 		"retry.attempts": "4", "retry.baseDelay": "7ms", "retry.maxDelay": "8s", "retry.budget": "0.5",
-		"log.level": "debug", "log.format": "text",
+		"log.level": "debug", "log.format": "text", "log.passthrough": "errors",
 	}
 	environ := make([]string, 0, len(values))
 	for _, key := range config.Keys() {
@@ -166,7 +166,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			CallsInFlight: 9, BodyTimeout: 9 * time.Second, HeaderTimeout: 8 * time.Second, IdleTimeout: 7 * time.Second, HeaderBytes: 5000,
 			WriteTimeout: 6 * time.Second, ConnectionsPerPeer: 8, CallerRate: 0.5, CallerBurst: 3,
 		},
-		Log: config.Log{Level: slog.LevelDebug, Format: "text"},
+		Log: config.Log{Level: slog.LevelDebug, Format: "text", Passthrough: "errors"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)

@@ -12,6 +12,7 @@ import (
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/passthrough"
 	"zitadel-v1-adapter/internal/upstream"
 )
 
@@ -168,6 +169,8 @@ func (c Config) Validate() error {
 		checkf(!c.Rollout.Shadow || c.Rollout.Percent != adapter.RolloutAll,
 			"rollout.shadow: true: with rollout.percent 100, native v1 answers no call that could be judged: use a lower one, or false here"),
 		checkf(c.Log.Format == FormatJSON || c.Log.Format == FormatText, "log.format: %q: use %q or %q", c.Log.Format, FormatJSON, FormatText),
+		checkf(slices.Contains([]passthrough.Logged{passthrough.LoggedOff, passthrough.LoggedErrors, passthrough.LoggedAll}, c.Log.Passthrough),
+			"log.passthrough: %q: use %q, %q or %q", c.Log.Passthrough, passthrough.LoggedOff, passthrough.LoggedErrors, passthrough.LoggedAll),
 	)
 }
 

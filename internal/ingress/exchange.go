@@ -19,6 +19,8 @@ type Exchange struct {
 	// Method is the method of a deprecated API that the request calls, for the log; "" is none, or
 	// not known.
 	Method string
+	// HasLine says that the request has a line in the log as a call, and needs no other.
+	HasLine bool
 
 	writer       http.ResponseWriter
 	controller   *http.ResponseController
@@ -88,8 +90,8 @@ func (x *Exchange) Write(data []byte) (int, error) {
 	return x.writer.Write(data)
 }
 
-// Keep keeps that many first bytes of the answer's body for Kept.
-func (x *Exchange) Keep(bytes int) { x.keep = bytes }
+// Keep keeps at least that many first bytes of the answer's body for Kept.
+func (x *Exchange) Keep(bytes int) { x.keep = max(x.keep, bytes) }
 
 // Kept is what was kept of the answer's body.
 func (x *Exchange) Kept() []byte { return x.kept }

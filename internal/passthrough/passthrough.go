@@ -41,7 +41,10 @@ type Config struct {
 	// Observe is called concurrently with the HTTP status of each answer, 0 if the client went
 	// away before there was one. Default: none.
 	Observe func(httpStatus int)
-	// Log gets a line for each request that fails, at debug level for every other. Default: none.
+	// Logged says which requests have a line in the log at level info. Default: LoggedOff.
+	Logged Logged
+	// Log gets a line for each request when it has ended: at level warn of one that ZITADEL did not
+	// answer, at info of those that Logged names, at debug of all others. Default: none.
 	Log *slog.Logger
 }
 
@@ -112,32 +115,31 @@ func (h *Handler) Close() {
 // ServeHTTP passes a request on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := ingress.ExchangeOf(w, r)
+	answer := &response{Exchange: x, request: r, isWhole: true}
 	started := time.Now()
-	isWhole := true
+	h.keepForLog(answer)
 	defer func() {
-		noteAnswer(r.Context(), x.Status(), isWhole)
+		noteAnswer(r.Context(), x.Status(), answer.isWhole)
 		if h.config.Observe != nil {
 			h.config.Observe(x.Status())
 		}
-		// Queries may hold secrets, and stay out of the log.
-		if h.config.Log.Enabled(r.Context(), slog.LevelDebug) {
-			h.config.Log.DebugContext(r.Context(), "passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path), "v1_method", x.Method,
-				"http_status", x.Status(), "duration_ms", float64(time.Since(started).Microseconds())/1000)
-		}
+		h.log(answer, started)
 	}()
-	host, ok := h.config.Upstream.HostFor(r.Host)
+	var ok bool
+	answer.host, ok = h.config.Upstream.HostFor(r.Host)
 	switch {
 	case !isValidTarget(r):
-		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
+		answer.refuse("RFC 9112 section 3.2", rpcstatus.New(connect.CodeInvalidArgument, "malformed request target"))
 	case !httpguts.ValidHeaderFieldName(r.Method): // a token, as methods are; HTTP/2 brings any text
-		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeInvalidArgument, "malformed method"))
-	case r.Method == http.MethodConnect: // an origin server makes no tunnels (RFC 9110 section 9.3.6)
+		answer.refuse("RFC 9110 section 9.1", rpcstatus.New(connect.CodeInvalidArgument, "malformed method"))
+	case r.Method == http.MethodConnect: // an origin server makes no tunnels
+		answer.rule = "RFC 9110 section 9.3.6"
 		rpcstatus.WriteMethodNotAllowed(x)
 	case !ok:
-		rpcstatus.Write(x, r, rpcstatus.New(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
+		answer.refuse("upstream.host", rpcstatus.New(connect.CodeNotFound, "Instance not found: the request's host is not a host name"))
 	default:
-		isWhole = false // until it is
-		isWhole = h.proxyTo(&response{Exchange: x, request: r, host: host})
+		answer.isWhole = false // until it is
+		answer.isWhole = h.proxyTo(answer)
 	}
 }
 
@@ -214,19 +216,19 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		replaced.by.ServeHTTP(exchange.Exchange, exchange.request)
 		return
 	}
-	refusal := rpcstatus.New(connect.CodeUnavailable, "ZITADEL cannot be reached")
+	answer, refusal := responseOf(r.Context()), rpcstatus.New(connect.CodeUnavailable, "ZITADEL cannot be reached")
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case r.Context().Err() != nil:
 		refusal = rpcstatus.New(connect.CodeCanceled, context.Canceled.Error())
-	case responseOf(r.Context()).Body().Broken:
+	case answer.Body().Broken:
 		refusal = rpcstatus.New(connect.CodeInvalidArgument, "the request's body cannot be read")
 	case isNet && timeout.Timeout() && !upstream.IsDial(err):
 		refusal = rpcstatus.New(connect.CodeDeadlineExceeded, "ZITADEL did not answer in time")
 	}
+	answer.code = refusal.Code
 	if refusal.Code != connect.CodeCanceled {
-		h.config.Log.WarnContext(r.Context(), "not passed through", "method", redact.Shorten(r.Method), "path", redact.Shorten(r.URL.Path),
-			"code", refusal.Code.String(), "cause", redact.Quotes(err.Error()))
+		answer.cause = err
 	}
 	rpcstatus.Write(w, r, refusal)
 }

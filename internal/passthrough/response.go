@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"sync"
 
+	"connectrpc.com/connect"
+
 	"zitadel-v1-adapter/internal/ingress"
 	"zitadel-v1-adapter/internal/listener"
+	"zitadel-v1-adapter/internal/rpcstatus"
 )
 
 // interruptible is a body whose Close ends a Read that waits. net/http's HTTP/2 transport counts
@@ -30,6 +33,18 @@ type response struct {
 	host       string // under which ZITADEL is asked
 	headOnly   bool
 	fullDuplex bool
+	isWhole    bool // it was not cut
+
+	// For the log. One of them says why ZITADEL did not answer.
+	code  connect.Code // of a request that failed; 0: see the answer
+	cause error        // why it did
+	rule  string       // which it broke: a section of an RFC, or a key of the configuration's
+}
+
+// refuse answers a request that does not go to ZITADEL, because of a rule.
+func (w *response) refuse(rule string, refusal *rpcstatus.Status) {
+	w.rule = rule
+	rpcstatus.Write(w.Exchange, w.request, refusal)
 }
 
 // WriteHeader sends the headers.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"net/http"
 	"regexp"
 	"strings"
 )
@@ -26,6 +27,20 @@ func Shorten(text string) string {
 		return text[:maxBytes] + "…"
 	}
 	return text
+}
+
+// OtherMethod is what Method makes of a method that nobody knows.
+const OtherMethod = "(other)"
+
+// Method returns a request's HTTP method if net/http has a constant for it, else OtherMethod: a client
+// may send any text as its method, also one that is a secret.
+func Method(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return OtherMethod
 }
 
 // Logger returns a logger for packages that log text lines. It writes each line to a

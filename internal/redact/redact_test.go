@@ -28,6 +28,19 @@ func TestQuotesRemovesQuotedStrings(t *testing.T) {
 	}
 }
 
+// A method that is no name of net/http's is nobody's business, in any spelling.
+func TestMethodIsAKnownOne(t *testing.T) {
+	t.Parallel()
+	for method, want := range map[string]string{
+		"GET": "GET", "HEAD": "HEAD", "POST": "POST", "PUT": "PUT", "PATCH": "PATCH", "DELETE": "DELETE", "CONNECT": "CONNECT",
+		"OPTIONS": "OPTIONS", "TRACE": "TRACE", "": redact.OtherMethod, "get": redact.OtherMethod, "s3cret": redact.OtherMethod,
+	} {
+		if got := redact.Method(method); got != want {
+			t.Errorf("%q: got %q, want %q", method, got, want)
+		}
+	}
+}
+
 // Whatever was quoted with %q is removed completely, and nothing else is.
 func FuzzQuotes(f *testing.F) {
 	f.Add("before ", `s3"cr\et`, " after")

@@ -19,6 +19,9 @@ const (
 	GRPCWebText Protocol = "grpc-web-text" // base64, for browsers' XMLHttpRequest
 )
 
+// IsWeb reports whether the status of an answer is in its body.
+func (p Protocol) IsWeb() bool { return p == GRPCWeb || p == GRPCWebText }
+
 // ProtocolOf tells gRPC from gRPC-Web by the Content-Type, as ZITADEL's router
 // does; "" is neither.
 func ProtocolOf(r *http.Request) Protocol {

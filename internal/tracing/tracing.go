@@ -8,7 +8,6 @@ package tracing
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -17,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"zitadel-v1-adapter/internal/redact"
 )
 
 // Handler makes a span of each request to next, as part of the client's trace if its header
@@ -36,10 +37,8 @@ func NewTransport(base http.RoundTripper) http.RoundTripper {
 
 // spanName is as otelhttp's for servers: a client may send any text as its method.
 func spanName(method string) string {
-	if slices.Contains([]string{
-		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace,
-	}, method) {
-		return method
+	if known := redact.Method(method); known != redact.OtherMethod {
+		return known
 	}
 	return "HTTP"
 }
@@ -58,6 +57,19 @@ func Start(ctx context.Context, name string, header http.Header) (context.Contex
 
 // IsTraced reports whether what is done in a context belongs to a trace.
 func IsTraced(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsValid() }
+
+// ID is the id of a request's trace: its span's, or without one that of its traceparent header; "" is
+// none.
+func ID(r *http.Request) string {
+	ctx := r.Context()
+	if !IsTraced(ctx) && r.Header["Traceparent"] != nil {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	if !IsTraced(ctx) {
+		return ""
+	}
+	return trace.SpanContextFromContext(ctx).TraceID().String()
+}
 
 // Fail notes that a span is an error, and why: by a code's name or an HTTP status.
 func Fail(span trace.Span, kind string) {

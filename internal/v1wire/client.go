@@ -1,7 +1,9 @@
 package v1wire
 
 import (
+	"cmp"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -52,6 +54,30 @@ func DecodeAnswer(protocol rpcstatus.Protocol, httpStatus int, header, trailer h
 		return decodeRPCAnswer(httpStatus, header, webTrailer(decoded))
 	}
 	return decodeRESTAnswer(httpStatus, header, body)
+}
+
+// RefusalBytes are enough of a gRPC-Web answer for CodeName: a refusal, with its trailers, is no longer.
+const RefusalBytes = 4 << 10
+
+// CodeName is the gRPC code of an answer by its name in lower case: "ok" is success, "" none. header is
+// that of [net/http.ResponseWriter], with trailers in it. Of gRPC-Web, whose status may be in the body,
+// the first RefusalBytes of that are looked at.
+func CodeName(protocol rpcstatus.Protocol, httpStatus int, header http.Header, body []byte) string {
+	status := cmp.Or(header.Get(http.TrailerPrefix+"Grpc-Status"), header.Get("Grpc-Status"))
+	if status == "" && protocol.IsWeb() && httpStatus == http.StatusOK {
+		answer, _ := DecodeAnswer(protocol, httpStatus, header, nil, body) // a success may be longer
+		status = strconv.Itoa(int(answer.Code))
+	}
+	code, err := strconv.ParseUint(status, 10, 32)
+	switch {
+	case status == "":
+		return ""
+	case err != nil || code > uint64(connect.CodeUnauthenticated):
+		return connect.CodeUnknown.String()
+	case code == 0:
+		return "ok"
+	}
+	return connect.Code(code).String()
 }
 
 // ID returns ZITADEL's id at the end of an error's message, "Password not found

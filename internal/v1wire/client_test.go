@@ -211,3 +211,30 @@ func TestOddAnswers(t *testing.T) {
 		}
 	}
 }
+
+// The code of an answer is found wherever a protocol has it.
+func TestCodeNameOfAnyProtocol(t *testing.T) {
+	t.Parallel()
+	web := http.Header{"Content-Type": {"application/grpc-web"}}
+	for name, test := range map[string]struct {
+		protocol rpcstatus.Protocol
+		status   int
+		header   http.Header
+		body     string
+		want     string
+	}{
+		"REST":             {"", 404, http.Header{}, `{"code":5}`, ""},
+		"trailer":          {rpcstatus.GRPC, 200, http.Header{http.TrailerPrefix + "Grpc-Status": {"5"}}, "", "not_found"},
+		"header":           {rpcstatus.GRPC, 200, http.Header{"Grpc-Status": {"0"}}, "", "ok"},
+		"beyond the codes": {rpcstatus.GRPC, 200, http.Header{"Grpc-Status": {"17"}}, "", "unknown"},
+		"no number":        {rpcstatus.GRPC, 200, http.Header{"Grpc-Status": {"s3cret"}}, "", "unknown"},
+		"no status":        {rpcstatus.GRPC, 502, http.Header{}, "", ""},
+		"gRPC-Web":         {rpcstatus.GRPCWeb, 200, web, "\x80\x00\x00\x00\x0fgrpc-status:7\r\n", "permission_denied"},
+		"gRPC-Web, long":   {rpcstatus.GRPCWeb, 200, web, "\x00\x00\x10\x00\x00xxxx", "ok"},
+		"gRPC-Web, cut":    {rpcstatus.GRPCWeb, 502, web, "", ""},
+	} {
+		if got := CodeName(test.protocol, test.status, test.header, []byte(test.body)); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}

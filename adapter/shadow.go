@@ -16,6 +16,7 @@ import (
 
 	objectv2 "zitadel-v1-adapter/gen/zitadel/object/v2"
 	"zitadel-v1-adapter/internal/ingress"
+	"zitadel-v1-adapter/internal/redact"
 	"zitadel-v1-adapter/internal/rpcstatus"
 	"zitadel-v1-adapter/internal/v1wire"
 	"zitadel-v1-adapter/v2client"
@@ -104,25 +105,26 @@ type capturedBody struct{ *bytes.Reader }
 
 func (capturedBody) Unpacked(from io.Reader) io.Reader { return from }
 
-// judge compares native v1's answer, which is on its way, with the adapter's.
+// judge compares native v1's answer, which is on its way, with the adapter's. The event's caller is known.
 func (m *shadowMode) judge(ctx context.Context, x *ingress.Exchange, c *call) {
-	native, ok := nativeAnswer(x, c.event.Protocol)
+	event := c.event // which goes on when this returns
+	native, ok := nativeAnswer(x, event.Protocol)
 	if !ok || c.request == nil || !m.slots.Take() {
-		m.report(c, ShadowDropped, "", "")
+		m.report(event, ShadowDropped, "", "")
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
 	go func() {
 		defer m.slots.Free()
 		defer cancel()
-		verdict := m.verdictOf(ctx, c)
-		m.report(c, verdict.result(native), native.name(), verdict.name())
+		verdict := m.verdictOf(ctx, c, &event)
+		m.report(event, verdict.result(native), native.name(), verdict.name())
 	}()
 }
 
-// report hands a comparison to the observer and the log.
-func (m *shadowMode) report(c *call, result, native, verdict string) {
-	shadow := Shadow{Method: c.event.Method, Protocol: c.event.Protocol, Result: result, Native: native, Verdict: verdict, RequestID: c.event.RequestID}
+// report hands a comparison to the observer and the log. Its line has what a call's has of who and whom.
+func (m *shadowMode) report(of Event, result, native, verdict string) {
+	shadow := Shadow{Method: of.Method, Protocol: of.Protocol, Result: result, Native: native, Verdict: verdict, RequestID: of.RequestID}
 	if m.observe != nil {
 		m.observe(shadow)
 	}
@@ -131,7 +133,9 @@ func (m *shadowMode) report(c *call, result, native, verdict string) {
 		level = slog.LevelWarn
 	}
 	m.log.LogAttrs(context.Background(), level, "shadow", slog.String("method", shadow.Method), slog.String("protocol", shadow.Protocol),
-		slog.String("result", result), slog.String("native", native), slog.String("verdict", verdict), slog.String("request_id", shadow.RequestID))
+		slog.String("result", result), slog.String("native", native), slog.String("verdict", verdict),
+		slog.String("caller", of.Caller), slog.String("user_id", redact.Shorten(of.UserID)), slog.String("organization", redact.Shorten(of.Organization)),
+		slog.String("request_id", shadow.RequestID))
 }
 
 // nativeAnswer returns the code and the error id of native v1's answer, as far as it was kept;
@@ -171,8 +175,8 @@ type verdict struct {
 	rolesUnknown bool // it is v2 that would have looked at them
 }
 
-// verdictOf judges a call.
-func (m *shadowMode) verdictOf(ctx context.Context, c *call) verdict {
+// verdictOf judges a call. It notes in the event what it finds out of the caller and its organization.
+func (m *shadowMode) verdictOf(ctx context.Context, c *call, event *Event) verdict {
 	if refusal := cmp.Or(c.rejected, c.hostRefusal); refusal != nil {
 		return verdict{shadowAnswer: shadowAnswer{refusal.Code, refusal.ID}}
 	}
@@ -182,6 +186,7 @@ func (m *shadowMode) verdictOf(ctx context.Context, c *call) verdict {
 	}
 	judged.caller.Attempts, judged.caller.Deadline = nil, time.Now().Add(m.timeout)
 	_, err := judged.translate(ctx, m.orgScope)
+	event.Caller, event.Organization = cmp.Or(judged.event.Caller, event.Caller), cmp.Or(judged.event.Organization, event.Organization)
 	refusal := statusOf(err)
 	if errors.Is(refusal.Cause, errWouldWrite) {
 		writes := verdict{shadowAnswer: shadowAnswer{id: ShadowWrites}, rolesUnknown: true}

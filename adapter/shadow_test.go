@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -234,6 +235,39 @@ func TestShadowFindsDifferences(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// The line of what differs says who called, for whom and where, as that of a translated call does.
+func TestShadowNamesCallers(t *testing.T) {
+	t.Parallel()
+	s, _ := shadowed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if contentType := r.Header.Get("Content-Type"); strings.HasPrefix(contentType, "application/grpc") {
+			w.Header().Set("Content-Type", contentType)
+			w.Header().Set(http.TrailerPrefix+"Grpc-Status", "5")
+			w.Header().Set(http.TrailerPrefix+"Grpc-Message", "Password not found (COMMAND-G8dh3)")
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"code":5,"message":"Password not found (COMMAND-G8dh3)"}`)
+	}))
+	line := func(protocol, id string) string {
+		return `"msg":"shadow","method":"SetHumanInitialPassword","protocol":"` + protocol + `","result":"differs","native":"COMMAND-G8dh3",` +
+			`"verdict":"would have called SetPassword","caller":"400850337704971302","user_id":"` + userA + `","organization":"400849858564525094","request_id":"` + id + `"`
+	}
+	rest, grpc, unknown := aCall(), rpcRequest(t, "application/grpc", userA, "pat-org-owner-a"), aCall()
+	rest.Headers["X-Request-Id"], grpc.Headers["X-Request-Id"] = "r-1", "r-2"
+	unknown.Headers["Authorization"], unknown.Headers["X-Zitadel-Orgid"] = "Bearer s3cret", "7"
+	_ = bodyOf(t, sendRaw(t, s.address, rest))
+	sendGRPC(t, newTransport(t, true), s.address, grpc)
+	_ = bodyOf(t, sendRaw(t, s.address, unknown))
+	named := regexp.MustCompile(`"msg":"shadow",.*"caller":"token:[0-9a-f]{16}","user_id":"` + userA + `","organization":"7"`)
+	for _, want := range []string{line("rest", "r-1"), line("grpc", "r-2")} {
+		eventually(t, want, func() bool { return strings.Contains(s.log.String(), want) })
+	}
+	eventually(t, "a hash of the unknown token", func() bool { return named.MatchString(s.log.String()) })
+	if strings.Contains(s.log.String(), "s3cret") {
+		t.Errorf("the log: got %s, want no token", s.log.String())
+	}
 }
 
 // A ZITADEL that does not answer delays no caller of native v1: what is too much to judge is

@@ -19,10 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	podsecurityapi "k8s.io/pod-security-admission/api"
 	podsecurity "k8s.io/pod-security-admission/policy"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-	"sigs.k8s.io/yaml"
 
-	managementv1 "zitadel-v1-adapter/gen/zitadel/management/v1"
 	"zitadel-v1-adapter/internal/config"
 )
 
@@ -39,8 +36,8 @@ func TestChartValueSets(t *testing.T) {
 			objects := parse(t, template(t, "--values", file))
 			checkHoldsNoSecret(t, objects.ConfigMaps, secrets)
 			if strings.HasPrefix(filepath.Base(file), "sidecar") {
-				if alone := (manifests{ConfigMaps: objects.ConfigMaps}); !reflect.DeepEqual(objects, alone) {
-					t.Errorf("got %+v, want a ConfigMap and nothing else", objects)
+				if alone := (manifests{ConfigMaps: objects.ConfigMaps, PodMonitors: objects.PodMonitors}); !reflect.DeepEqual(objects, alone) {
+					t.Errorf("got %+v, want a ConfigMap, a PodMonitor and nothing else", objects)
 				}
 				return
 			}
@@ -58,8 +55,11 @@ func TestChartValueSets(t *testing.T) {
 			checkSelectors(t, objects)
 			checkNetworkPolicies(t, objects.NetworkPolicies, in.Container)
 			checkService(t, objects, settings)
+			checkLedger(t, objects, settings)
 			checkRoutes(t, objects)
+			checkIngresses(t, objects)
 			checkMonitoring(t, objects, settings)
+			checkDashboard(t, objects)
 		})
 	}
 }
@@ -156,9 +156,11 @@ func checkSelectors(t *testing.T, objects manifests) {
 	t.Helper()
 	deployment := objects.Deployments[0]
 	selectors := map[string]map[string]string{
-		"Deployment":          deployment.Spec.Selector.MatchLabels,
-		"Service":             objects.Services[0].Spec.Selector,
-		"PodDisruptionBudget": objects.Budgets[0].Spec.Selector.MatchLabels,
+		"Deployment": deployment.Spec.Selector.MatchLabels,
+		"Service":    objects.Services[0].Spec.Selector,
+	}
+	for _, budget := range objects.Budgets {
+		selectors["PodDisruptionBudget"] = budget.Spec.Selector.MatchLabels
 	}
 	for _, policy := range objects.NetworkPolicies {
 		selectors["NetworkPolicy"] = policy.Spec.PodSelector.MatchLabels
@@ -217,125 +219,14 @@ func checkService(t *testing.T, objects manifests, settings config.Config) {
 	}
 }
 
-// checkRoutes checks that routes lead all methods to the Service, and gateways' TLS too.
-func checkRoutes(t *testing.T, objects manifests) {
-	t.Helper()
-	for _, route := range objects.Routes {
-		for _, rule := range route.Spec.Rules {
-			for _, backend := range rule.BackendRefs {
-				port := servicePort(objects.Services[0], func(port corev1.ServicePort) bool { return port.Port == *backend.Port })
-				if want := map[bool]string{true: "grpc", false: "http"}[*rule.Matches[0].Path.Type == gatewayv1.PathMatchExact || rule.Matches[0].Headers != nil]; string(backend.Name) != objects.Services[0].Name || port != want {
-					t.Errorf("the route leads to %s, port %q, want %s, port %q", backend.Name, port, objects.Services[0].Name, want)
-				}
-			}
-		}
-		if *route.Spec.Rules[1].Matches[0].Path.Value == "/" {
-			checkRoutesAll(t, route)
-			continue
-		}
-		checkRoutedPaths(t, route)
-	}
-	for _, policy := range objects.TLSPolicies {
-		for _, target := range policy.Spec.TargetRefs {
-			name := servicePort(objects.Services[0], func(port corev1.ServicePort) bool { return port.Name == string(*target.SectionName) })
-			if string(target.Name) != objects.Services[0].Name || name == "" {
-				t.Errorf("the policy is about %+v, want a port of %s", target, objects.Services[0].Name)
-			}
-		}
-		if len(policy.Spec.TargetRefs) != 2 || policy.Spec.Validation.Hostname == "" {
-			t.Errorf("got the policy %+v, want one for the ports http and grpc with a name", policy.Spec)
-		}
-	}
-}
-
-// servicePort is the name of the port for which a function is true.
-func servicePort(service corev1.Service, is func(corev1.ServicePort) bool) string {
-	for _, port := range service.Spec.Ports {
-		if is(port) {
-			return port.Name
-		}
-	}
-	return ""
-}
-
-// checkRoutedPaths checks that a route has the paths of all methods that the adapter
-// translates, in each protocol.
-func checkRoutedPaths(t *testing.T, route gatewayv1.HTTPRoute) {
-	t.Helper()
-	var exact []string
-	rest := func(string) bool { return false }
-	for _, rule := range route.Spec.Rules {
-		for _, match := range rule.Matches {
-			switch path := *match.Path.Value; *match.Path.Type {
-			case gatewayv1.PathMatchExact:
-				exact = append(exact, path)
-			case gatewayv1.PathMatchRegularExpression:
-				rest = regexp.MustCompile("^(?:" + path + ")$").MatchString
-			case gatewayv1.PathMatchPathPrefix:
-				rest = func(of string) bool { return strings.HasPrefix(of, path+"/") }
-			}
-		}
-	}
-	service := managementv1.File_zitadel_management_v1_management_proto.Services().Get(0)
-	procedures := make([]string, 0, service.Methods().Len())
-	for i := range service.Methods().Len() {
-		procedures = append(procedures, fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(i).Name()))
-	}
-	slices.Sort(exact)
-	slices.Sort(procedures)
-	if !slices.Equal(exact, procedures) {
-		t.Errorf("the route has the paths %v, want those of the methods, %v", exact, procedures)
-	}
-	for path, want := range map[string]bool{
-		"/management/v1/users/3001/password": true, "/management/v1/users/3001/password/_initialize": true,
-		"/management/v1/orgs/me": false, "/oauth/v2/token": false,
-	} {
-		if rest(path) != want {
-			t.Errorf("%s is routed to the adapter: %v, want %v", path, !want, want)
-		}
-	}
-}
-
-// checkMonitoring checks that Prometheus asks the admin port as that wants to be asked, for
-// what the alerts are about, and gets the alerts as they are.
-func checkMonitoring(t *testing.T, objects manifests, settings config.Config) {
-	t.Helper()
-	for _, monitor := range objects.ServiceMonitors {
-		endpoint := monitor.Spec.Endpoints[0]
-		if !labels.SelectorFromSet(monitor.Spec.Selector.MatchLabels).Matches(labels.Set(objects.Services[0].Labels)) {
-			t.Errorf("the ServiceMonitor selects %v, want labels of the Service, %v", monitor.Spec.Selector.MatchLabels, objects.Services[0].Labels)
-		}
-		if secure := endpoint.Scheme == "https"; endpoint.Port != "admin" || endpoint.Path != "/metrics" || secure != settings.Admin.TLS.Files().Enabled() {
-			t.Errorf("got the endpoint %+v, want /metrics of the admin port, TLS: %v", endpoint, !secure)
-		}
-		if (endpoint.Authorization != nil) != (settings.Admin.TokenFile != "") {
-			t.Errorf("got the authorization %v, admin.tokenFile %q", endpoint.Authorization, settings.Admin.TokenFile)
-		}
-		if relabel := endpoint.RelabelConfigs[0]; relabel.TargetLabel != "job" || *relabel.Replacement != "zitadel-v1-adapter" {
-			t.Errorf("got %+v, want the job's name in the alerts", relabel)
-		}
-	}
-	for _, rule := range objects.PrometheusRules {
-		var got, want ruleFile
-		content, err := yaml.Marshal(rule.Spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		decode(t, content, &got)
-		decode(t, read(t, rulesFile), &want)
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("got the rules\n%v\nwant\n%v", got, want)
-		}
-	}
-}
-
 // Pods are replaced when a key of the configuration changes that needs it, and when what
 // they mount does; not otherwise.
 func TestChartReplacesPods(t *testing.T) {
 	t.Parallel()
 	replaced := map[string]string{
 		"limits.headerTimeout": "5s", "limits.idleTimeout": "1m", "limits.writeTimeout": "30s", "limits.headerBytes": "5000", "limits.connectionsPerPeer": "7",
-		"usage.store": "sqlite:/data/usage.db", "usage.storeFile": "/run/usage.store", "usage.retention": "1h", "usage.names": "false", "log.format": "text",
+		"usage.store": "postgres://v1adapter@db/zitadel", "usage.storeFile": "/run/usage.store", "usage.retention": "1h", "usage.names": "false",
+		"log.format": "text",
 	}
 	document, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
@@ -353,7 +244,7 @@ func TestChartReplacesPods(t *testing.T) {
 	}
 	sets := map[string]bool{
 		"config.rollout.percent=50": false, "config.log.level=debug": false, "config.server.grpcHealth=own": false,
-		"secrets.serverTLS.name=adapter-tls": true, "secrets.usageStore.name=adapter-usage": true,
+		"secrets.serverTLS.name=adapter-tls": true, "secrets.usageStore.name=adapter-usage": true, "extraArgs={--set,rollout.percent=25}": true,
 	}
 	for key, value := range replaced {
 		sets["config."+key+"="+value] = true

@@ -239,61 +239,6 @@ func sectionForChart(section map[string]any, path string) map[string]any {
 	return map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
 }
 
-// What cannot work is refused before anything is changed in the cluster, with the value's path.
-func TestChartRefusesWrongValues(t *testing.T) {
-	t.Parallel()
-	for name, refused := range map[string]struct {
-		set  []string
-		want []string
-	}{
-		"no upstream":                    {[]string{"config.upstream.url="}, []string{"config.upstream.url: missing: set it to the base URL of ZITADEL"}},
-		"an unknown value":               {[]string{"replicas=3"}, []string{"additional properties 'replicas' not allowed"}},
-		"an unknown value in a section":  {[]string{"route.hosts={a}"}, []string{"/route", "'hosts' not allowed"}},
-		"another mode":                   {[]string{"mode=daemonset"}, []string{"/mode", "'gateway', 'sidecar'"}},
-		"an unknown key":                 {[]string{"config.upstream.uri=x"}, []string{"/config/upstream", "'uri' not allowed"}},
-		"a key that the chart sets":      {[]string{"config.server.listen=:80"}, []string{"/config/server", "'listen' not allowed"}},
-		"a file that the chart mounts":   {[]string{"config.admin.tokenFile=/x"}, []string{"/config/admin", "'tokenFile' not allowed"}},
-		"a duration without unit":        {[]string{"config.server.shutdownDelay=10"}, []string{"/config/server/shutdownDelay", "want string"}},
-		"a duration of nonsense":         {[]string{"config.server.shutdownDelay=soon"}, []string{"/config/server/shutdownDelay", "does not match pattern"}},
-		"a percent that is none":         {[]string{"config.rollout.percent=150"}, []string{"/config/rollout/percent", "maximum: got 150, want 100"}},
-		"a level that is none":           {[]string{"config.log.level=loud"}, []string{"/config/log/level"}},
-		"a user's id as a number":        {[]string{"config.deprecation.exempt={400850336480234534}"}, []string{"/config/deprecation/exempt/0", "want string"}},
-		"a password of the usage store":  {[]string{"config.usage.store=postgres://v1adapter:secret@db/zitadel"}, []string{"config.usage.store: it has a password", "secrets.usageStore"}},
-		"same, as a parameter":           {[]string{"config.usage.store=postgres://v1adapter@db/zitadel?password=secret"}, []string{"config.usage.store: it has a password"}},
-		"the token itself":               {[]string{"secrets.adminToken=secret"}, []string{"/secrets/adminToken", "want object"}},
-		"a Secret's name that is none":   {[]string{"secrets.serverTLS.name=My Secret"}, []string{"/secrets/serverTLS/name", "does not match pattern"}},
-		"a port that is none":            {[]string{"ports.http=80800"}, []string{"/ports/http", "maximum"}},
-		"a digest that is none":          {[]string{"image.digest=latest"}, []string{"/image/digest", "does not match pattern"}},
-		"a tag as a number":              {[]string{"image.tag=7"}, []string{"/image/tag", "want string"}},
-		"a route from nowhere":           {[]string{"route.enabled=true"}, []string{"/route/parentRefs", "minItems"}},
-		"TLS to a listener without":      {[]string{"route.enabled=true", "route.parentRefs[0].name=g", "route.backendTLS.hostname=a"}, []string{"route.backendTLS.hostname: the adapter speaks plain text: set secrets.serverTLS.name"}},
-		"metrics without a token":        {[]string{"serviceMonitor.enabled=true", "secrets.adminTLS.clientCA=true"}, []string{"serviceMonitor.enabled: the adapter refuses /metrics", "secrets.adminToken.name"}},
-		"no pod that may be away":        {[]string{"podDisruptionBudget.maxUnavailable=0"}, []string{"/podDisruptionBudget/maxUnavailable", "minimum"}},
-		"a volume that is no object":     {[]string{"extraVolumes={data}"}, []string{"/extraVolumes/0", "want object"}},
-		"an annotation that is a number": {[]string{"podAnnotations.team=7"}, []string{"/podAnnotations/team", "want string"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			args := []string{"template", "x", chart, "--set", "config.upstream.url=http://zitadel"}
-			for _, set := range refused.set {
-				args = append(args, "--set", set)
-			}
-			out, err := helm(t, args...)
-			if err == nil {
-				t.Fatalf("got\n%s\nwant an error", out)
-			}
-			for _, want := range refused.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("got the error %v, want one with %q", err, want)
-				}
-			}
-			if strings.Contains(err.Error(), "secret@") {
-				t.Errorf("the error %v has the password", err)
-			}
-		})
-	}
-}
-
 // Objects are named as users of helm's charts know it.
 func TestChartNames(t *testing.T) {
 	t.Parallel()

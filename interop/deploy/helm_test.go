@@ -66,8 +66,8 @@ func template(t *testing.T, args ...string) string {
 func valueSets(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(chart + "/ci/*-values.yaml")
-	if err != nil || len(files) < 7 {
-		t.Fatalf("got the value sets %v, %v, want seven or more", files, err)
+	if err != nil || len(files) < 14 {
+		t.Fatalf("got the value sets %v, %v, want fourteen or more", files, err)
 	}
 	return files
 }
@@ -77,13 +77,16 @@ type manifests struct {
 	Deployments     []appsv1.Deployment
 	Services        []corev1.Service
 	ConfigMaps      []corev1.ConfigMap
+	Claims          []corev1.PersistentVolumeClaim
 	ServiceAccounts []corev1.ServiceAccount
 	Budgets         []policyv1.PodDisruptionBudget
 	Autoscalers     []autoscalingv2.HorizontalPodAutoscaler
 	NetworkPolicies []networkingv1.NetworkPolicy
+	Ingresses       []networkingv1.Ingress
 	Routes          []gatewayv1.HTTPRoute
 	TLSPolicies     []gatewayv1.BackendTLSPolicy
 	ServiceMonitors []monitoringv1.ServiceMonitor
+	PodMonitors     []monitoringv1.PodMonitor
 	PrometheusRules []monitoringv1.PrometheusRule
 }
 
@@ -94,12 +97,15 @@ func parse(t *testing.T, stream string) manifests {
 	var all manifests
 	kinds := map[string]func(*testing.T, []byte){
 		"apps/v1 Deployment": to(&all.Deployments), "v1 Service": to(&all.Services), "v1 ConfigMap": to(&all.ConfigMaps),
-		"v1 ServiceAccount": to(&all.ServiceAccounts), "policy/v1 PodDisruptionBudget": to(&all.Budgets),
+		"v1 PersistentVolumeClaim": to(&all.Claims),
+		"v1 ServiceAccount":        to(&all.ServiceAccounts), "policy/v1 PodDisruptionBudget": to(&all.Budgets),
 		"autoscaling/v2 HorizontalPodAutoscaler":        to(&all.Autoscalers),
 		"networking.k8s.io/v1 NetworkPolicy":            to(&all.NetworkPolicies),
+		"networking.k8s.io/v1 Ingress":                  to(&all.Ingresses),
 		"gateway.networking.k8s.io/v1 HTTPRoute":        to(&all.Routes),
 		"gateway.networking.k8s.io/v1 BackendTLSPolicy": to(&all.TLSPolicies),
 		"monitoring.coreos.com/v1 ServiceMonitor":       to(&all.ServiceMonitors),
+		"monitoring.coreos.com/v1 PodMonitor":           to(&all.PodMonitors),
 		"monitoring.coreos.com/v1 PrometheusRule":       to(&all.PrometheusRules),
 	}
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(stream)))

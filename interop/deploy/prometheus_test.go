@@ -42,6 +42,9 @@ type ruleGroup struct {
 // rulesFile is the file with the alerts, which the chart takes as it is.
 const rulesFile = "helm/zitadel-v1-adapter/files/rules.yaml"
 
+// dashboardFile is the file with the dashboard, which the chart takes as it is.
+const dashboardFile = "helm/zitadel-v1-adapter/files/dashboard.json"
+
 // ruleTests are the files with promtool's unit tests of the alerts.
 var ruleTests = []string{"prometheus/rules_test.yaml", "prometheus/rules_week_test.yaml"}
 
@@ -92,7 +95,7 @@ type dashboard struct {
 func loadDashboard(t *testing.T) dashboard {
 	t.Helper()
 	var board dashboard
-	if err := json.Unmarshal(read(t, "grafana/dashboard.json"), &board); err != nil {
+	if err := json.Unmarshal(read(t, dashboardFile), &board); err != nil {
 		t.Fatal(err)
 	}
 	return board

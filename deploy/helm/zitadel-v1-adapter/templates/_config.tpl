@@ -8,7 +8,10 @@
 {{- $defaults := dict }}
 {{- if eq .Values.mode "gateway" }}
 {{- /* Until the gateway has heard that a pod is going. */}}
-{{- $defaults = dict "server" (dict "shutdownDelay" "10s") }}
+{{- $_ := set $defaults "server" (dict "shutdownDelay" "10s") }}
+{{- end }}
+{{- with include "zitadel-v1-adapter.sqlite" . }}
+{{- $_ := set $defaults "usage" (dict "store" (printf "sqlite:%s" .)) }}
 {{- end }}
 {{- mergeOverwrite $defaults (deepCopy .Values.config) | toYaml }}
 {{- end }}

@@ -18,31 +18,36 @@ deploy/helm/legacy-app is an example.
   restartPolicy: Always
   {{- include "zitadel-v1-adapter.container" . | nindent 2 }}
   startupProbe:
-    {{- include "zitadel-v1-adapter.probe" (list . "/readyz") | nindent 4 }}
-    periodSeconds: 1
-    failureThreshold: 30
+    {{- include "zitadel-v1-adapter.probe" (list . "/readyz" .Values.startupProbe) | nindent 4 }}
 {{- end }}
 
 {{- /* The container, without what sidecars have besides. */}}
 {{- define "zitadel-v1-adapter.container" -}}
 image: {{ include "zitadel-v1-adapter.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: [--config, /etc/zitadel-v1-adapter/config/config.yaml]
+args: [--config, /etc/zitadel-v1-adapter/config/config.yaml{{ range .Values.extraArgs }}, {{ toJson . }}{{ end }}]
 env:
   {{- include "zitadel-v1-adapter.environment" . | nindent 2 }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   {{- if eq .Values.mode "gateway" }}
   - {name: http, containerPort: {{ .Values.ports.http }}}
   {{- end }}
   - {name: admin, containerPort: {{ .Values.ports.admin }}}
 readinessProbe:
-  {{- include "zitadel-v1-adapter.probe" (list . "/readyz") | nindent 2 }}
-  periodSeconds: 2
+  {{- include "zitadel-v1-adapter.probe" (list . "/readyz" .Values.readinessProbe) | nindent 2 }}
 livenessProbe:
-  {{- include "zitadel-v1-adapter.probe" (list . "/healthz") | nindent 2 }}
+  {{- include "zitadel-v1-adapter.probe" (list . "/healthz" .Values.livenessProbe) | nindent 2 }}
+{{- with .Values.lifecycle }}
+lifecycle:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:
@@ -52,6 +57,9 @@ volumeMounts:
   - {name: zitadel-v1-adapter-config, mountPath: /etc/zitadel-v1-adapter/config, readOnly: true}
   {{- range $name, $_ := include "zitadel-v1-adapter.secretVolumes" . | fromYaml }}
   - {name: zitadel-v1-adapter-{{ $name }}, mountPath: /etc/zitadel-v1-adapter/{{ $name }}, readOnly: true}
+  {{- end }}
+  {{- if .Values.persistence.enabled }}
+  - {name: zitadel-v1-adapter-ledger, mountPath: {{ include "zitadel-v1-adapter.sqlite" . | dir | quote }}}
   {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
@@ -66,7 +74,10 @@ volumeMounts:
 
 {{- define "zitadel-v1-adapter.probe" -}}
 {{- $values := (first .).Values -}}
-httpGet: {path: {{ last . }}, port: admin{{ if $values.secrets.adminTLS.name }}, scheme: HTTPS{{ end }}}
+httpGet: {path: {{ index . 1 }}, port: admin{{ if $values.secrets.adminTLS.name }}, scheme: HTTPS{{ end }}}
+{{- with last . }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- /*
@@ -144,6 +155,10 @@ upstream-tls: {secretName: {{ . }}}
 - name: zitadel-v1-adapter-{{ $name }}
   secret:
     {{- toYaml $secret | nindent 4 }}
+{{- end }}
+{{- if .Values.persistence.enabled }}
+- name: zitadel-v1-adapter-ledger
+  persistentVolumeClaim: {claimName: {{ include "zitadel-v1-adapter.claimName" . }}}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

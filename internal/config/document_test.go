@@ -22,13 +22,13 @@ var update = flag.Bool("update", false, "write config.schema.json")
 
 // description is what docs/configuration.md says of the keys.
 type description struct {
-	outline []string          // its headings, and of its rows the key and the default
+	outline []string          // its headings, and of its entries the key and the default
 	about   map[string]string // by key or section
 }
 
 var (
 	headingLine = regexp.MustCompile("^### `(.+)`$")
-	rowLine     = regexp.MustCompile("^(\\| `(.+?)` \\| (?:none|`.*?`) \\|) (.*) \\|$")
+	entryLine   = regexp.MustCompile("^(- `(.+?)`, default (?:none|`.*?`): )(.*)$")
 )
 
 func readDescription(t *testing.T) description {
@@ -43,17 +43,22 @@ func readDescription(t *testing.T) description {
 	}
 	keys, _, _ = strings.Cut(keys, "\n## ")
 	d := description{about: map[string]string{}}
-	section := ""
+	about := "" // what the lines are about
 	for line := range strings.SplitSeq(keys, "\n") {
+		text := strings.TrimPrefix(line, "  - ") // a value of a key
 		if heading := headingLine.FindStringSubmatch(line); heading != nil {
-			section = heading[1]
-			d.outline = append(d.outline, line)
-		} else if row := rowLine.FindStringSubmatch(line); row != nil {
-			d.outline = append(d.outline, row[1])
-			d.about[row[2]] = withoutMarkdown(row[3])
-		} else if line != "" && section != "" && !strings.HasPrefix(line, "|") {
-			d.about[section] = strings.TrimSpace(d.about[section] + " " + withoutMarkdown(line))
+			d.outline, about, text = append(d.outline, line), heading[1], ""
+		} else if entry := entryLine.FindStringSubmatch(line); entry != nil {
+			d.outline, about, text = append(d.outline, entry[1]), entry[2], entry[3]
+		} else if text != line {
+			d.about[about] += "\n\n"
+		} else if d.about[about] != "" {
+			text = " " + strings.TrimSpace(line)
 		}
+		d.about[about] += text
+	}
+	for name, text := range d.about {
+		d.about[name] = strings.TrimSpace(withoutMarkdown(text))
 	}
 	return d
 }
@@ -68,7 +73,7 @@ func withoutMarkdown(text string) string {
 		}
 		return `"` + code + `"`
 	})
-	return strings.NewReplacer(`\|`, "|", "<br>", "\n\n").Replace(text)
+	return text
 }
 
 // sentences is what is said of a key or a section.
@@ -92,23 +97,23 @@ func TestConfigurationDocument(t *testing.T) {
 	}
 }
 
-// outline is a section's headings and rows, then those of the sections in it. The path of the
+// outline is a section's heading and entries, then those of the sections in it. The path of the
 // whole configuration is "".
 func outline(path string, fields reflect.Value) []string {
-	var rows, sections []string
+	var entries, sections []string
 	for field, value := range fields.Fields() {
 		key := strings.TrimPrefix(path+"."+field.Tag.Get("yaml"), ".")
-		heading, row := "### `"+key+"`", "| `"+key+"` | "+printed(value)+" |"
+		heading, entry := "### `"+key+"`", "- `"+key+"`, default "+printed(value)+": "
 		switch {
 		case value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[time.Time]():
 			sections = append(append(sections, heading), outline(key, value)...)
 		case path == "":
-			sections = append(sections, heading, row)
+			sections = append(sections, heading, entry)
 		default:
-			rows = append(rows, row)
+			entries = append(entries, entry)
 		}
 	}
-	return append(rows, sections...)
+	return append(entries, sections...)
 }
 
 // wantFile compares the content of a generated file with what it should be. With -update, the

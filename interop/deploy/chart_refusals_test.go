@@ -54,6 +54,7 @@ func TestChartRefusesWrongValues(t *testing.T) {
 		"a volume for PostgreSQL":        {[]string{"replicaCount=1", "persistence.enabled=true", "secrets.usageStore.name=adapter-usage"}, []string{"persistence.enabled: the ledger is in a PostgreSQL"}},
 		"a sidecar's own volume":         {[]string{"mode=sidecar", "persistence.enabled=true"}, []string{"persistence.enabled: the pod of a sidecar is another chart's", "extraVolumeMounts"}},
 		"two ledgers":                    {[]string{"config.usage.store=postgres://v1adapter@db/zitadel", "secrets.usageStore.name=adapter-usage"}, []string{"config.usage.store: secrets.usageStore names a database too"}},
+		"two addresses":                  {[]string{"config.usage.storeFile=/run/usage.store", "secrets.usageStore.name=adapter-usage"}, []string{"config.usage.storeFile: config.usage.store or secrets.usageStore names"}},
 		"another database":               {[]string{"config.usage.store=mysql://v1adapter@db/zitadel"}, []string{"config.usage.store: it is neither sqlite: and a path nor a URL"}},
 		"a size that is none":            {[]string{"persistence.size=large"}, []string{"/persistence/size", "does not match pattern"}},
 		"a volume that is only read":     {[]string{"persistence.accessModes={ReadOnlyMany}"}, []string{"/persistence/accessModes/0"}},
@@ -77,7 +78,8 @@ func TestChartRefusesWrongValues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			args := []string{"template", "x", chart, "--set", "config.upstream.url=http://zitadel"}
+			args := make([]string, 0, 5+2*len(refused.set))
+			args = append(args, "template", "x", chart, "--set", "config.upstream.url=http://zitadel")
 			for _, set := range refused.set {
 				args = append(args, "--set", set)
 			}

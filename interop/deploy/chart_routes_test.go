@@ -20,11 +20,12 @@ func checkRoutesAll(t *testing.T, route gatewayv1.HTTPRoute) {
 	var got []string
 	for _, rule := range route.Spec.Rules {
 		for _, match := range rule.Matches {
-			text := string(*match.Path.Type) + " " + *match.Path.Value
+			parts := make([]string, 0, 1+len(match.Headers))
+			parts = append(parts, string(*match.Path.Type)+" "+*match.Path.Value)
 			for _, header := range match.Headers {
-				text += " " + string(header.Name) + ": " + header.Value
+				parts = append(parts, string(header.Name)+": "+header.Value)
 			}
-			got = append(got, text)
+			got = append(got, strings.Join(parts, " "))
 		}
 	}
 	const all, grpc = "PathPrefix /", "PathPrefix / Content-Type: application/grpc"
@@ -133,10 +134,11 @@ func checkIngresses(t *testing.T, objects manifests) {
 			}
 		}
 	}
-	want := []string{"Prefix /management/v1/users to http"}
-	for _, procedure := range procedures() {
-		want = append(want, "Exact "+procedure+" to grpc")
+	want := procedures()
+	for i, procedure := range want {
+		want[i] = "Exact " + procedure + " to grpc"
 	}
+	want = slices.Insert(want, 0, "Prefix /management/v1/users to http")
 	for host, got := range paths {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got the paths %v, want %v", host, got, want)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -233,9 +232,11 @@ func TestChartReplacesPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	var needed []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` .*Needs a restart.*$").FindAllStringSubmatch(string(document), -1) {
-		if !slices.Contains(setByChart, row[1]) {
-			needed = append(needed, row[1])
+	for _, entry := range strings.Split(string(document), "\n- `")[1:] {
+		entry, _, _ = strings.Cut(entry, "\n\n")
+		key, about, _ := strings.Cut(entry, "`")
+		if strings.Contains(strings.Join(strings.Fields(about), " "), "Needs a restart.") && !slices.Contains(setByChart, key) {
+			needed = append(needed, key)
 		}
 	}
 	slices.Sort(needed)

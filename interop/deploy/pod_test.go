@@ -81,8 +81,8 @@ func adapterContainer(t *testing.T, pod corev1.PodSpec, configMaps []corev1.Conf
 
 // path is the text with the paths of mounted files as they are outside of the pod.
 func (c container) path(text string) string {
-	pairs := []string{mountedUnder, c.root + mountedUnder}
-	for _, folder := range c.claims {
+	pairs := make([]string, 0, 2+2*len(c.claims))
+	for _, folder := range append([]string{mountedUnder}, c.claims...) {
 		pairs = append(pairs, folder, c.root+folder)
 	}
 	return strings.NewReplacer(pairs...).Replace(text)

@@ -1,7 +1,7 @@
 {{- /* The path of the ledger's SQLite file; nothing if the ledger is elsewhere. */}}
 {{- define "zitadel-v1-adapter.sqlite" -}}
 {{- $store := dig "usage" "store" "" .Values.config | default "" | toString }}
-{{- if not .Values.secrets.usageStore.name }}
+{{- if not (or .Values.secrets.usageStore.name (dig "usage" "storeFile" "" .Values.config)) }}
 {{- if hasPrefix "sqlite:" $store }}
 {{- trimPrefix "sqlite:" $store }}
 {{- else if and .Values.persistence.enabled (not $store) }}

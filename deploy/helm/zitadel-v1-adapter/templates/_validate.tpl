@@ -54,6 +54,9 @@
 {{- if and $store .Values.secrets.usageStore.name }}
 {{- fail "config.usage.store: secrets.usageStore names a database too: leave one of them out" }}
 {{- end }}
+{{- if and (dig "usage" "storeFile" "" .Values.config) (or $store .Values.secrets.usageStore.name) }}
+{{- fail "config.usage.storeFile: config.usage.store or secrets.usageStore names a database too: leave one of them out" }}
+{{- end }}
 {{- if and $store (not (regexMatch "^(sqlite:.|postgres(ql)?://)" $store)) }}
 {{- fail "config.usage.store: it is neither sqlite: and a path nor a URL that begins with postgres://: set it to one of these" }}
 {{- end }}

@@ -73,9 +73,10 @@ func TestPassthroughIsLoggedAsAskedFor(t *testing.T) {
 		web := map[string]string{"Content-Type": "application/grpc-web"}
 		bodyOf(t, sendRaw(t, address, recordings.Request{Method: http.MethodPost, Path: "/x.Y/Web", Headers: web}))
 		eventually(t, strings.Join(want, " "), func() bool { return strings.Count(log.String(), "\n") >= len(want) })
-		var got []string
-		for _, line := range regexp.MustCompile(`"level":"INFO","msg":"passed through",.*"path":"([^"]+)"`).FindAllStringSubmatch(log.String(), -1) {
-			got = append(got, line[1])
+		lines := regexp.MustCompile(`"level":"INFO","msg":"passed through",.*"path":"([^"]+)"`).FindAllStringSubmatch(log.String(), -1)
+		got := make([]string, len(lines))
+		for i, line := range lines {
+			got[i] = line[1]
 		}
 		if slices.Sort(got); !slices.Equal(got, want) {
 			t.Errorf("%q: got lines of %q, want %q: %s", which, got, want, log.String())

@@ -1,7 +1,7 @@
 package passthrough
 
 import (
-	"io"
+	"bytes"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +16,7 @@ func TestNoLineCostsNothing(t *testing.T) {
 	request := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
 	request.Header.Set("Content-Type", "application/grpc-web")
 	x, request := ingress.ExchangeOf(httptest.NewRecorder(), request)
-	h := &Handler{config: Config{Logged: LoggedOff, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))}}
+	h := &Handler{config: Config{Logged: LoggedOff, Log: slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil))}}
 	answer, started := &response{Exchange: x, request: request}, time.Now()
 	allocations := testing.AllocsPerRun(100, func() {
 		h.keepForLog(answer)

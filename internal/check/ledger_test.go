@@ -134,7 +134,7 @@ func TestLedgerIsExamined(t *testing.T) {
 		}, check.Failed, []string{"permission denied", "run check as that user"}},
 		"a folder that may not be written": {"sqlite:$DIR/usage.db", func(t *testing.T, dir string) {
 			t.Helper()
-			if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a folder needs x
+			if err := os.Chmod(dir, 0o500); err != nil {
 				t.Fatal(err)
 			}
 		}, check.Failed, []string{"permission denied", "run check as that user"}},
@@ -179,7 +179,7 @@ func TestLedgerInFileIsExamined(t *testing.T) {
 	}{
 		"sqlite:" + dir + "/usage.db\n": {check.OK, "not there yet"},
 		"mysql:s3cret":                  {check.Failed, `usage.storeFile: use "sqlite:" and a path`},
-		" \n":                           {check.Failed, `is empty`},
+		"\n":                            {check.Failed, `is empty`},
 	} {
 		file := wiretest.WriteFile(t, dir, "store", []byte(content))
 		results := run(t, at(t, zitadel(t)), func(c *check.Config) { c.Settings.Usage.StoreFile = file })

@@ -129,11 +129,11 @@ type Deprecation = adapter.Deprecation
 
 // Usage is the section usage: the ledger of who still calls v1. See [usage.Ledger].
 type Usage struct {
-	Store     string        `yaml:"store"`                    // see [usage.OpenStore]; "" is memory (restart)
-	StoreFile string        `yaml:"storeFile"`                // with what would be Store; not both (restart)
-	Retention time.Duration `default:"400d" yaml:"retention"` // of days; 0 is for ever (restart)
-	Identify  bool          `default:"true" yaml:"identify"`  // whether ZITADEL is asked who called
-	Names     bool          `default:"true" yaml:"names"`     // whether login names are kept (restart)
+	Store     string        `yaml:"store"`                      // see [usage.OpenStore]; "" is memory (restart)
+	StoreFile string        `yaml:"storeFile"`                  // with what would be Store; not both (restart)
+	Retention time.Duration `default:"400d"   yaml:"retention"` // of days; 0 is for ever (restart)
+	Identify  bool          `default:"true"   yaml:"identify"`  // whether ZITADEL is asked who called
+	Names     bool          `default:"true"   yaml:"names"`     // whether login names are kept (restart)
 }
 
 // StoreAddress is the address of the store, or "", and the key that it is from. The error names the

@@ -139,6 +139,9 @@ func metricsAndUsage(t *testing.T, calls []adapter.Event) string {
 		counted.Counted(call)
 		ledger.Observe(call)
 	}
+	if err := ledger.Finish(t.Context()); err != nil { // a reader does not wait for long
+		t.Fatal(err)
+	}
 	var all strings.Builder
 	for path, handler := range map[string]http.Handler{"/metrics": counted.Handler(), "/usage": ledger} {
 		recorder := httptest.NewRecorder()

@@ -64,7 +64,6 @@ type Page struct {
 	mu       sync.Mutex // guards what follows
 	last     snapshot
 	nextRead time.Time // of the ledger
-	isSlow   bool      // the last read took longer than quickRead
 }
 
 // numberedSettings are settings, and how many there were before them.

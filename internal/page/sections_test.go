@@ -100,33 +100,6 @@ func TestStoreIsAway(t *testing.T) {
 	}
 }
 
-// A store that was slow holds up no further reader: it is read in the background.
-func TestSlowStoreIsReadInTheBackground(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	s.call(1, nil)
-	verdict := func() string { return s.document(t, "").id(t, "verdict").text() }
-	s.ledger.daily = func() { s.clock = s.clock.Add(time.Second) }
-	if got := verdict(); !strings.Contains(got, "Not yet: 1 caller") {
-		t.Fatalf("got %s", got)
-	}
-	answered := make(chan struct{})
-	s.ledger.daily = func() { <-answered }
-	s.call(1, func(e *adapter.Event) { e.Caller = "8" })
-	s.clock = s.clock.Add(time.Minute)
-	for range 3 {
-		if got := verdict(); !strings.Contains(got, "Not yet: 1 caller") {
-			t.Errorf("while the store is read: got %s, want what was known", got)
-		}
-	}
-	close(answered)
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(verdict(), "Not yet: 2 callers"); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("for a minute: got %s, want 2 callers", verdict())
-		}
-	}
-}
-
 func TestCurve(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

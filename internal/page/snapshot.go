@@ -40,7 +40,6 @@ const (
 	readShare    = 20
 	maxReadPause = 30 * time.Second
 	readTimeout  = 5 * time.Second
-	quickRead    = 50 * time.Millisecond // what a request waits for
 )
 
 // startOf is the beginning of the day that is some days before a time.
@@ -48,56 +47,38 @@ func startOf(now time.Time, days int) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
-// snapshot reads the ledger, unless that was done just now. One that was slow the last time is read
-// in the background: the request gets what was read before, and the events tell of what is new.
+// snapshot reads the ledger, unless that was done just now.
 func (p *Page) snapshot(ctx context.Context) snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	began := p.config.Now()
-	switch {
-	case began.Before(p.nextRead):
-	case p.isSlow:
-		p.nextRead = began.Add(maxReadPause) // one read at a time
-		go func() {
-			read, err := p.read(ctx, began)
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.keep(ctx, read, began, err)
-		}()
-	default:
-		read, err := p.read(ctx, began)
-		p.keep(ctx, read, began, err)
+	if began.Before(p.nextRead) {
+		return p.last
 	}
-	return p.last
-}
-
-// keep makes what was read, or could not be read, the last snapshot. p.mu is locked.
-func (p *Page) keep(ctx context.Context, read figures, began time.Time, err error) {
-	if p.closing.Err() != nil {
-		return
-	}
+	// Other requests get the result too, so it does not end with this one.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	defer context.AfterFunc(p.closing, cancel)()
+	read, err := p.read(ctx, began)
 	now := p.config.Now()
-	took := now.Sub(began)
-	p.nextRead, p.isSlow = now.Add(min(max(readShare*took, readPause), maxReadPause)), took > quickRead
+	p.nextRead = now.Add(min(max(readShare*now.Sub(began), readPause), maxReadPause))
 	if err != nil {
 		if !p.last.stale {
 			p.config.Log.WarnContext(ctx, "the usage store did not answer", "cause", err.Error())
 			p.last.stale = true
 			p.last.number++
 		}
-		return
+		return p.last
 	}
 	if p.last.stale || p.last.at.IsZero() || !reflect.DeepEqual(read, p.last.figures) {
 		p.last = snapshot{figures: read, number: p.last.number + 1}
 	}
 	p.last.at = now
+	return p.last
 }
 
-// read adds the ledger up. Other requests get the result too, so it does not end with this one.
+// read adds the ledger up.
 func (p *Page) read(ctx context.Context, now time.Time) (f figures, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-	defer cancel()
-	defer context.AfterFunc(p.closing, cancel)()
 	var mistakes []error
 	rows := func(q usage.Query) []usage.Row {
 		found, err := p.config.Ledger.Rows(ctx, q)

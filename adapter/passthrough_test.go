@@ -146,17 +146,11 @@ func TestPassthroughKeepsAnswer(t *testing.T) {
 		"HTTP/1.1 242 Odd\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nServer: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n"+
 		"X-Empty:\r\nX-Text: \xe4\r\nConnection: close\r\nLocation: /a%2Fb\r\nContent-Length: 3\r\n\r\n<a>")
 	s := newPassing(t, "http://"+address, nil)
-	conn, err := net.Dial("tcp", s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	got, err := io.ReadAll(conn)
+	got, err := getOnce(t, s)
 	want := "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
 		"HTTP/1.1 242 status code 242\r\nContent-Length: 3\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nLocation: /a%2Fb\r\n" +
 		"Server: s\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Empty: \r\nX-Text: \xe4\r\nConnection: close\r\n\r\n<a>"
-	if string(got) != want || err != nil {
+	if got != want || err != nil {
 		t.Errorf("got\n%q, %v\nwant\n%q", got, err, want)
 	}
 }
@@ -167,16 +161,23 @@ func TestPassthroughKeepsManyInterimAnswers(t *testing.T) {
 	const interim, count = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 50
 	address, _ := recordHeads(t, strings.Repeat(interim, count)+okAnswer)
 	s := newPassing(t, "http://"+address, nil)
-	conn, err := net.Dial("tcp", s)
+	want := strings.Repeat(interim, count) + "HTTP/1.1 200 OK\r\n"
+	if got, err := getOnce(t, s); !strings.HasPrefix(got, want) || err != nil {
+		t.Errorf("got %q, %v, want %d interim answers and the final one", got, err, count)
+	}
+}
+
+// getOnce is all that comes on a connection in answer to a GET, after which it is closed.
+func getOnce(t *testing.T, address string) (string, error) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	want := strings.Repeat(interim, count) + "HTTP/1.1 200 OK\r\n"
-	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), want) || err != nil {
-		t.Errorf("got %q, %v, want %d interim answers and the final one", got, err, count)
-	}
+	got, err := io.ReadAll(conn)
+	return string(got), err
 }
 
 // HTTP/1.0 has no interim answers: a client of it gets the final one alone.

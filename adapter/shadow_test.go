@@ -237,7 +237,7 @@ func TestShadowFindsDifferences(t *testing.T) {
 	all.Wait()
 }
 
-// The line of what differs says who called, for whom and where, as that of a translated call does.
+// The log line of a difference has the caller, the user and the organization, as the line of a translated call has.
 func TestShadowNamesCallers(t *testing.T) {
 	t.Parallel()
 	s, _ := shadowed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -29,7 +29,7 @@ func Shorten(text string) string {
 	return text
 }
 
-// OtherMethod is what Method makes of a method that nobody knows.
+// OtherMethod stands for every HTTP method that net/http has no constant for.
 const OtherMethod = "(other)"
 
 // Method returns a request's HTTP method if net/http has a constant for it, else OtherMethod: a client

@@ -103,7 +103,7 @@ func folds(t *testing.T, address string) {
 }
 
 // A day has a bounded number of rows, however many callers there are. No call is lost, and a caller
-// who has a row before the day is full keeps it.
+// whose row is there before the day is full keeps it.
 func boundsDays(t *testing.T, address string) {
 	t.Helper()
 	const most, callers = 20_000, 21_500

@@ -25,16 +25,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // now is when pages are looked at.
 func now() time.Time { return time.Date(2027, 3, 15, 12, 0, 0, 0, time.UTC) }
 
-// ledger is one whose store may be away.
+// ledger is one whose store may be away, or slow.
 type ledger struct {
 	*usage.Ledger
 
 	away bool
+	// daily is called before the calls by day are read; nil does nothing.
+	daily func()
 }
 
 func (l *ledger) Rows(ctx context.Context, q usage.Query) ([]usage.Row, error) {
-	if l.away {
+	switch {
+	case l.away:
 		return nil, errors.New("away")
+	case l.daily != nil && slices.Contains(q.By, "day"):
+		l.daily()
 	}
 	return l.Ledger.Rows(ctx, q)
 }

@@ -63,7 +63,9 @@ type Page struct {
 
 	mu       sync.Mutex // guards what follows
 	last     snapshot
-	nextRead time.Time // of the ledger
+	reading  chan struct{} // closed when the ledger has been read; nil: nobody reads it
+	nextRead time.Time     // of the ledger
+	wasQuick bool          // the last read
 }
 
 // numberedSettings are settings, and how many there were before them.
@@ -116,8 +118,17 @@ func (p *Page) Observe(event adapter.Event) {
 	p.recent.add(latency{at: event.Started.Add(event.Duration), took: event.Duration, route: event.Route})
 }
 
-// Close ends all event streams and refuses new ones, so that a shutdown does not wait for them.
-func (p *Page) Close() { p.close() }
+// Close ends all event streams and refuses new ones, so that a shutdown does not wait for them. The
+// ledger is not read any more.
+func (p *Page) Close() {
+	p.close()
+	p.mu.Lock()
+	reading := p.reading
+	p.mu.Unlock()
+	if reading != nil {
+		<-reading
+	}
+}
 
 // policy lets the page load its own files, and run no script that is written in it: much of
 // what it shows was chosen by clients.

@@ -100,6 +100,32 @@ func TestStoreIsAway(t *testing.T) {
 	}
 }
 
+// A store that was slow holds up no further reader, unless what is known is old.
+func TestStoreIsSlow(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.call(1, nil)
+	verdict := func() string { return s.document(t, "").id(t, "verdict").text() }
+	s.ledger.daily = func() { s.clock = s.clock.Add(time.Second) }
+	if got := verdict(); !strings.Contains(got, "Not yet: 1 caller") {
+		t.Fatalf("got %s", got)
+	}
+	answered := make(chan struct{})
+	s.ledger.daily = func() { <-answered }
+	s.call(1, func(e *adapter.Event) { e.Caller = "8" })
+	s.clock = s.clock.Add(59 * time.Second)
+	for range 3 {
+		if got := verdict(); !strings.Contains(got, "Not yet: 1 caller") {
+			t.Errorf("while the store is read: got %s, want what was known", got)
+		}
+	}
+	s.clock = s.clock.Add(time.Second)
+	time.AfterFunc(10*time.Millisecond, func() { close(answered) })
+	if got := verdict(); !strings.Contains(got, "Not yet: 2 callers") {
+		t.Errorf("a minute later: got %s, want 2 callers", got)
+	}
+}
+
 func TestCurve(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

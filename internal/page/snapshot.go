@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/usage"
 )
 
@@ -23,7 +24,7 @@ type figures struct {
 	evidence usage.Evidence // of the last days
 	week     usage.Active
 	daily    []usage.Row // by day, way and outcome
-	outcomes []usage.Row // by outcome, of the week
+	outcomes []usage.Row // by outcome, of the week, but for those that went well
 	methods  []usage.Row // by API and method, of the last days, of callers only
 	apart    []usage.Row // strangers and ZITADEL's own pages, of the last days
 }
@@ -39,7 +40,13 @@ const (
 	readPause    = time.Second
 	readShare    = 20
 	maxReadPause = 30 * time.Second
-	readTimeout  = 5 * time.Second
+
+	// readTimeout is how long the ledger may take, and patience how long a request waits for it. If
+	// the last read was not quick, a request gets figures up to maxAge old, and does not wait.
+	readTimeout = 30 * time.Second
+	patience    = 5 * time.Second
+	quick       = 50 * time.Millisecond
+	maxAge      = time.Minute
 )
 
 // startOf is the beginning of the day that is some days before a time.
@@ -47,38 +54,70 @@ func startOf(now time.Time, days int) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
-// snapshot reads the ledger, unless that was done just now.
+// snapshot is what is known of the ledger, which is read again unless that was done just now. The
+// events tell of what was read too late for a request.
 func (p *Page) snapshot(ctx context.Context) snapshot {
+	if reading := p.refresh(); reading != nil {
+		select {
+		case <-reading:
+		case <-ctx.Done():
+		case <-time.After(patience):
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	began := p.config.Now()
-	if began.Before(p.nextRead) {
-		return p.last
-	}
-	// Other requests get the result too, so it does not end with this one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-	defer cancel()
-	defer context.AfterFunc(p.closing, cancel)()
-	read, err := p.read(ctx, began)
+	last := p.last
+	last.stale = last.stale || last.at.IsZero()
+	return last
+}
+
+// refresh begins to read the ledger, unless that was done just now. It returns what is closed when
+// the figures have been read that a request should wait for, or nil.
+func (p *Page) refresh() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := p.config.Now()
-	p.nextRead = now.Add(min(max(readShare*now.Sub(began), readPause), maxReadPause))
-	if err != nil {
+	if p.reading == nil && !now.Before(p.nextRead) && p.closing.Err() == nil {
+		p.reading = make(chan struct{})
+		go p.read(p.reading, now)
+	}
+	if !p.wasQuick && now.Sub(p.last.at) < maxAge {
+		return nil
+	}
+	return p.reading
+}
+
+// read reads the ledger, and closes a channel.
+func (p *Page) read(done chan<- struct{}, began time.Time) {
+	ctx, cancel := context.WithTimeout(p.closing, readTimeout)
+	defer cancel()
+	read, err := p.figures(ctx, began)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(done)
+	p.reading = nil
+	now := p.config.Now()
+	took := now.Sub(began)
+	p.nextRead, p.wasQuick = now.Add(min(max(readShare*took, readPause), maxReadPause)), took <= quick
+	switch {
+	case p.closing.Err() != nil:
+		return
+	case err != nil:
 		if !p.last.stale {
 			p.config.Log.WarnContext(ctx, "the usage store did not answer", "cause", err.Error())
 			p.last.stale = true
 			p.last.number++
 		}
-		return p.last
+		return
 	}
 	if p.last.stale || p.last.at.IsZero() || !reflect.DeepEqual(read, p.last.figures) {
 		p.last = snapshot{figures: read, number: p.last.number + 1}
 	}
 	p.last.at = now
-	return p.last
 }
 
-// read adds the ledger up.
-func (p *Page) read(ctx context.Context, now time.Time) (f figures, err error) {
+// figures adds the ledger up.
+func (p *Page) figures(ctx context.Context, now time.Time) (f figures, err error) {
 	var mistakes []error
 	rows := func(q usage.Query) []usage.Row {
 		found, err := p.config.Ledger.Rows(ctx, q)
@@ -92,7 +131,9 @@ func (p *Page) read(ctx context.Context, now time.Time) (f figures, err error) {
 	mistakes = append(mistakes, err)
 	apart := map[string][]string{"caller": usage.Apart()}
 	f.daily = rows(usage.Query{Since: month, By: []string{"day", "way", "outcome"}, Except: apart})
-	f.outcomes = rows(usage.Query{Since: week, By: []string{"outcome"}, Except: apart})
+	f.outcomes = rows(usage.Query{Since: week, By: []string{"outcome"}, Except: map[string][]string{
+		"caller": usage.Apart(), "outcome": {adapter.OutcomeOK},
+	}})
 	f.methods = rows(usage.Query{Since: month, By: []string{"api", "method"}, Except: apart})
 	f.apart = rows(usage.Query{Since: month, By: []string{"caller"}, Where: apart})
 	f.evidence.Requests = min(f.evidence.Requests, 1) // only whether there were any: the page need not change with each

@@ -41,6 +41,8 @@ func (p *Page) view(ctx context.Context, q question) view {
 	if at.IsZero() {
 		at = now
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	callers, err := p.callers(ctx, now, q)
 	if err != nil {
 		read.stale = true
@@ -52,7 +54,7 @@ func (p *Page) view(ctx context.Context, q question) view {
 		Methods:  newMethods(read.methods, p.config.Successor),
 		Daily:    newDaily(now, read.daily),
 		Callers:  callers,
-		Outcomes: newOutcomes(read.outcomes),
+		Outcomes: newOutcomes(read.week.Calls, read.outcomes),
 		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
 		Health:   p.health(now),
 		End:      newEnd(now, inForce.Deprecation),

@@ -101,21 +101,35 @@ func (q Query) order() string {
 	return "calls_sum DESC, " + by
 }
 
+// arguments are those of a statement.
+type arguments []any
+
+// add adds an argument. It returns its place in the statement.
+func (a *arguments) add(value any) string {
+	*a = append(*a, value)
+	return fmt.Sprintf("$%d", len(*a))
+}
+
 // sql is a query's statement.
-func (q Query) sql() (statement string, arguments []any) {
-	argument := func(value any) string {
-		arguments = append(arguments, value)
-		return fmt.Sprintf("$%d", len(arguments))
-	}
-	var b strings.Builder
+func (q Query) sql() (statement string, args arguments) {
 	by := strings.Join(q.By, ", ")
-	recent := fmt.Sprintf("(day >= %s OR LENGTH(day) = 7 AND last_ms >= %s)", argument(dayOf(q.Since)), argument(startOfDay(q.Since).UnixMilli()))
-	shown := "''"
+	shown, callers := "''", "COUNT(DISTINCT caller)"
 	if slices.Contains(q.By, "caller") {
-		shown = "COALESCE((SELECT login_name FROM names WHERE id = caller), caller)"
+		shown, callers = "COALESCE((SELECT login_name FROM names WHERE id = caller), caller)", "1"
 	}
-	fmt.Fprintf(&b, `SELECT %s, CAST(SUM(calls) AS BIGINT) AS calls_sum, MIN(first_ms) AS first, MAX(last_ms) AS last, COUNT(DISTINCT caller),
-		%s AS shown FROM calls WHERE %s`, by, shown, recent)
+	statement = fmt.Sprintf(`SELECT %s, CAST(SUM(calls) AS BIGINT) AS calls_sum, MIN(first_ms) AS first, MAX(last_ms) AS last, %s,
+		%s AS shown FROM calls WHERE %s GROUP BY %s ORDER BY %s`, by, callers, shown, q.condition(&args), by, q.order())
+	if q.Limit > 0 {
+		statement += fmt.Sprintf(" LIMIT %s OFFSET %s", args.add(q.Limit), args.add(q.Offset))
+	}
+	return statement, args
+}
+
+// condition is what calls have to be for a query.
+func (q Query) condition(args *arguments) string {
+	var b strings.Builder
+	recent := fmt.Sprintf("(day >= %s OR LENGTH(day) = 7 AND last_ms >= %s)", args.add(dayOf(q.Since)), args.add(startOfDay(q.Since).UnixMilli()))
+	b.WriteString(recent)
 	in := func(operator string, of map[string][]string) {
 		for _, name := range Parts() {
 			values, ok := of[name]
@@ -124,7 +138,7 @@ func (q Query) sql() (statement string, arguments []any) {
 			}
 			places := make([]string, len(values))
 			for i, value := range values {
-				places[i] = argument(value)
+				places[i] = args.add(value)
 			}
 			fmt.Fprintf(&b, " AND %s %s (%s)", name, operator, strings.Join(places, ", "))
 		}
@@ -132,15 +146,11 @@ func (q Query) sql() (statement string, arguments []any) {
 	in("IN", q.Where)
 	in("NOT IN", q.Except)
 	if q.Search != "" {
-		pattern := argument("%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(q.Search)) + "%")
+		pattern := args.add("%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(q.Search)) + "%")
 		fmt.Fprintf(&b, ` AND (caller IN (SELECT caller FROM calls WHERE %[1]s AND LOWER(%[2]s) LIKE %[3]s ESCAPE '\')
 			OR caller IN (SELECT id FROM names WHERE LOWER(login_name) LIKE %[3]s ESCAPE '\'))`, recent, strings.Join(Parts()[1:], ` || ' ' || `), pattern)
 	}
-	fmt.Fprintf(&b, " GROUP BY %s ORDER BY %s", by, q.order())
-	if q.Limit > 0 {
-		fmt.Fprintf(&b, " LIMIT %s OFFSET %s", argument(q.Limit), argument(q.Offset))
-	}
-	return b.String(), arguments
+	return b.String()
 }
 
 // Rows adds up the calls that a query asks for, in the database. The error is the database's, or
@@ -155,8 +165,8 @@ func (s *Store) Rows(ctx context.Context, q Query) ([]Row, error) {
 	if err := s.migrate(ctx); err != nil {
 		return nil, err
 	}
-	statement, arguments := q.sql()
-	found, err := s.db.QueryContext(ctx, statement, arguments...) //nolint:gosec // check lets only names of columns in
+	statement, args := q.sql()
+	found, err := s.db.QueryContext(ctx, statement, args...) //nolint:gosec // check lets only names of columns in
 	if err != nil {
 		return nil, err
 	}
@@ -248,21 +258,20 @@ type Active struct {
 
 // Active is who called since a time, of the calls that pass a query's Where.
 func (s *Store) Active(ctx context.Context, since time.Time, where map[string][]string) (a Active, err error) {
-	q := Query{
-		Since: since, By: []string{"caller"}, Where: where, Except: map[string][]string{"caller": Apart()},
-	}
+	q := Query{Since: since, Where: where, Except: map[string][]string{"caller": Apart()}}
 	if err := q.check(); err != nil {
 		return a, err
 	}
 	if err := s.migrate(ctx); err != nil {
 		return a, err
 	}
-	byCaller, arguments := q.sql()
+	var args arguments
 	var last int64
 	var unnamed int
 	err = s.db.QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*), COALESCE(SUM(CASE WHEN caller LIKE '(%%' THEN 1 ELSE 0 END), 0),
-		CAST(COALESCE(SUM(calls_sum), 0) AS BIGINT), COALESCE(MAX(last), 0) FROM (%s) AS callers WHERE last >= $%d`, byCaller, len(arguments)+1),
-		append(arguments, since.UnixMilli())...).Scan(&a.Callers, &unnamed, &a.Calls, &last)
+		CAST(COALESCE(SUM(calls_sum), 0) AS BIGINT), COALESCE(MAX(last), 0)
+		FROM (SELECT caller, SUM(calls) AS calls_sum, MAX(last_ms) AS last FROM calls WHERE %s GROUP BY caller) AS callers WHERE last >= %s`,
+		q.condition(&args), args.add(since.UnixMilli())), args...).Scan(&a.Callers, &unnamed, &a.Calls, &last)
 	if last > 0 {
 		a.Last = time.UnixMilli(last).UTC()
 	}

@@ -328,9 +328,12 @@ func eventually(t *testing.T, condition string, holds func() bool) {
 	}
 }
 
+// loadCatalogue loads it once for all tests, which only read it.
+var loadCatalogue = sync.OnceValues(v1api.Load)
+
 func catalogue(tb testing.TB) *v1api.Catalogue {
 	tb.Helper()
-	all, err := v1api.Load()
+	all, err := loadCatalogue()
 	if err != nil {
 		tb.Fatal(err)
 	}

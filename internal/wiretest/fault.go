@@ -142,6 +142,14 @@ func truncated(wire []byte) []byte {
 	return out.Bytes()
 }
 
+// long makes ZITADEL handle the request, and answers with a text and many an x after it.
+func long(text string, many int) Fault {
+	return func(conn *FaultyConn, answer func() []byte) {
+		answer()
+		_, _ = io.WriteString(conn, text+strings.Repeat("x", many))
+	}
+}
+
 // Faults returns the faults of an upstream over HTTP/1.1, by name. Those that answer make
 // ZITADEL handle the request first, which is the harder case. Their complete responses
 // contain Connection: close, because otherwise the client might send its next request on a
@@ -211,8 +219,7 @@ func Faults() map[string]Fault {
 		"HTML with 500":       page("500 Internal Server Error"),
 		"HTML with 502":       page("502 Bad Gateway"),
 		"HTML with 503":       page("503 Service Unavailable"),
-		"oversized answer": write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\n" +
-			"Content-Length: 2097152\r\n\r\n" + strings.Repeat("\x00", 2097152)),
-		"endless headers": write("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)),
+		"oversized answer":    long("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/proto\r\nContent-Length: 2097152\r\n\r\n", 2<<20),
+		"endless headers":     long("HTTP/1.1 200 OK\r\nX: ", 1<<20),
 	}
 }

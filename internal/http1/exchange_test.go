@@ -68,10 +68,13 @@ func compare(t *testing.T, name string, newPeer func() *peer, requests ...newReq
 	if slices.ContainsFunc(requests, isStreamed) {
 		return // the connection is used again only if the request has been written within 50 ms
 	}
-	if got, want := ours.dials(), theirs.dials(); got != want {
+	// The same holds for a body that is in memory, but only of net/http.
+	if got, want := ours.dials(), theirs.dials(); got > want || got < want && !slices.ContainsFunc(requests, hasBody) {
 		t.Errorf("%s: got %d connections, net/http makes %d", name, got, want)
 	}
 }
+
+func hasBody(newOne newRequest) bool { return newOne("http://x").Body != nil }
 
 func isStreamed(newOne newRequest) bool {
 	request := newOne("http://x")

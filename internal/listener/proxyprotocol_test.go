@@ -182,6 +182,7 @@ func TestEveryProtocolFollowsAPROXYHeader(t *testing.T) {
 		dialled := 0
 		transport := &http.Transport{
 			Protocols: protocols, TLSClientConfig: &tls.Config{RootCAs: ca.Pool()},
+			MaxConnsPerHost: 1, // without it, net/http dials again if it has not put an HTTP/2 connection into its pool yet
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				dialled++
 				conn, err := new(net.Dialer).DialContext(ctx, network, address)

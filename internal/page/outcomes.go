@@ -25,14 +25,16 @@ type outcomeRow struct {
 	Percent string // of all calls
 }
 
-// newOutcomes shows the outcomes that are not OutcomeOK, of all calls.
-func newOutcomes(calls int64, rows []usage.Row) outcomes {
-	section := outcomes{Calls: calls}
+func newOutcomes(rows []usage.Row) outcomes {
+	var section outcomes
+	for _, row := range rows {
+		section.Calls += row.Calls
+	}
 	for _, outcome := range allOutcomes()[1:] {
 		i := slices.IndexFunc(rows, func(row usage.Row) bool { return row.Outcome == outcome })
 		if i >= 0 {
 			const all = 100
-			section.Rows = append(section.Rows, outcomeRow{rows[i], decimal(float64(rows[i].Calls) / float64(calls) * all)})
+			section.Rows = append(section.Rows, outcomeRow{rows[i], decimal(float64(rows[i].Calls) / float64(section.Calls) * all)})
 		}
 	}
 	return section

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"time"
 
-	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/usage"
 )
 
@@ -24,7 +23,7 @@ type figures struct {
 	evidence usage.Evidence // of the last days
 	week     usage.Active
 	daily    []usage.Row // by day, way and outcome
-	outcomes []usage.Row // by outcome, of the week, but for those that went well
+	outcomes []usage.Row // by outcome, of the week
 	methods  []usage.Row // by API and method, of the last days, of callers only
 	apart    []usage.Row // strangers and ZITADEL's own pages, of the last days
 }
@@ -131,9 +130,7 @@ func (p *Page) figures(ctx context.Context, now time.Time) (f figures, err error
 	mistakes = append(mistakes, err)
 	apart := map[string][]string{"caller": usage.Apart()}
 	f.daily = rows(usage.Query{Since: month, By: []string{"day", "way", "outcome"}, Except: apart})
-	f.outcomes = rows(usage.Query{Since: week, By: []string{"outcome"}, Except: map[string][]string{
-		"caller": usage.Apart(), "outcome": {adapter.OutcomeOK},
-	}})
+	f.outcomes = rows(usage.Query{Since: week, By: []string{"outcome"}, Except: apart})
 	f.methods = rows(usage.Query{Since: month, By: []string{"api", "method"}, Except: apart})
 	f.apart = rows(usage.Query{Since: month, By: []string{"caller"}, Where: apart})
 	f.evidence.Requests = min(f.evidence.Requests, 1) // only whether there were any: the page need not change with each

@@ -54,7 +54,7 @@ func (p *Page) view(ctx context.Context, q question) view {
 		Methods:  newMethods(read.methods, p.config.Successor),
 		Daily:    newDaily(now, read.daily),
 		Callers:  callers,
-		Outcomes: newOutcomes(read.week.Calls, read.outcomes),
+		Outcomes: newOutcomes(read.outcomes),
 		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
 		Health:   p.health(now),
 		End:      newEnd(now, inForce.Deprecation),

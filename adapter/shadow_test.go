@@ -187,8 +187,8 @@ func callAll(t *testing.T, w v2test.Fixture, headers []string, change func(strin
 	return counts
 }
 
-// The verdict is that of the plain model of v1, for every caller, organization, user and kind
-// of password.
+// The verdict is that of the plain model of v1, for every caller, organization and user, each with
+// one kind of password, in turn.
 func TestShadowAgreesWithModel(t *testing.T) {
 	t.Parallel()
 	counts := callAll(t, sampled(withoutTwins(world())), []string{"", "1", "2", "3"}, func(answer string) string { return answer }, func(what string, shadow adapter.Shadow) bool {

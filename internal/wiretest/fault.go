@@ -142,12 +142,18 @@ func truncated(wire []byte) []byte {
 	return out.Bytes()
 }
 
-// long makes ZITADEL handle the request, and answers with a text and many an x after it.
-func long(text string, many int) Fault {
+// write makes ZITADEL handle the request, and answers with a text.
+func write(text string) Fault {
 	return func(conn *FaultyConn, answer func() []byte) {
 		answer()
-		_, _ = io.WriteString(conn, text+strings.Repeat("x", many))
+		_, _ = io.WriteString(conn, text)
 	}
+}
+
+// long is write with many an x after the text, of which two are a field of protobuf: nothing is
+// wrong but the size. The text is made when the fault happens.
+func long(text string, many int) Fault {
+	return func(conn *FaultyConn, answer func() []byte) { write(text+strings.Repeat("x", many))(conn, answer) }
 }
 
 // Faults returns the faults of an upstream over HTTP/1.1, by name. Those that answer make
@@ -155,12 +161,6 @@ func long(text string, many int) Fault {
 // contain Connection: close, because otherwise the client might send its next request on a
 // connection that is being closed.
 func Faults() map[string]Fault {
-	write := func(text string) Fault {
-		return func(conn *FaultyConn, answer func() []byte) {
-			answer()
-			_, _ = io.WriteString(conn, text)
-		}
-	}
 	page := func(status string) Fault {
 		return write("HTTP/1.1 " + status + "\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 27\r\n\r\n<html>load balancer</html>\n")
 	}

@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	ledgerCalls = flag.Int("ledger", 2000, "number of calls that TestLedger makes")
+	ledgerCalls = flag.Int("ledger", 1000, "number of calls that TestLedger makes")
 	ledgerSeed  = flag.Uint64("ledger-seed", 1, "seed of the faults that TestLedger's calls meet")
 )
 

@@ -2,6 +2,7 @@ package page
 
 import (
 	"slices"
+	"time"
 
 	"zitadel-v1-adapter/adapter"
 	"zitadel-v1-adapter/internal/usage"
@@ -20,22 +21,35 @@ type outcomes struct {
 
 // outcomeRow is an outcome that some calls had.
 type outcomeRow struct {
-	usage.Row
-
+	Outcome string
+	Calls   int64
 	Percent string // of all calls
+	Last    time.Time
+	Callers string // a link to them
 }
 
-func newOutcomes(rows []usage.Row) outcomes {
+func newOutcomes(now time.Time, daily []usage.Row) outcomes {
 	var section outcomes
-	for _, row := range rows {
+	byOutcome := map[string]outcomeRow{}
+	for _, row := range ofFewDays(now, daily) {
 		section.Calls += row.Calls
+		sum := byOutcome[row.Outcome]
+		sum.Calls, sum.Last = sum.Calls+row.Calls, later(sum.Last, row.Last)
+		byOutcome[row.Outcome] = sum
 	}
 	for _, outcome := range allOutcomes()[1:] {
-		i := slices.IndexFunc(rows, func(row usage.Row) bool { return row.Outcome == outcome })
-		if i >= 0 {
+		if row, ok := byOutcome[outcome]; ok {
 			const all = 100
-			section.Rows = append(section.Rows, outcomeRow{rows[i], decimal(float64(rows[i].Calls) / float64(section.Calls) * all)})
+			row.Outcome, row.Percent = outcome, decimal(float64(row.Calls)/float64(section.Calls)*all)
+			row.Callers = question{Query: outcome, Sort: "-calls"}.link()
+			section.Rows = append(section.Rows, row)
 		}
 	}
 	return section
+}
+
+// ofFewDays are the calls of the last few days, of those by day.
+func ofFewDays(now time.Time, daily []usage.Row) []usage.Row {
+	first := startOf(now, fewDays).Format(time.DateOnly)
+	return slices.DeleteFunc(slices.Clone(daily), func(row usage.Row) bool { return row.Day < first })
 }

@@ -27,7 +27,6 @@ import (
 // Ledger counts v1 calls by caller. A [usage.Ledger] is one.
 type Ledger interface {
 	Rows(ctx context.Context, q usage.Query) ([]usage.Row, error)
-	Active(ctx context.Context, since time.Time) (usage.Active, error)
 	Evidence(ctx context.Context, since time.Time, where map[string][]string) (usage.Evidence, error)
 	Shadows() []usage.ShadowRow
 }

@@ -194,8 +194,8 @@ func TestOutcomes(t *testing.T) {
 	s.call(9, func(e *adapter.Event) { e.Code, e.RefusedBy = "unimplemented", adapter.RefusedBySunset }) // too long ago
 	got := text()
 	for _, want := range []string{
-		"refused 2 calls (40.0%) of 2 callers, the last 2027-03-14 12:00 UTC Refused in v1’s own words",
-		"brownout 1 call (20.0%) of 1 caller", "failed 1 call (20.0%) of 1 caller",
+		"refused 2 calls (40.0%), the last 2027-03-14 12:00 UTC: who? Refused in v1’s own words",
+		"brownout 1 call (20.0%), the last", "failed 1 call (20.0%), the last",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q, want %q in it", got, want)

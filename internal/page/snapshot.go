@@ -21,11 +21,9 @@ type snapshot struct {
 // figures are sums from the ledger. Their size does not grow with the number of callers.
 type figures struct {
 	evidence usage.Evidence // of the last days
-	week     usage.Active
-	daily    []usage.Row // by day, way and outcome
-	outcomes []usage.Row // by outcome, of the week
-	methods  []usage.Row // by API and method, of the last days, of callers only
-	apart    []usage.Row // strangers and ZITADEL's own pages, of the last days
+	daily    []usage.Row    // by day, way and outcome
+	methods  []usage.Row    // by API and method
+	apart    []usage.Row    // strangers and ZITADEL's own pages, who are in nothing else
 }
 
 const (
@@ -123,14 +121,10 @@ func (p *Page) figures(ctx context.Context, now time.Time) (f figures, err error
 		mistakes = append(mistakes, err)
 		return found
 	}
-	month, week := startOf(now, days), startOf(now, fewDays)
+	month, apart := startOf(now, days), map[string][]string{"caller": usage.Apart()}
 	f.evidence, err = p.config.Ledger.Evidence(ctx, month, nil)
 	mistakes = append(mistakes, err)
-	f.week, err = p.config.Ledger.Active(ctx, week)
-	mistakes = append(mistakes, err)
-	apart := map[string][]string{"caller": usage.Apart()}
-	f.daily = rows(usage.Query{Since: month, By: []string{"day", "way", "outcome"}, Except: apart})
-	f.outcomes = rows(usage.Query{Since: week, By: []string{"outcome"}, Except: apart})
+	f.daily = rows(usage.Query{Since: month, By: []string{"day", "way", "outcome"}, Except: apart, WithoutCallers: true})
 	f.methods = rows(usage.Query{Since: month, By: []string{"api", "method"}, Except: apart})
 	f.apart = rows(usage.Query{Since: month, By: []string{"caller"}, Where: apart})
 	f.evidence.Requests = min(f.evidence.Requests, 1) // only whether there were any: the page need not change with each

@@ -33,7 +33,7 @@ func TestRareStates(t *testing.T) {
 		}, "outcomes", "None: all 2 calls were answered well."},
 		"refused after the sunset": {nil, func(s *site) {
 			s.call(1, func(e *adapter.Event) { e.Code, e.RefusedBy = "unimplemented", adapter.RefusedBySunset })
-		}, "outcomes", "sunset 1 call (100.0%) of 1 caller, the last 2027-03-14 12:00 UTC Refused on purpose: deprecation.sunset has passed."},
+		}, "outcomes", "sunset 1 call (100.0%), the last 2027-03-14 12:00 UTC: who? Refused on purpose: deprecation.sunset has passed."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

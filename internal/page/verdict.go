@@ -11,7 +11,7 @@ type verdict struct {
 	usage.Verdict
 
 	Known       bool         // the ledger could be read
-	Month, Week usage.Active // the callers of the last 30 and 7 days
+	Month       usage.Active // the callers of the last 30 days
 	Methods     int          // that they call
 	Began       time.Time    // counting; zero: never
 	Free        time.Time    // when v1 can go, if it stays quiet
@@ -22,16 +22,20 @@ type verdict struct {
 
 func newVerdict(now time.Time, read snapshot, sunset time.Time) verdict {
 	v := verdict{
-		Verdict: usage.NewVerdict(now, days*24*time.Hour, read.evidence), Known: !read.at.IsZero(), Month: read.evidence.Active, Week: read.week,
-		Methods: len(read.methods), Began: read.evidence.Began, CallsPerDay: callsPerDay(now, read.week.Calls), Sunset: sunset, Apart: read.apart,
+		Verdict: usage.NewVerdict(now, days*24*time.Hour, read.evidence), Known: !read.at.IsZero(), Month: read.evidence.Active,
+		Methods: len(read.methods), Began: read.evidence.Began, CallsPerDay: callsPerDay(now, read.daily), Sunset: sunset, Apart: read.apart,
 	}
 	v.Free = later(v.Month.Last, v.Began).AddDate(0, 0, days+1)
 	return v
 }
 
 // callsPerDay is the mean of the last days.
-func callsPerDay(now time.Time, calls int64) string {
+func callsPerDay(now time.Time, daily []usage.Row) string {
 	const exact, day = 10, 24 * time.Hour // from exact on, no decimal
+	calls := int64(0)
+	for _, row := range ofFewDays(now, daily) {
+		calls += row.Calls
+	}
 	switch mean := float64(calls) / (float64(now.Sub(startOf(now, fewDays))) / float64(day)); {
 	case calls == 0:
 		return "0"

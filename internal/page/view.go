@@ -35,17 +35,18 @@ type view struct {
 }
 
 func (p *Page) view(ctx context.Context, q question) view {
-	read := p.snapshot(ctx)
+	p.refresh() // beside the table of callers
 	now, inForce := p.config.Now(), p.settings.Load().Config
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	callers, err := p.callers(asking, now, q)
+	read := p.snapshot(ctx)
+	if err != nil {
+		read.stale = true
+	}
 	at := read.at
 	if at.IsZero() {
 		at = now
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	callers, err := p.callers(ctx, now, q)
-	if err != nil {
-		read.stale = true
 	}
 	settings := config.Settings(inForce)
 	return view{
@@ -54,7 +55,7 @@ func (p *Page) view(ctx context.Context, q question) view {
 		Methods:  newMethods(read.methods, p.config.Successor),
 		Daily:    newDaily(now, read.daily),
 		Callers:  callers,
-		Outcomes: newOutcomes(read.outcomes),
+		Outcomes: newOutcomes(now, read.daily),
 		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
 		Health:   p.health(now),
 		End:      newEnd(now, inForce.Deprecation),

@@ -291,8 +291,3 @@ func (l *Ledger) Evidence(ctx context.Context, since time.Time, where map[string
 	e.Unwritten = l.unwritten()
 	return e, err
 }
-
-// Active is who called since a time: see [Store.Active].
-func (l *Ledger) Active(ctx context.Context, since time.Time) (Active, error) {
-	return l.config.Store.Active(ctx, since, nil)
-}

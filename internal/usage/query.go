@@ -27,6 +27,8 @@ type Query struct {
 	Order string
 	// Limit is how many rows are wanted at most, from Offset on; 0 is all.
 	Limit, Offset int
+	// WithoutCallers leaves out [Row.Callers], which take the database longer than all else.
+	WithoutCallers bool
 }
 
 // Parts are the parts of a [Key], by their names in a [Query], in JSON, and in the database.
@@ -114,8 +116,11 @@ func (a *arguments) add(value any) string {
 func (q Query) sql() (statement string, args arguments) {
 	by := strings.Join(q.By, ", ")
 	shown, callers := "''", "COUNT(DISTINCT caller)"
-	if slices.Contains(q.By, "caller") {
+	switch {
+	case slices.Contains(q.By, "caller"):
 		shown, callers = "COALESCE((SELECT login_name FROM names WHERE id = caller), caller)", "1"
+	case q.WithoutCallers:
+		callers = "0"
 	}
 	statement = fmt.Sprintf(`SELECT %s, CAST(SUM(calls) AS BIGINT) AS calls_sum, MIN(first_ms) AS first, MAX(last_ms) AS last, %s,
 		%s AS shown FROM calls WHERE %s GROUP BY %s ORDER BY %s`, by, callers, shown, q.condition(&args), by, q.order())
@@ -245,19 +250,26 @@ func (s *Store) Coverage(ctx context.Context, since, now time.Time) (c Coverage,
 	return c, found.Err()
 }
 
+// week is how many days before today it has.
+const week = 7
+
 // Active is who called in some time.
 type Active struct {
 	// Callers is how many there were, not counting strangers and ZITADEL's own pages.
 	Callers int64 `json:"callers"`
 	// AtLeast says that there may have been more.
 	AtLeast bool `json:"at_least,omitempty"`
+	// Week is how many of them called in the last 7 days, in whole days before today, and WeekAtLeast
+	// that there may have been more.
+	Week        int64 `json:"week"`
+	WeekAtLeast bool  `json:"week_at_least,omitempty"`
 	// Calls is how many calls these made, and Last when the last one was.
 	Calls int64     `json:"calls"`
 	Last  time.Time `json:"last,omitzero"`
 }
 
 // Active is who called since a time, of the calls that pass a query's Where.
-func (s *Store) Active(ctx context.Context, since time.Time, where map[string][]string) (a Active, err error) {
+func (s *Store) Active(ctx context.Context, since, now time.Time, where map[string][]string) (a Active, err error) {
 	q := Query{Since: since, Where: where, Except: map[string][]string{"caller": Apart()}}
 	if err := q.check(); err != nil {
 		return a, err
@@ -266,24 +278,27 @@ func (s *Store) Active(ctx context.Context, since time.Time, where map[string][]
 		return a, err
 	}
 	var args arguments
-	var last int64
-	var unnamed int
+	count := func(condition string) string {
+		return "COALESCE(SUM(CASE WHEN " + condition + " THEN 1 ELSE 0 END), 0)"
+	}
+	thisWeek := "last >= " + args.add(startOfDay(now).AddDate(0, 0, -week).UnixMilli())
+	const isUnnamed = "caller LIKE '(%'"
 	//nolint:gosec // check lets only names of columns in
-	statement := fmt.Sprintf(`SELECT COUNT(*), COALESCE(SUM(CASE WHEN caller LIKE '(%%' THEN 1 ELSE 0 END), 0),
-		CAST(COALESCE(SUM(calls_sum), 0) AS BIGINT), COALESCE(MAX(last), 0)
+	statement := fmt.Sprintf(`SELECT COUNT(*), %s, %s, %s, CAST(COALESCE(SUM(calls_sum), 0) AS BIGINT), COALESCE(MAX(last), 0)
 		FROM (SELECT caller, SUM(calls) AS calls_sum, MAX(last_ms) AS last FROM calls WHERE %s GROUP BY caller) AS callers WHERE last >= %s`,
-		q.condition(&args), args.add(since.UnixMilli()))
-	err = s.db.QueryRowContext(ctx, statement, args...).Scan(&a.Callers, &unnamed, &a.Calls, &last)
+		count(isUnnamed), count(thisWeek), count(thisWeek+" AND "+isUnnamed), q.condition(&args), args.add(since.UnixMilli()))
+	var last, unnamed, unnamedThisWeek int64
+	err = s.db.QueryRowContext(ctx, statement, args...).Scan(&a.Callers, &unnamed, &a.Week, &unnamedThisWeek, &a.Calls, &last)
 	if last > 0 {
 		a.Last = time.UnixMilli(last).UTC()
 	}
-	a.AtLeast = unnamed > 0
+	a.AtLeast, a.WeekAtLeast = unnamed > 0, unnamedThisWeek > 0
 	return a, err
 }
 
 // Evidence is what the ledger knows of the time since then, of the calls that pass a query's Where.
 func (s *Store) Evidence(ctx context.Context, since, now time.Time, where map[string][]string) (e Evidence, err error) {
-	if e.Active, err = s.Active(ctx, since, where); err != nil {
+	if e.Active, err = s.Active(ctx, since, now, where); err != nil {
 		return e, err
 	}
 	e.Coverage, err = s.Coverage(ctx, since, now)

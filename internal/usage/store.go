@@ -110,8 +110,8 @@ func (s *Store) useSQLite(path string) error {
 	return nil
 }
 
-// connections is how many a Store has: one writes, one answers.
-const connections = 2
+// connections is how many a Store has: one writes, two answer the page, which asks for sums and for callers at once.
+const connections = 3
 
 func (s *Store) usePostgreSQL(config *pgx.ConnConfig) {
 	if config.RuntimeParams["search_path"] == "" {
@@ -143,7 +143,7 @@ func (s *Store) Close(ctx context.Context) error {
 
 // migrations are the versions of the tables, in both databases' SQL. A version is never
 // changed, only followed by another one.
-var migrations = [...]string{createTables, countAllMethods, nameCallers}
+var migrations = [...]string{createTables, countAllMethods, nameCallers, orderByCaller}
 
 //go:embed create_tables.sql
 var createTables string
@@ -153,6 +153,9 @@ var countAllMethods string
 
 //go:embed name_callers.sql
 var nameCallers string
+
+//go:embed order_by_caller.sql
+var orderByCaller string
 
 // migrate brings the tables to the newest version, once. Several replicas may do so at once.
 func (s *Store) migrate(ctx context.Context) error {
@@ -185,7 +188,11 @@ func (s *Store) migrate(ctx context.Context) error {
 			return newerTables(version)
 		}
 		for ; version < len(migrations); version++ {
-			if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
+			statements := migrations[version]
+			if s.dialect == postgreSQL {
+				statements = strings.ReplaceAll(statements, "WITHOUT ROWID", "")
+			}
+			if _, err := tx.ExecContext(ctx, statements); err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, "INSERT INTO versions VALUES ($1)", version+1); err != nil {

@@ -95,14 +95,21 @@ func TestKilledWriterLeavesWholeBatches(t *testing.T) {
 	}
 }
 
-// A batch that is given again, because nobody knows whether it was written, is written once.
-func TestBatchIsWrittenOnce(t *testing.T) {
-	t.Parallel()
+// openFile opens a database that does not exist yet.
+func openFile(t *testing.T) *Store {
+	t.Helper()
 	store, err := OpenStore("sqlite:" + filepath.Join(t.TempDir(), "usage.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close(context.Background()) })
+	return store
+}
+
+// A batch that is given again, because nobody knows whether it was written, is written once.
+func TestBatchIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	store := openFile(t)
 	for _, number := range []int64{1, 1, 2, 2, 1} {
 		if _, err := store.add(t.Context(), batchOf(number)); err != nil {
 			t.Fatal(err)
@@ -114,14 +121,36 @@ func TestBatchIsWrittenOnce(t *testing.T) {
 	}
 }
 
+// Calls that the first version counted are there after all migrations.
+func TestOlderTablesKeepTheirCalls(t *testing.T) {
+	t.Parallel()
+	store := openFile(t)
+	for _, statement := range []string{
+		migrations[0],
+		"CREATE TABLE versions (version INTEGER PRIMARY KEY)", "INSERT INTO versions VALUES (1)",
+		`INSERT INTO calls (day, method, caller, organization, client, protocol, way, outcome, calls, first_ms, last_ms)
+			VALUES ('2026-01-31', 'SetHumanInitialPassword', '7', '1001', 'curl', 'rest', 'v2', 'ok', 3, 1000, 2000)`,
+	} {
+		if _, err := store.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := Row{
+		Key: Key{
+			Day: "2026-01-31", Caller: "7", API: "management", Method: "SetHumanInitialPassword", Organization: "1001", Client: "curl",
+			Protocol: "rest", Way: "v2", Outcome: "ok",
+		},
+		Calls: 3, Callers: 1, First: time.UnixMilli(1000).UTC(), Last: time.UnixMilli(2000).UTC(),
+	}
+	if rows, err := store.Rows(t.Context(), Query{}); err != nil || len(rows) != 1 || rows[0] != want {
+		t.Errorf("got %+v (%v), want %+v", rows, err, want)
+	}
+}
+
 // A program that is older than the tables leaves them alone.
 func TestNewerTablesAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	store, err := OpenStore("sqlite:" + filepath.Join(t.TempDir(), "usage.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close(context.Background()) })
+	store := openFile(t)
 	if err := store.migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +158,7 @@ func TestNewerTablesAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.migrated = false
-	if _, err := store.add(t.Context(), batchOf(1)); err == nil || err.Error() != "the tables have version 99, and this program knows 3: use a newer one" {
+	if _, err := store.add(t.Context(), batchOf(1)); err == nil || err.Error() != "the tables have version 99, and this program knows 4: use a newer one" {
 		t.Errorf("got %v, want a word on the version", err)
 	}
 }
@@ -138,11 +167,7 @@ func TestNewerTablesAreLeftAlone(t *testing.T) {
 // forget.
 func TestFirstFlushMayHaveNothingToWrite(t *testing.T) {
 	t.Parallel()
-	store, err := OpenStore("sqlite:" + filepath.Join(t.TempDir(), "usage.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close(context.Background()) })
+	store := openFile(t)
 	ledger, err := NewLedger(Config{Store: store, Retention: time.Hour})
 	if err != nil {
 		t.Fatal(err)

@@ -191,10 +191,10 @@ func addsUp(t *testing.T, address string) {
 			t.Errorf("%s: got %q, %v, want %q", name, got, err, test.want)
 		}
 	}
-	if a, err := reader.Active(t.Context(), time.Now().Add(-time.Hour), nil); err != nil || a.Callers != 2 || a.Calls != 5 || time.Since(a.Last) > time.Minute || a.AtLeast {
+	if a, err := reader.Active(t.Context(), time.Now().Add(-time.Hour), time.Now(), nil); err != nil || a.Callers != 2 || a.Week != 2 || a.Calls != 5 || time.Since(a.Last) > time.Minute || a.AtLeast {
 		t.Errorf("got %+v, %v, want two callers with five calls", a, err)
 	}
-	if a, err := reader.Active(t.Context(), time.Now().Add(-time.Hour), map[string][]string{"method": {"GetUserByID"}}); err != nil || a.Callers != 1 {
+	if a, err := reader.Active(t.Context(), time.Now().Add(-time.Hour), time.Now(), map[string][]string{"method": {"GetUserByID"}}); err != nil || a.Callers != 1 {
 		t.Errorf("got %+v, %v, want one caller", a, err)
 	}
 }

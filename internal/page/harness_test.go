@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,6 +53,7 @@ type site struct {
 	settings config.Config
 	breaker  v2client.BreakerState
 	clock    time.Time
+	waited   atomic.Int64 // nanoseconds, for the store; they come on top of clock
 }
 
 // newSite is a page of an adapter that has run for a quarter of an hour, unless change says
@@ -65,7 +67,7 @@ func newSite(t *testing.T, change func(*site)) *site {
 	s.count(t)
 	made, err := page.New(page.Config{
 		Ledger: s.ledger, Successor: successor, Breaker: func() v2client.BreakerState { return s.breaker }, Settings: s.settings,
-		Version: "v1.2.3", Now: func() time.Time { return s.clock },
+		Version: "v1.2.3", Now: func() time.Time { return s.clock.Add(time.Duration(s.waited.Load())) },
 	})
 	if err != nil {
 		t.Fatal(err)

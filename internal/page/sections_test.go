@@ -106,7 +106,7 @@ func TestStoreIsSlow(t *testing.T) {
 	s := newSite(t, nil)
 	s.call(1, nil)
 	verdict := func() string { return s.document(t, "").id(t, "verdict").text() }
-	s.ledger.daily = func() { s.clock = s.clock.Add(time.Second) }
+	s.ledger.daily = func() { s.waited.Add(int64(time.Second)) }
 	if got := verdict(); !strings.Contains(got, "Not yet: 1 caller") {
 		t.Fatalf("got %s", got)
 	}

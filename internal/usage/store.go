@@ -110,7 +110,8 @@ func (s *Store) useSQLite(path string) error {
 	return nil
 }
 
-// connections is how many a Store has: one writes, two answer the page, which asks for sums and for callers at once.
+// connections is how many a Store has: one writes, two answer. The page asks for sums and for
+// callers at once.
 const connections = 3
 
 func (s *Store) usePostgreSQL(config *pgx.ConnConfig) {

@@ -38,7 +38,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer check.Stop()
 	defer keepAlive.Stop()
 	for sent, event := "", "retry: 3000\n\n"; ; {
-		if state := p.state(p.snapshot(r.Context())); state != sent {
+		if state := p.state(p.snapshot(r.Context(), p.refresh())); state != sent {
 			sent, event = state, event+"event: state\ndata: "+state+"\n\n"
 		}
 		if event != "" && !send(event) {

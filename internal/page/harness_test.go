@@ -53,7 +53,7 @@ type site struct {
 	settings config.Config
 	breaker  v2client.BreakerState
 	clock    time.Time
-	waited   atomic.Int64 // nanoseconds, for the store; they come on top of clock
+	waited   atomic.Int64 // how long the store took, in nanoseconds; the page adds it to clock
 }
 
 // newSite is a page of an adapter that has run for a quarter of an hour, unless change says

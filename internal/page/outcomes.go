@@ -1,7 +1,6 @@
 package page
 
 import (
-	"slices"
 	"time"
 
 	"zitadel-v1-adapter/adapter"
@@ -13,9 +12,9 @@ func allOutcomes() []string {
 	return []string{adapter.OutcomeOK, adapter.OutcomeRefused, adapter.OutcomeBrownout, adapter.OutcomeSunset, adapter.OutcomeFailed}
 }
 
-// outcomes is the section of the calls that did not succeed in the last days.
+// outcomes is the section of the calls that did not succeed in the last few days.
 type outcomes struct {
-	Calls int64 // all
+	Calls int64 // all of these days
 	Rows  []outcomeRow
 }
 
@@ -30,8 +29,11 @@ type outcomeRow struct {
 
 func newOutcomes(now time.Time, daily []usage.Row) outcomes {
 	var section outcomes
-	byOutcome := map[string]outcomeRow{}
-	for _, row := range ofFewDays(now, daily) {
+	first, byOutcome := startOf(now, fewDays).Format(time.DateOnly), map[string]outcomeRow{}
+	for _, row := range daily {
+		if row.Day < first {
+			continue
+		}
 		section.Calls += row.Calls
 		sum := byOutcome[row.Outcome]
 		sum.Calls, sum.Last = sum.Calls+row.Calls, later(sum.Last, row.Last)
@@ -46,10 +48,4 @@ func newOutcomes(now time.Time, daily []usage.Row) outcomes {
 		}
 	}
 	return section
-}
-
-// ofFewDays are the calls of the last few days, of those by day.
-func ofFewDays(now time.Time, daily []usage.Row) []usage.Row {
-	first := startOf(now, fewDays).Format(time.DateOnly)
-	return slices.DeleteFunc(slices.Clone(daily), func(row usage.Row) bool { return row.Day < first })
 }

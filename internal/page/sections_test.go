@@ -204,6 +204,9 @@ func TestOutcomes(t *testing.T) {
 	if strings.Contains(got, "sunset") {
 		t.Errorf("got %q, want no sunset", got)
 	}
+	if got := s.document(t, "").id(t, "outcomes").tags("a")[0].attribute("href"); got != "/?q=refused&sort=-calls#callers" {
+		t.Errorf("got link %q, want one to the callers who were refused", got)
+	}
 }
 
 func TestPresent(t *testing.T) {

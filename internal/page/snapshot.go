@@ -30,7 +30,7 @@ const (
 	// days is how far back the page looks, in whole UTC days before today, and fewDays how
 	// far it looks for what is recent.
 	days    = 30
-	fewDays = 7
+	fewDays = usage.Week
 
 	// readPause is the least time between two reads of the ledger. A slow one is read less
 	// often, so that reading takes at most 1/readShare of the time, up to maxReadPause.
@@ -51,10 +51,10 @@ func startOf(now time.Time, days int) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
-// snapshot is what is known of the ledger, which is read again unless that was done just now. The
-// events tell of what was read too late for a request.
-func (p *Page) snapshot(ctx context.Context) snapshot {
-	if reading := p.refresh(); reading != nil {
+// snapshot is what is known of the ledger when refresh's reading has ended. The events tell of what
+// was read too late for a request.
+func (p *Page) snapshot(ctx context.Context, reading <-chan struct{}) snapshot {
+	if reading != nil {
 		select {
 		case <-reading:
 		case <-ctx.Done():

@@ -20,22 +20,19 @@ type verdict struct {
 	Apart       []usage.Row // strangers and ZITADEL's own pages
 }
 
-func newVerdict(now time.Time, read snapshot, sunset time.Time) verdict {
+// newVerdict needs the number of calls of the last few days, too.
+func newVerdict(now time.Time, read snapshot, calls int64, sunset time.Time) verdict {
 	v := verdict{
 		Verdict: usage.NewVerdict(now, days*24*time.Hour, read.evidence), Known: !read.at.IsZero(), Month: read.evidence.Active,
-		Methods: len(read.methods), Began: read.evidence.Began, CallsPerDay: callsPerDay(now, read.daily), Sunset: sunset, Apart: read.apart,
+		Methods: len(read.methods), Began: read.evidence.Began, CallsPerDay: callsPerDay(now, calls), Sunset: sunset, Apart: read.apart,
 	}
 	v.Free = later(v.Month.Last, v.Began).AddDate(0, 0, days+1)
 	return v
 }
 
 // callsPerDay is the mean of the last days.
-func callsPerDay(now time.Time, daily []usage.Row) string {
+func callsPerDay(now time.Time, calls int64) string {
 	const exact, day = 10, 24 * time.Hour // from exact on, no decimal
-	calls := int64(0)
-	for _, row := range ofFewDays(now, daily) {
-		calls += row.Calls
-	}
 	switch mean := float64(calls) / (float64(now.Sub(startOf(now, fewDays))) / float64(day)); {
 	case calls == 0:
 		return "0"

@@ -35,12 +35,12 @@ type view struct {
 }
 
 func (p *Page) view(ctx context.Context, q question) view {
-	p.refresh() // beside the table of callers
+	reading := p.refresh() // beside the table of callers
 	now, inForce := p.config.Now(), p.settings.Load().Config
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	callers, err := p.callers(asking, now, q)
-	read := p.snapshot(ctx)
+	read := p.snapshot(ctx, reading)
 	if err != nil {
 		read.stale = true
 	}
@@ -48,14 +48,14 @@ func (p *Page) view(ctx context.Context, q question) view {
 	if at.IsZero() {
 		at = now
 	}
-	settings := config.Settings(inForce)
+	settings, outcomes := config.Settings(inForce), newOutcomes(now, read.daily)
 	return view{
 		State: p.state(read), Now: now, At: at, Stale: read.stale, Shared: inForce.Usage.Store+inForce.Usage.StoreFile != "",
-		Verdict:  newVerdict(now, read, inForce.Deprecation.Sunset),
+		Verdict:  newVerdict(now, read, outcomes.Calls, inForce.Deprecation.Sunset),
 		Methods:  newMethods(read.methods, p.config.Successor),
 		Daily:    newDaily(now, read.daily),
 		Callers:  callers,
-		Outcomes: newOutcomes(now, read.daily),
+		Outcomes: outcomes,
 		Shadow:   newShadow(inForce.Rollout.Shadow, p.config.Ledger.Shadows()),
 		Health:   p.health(now),
 		End:      newEnd(now, inForce.Deprecation),

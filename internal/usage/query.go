@@ -27,7 +27,7 @@ type Query struct {
 	Order string
 	// Limit is how many rows are wanted at most, from Offset on; 0 is all.
 	Limit, Offset int
-	// WithoutCallers leaves out [Row.Callers], which take the database longer than all else.
+	// WithoutCallers leaves [Row.Callers] at 0, which is quicker.
 	WithoutCallers bool
 }
 
@@ -250,8 +250,8 @@ func (s *Store) Coverage(ctx context.Context, since, now time.Time) (c Coverage,
 	return c, found.Err()
 }
 
-// week is how many days before today it has.
-const week = 7
+// Week is how many whole days before today [Active.Week] looks at.
+const Week = 7
 
 // Active is who called in some time.
 type Active struct {
@@ -259,8 +259,8 @@ type Active struct {
 	Callers int64 `json:"callers"`
 	// AtLeast says that there may have been more.
 	AtLeast bool `json:"at_least,omitempty"`
-	// Week is how many of them called in the last 7 days, in whole days before today, and WeekAtLeast
-	// that there may have been more.
+	// Week is how many of them called today or in the 7 days before, and WeekAtLeast says that there
+	// may have been more.
 	Week        int64 `json:"week"`
 	WeekAtLeast bool  `json:"week_at_least,omitempty"`
 	// Calls is how many calls these made, and Last when the last one was.
@@ -281,7 +281,7 @@ func (s *Store) Active(ctx context.Context, since, now time.Time, where map[stri
 	count := func(condition string) string {
 		return "COALESCE(SUM(CASE WHEN " + condition + " THEN 1 ELSE 0 END), 0)"
 	}
-	thisWeek := "last >= " + args.add(startOfDay(now).AddDate(0, 0, -week).UnixMilli())
+	thisWeek := "last >= " + args.add(startOfDay(now).AddDate(0, 0, -Week).UnixMilli())
 	const isUnnamed = "caller LIKE '(%'"
 	//nolint:gosec // check lets only names of columns in
 	statement := fmt.Sprintf(`SELECT COUNT(*), %s, %s, %s, CAST(COALESCE(SUM(calls_sum), 0) AS BIGINT), COALESCE(MAX(last), 0)

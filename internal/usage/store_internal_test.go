@@ -106,7 +106,8 @@ func openFile(t *testing.T) *Store {
 	return store
 }
 
-// A batch that is given again, because nobody knows whether it was written, is written once.
+// A ledger that does not know whether the store wrote a batch sends the batch again. The store
+// counts it once.
 func TestBatchIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	store := openFile(t)

@@ -16,8 +16,8 @@ import (
 // their requests went.
 type balancer struct{ sent, moved, lost atomic.Int64 }
 
-// client sends requests to an address, and from when it is told to close the connection to another
-// one, until stop is closed.
+// client sends requests to one address until an answer asks it to close the connection, and then to
+// the other one, until stop is closed.
 func (b *balancer) client(t *testing.T, to, elsewhere string, stop <-chan struct{}) {
 	t.Helper()
 	reader, conn := (*bufio.Reader)(nil), net.Conn(nil)
@@ -49,8 +49,9 @@ func (b *balancer) client(t *testing.T, to, elsewhere string, stop <-chan struct
 	}
 }
 
-// Clients as load balancers are lose no request, though they never retry: from the moment readiness
-// is off each answer says so, and connections without a request are closed last.
+// Clients that treat connections as load balancers do lose no request, though they never retry:
+// when readiness is off, each answer asks to close the connection, and the adapter closes idle
+// connections last.
 func TestTerminationLosesNoRequestOfABalancer(t *testing.T) {
 	t.Parallel()
 	const rounds, leaving, connections = 5, 4, 30

@@ -22,6 +22,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"zitadel-v1-adapter/internal/usage/usagetest"
+	"zitadel-v1-adapter/internal/wiretest"
 )
 
 // server is a PostgreSQL, with a folder of its own.
@@ -58,12 +59,7 @@ func newServer(t *testing.T) *server {
 			t.Fatal(err)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.address = listener.Addr().String()
-	_ = listener.Close()
+	s.address = wiretest.FreeAddress(t)
 	if out, err := s.command("initdb", "-D", dir+"/data", "-A", "trust", "-U", superuser, "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}

@@ -19,6 +19,14 @@ func RefusingAddress(tb testing.TB) string {
 	return port.address
 }
 
+// FreeAddress returns an address of 127.0.0.1 on which a program can listen that sets
+// SO_REUSEADDR, as servers do. Until the test ends, nobody else is given it, in this process or
+// another.
+func FreeAddress(tb testing.TB) string {
+	tb.Helper()
+	return RefusingAddress(tb) // until the program listens
+}
+
 // takenPort is a port on which nobody listens, and which no other test gets meanwhile.
 type takenPort struct {
 	socket  int
@@ -35,6 +43,7 @@ func takePort(address string) (*takenPort, error) {
 	if err != nil {
 		return nil, err
 	}
+	unix.CloseOnExec(socket) // programs that a test starts must not hold it
 	port := &takenPort{socket: socket}
 	if port.address, err = bind(socket, wanted); err != nil {
 		port.free()

@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"testing"
@@ -31,30 +29,6 @@ func Listen(tb testing.TB, handler http.Handler) string {
 	}
 	Serve(tb, on, handler)
 	return on.Addr().String()
-}
-
-// FreeAddress returns an address of 127.0.0.1 on whose port nobody listens. No other call, in
-// this process or another, returns it before the test ends: a socket of that name is held. The port is
-// below those that the system gives to connections, and those of testscript's freeport.
-func FreeAddress(tb testing.TB) string {
-	tb.Helper()
-	for range 1_000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(10_000)) //nolint:gosec // no secret
-		held, err := new(net.ListenConfig).Listen(tb.Context(), "unix", "@zitadel-v1-adapter "+address)
-		if err != nil {
-			continue
-		}
-		on, err := listener.Listen(tb.Context(), address)
-		if err != nil {
-			_ = held.Close()
-			continue
-		}
-		_ = on.Close()
-		tb.Cleanup(func() { _ = held.Close() })
-		return address
-	}
-	tb.Fatal("no free port from 10000 to 19999")
-	return ""
 }
 
 // Serve is like Listen, on a listener made by the caller.
